@@ -1,0 +1,241 @@
+"""Keep arrays in folders that are valid at every moment.
+
+A file is written beside its place and renamed into it, so a reader sees all of it or none.
+Nothing is ever pickled: arrays are safetensors, everything else is JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+__all__ = [
+    "StoredStates",
+    "claim",
+    "lock",
+    "read_arrays",
+    "read_json",
+    "write_arrays",
+    "write_bytes",
+    "write_json",
+]
+
+MANIFEST = "manifest.json"
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file in one atomic step, durably.
+
+    Raises:
+        ValueError: If the folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    except OSError as error:
+        raise ValueError(
+            f"results need a folder that can be written, but {path.parent} cannot ({error}); "
+            "name another folder or change its permissions"
+        ) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).replace(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON with sorted keys, atomically; a number that is not finite becomes a string."""
+    text = json.dumps(_jsonable(content), indent=1, sort_keys=True, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Returns:
+        The content.
+
+    Raises:
+        ValueError: If the file is not whole.
+    """
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} must be whole JSON, but it is not ({error})") from error
+
+
+def write_arrays(
+    path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any] | None = None
+) -> None:
+    """Write named arrays and JSON facts into one safetensors file, atomically."""
+    whole = {name: np.array(array, order="C") for name, array in arrays.items()}
+    text = json.dumps(_jsonable(facts or {}), sort_keys=True, allow_nan=False)
+    write_bytes(path, to_bytes(whole, metadata={"facts": text}))
+
+
+def read_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read a file made by `write_arrays`.
+
+    Returns:
+        The arrays by name, and the facts.
+
+    Raises:
+        ValueError: If the file is missing, truncated or no safetensors file.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ValueError(
+            f"{path} must be a whole safetensors file, but it cannot be read ({error}); "
+            "delete it and repeat the call: only what it held is made again"
+        ) from error
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold a folder against other processes; a dead process holds nothing.
+
+    Raises:
+        ValueError: If another process works in the folder.
+    """
+    write_bytes(folder / ".lock-probe", b"")
+    (folder / ".lock-probe").unlink(missing_ok=True)
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            yield
+    except filelock.Timeout:
+        raise ValueError(
+            f"one process works in a folder at a time, but {folder} is in use; "
+            "wait for the other process or name another folder"
+        ) from None
+
+
+def claim(folder: Path, design: Mapping[str, Any]) -> None:
+    """Write a folder's manifest, or check that it tells of the same design.
+
+    Raises:
+        ValueError: If the folder holds another design; the message names what differs.
+    """
+    wanted = _jsonable(design)
+    path = folder / MANIFEST
+    if not path.exists():
+        write_json(path, wanted)
+        return
+    found = read_json(path)
+    differences = list(_differences(wanted, found))
+    if differences:
+        raise ValueError(
+            f"a folder holds one design, but {folder} was made with another: "
+            + "; ".join(differences[:5])
+            + "; name another folder, or repeat the call that made this one"
+        )
+
+
+def _differences(wanted: Any, found: Any, name: str = "") -> Iterator[str]:
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for key in sorted(wanted.keys() | found.keys()):
+            inner = f"{name}.{key}" if name else key
+            yield from _differences(wanted.get(key), found.get(key), inner)
+    elif wanted != found:
+        yield f"{name} is {_short(wanted)} here and {_short(found)} there"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _jsonable(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(inner) for inner in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value
+
+
+@dataclass(frozen=True)
+class StoredStates:
+    """States of many runs, left on disk and mapped into memory when indexed.
+
+    It indexes like an array (R, T, S) whose first index is an integer, a slice or an array.
+    A run without a file reads as NaN.
+
+    Attributes:
+        paths: One file for each run, or None where the run is missing.
+        times: The snapshots that are seen, as indices into each file (T,).
+        width: Length S of a state.
+        dtype: Type of the numbers.
+    """
+
+    paths: tuple[Path | None, ...]
+    times: NDArray[np.intp]
+    width: int
+    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape (R, T, S)."""
+        return len(self.paths), len(self.times), self.width
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        run, *rest = key if isinstance(key, tuple) else (key,)
+        chosen = np.arange(len(self.paths))[run]
+        if chosen.ndim == 0:
+            return np.array(self._run(int(chosen))[tuple(rest)])
+        rows = [self._run(int(index))[tuple(rest)] for index in chosen]
+        return np.stack(rows) if rows else np.empty(self.shape, self.dtype)[run][:, *rest]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+    def select(self, runs: Sequence[int], times: NDArray[np.intp]) -> StoredStates:
+        """See only some runs and snapshots, without reading any.
+
+        Returns:
+            The selection.
+        """
+        paths = tuple(self.paths[run] for run in runs)
+        return StoredStates(paths, self.times[times], self.width, self.dtype)
+
+    def _run(self, index: int) -> NDArray[Any]:
+        path = self.paths[index]
+        if path is None:
+            return np.full(self.shape[1:], np.nan, self.dtype)
+        mapped = _map(path, "states")
+        if len(self.times) == len(mapped) and np.array_equal(self.times, np.arange(len(mapped))):
+            return mapped
+        return mapped[self.times]
+
+
+def _map(path: Path, name: str) -> NDArray[Any]:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entry = json.loads(file.read(length))[name]
+    dtype = {"F32": np.float32, "F64": np.float64}[entry["dtype"]]
+    start = 8 + length + entry["data_offsets"][0]
+    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=tuple(entry["shape"]))

@@ -1,0 +1,47 @@
+"""Small trajectories and clouds of points with known truths, shared by all tests."""
+
+import numpy as np
+
+from jumpretrain.trajectories import Trajectories
+
+
+def arms(directions=3, step_sizes=(0.0, 0.5, 1.0), times=8, width=30, seed=0, decay=0.7, noise=0.01):
+    """Runs that leave along one ray a direction and fall back towards the optimum geometrically.
+
+    The loss of a point is half its squared distance from the optimum: known in closed form.
+    """
+    rng = np.random.default_rng(seed)
+    optimum = rng.normal(size=width)
+    rays = rng.normal(size=(directions, width))
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    direction = np.repeat(np.arange(directions), len(step_sizes))
+    step_size = np.tile(np.asarray(step_sizes, dtype=float), directions)
+    shrink = decay ** np.arange(times)
+    offsets = step_size[:, None, None] * shrink[None, :, None] * rays[direction][:, None, :]
+    drift = np.cumsum(noise * rng.normal(size=(len(direction), times, width)), axis=1)
+    drift -= drift[:, :1]
+    states = optimum + offsets + drift
+    loss = 0.5 * ((states - optimum) ** 2).sum(axis=2)
+    return Trajectories(
+        optimum=optimum,
+        states=states,
+        direction=direction,
+        step_size=step_size,
+        order_seed=np.zeros(len(direction), dtype=np.int64),
+        epoch=np.arange(times, dtype=float),
+        metrics={
+            "train_loss": loss,
+            "test_loss": 1.1 * loss + 0.2,
+            "train_accuracy": np.exp(-loss),
+            "test_accuracy": 0.9 * np.exp(-loss),
+        },
+        optimum_metrics={
+            "train_loss": 0.0,
+            "test_loss": 0.2,
+            "train_accuracy": 1.0,
+            "test_accuracy": 0.9,
+        },
+        status=np.full(len(direction), "ok"),
+        weight_count=width,
+        provenance={"method": "arms", "seed": seed},
+    )

@@ -1,0 +1,10 @@
+"""Fixtures for all tests."""
+
+import pytest
+
+import cases
+
+
+@pytest.fixture
+def arms():
+    return cases.arms()
