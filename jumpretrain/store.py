@@ -27,9 +27,13 @@ __all__ = [
     "lock",
     "read_arrays",
     "read_json",
+    "read_runs",
+    "run_path",
+    "status",
     "write_arrays",
     "write_bytes",
     "write_json",
+    "write_run",
 ]
 
 MANIFEST = "manifest.json"
@@ -178,6 +182,63 @@ def _jsonable(value: Any) -> Any:
     return value
 
 
+def run_path(folder: Path, run: int) -> Path:
+    """Say where the states and metrics of a run lie.
+
+    Returns:
+        The path of its file.
+    """
+    return folder / "runs" / f"{run:05d}.safetensors"
+
+
+def write_run(path: Path, states: NDArray[Any], metrics: Mapping[str, NDArray[Any]]) -> None:
+    """Keep the states (T, S) and metrics (T,) of a run."""
+    write_arrays(path, {"states": states, **{f"metrics.{n}": v for n, v in metrics.items()}})
+
+
+def read_runs(
+    folder: Path, count: int, epoch: NDArray[np.float64]
+) -> tuple[StoredStates, NDArray[np.float64], dict[str, NDArray[np.float64]], NDArray[np.str_]]:
+    """Read what a folder holds of its runs.
+
+    Returns:
+        The states, left on disk; the epochs (T,); metrics, each (R, T), NaN where a run is
+        missing; and the status of each run (R,).
+
+    Raises:
+        ValueError: If no run is there, or a file is damaged.
+    """
+    paths = [run_path(folder, run) for run in range(count)]
+    found = {run: read_arrays(path)[0] for run, path in enumerate(paths) if path.exists()}
+    if not found:
+        raise ValueError(f"{folder} must hold finished runs, but none is finished yet")
+    first = next(iter(found.values()))
+    names = [name.removeprefix("metrics.") for name in first if name.startswith("metrics.")]
+    metrics = {name: np.full((count, len(epoch)), np.nan) for name in sorted(names)}
+    marks = np.full(count, "missing", dtype="<U8")
+    for run, content in found.items():
+        for name, table in metrics.items():
+            table[run] = content[f"metrics.{name}"]
+        values = {name: table[[run]] for name, table in metrics.items()}
+        marks[run] = status(content["states"][None], values)[0]
+    files = tuple(path if run in found else None for run, path in enumerate(paths))
+    times, width = first["states"].shape
+    states = StoredStates(files, np.arange(times), width, first["states"].dtype)
+    return states, epoch, metrics, marks
+
+
+def status(states: NDArray[Any], metrics: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
+    """Tell runs that stayed finite from runs that diverged.
+
+    Returns:
+        `"ok"` or `"diverged"` for each run (R,).
+    """
+    finite = np.isfinite(states).all((1, 2))
+    for values in metrics.values():
+        finite &= np.isfinite(values).all(1)
+    return np.where(finite, "ok", "diverged").astype("<U8")
+
+
 @dataclass(frozen=True)
 class StoredStates:
     """States of many runs, left on disk and mapped into memory when indexed.
@@ -208,7 +269,7 @@ class StoredStates:
         if chosen.ndim == 0:
             return np.array(self._run(int(chosen))[tuple(rest)])
         rows = [self._run(int(index))[tuple(rest)] for index in chosen]
-        return np.stack(rows) if rows else np.empty(self.shape, self.dtype)[run][:, *rest]
+        return np.stack(rows) if rows else np.empty(self.shape, self.dtype)[(run, *rest)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype=dtype)

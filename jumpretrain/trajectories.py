@@ -179,9 +179,8 @@ class Trajectories:
         write_index(Path(folder), self)
         for run in range(len(self)):
             if self.status[run] != "missing":
-                values = {f"metrics.{name}": value[run] for name, value in self.metrics.items()}
-                arrays = {"states": self.states[run], **values}
-                store.write_arrays(run_path(Path(folder), run), arrays, {"run": run})
+                values = {name: value[run] for name, value in self.metrics.items()}
+                store.write_run(store.run_path(Path(folder), run), self.states[run], values)
 
     @classmethod
     def load(cls, folder: str | Path) -> Trajectories:
@@ -198,60 +197,27 @@ class Trajectories:
         if not (folder / INDEX).exists():
             raise ValueError(f"{folder} must hold sampled trajectories, but has no {INDEX}")
         arrays, facts = store.read_arrays(folder / INDEX)
-        return assemble(folder, arrays, facts)
-
-
-def run_path(folder: Path, run: int) -> Path:
-    """Say where the states and metrics of a run lie.
-
-    Returns:
-        The path of its file.
-    """
-    return folder / "runs" / f"{run:05d}.safetensors"
+        states, _, metrics, status = store.read_runs(
+            folder, len(arrays["direction"]), arrays["epoch"]
+        )
+        measured = {name: float(value) for name, value in facts.pop("optimum_metrics").items()}
+        return cls(
+            **arrays,
+            **facts,
+            states=states,
+            metrics=metrics,
+            status=status,
+            optimum_metrics=measured,
+        )
 
 
 def write_index(folder: Path, trajectories: Trajectories) -> None:
     """Write everything but the states and metrics of the runs."""
     names = ("optimum", "direction", "step_size", "order_seed", "epoch")
     facts = {
-        "metrics": sorted(trajectories.metrics),
         "optimum_metrics": dict(trajectories.optimum_metrics),
         "weight_count": trajectories.weight_count,
         "provenance": trajectories.provenance,
     }
     arrays = {name: np.asarray(getattr(trajectories, name)) for name in names}
     store.write_arrays(folder / INDEX, arrays, facts)
-
-
-def assemble(folder: Path, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> Trajectories:
-    """Put the index and the files of the finished runs together.
-
-    Returns:
-        The trajectories.
-    """
-    paths = [run_path(folder, run) for run in range(len(arrays["direction"]))]
-    times = len(arrays["epoch"])
-    metrics = {name: np.full((len(paths), times), np.nan) for name in facts["metrics"]}
-    status = np.full(len(paths), "missing", dtype="<U8")
-    for run, path in enumerate(paths):
-        if path.exists():
-            content, _ = store.read_arrays(path)
-            for name in metrics:
-                metrics[name][run] = content[f"metrics.{name}"]
-            status[run] = "ok" if np.isfinite(content["states"]).all() else "diverged"
-    states = store.StoredStates(
-        tuple(path if path.exists() else None for path in paths),
-        np.arange(times),
-        len(arrays["optimum"]),
-        arrays["optimum"].dtype,
-    )
-    optimum_metrics = {name: float(value) for name, value in facts["optimum_metrics"].items()}
-    return Trajectories(
-        **arrays,
-        states=states,
-        metrics=metrics,
-        optimum_metrics=optimum_metrics,
-        status=status,
-        weight_count=facts["weight_count"],
-        provenance=facts["provenance"],
-    )

@@ -1,0 +1,245 @@
+"""Data in memory: what ships with scikit-learn, what lies on disk, and the user's own arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.datasets import fetch_openml, load_digits
+from sklearn.model_selection import train_test_split
+
+__all__ = ["Dataset", "augmented", "digits", "load", "spirals"]
+
+OPENML = {"mnist": "mnist_784", "fashion_mnist": "Fashion-MNIST"}
+NPZ = ("mnist", "fashion_mnist", "cifar10")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Training and test examples as arrays of any shape.
+
+    Attributes:
+        train_x: Training inputs (n, ...).
+        train_y: Training targets (n, ...): class labels, values, or the inputs themselves.
+        test_x: Test inputs (m, ...).
+        test_y: Test targets (m, ...).
+        crop: Pixels of zero padding for random crops of training images; 0 for none.
+        flip: Whether training images are mirrored at random.
+        history: What the data are and what was done to them, in order.
+
+    Raises:
+        ValueError: If lengths disagree, a split is empty, or an input or target is not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> Dataset(np.zeros((4, 2)), np.arange(4), np.zeros((1, 2)), np.arange(1)).train_x.shape
+        (4, 2)
+    """
+
+    train_x: NDArray[Any]
+    train_y: NDArray[Any]
+    test_x: NDArray[Any]
+    test_y: NDArray[Any]
+    crop: int = 0
+    flip: bool = False
+    history: tuple[str, ...] = ("arrays",)
+
+    def __post_init__(self) -> None:
+        for name in ("train_x", "train_y", "test_x", "test_y"):
+            array = np.asarray(getattr(self, name))
+            if array.dtype.kind in "fc" and not np.isfinite(array).all():
+                count = int((~np.isfinite(array)).sum())
+                raise ValueError(
+                    f"data must be finite, but {name} holds {count} NaN or infinite values; "
+                    "drop or impute those examples"
+                )
+            object.__setattr__(self, name, array)
+        for split in ("train", "test"):
+            inputs, targets = (len(getattr(self, f"{split}_{kind}")) for kind in "xy")
+            if inputs != targets or not inputs:
+                raise ValueError(
+                    f"each example needs one target, but {split}_x has {inputs} rows and "
+                    f"{split}_y has {targets}"
+                )
+        if (self.crop or self.flip) and self.train_x.ndim != 4:
+            raise ValueError(
+                "crop and flip need images (n, C, H, W), "
+                f"but train_x is {self.train_x.shape}; reshape it or leave them out"
+            )
+
+    def corrupt(self, share: float, seed: int = 0) -> Dataset:
+        """Redraw a share of the training labels uniformly; test labels stay.
+
+        A redrawn label may be the true one, as in arXiv:2102.00485, section 4.1.
+
+        Returns:
+            The same inputs with the new labels.
+
+        Raises:
+            ValueError: If the share lies outside [0, 1] or the targets are no class labels.
+        """
+        if not 0 <= share <= 1:
+            raise ValueError(f"share must lie in [0, 1], but is {share}")
+        if self.train_y.dtype.kind not in "iu":
+            raise ValueError(
+                f"only class labels can be redrawn, but train_y is {self.train_y.dtype}"
+            )
+        rng = np.random.default_rng(seed)
+        labels = self.train_y.copy()
+        chosen = rng.permutation(len(labels))[: round(share * len(labels))]
+        classes = int(max(self.train_y.max(), self.test_y.max())) + 1
+        labels[chosen] = rng.integers(classes, size=(len(chosen), *labels.shape[1:]))
+        return self._changed(f"corrupt({share}, seed={seed})", train_y=labels)
+
+    def subset(self, train: int | None = None, test: int | None = None, seed: int = 0) -> Dataset:
+        """Draw some examples of each split without replacement.
+
+        Returns:
+            The smaller data.
+
+        Raises:
+            ValueError: If more examples are asked for than there are.
+        """
+        arrays: dict[str, NDArray[Any]] = {}
+        for split, count in (("train", train), ("test", test)):
+            inputs, targets = getattr(self, f"{split}_x"), getattr(self, f"{split}_y")
+            count = len(inputs) if count is None else count
+            if not 0 < count <= len(inputs):
+                raise ValueError(f"{split} has {len(inputs)} examples, but {count} were asked for")
+            rows = np.sort(np.random.default_rng(seed).permutation(len(inputs))[:count])
+            arrays |= {f"{split}_x": inputs[rows], f"{split}_y": targets[rows]}
+        return self._changed(f"subset({train}, {test}, seed={seed})", **arrays)
+
+    def augment(self, crop: int = 4, flip: bool = True) -> Dataset:
+        """Crop and mirror training images at random during training, never in evaluation.
+
+        Returns:
+            The same data with the option set.
+        """
+        return self._changed(f"augment(crop={crop}, flip={flip})", crop=crop, flip=flip)
+
+    def _changed(self, step: str, **changes: Any) -> Dataset:
+        return replace(self, history=(*self.history, step), **changes)
+
+
+def digits(seed: int = 0) -> Dataset:
+    """Load scikit-learn's 1,797 handwritten digits, split 70/30 with equal class shares.
+
+    Returns:
+        Inputs (n, 1, 8, 8) in [0, 1] and labels 0..9.
+
+    Example:
+        >>> digits().train_x.shape
+        (1257, 1, 8, 8)
+    """
+    bunch = load_digits()
+    images = (bunch.images[:, None] / 16).astype(np.float32)
+    train, test = train_test_split(
+        np.arange(len(images)), test_size=0.3, stratify=bunch.target, random_state=seed
+    )
+    labels = bunch.target.astype(np.int64)
+    history = (f"digits(seed={seed})",)
+    return Dataset(images[train], labels[train], images[test], labels[test], history=history)
+
+
+def spirals(
+    count: int = 1000, arms: int = 2, turns: float = 1.5, noise: float = 0.02, seed: int = 0
+) -> Dataset:
+    """Draw points on interleaved spirals, one class an arm, split in halves.
+
+    Returns:
+        Inputs (count / 2, 2) in [-1, 1] up to noise and labels 0..arms - 1.
+    """
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % arms
+    radius = np.sqrt(rng.uniform(0.01, 1, count))
+    angle = 2 * np.pi * (turns * radius + labels / arms)
+    points = radius[:, None] * np.c_[np.cos(angle), np.sin(angle)]
+    points = (points + noise * rng.normal(size=points.shape)).astype(np.float32)
+    order = rng.permutation(count)
+    train, test = order[: count // 2], order[count // 2 :]
+    history = (f"spirals({count}, arms={arms}, turns={turns}, noise={noise}, seed={seed})",)
+    return Dataset(points[train], labels[train], points[test], labels[test], history=history)
+
+
+def load(name: str, root: str | Path | None = None) -> Dataset:
+    """Load MNIST, Fashion-MNIST or CIFAR-10.
+
+    Args:
+        name: `"digits"`, `"mnist"`, `"fashion_mnist"` or `"cifar10"`.
+        root: Folder with `<name>.npz` (`x_train`, `y_train`, `x_test`, `y_test`; pixels 0..255).
+            Where it is not given, the environment variable `JUMPRETRAIN_DATA` is, if set;
+            otherwise the MNIST-like sets come from OpenML through scikit-learn.
+
+    Returns:
+        Images (n, C, H, W) in [0, 1] and labels 0..9, in the original splits.
+
+    Raises:
+        ValueError: If the name is unknown or the file is not there.
+    """
+    if name == "digits":
+        return digits()
+    if name not in NPZ:
+        raise ValueError(f"data must be one of digits, {', '.join(NPZ)}, but is {name!r}")
+    root = root or os.environ.get("JUMPRETRAIN_DATA")
+    if root is None:
+        return _from_openml(name)
+    path = Path(root).expanduser() / f"{name}.npz"
+    if not path.exists():
+        raise ValueError(f"{name} needs the file {path}, which is not there; name another root")
+    with np.load(path, allow_pickle=False) as file:
+        train, test = ((file[f"x_{part}"], file[f"y_{part}"]) for part in ("train", "test"))
+        return Dataset(*_images(*train), *_images(*test), history=(name,))
+
+
+def _from_openml(name: str) -> Dataset:
+    if name not in OPENML:
+        raise ValueError(f"{name} needs a root folder with {name}.npz; pass root or --data-root")
+    bunch = fetch_openml(OPENML[name], version=1, as_frame=False)
+    images = bunch.data.reshape(-1, 28, 28)
+    labels = bunch.target.astype(np.int64)
+    train, test = slice(None, 60_000), slice(60_000, None)
+    return Dataset(
+        *_images(images[train], labels[train]),
+        *_images(images[test], labels[test]),
+        history=(name,),
+    )
+
+
+def _images(pixels: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    array = np.asarray(pixels)
+    array = array[:, None] if array.ndim == 3 else np.moveaxis(array, -1, 1)
+    return np.ascontiguousarray(array, np.float32) / 255, np.asarray(labels, np.int64)
+
+
+def augmented(
+    images: torch.Tensor, crop: int, flip: bool, draw: Callable[[int, int], torch.Tensor]
+) -> torch.Tensor:
+    """Shift each image by up to `crop` pixels over zero padding and mirror half of them.
+
+    Args:
+        images: A batch (B, C, H, W).
+        crop: Largest shift, in pixels.
+        flip: Whether to mirror.
+        draw: Draws integers: `draw(high, B)` lies in 0..high - 1.
+
+    Returns:
+        The changed batch (B, C, H, W).
+    """
+    count, _, height, width = images.shape
+    padded = torch.nn.functional.pad(images, (crop,) * 4)
+    rows = draw(2 * crop + 1, count)[:, None] + torch.arange(height)
+    columns = draw(2 * crop + 1, count)[:, None] + torch.arange(width)
+    if flip:
+        mirrored = draw(2, count)[:, None].bool()
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    batch = torch.arange(count)[:, None, None]
+    rows, columns = rows[:, :, None], columns[:, None, :]
+    chosen = padded[batch, :, rows, columns]
+    return chosen.permute(0, 3, 1, 2)

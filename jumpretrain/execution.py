@@ -1,0 +1,105 @@
+"""Where and how work is run: in chunks, on one thread each, in worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import joblib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+__all__ = ["Execution", "chunks", "one_thread", "spread"]
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how work is run; never what is computed.
+
+    Attributes:
+        n_jobs: Worker processes; -1 takes one for each core.
+        mode: `"stacked"` trains the runs of a chunk together, `"looped"` one after the other,
+            `"auto"` chooses by a fixed rule from the network and the number of runs.
+        chunk: Most runs that are trained together; the unit of resumption.
+        progress: Whether bars are shown.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    n_jobs: int = 1
+    mode: Literal["auto", "stacked", "looped"] = "auto"
+    chunk: int = 16
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("auto", "stacked", "looped"):
+            raise ValueError(f"mode must be auto, stacked or looped, but is {self.mode!r}")
+        if self.n_jobs == 0 or self.n_jobs < -1:
+            raise ValueError(f"n_jobs must be -1 or at least 1, but is {self.n_jobs}")
+        if self.chunk < 1:
+            raise ValueError(f"chunk must be at least 1, but is {self.chunk}")
+
+
+def chunks(count: int, largest: int) -> list[NDArray[np.int64]]:
+    """Divide runs into equal chunks, by number alone; eight runs or more make an even number.
+
+    Returns:
+        The indices of each chunk, in order.
+
+    Example:
+        >>> [len(chunk) for chunk in chunks(20, 16)]
+        [10, 10]
+    """
+    pieces = -(-count // largest)
+    if count >= 8:
+        pieces += pieces % 2
+    return np.array_split(np.arange(count), pieces)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, so that bits do not depend on the machine's load."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def spread(
+    function: Callable[..., Result],
+    jobs: Sequence[Sequence[Any]],
+    execution: Execution,
+    label: str = "",
+) -> list[Result]:
+    """Call a function once for each job, in worker processes where asked for.
+
+    joblib carries the calls, so `joblib.parallel_config` can send them to a cluster.
+
+    Args:
+        function: What to call.
+        jobs: Arguments of each call.
+        execution: Number of processes, and whether a bar is shown.
+        label: What the bar says.
+
+    Returns:
+        The results, in the order of the jobs.
+    """
+    calls = (joblib.delayed(_on_one_thread)(function, *job) for job in jobs)
+    workers = execution.n_jobs if len(jobs) > 1 else 1
+    results = joblib.Parallel(n_jobs=workers, return_as="generator")(calls)
+    hidden = not (execution.progress and label)
+    return list(tqdm(results, desc=label, total=len(jobs), disable=hidden, leave=bool(label)))
+
+
+def _on_one_thread(function: Callable[..., Result], *job: Any) -> Result:
+    with one_thread():
+        return function(*job)

@@ -1,0 +1,127 @@
+"""The map between a network and its state: one vector of weights, then what else it holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+__all__ = ["Layout"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each tensor of a network stands in its state vector.
+
+    Weights (trainable parameters, tied ones once) come first, then frozen parameters, then
+    floating-point buffers.
+
+    Attributes:
+        names: Name of each tensor.
+        shapes: Shape of each tensor.
+        trainable: How many of the tensors are weights.
+        dtype: Type of the state, `torch.float64` if a parameter is, else `torch.float32`.
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    trainable: int
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, module: nn.Module) -> Layout:
+        """Read the layout off a network.
+
+        Returns:
+            The layout.
+
+        Raises:
+            ValueError: If nothing is trainable, or a tensor is neither float32 nor float64.
+        """
+        parameters = list(module.named_parameters())
+        weights = [(name, p) for name, p in parameters if p.requires_grad]
+        frozen = [(name, p) for name, p in parameters if not p.requires_grad]
+        buffers = [(name, b) for name, b in module.named_buffers() if b.is_floating_point()]
+        if not weights:
+            raise ValueError("a task needs a trainable parameter, but the model has none")
+        entries = weights + frozen + buffers
+        for name, tensor in entries:
+            if tensor.dtype not in (torch.float32, torch.float64):
+                raise ValueError(
+                    f"parameters must be float32 or float64, but {name} is {tensor.dtype}; "
+                    "convert the model with .float() first"
+                )
+        double = any(p.dtype == torch.float64 for _, p in parameters)
+        return cls(
+            names=tuple(name for name, _ in entries),
+            shapes=tuple(tuple(tensor.shape) for _, tensor in entries),
+            trainable=len(weights),
+            dtype=torch.float64 if double else torch.float32,
+        )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of entries of each tensor."""
+        return tuple(math.prod(shape) for shape in self.shapes)
+
+    @property
+    def width(self) -> int:
+        """Length S of a state."""
+        return sum(self.sizes)
+
+    @property
+    def weight_count(self) -> int:
+        """Number P of weights."""
+        return sum(self.sizes[: self.trainable])
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """Type of the state as NumPy names it."""
+        return np.dtype(np.float64 if self.dtype == torch.float64 else np.float32)
+
+    def split(self, states: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Cut states into named tensors.
+
+        Args:
+            states: States (..., S).
+
+        Returns:
+            Views (..., *shape) by name.
+        """
+        lead = states.shape[:-1]
+        pieces = torch.split(states, list(self.sizes), dim=-1)
+        named = zip(self.names, pieces, self.shapes, strict=True)
+        return {name: piece.reshape(*lead, *shape) for name, piece, shape in named}
+
+    def weights(self, state: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Walk through the trainable tensors of a state.
+
+        Yields:
+            Name and values, as views in their own shape.
+        """
+        ends = np.cumsum(self.sizes)[: self.trainable]
+        for name, shape, end in zip(self.names, self.shapes, ends, strict=False):
+            yield name, state[end - math.prod(shape) : end].reshape(shape)
+
+    def read(self, module: nn.Module) -> torch.Tensor:
+        """Collect a network's state.
+
+        Returns:
+            A new vector (S,).
+        """
+        tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+        pieces = [tensors[name].detach().reshape(-1).to(self.dtype) for name in self.names]
+        return torch.cat(pieces)
+
+    def write(self, module: nn.Module, state: torch.Tensor) -> None:
+        """Set a network's parameters and buffers to a state (S,)."""
+        tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+        with torch.no_grad():
+            for name, piece in self.split(state).items():
+                tensors[name].copy_(piece)

@@ -1,0 +1,122 @@
+"""How training goes, and which moments of it are kept."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+__all__ = ["Recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A way of training; it computes the same wherever it is run.
+
+    Attributes:
+        epochs: Passes over the training data.
+        lr: Learning rate at the start.
+        optimiser: `"sgd"` or `"adam"`.
+        momentum: Momentum of SGD; Adam uses torch's defaults.
+        weight_decay: L2 penalty on the gradient, as torch applies it.
+        batch_size: Examples a step.
+        schedule: `"constant"`, `"cosine"` (to zero) or `"steps"` (divided by 10).
+        milestones: Shares of the epochs after which `"steps"` divides the rate.
+        drop_last: Whether an incomplete last batch is left out.
+        record_every: Epochs between snapshots; 0 keeps the first and the last state only.
+        record_early: Whether steps 1, 2, 4, 8, ... of the first epoch are recorded too.
+
+    Raises:
+        ValueError: If a value is out of its range.
+
+    Example:
+        >>> Recipe(epochs=2).record_steps(batches=6).tolist()
+        [0, 1, 2, 4, 6, 12]
+    """
+
+    epochs: int = 40
+    lr: float = 0.005
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    batch_size: int = 64
+    schedule: Literal["constant", "cosine", "steps"] = "constant"
+    milestones: tuple[float, ...] = (0.5, 0.75, 0.925)
+    drop_last: bool = False
+    record_every: int = 1
+    record_early: bool = True
+
+    def __post_init__(self) -> None:
+        self._check("optimiser", self.optimiser in ("sgd", "adam"), "sgd or adam")
+        schedules = ("constant", "cosine", "steps")
+        self._check("schedule", self.schedule in schedules, ", ".join(schedules))
+        self._check("epochs", self.epochs >= 1, "at least 1")
+        self._check("batch_size", self.batch_size >= 1, "at least 1")
+        self._check("record_every", self.record_every >= 0, "at least 0")
+        self._check("lr", math.isfinite(self.lr) and self.lr > 0, "above 0")
+        self._check("momentum", 0 <= self.momentum < 1, "in [0, 1)")
+        self._check("weight_decay", 0 <= self.weight_decay < math.inf, "at least 0")
+        ordered = sorted(self.milestones) == list(self.milestones)
+        self._check("milestones", ordered and all(0 < m < 1 for m in self.milestones), "in (0, 1)")
+
+    def _check(self, name: str, holds: bool, rule: str) -> None:
+        if not holds:
+            raise ValueError(f"{name} of a recipe must be {rule}, but is {getattr(self, name)!r}")
+
+    def batches(self, examples: int) -> int:
+        """Count the steps of an epoch.
+
+        Returns:
+            Number of batches.
+
+        Raises:
+            ValueError: If dropping the last batch leaves none.
+        """
+        count = examples // self.batch_size if self.drop_last else -(-examples // self.batch_size)
+        if not count:
+            raise ValueError(
+                f"an epoch needs a batch, but {examples} examples make no batch of "
+                f"{self.batch_size} with drop_last; use a smaller batch_size"
+            )
+        return count
+
+    def record_steps(self, batches: int) -> NDArray[np.int64]:
+        """List the steps after which a snapshot is taken; step 0 is the start.
+
+        Returns:
+            Rising numbers of steps (T,).
+        """
+        every = self.record_every or self.epochs
+        steps = {0, self.epochs * batches, *range(0, self.epochs * batches, every * batches)}
+        if self.record_early:
+            steps |= {2**power for power in range(batches.bit_length()) if 2**power < batches}
+        return np.array(sorted(steps))
+
+    def rate(self, epoch: int) -> float:
+        """Give the learning rate of an epoch, counted from 0.
+
+        Returns:
+            The rate.
+        """
+        done = epoch / self.epochs
+        if self.schedule == "cosine":
+            return self.lr * 0.5 * (1 + math.cos(math.pi * done))
+        if self.schedule == "steps":
+            return float(self.lr * 0.1 ** sum(done >= milestone for milestone in self.milestones))
+        return self.lr
+
+    def optimise(self, parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
+        """Make torch's optimiser, with no memory of earlier steps.
+
+        Returns:
+            The optimiser.
+        """
+        if self.optimiser == "adam":
+            return torch.optim.Adam(parameters, self.lr, weight_decay=self.weight_decay)
+        return torch.optim.SGD(
+            parameters, self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+        )

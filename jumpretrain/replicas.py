@@ -1,0 +1,114 @@
+"""Networks in training: one alone, or many stacked along a first axis.
+
+Both kinds have `parameters`, `losses(x, y)` and `read()`, so that one training loop serves both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch.func import functional_call, vmap
+
+from jumpretrain.task import Task
+
+__all__ = ["Single", "Stack", "stack_refusal"]
+
+
+class Single:
+    """One network, trained as the module that it is."""
+
+    def __init__(self, task: Task, states: NDArray[Any]) -> None:
+        """Take the first of states (1, S)."""
+        self.task = task
+        self.module = task.module(states[0])
+        self.parameters = [p for p in self.module.parameters() if p.requires_grad]
+
+    def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Compute the mean training loss of a batch (1, B, ...).
+
+        Returns:
+            The loss (1,).
+        """
+        return self.task.loss(self.module(self.task.laid_out(x[0])), y[0]).mean()[None]
+
+    def read(self) -> torch.Tensor:
+        """Collect the state.
+
+        Returns:
+            One row (1, S).
+        """
+        return self.task.layout.read(self.module)[None]
+
+
+class Stack:
+    """K networks whose tensors are stacked, trained by one vectorised forward and backward."""
+
+    def __init__(self, task: Task, states: NDArray[Any]) -> None:
+        """Stack states (K, S)."""
+        self.task = task
+        self.module = task.module()
+        layout = task.layout
+        pieces = layout.split(torch.as_tensor(states, device=task.device))
+        dtypes = {name: t.dtype for name, t in self.module.state_dict(keep_vars=True).items()}
+        self.tensors = {name: t.to(dtypes.get(name, t.dtype)).clone() for name, t in pieces.items()}
+        self.parameters = [
+            self.tensors[name].requires_grad_() for name in layout.names[: layout.trainable]
+        ]
+
+    def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Compute the mean training losses of batches (K, B, ...).
+
+        Returns:
+            One loss a network (K,).
+        """
+
+        def one(tensors: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return self.task.loss(functional_call(self.module, tensors, (x,)), y).mean()
+
+        return vmap(one, randomness="error")(self.tensors, x, y)
+
+    def read(self) -> torch.Tensor:
+        """Collect the states.
+
+        Returns:
+            One row a network (K, S).
+        """
+        flat = [tensor.detach().flatten(1).to(self.task.layout.dtype) for tensor in self._ordered()]
+        return torch.cat(flat, dim=1)
+
+    def _ordered(self) -> list[torch.Tensor]:
+        return [self.tensors[name] for name in self.task.layout.names]
+
+
+def stack_refusal(task: Task, states: NDArray[Any]) -> str:
+    """Try a training step on two states, alone and stacked, and say why stacking is refused.
+
+    Args:
+        task: Network, data and loss.
+        states: At least two states (K, S).
+
+    Returns:
+        The reason, or an empty string where both agree.
+    """
+    x, y = (task.tensors[name][:4].expand(2, 4, *task.tensors[name].shape[1:]) for name in _XY)
+    alone = torch.cat([_step(Single(task, states[k : k + 1]), x[:1], y[:1]) for k in (0, 1)])
+    try:
+        stacked = _step(Stack(task, states[:2]), x, y)
+    except Exception as error:  # the user's forward may fail under vmap in any way
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    scale = alone.abs().max()
+    if not torch.allclose(alone, stacked, rtol=1e-3, atol=1e-4 * float(scale)):
+        return "stacked and looped steps disagree"
+    return ""
+
+
+_XY = ("train_x", "train_y")
+
+
+def _step(replicas: Single | Stack, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    replicas.losses(x, y).sum().backward()
+    gradients = [parameter.grad for parameter in replicas.parameters if parameter.grad is not None]
+    flat = torch.cat([gradient.reshape(len(x), -1) for gradient in gradients], dim=1)
+    return torch.cat([flat, replicas.read()], dim=1)

@@ -1,0 +1,242 @@
+"""Move many points of the landscape downhill, recording where they pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from jumpretrain import store
+from jumpretrain.data import augmented
+from jumpretrain.evaluating import measure_both
+from jumpretrain.execution import Execution, chunks, spread
+from jumpretrain.recipe import Recipe
+from jumpretrain.replicas import Single, Stack, stack_refusal
+from jumpretrain.task import Task, digest
+
+__all__ = ["Runs", "train"]
+
+STACKED_WEIGHTS = 300_000
+
+
+@dataclass(frozen=True)
+class Runs:
+    """K trained networks with what was recorded on the way.
+
+    Attributes:
+        states: The recorded states (K, T, S), read lazily where a folder holds them.
+        epoch: When each snapshot was taken, in epochs (T,).
+        metrics: Values by name, each (K, T).
+        status: `"ok"` or `"diverged"` for each run (K,).
+        seeds: The seed of each run (K,).
+        provenance: Everything needed to train them again.
+    """
+
+    states: NDArray[Any] | store.StoredStates
+    epoch: NDArray[np.float64]
+    metrics: Mapping[str, NDArray[np.float64]]
+    status: NDArray[np.str_]
+    seeds: NDArray[np.int64]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def initial(self) -> NDArray[Any]:
+        """The states at the start (K, S)."""
+        return self.states[:, 0]
+
+    @property
+    def final(self) -> NDArray[Any]:
+        """The states at the end (K, S)."""
+        return self.states[:, len(self.epoch) - 1]
+
+
+def train(
+    task: Task,
+    recipe: Recipe,
+    seeds: Sequence[int] | NDArray[Any],
+    states: ArrayLike | torch.Tensor | None = None,
+    folder: str | Path | None = None,
+    execution: Execution | None = None,
+    label: str = "",
+) -> Runs:
+    """Train many networks at once, recording states and metrics.
+
+    Args:
+        task: Network, data, loss and metrics.
+        recipe: How training goes.
+        seeds: One seed a run (K,): of the order of the data and, without states, of the fresh
+            weights.
+        states: Where to start (K, S); fresh weights where left out.
+        folder: Where each finished run is kept. The same call goes on where it was stopped and
+            ends with the same bits.
+        execution: Where and how it is run.
+        label: What the progress bar says.
+
+    Returns:
+        The runs, in the order of the seeds.
+
+    Raises:
+        ValueError: If seeds and states do not fit the task, or the folder holds other runs.
+
+    Example:
+        >>> import jumpretrain as jr
+        >>> task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10), jr.data.digits())
+        >>> fit = jr.train(task, jr.Recipe(epochs=1, lr=0.05), seeds=[0])
+        >>> bool(fit.metrics["train_loss"][0, -1] < fit.metrics["train_loss"][0, 0])
+        True
+    """
+    execution = execution or Execution()
+    keys = _check_seeds(seeds)
+    begin = np.stack([task.initial(int(s)) for s in keys]) if states is None else states
+    start = task.check_states(begin)
+    if len(start) != len(keys):
+        raise ValueError(f"each state needs one seed, but there are {len(start)} and {len(keys)}")
+    steps = recipe.record_steps(recipe.batches(len(task.data.train_x)))
+    mode, reason = _mode(task, start, execution)
+    design = {
+        "task": task.fingerprint,
+        "recipe": asdict(recipe),
+        "seeds": keys.tolist(),
+        "start": digest(start),
+        "execution": {"mode": mode, "reason": reason, "chunk": execution.chunk},
+        "versions": {"torch": torch.__version__, "numpy": np.__version__},
+    }
+    parts = chunks(len(keys), execution.chunk)
+    jobs = [(task, recipe, mode, keys[part], start[part]) for part in parts]
+    epoch = steps / recipe.batches(len(task.data.train_x))
+    if folder is None:
+        results = spread(_train_chunk, jobs, execution, label)
+        states = np.concatenate([result[0] for result in results])
+        metrics = {n: np.concatenate([r[1][n] for r in results]) for n in results[0][1]}
+        return Runs(states, epoch, metrics, store.status(states, metrics), keys, design)
+    folder = Path(folder)
+    with store.lock(folder):
+        store.claim(folder, design)
+        pending = [
+            (*job, folder, part)
+            for job, part in zip(jobs, parts, strict=True)
+            if not all(store.run_path(folder, run).exists() for run in part)
+        ]
+        spread(_keep_chunk, pending, execution, label)
+        return Runs(*store.read_runs(folder, len(keys), epoch), keys, design)
+
+
+def _check_seeds(seeds: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
+    keys = np.asarray(seeds)
+    if keys.ndim != 1 or not len(keys) or keys.dtype.kind not in "iu" or keys.min() < 0:
+        raise ValueError(f"seeds must be a list of whole numbers from 0, but are {seeds!r}")
+    return keys.astype(np.int64)
+
+
+def _mode(task: Task, states: NDArray[Any], execution: Execution) -> tuple[str, str]:
+    if len(states) == 1 or execution.chunk == 1:
+        return "looped", "one run at a time"
+    if task.random:
+        return "looped", "the forward is random in training"
+    if execution.mode == "looped":
+        return "looped", "asked for"
+    convolutional = task.convolutional and torch.device(task.device).type == "cpu"
+    if execution.mode == "auto" and (convolutional or task.weight_count > STACKED_WEIGHTS):
+        return "looped", "convolutions or many weights"
+    reason = stack_refusal(task, states)
+    if reason and execution.mode == "stacked":
+        raise ValueError(
+            f"stacked training needs a model that vmap accepts, but: {reason}; use mode='auto'"
+        )
+    return ("looped", reason) if reason else ("stacked", "small and without convolutions")
+
+
+def _keep_chunk(
+    task: Task,
+    recipe: Recipe,
+    mode: str,
+    seeds: NDArray[np.int64],
+    start: NDArray[Any],
+    folder: Path,
+    part: NDArray[np.int64],
+) -> None:
+    states, metrics = _train_chunk(task, recipe, mode, seeds, start)
+    for k, run in enumerate(part):
+        path = store.run_path(folder, int(run))
+        if not path.exists():
+            values = {name: value[k] for name, value in metrics.items()}
+            store.write_run(path, states[k], values)
+
+
+def _train_chunk(
+    task: Task, recipe: Recipe, mode: str, seeds: NDArray[np.int64], start: NDArray[Any]
+) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
+    if mode == "stacked":
+        states = _record(Stack(task, start), task, recipe, seeds)
+    else:
+        rows = [slice(k, k + 1) for k in range(len(seeds))]
+        states = np.concatenate(
+            [_record(Single(task, start[row]), task, recipe, seeds[row]) for row in rows]
+        )
+    values = measure_both(task, states.reshape(-1, states.shape[-1]))
+    return states, {name: value.reshape(states.shape[:2]) for name, value in values.items()}
+
+
+def _record(
+    replicas: Single | Stack, task: Task, recipe: Recipe, seeds: NDArray[np.int64]
+) -> NDArray[Any]:
+    """Train replicas and collect their snapshots.
+
+    Returns:
+        States (K, T, S).
+    """
+    wanted = set(recipe.record_steps(recipe.batches(len(task.data.train_x))).tolist())
+    optimiser = recipe.optimise(replicas.parameters)
+    kept = [replicas.read()]
+    step = 0
+    with torch.random.fork_rng(devices=[]):
+        for epoch in range(recipe.epochs):
+            optimiser.param_groups[0]["lr"] = recipe.rate(epoch)
+            for x, y in _batches(task, recipe, seeds, epoch):
+                if task.random:
+                    torch.default_generator.manual_seed(_key(seeds[0], step))
+                optimiser.zero_grad()
+                replicas.losses(x, y).sum().backward()
+                optimiser.step()
+                step += 1
+                if step in wanted:
+                    kept.append(replicas.read())
+    return torch.stack(kept, dim=1).cpu().numpy()
+
+
+def _batches(
+    task: Task, recipe: Recipe, seeds: NDArray[np.int64], epoch: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Walk through the data in each run's own order, keyed by its seed and the epoch.
+
+    Yields:
+        Inputs and targets (K, B, ...).
+    """
+    inputs, targets = task.tensors["train_x"], task.tensors["train_y"]
+    rngs = [np.random.default_rng((int(seed), epoch)) for seed in seeds]
+    orders = torch.as_tensor(
+        np.stack([rng.permutation(len(inputs)) for rng in rngs]), device=inputs.device
+    )
+    for batch in range(recipe.batches(len(inputs))):
+        rows = orders[:, batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
+        x = inputs[rows]
+        if task.data.crop or task.data.flip:
+            pairs = zip(x, rngs, strict=True)
+            x = torch.stack([_augment(images, task, rng) for images, rng in pairs])
+        yield x, targets[rows]
+
+
+def _augment(images: torch.Tensor, task: Task, rng: np.random.Generator) -> torch.Tensor:
+    def draw(high: int, count: int) -> torch.Tensor:
+        return torch.as_tensor(rng.integers(high, size=count), device=images.device)
+
+    return augmented(images, task.data.crop, task.data.flip, draw)
+
+
+def _key(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence((int(seed), step)).generate_state(1, np.uint64)[0] >> 1)
