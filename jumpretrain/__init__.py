@@ -1,0 +1,52 @@
+"""Explore the loss landscape around trained networks: jump, retrain, embed, compare.
+
+The names below are loaded when they are first used, so that importing the package is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Comparison": "comparison",
+    "Dataset": "data",
+    "Diagrams": "homology",
+    "Embedding": "embedding",
+    "Execution": "execution",
+    "Recipe": "recipe",
+    "Runs": "training",
+    "Study": "study",
+    "Task": "task",
+    "Trajectories": "trajectories",
+    "compare": "comparison",
+    "describe": "comparison",
+    "embed": "embedding",
+    "evaluate": "evaluating",
+    "explore": "study",
+    "grid": "sampling",
+    "rays": "sampling",
+    "released": "homology",
+    "rips": "homology",
+    "sample": "sampling",
+    "sublevel": "homology",
+    "train": "training",
+    "walk": "sampling",
+}
+_MODULES = ("data", "geometry", "measures", "models", "plots", "statistics")
+
+__all__ = sorted((*_HOMES, *_MODULES))
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"jumpretrain.{name}")
+    if name in _HOMES:
+        return getattr(import_module(f"jumpretrain.{_HOMES[name]}"), name)
+    raise AttributeError(f"jumpretrain has no {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -11,7 +11,23 @@ from scipy.sparse import csgraph
 
 from jumpretrain import graphs
 
-__all__ = ["alpha_decay", "joined", "pieces"]
+__all__ = ["alpha_decay", "check", "joined", "pieces"]
+
+
+def check(knn: int, decay: float, count: int) -> None:
+    """Refuse affinities that the points cannot have, before any work.
+
+    Raises:
+        ValueError: If there are too few points for so many neighbours, or the decay is no
+            positive number.
+    """
+    if not 0 < knn <= count - 2:
+        raise ValueError(
+            f"knn must lie in 1..{count - 2} for {count} points, but is {knn}; "
+            "sample more points or take fewer neighbours"
+        )
+    if not decay > 0:
+        raise ValueError(f"decay must be positive, but is {decay}; the paper's is 40")
 
 
 def alpha_decay(distances: NDArray[np.float64], knn: int, decay: float) -> NDArray[np.float64]:
@@ -23,18 +39,8 @@ def alpha_decay(distances: NDArray[np.float64], knn: int, decay: float) -> NDArr
 
     Returns:
         The affinities (N, N): symmetric, 1 on the diagonal.
-
-    Raises:
-        ValueError: If there are too few points for so many neighbours, or the decay is no
-            positive number.
     """
-    if not 0 < knn <= len(distances) - 2:
-        raise ValueError(
-            f"knn must lie in 1..{len(distances) - 2} for {len(distances)} points, but is {knn}; "
-            "sample more points or take fewer neighbours"
-        )
-    if not decay > 0:
-        raise ValueError(f"decay must be positive, but is {decay}; the paper's is 40")
+    check(knn, decay, len(distances))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         graph = graphtools.Graph(
             distances.copy(), precomputed="distance", knn=knn, decay=decay, verbose=0

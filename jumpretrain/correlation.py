@@ -68,10 +68,12 @@ def partial_spearman(
         ValueError: If the lengths differ, a value is not finite, or there are fewer than four
             networks more than controls.
     """
-    fixed = np.reshape(np.asarray(control, float), (np.size(a), -1))
+    fixed = np.asarray(control, float)
+    fixed = fixed[:, None] if fixed.ndim == 1 else fixed
     if len({np.size(a), np.size(b), len(fixed)}) > 1:
         raise ValueError(
-            f"every network needs both values, but there are {np.size(a)} and {np.size(b)}"
+            "every network needs both values and its controls, but there are "
+            f"{np.size(a)}, {np.size(b)} and {len(fixed)}"
         )
     columns = np.column_stack([np.asarray(a, float), np.asarray(b, float), fixed])
     n, controls = len(columns), fixed.shape[1]

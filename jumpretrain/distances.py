@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from jumpretrain.trajectories import Trajectories
 
-__all__ = ["Centre", "Metric", "from_gram", "gram", "principal"]
+__all__ = ["Centre", "Metric", "check_choice", "from_gram", "gram", "principal"]
 
 Metric: TypeAlias = Literal["euclidean", "cosine"]
 Centre: TypeAlias = Literal["optimum", "mean"]
@@ -85,7 +85,7 @@ def from_gram(
         array([[0., 1.],
                [1., 0.]])
     """
-    _check_choice("metric", metric, get_args(Metric))
+    check_choice("metric", metric, get_args(Metric))
     products = np.asarray(gram, dtype=np.float64)
     if metric == "euclidean":
         squares = np.diag(products)
@@ -148,7 +148,7 @@ def _differences(trajectories: Trajectories, columns: int) -> Iterator[NDArray[n
 
 
 def _centred(products: NDArray[np.float64], centre: Centre) -> NDArray[np.float64]:
-    _check_choice("centre", centre, get_args(Centre))
+    check_choice("centre", centre, get_args(Centre))
     if centre == "optimum":
         return products
     means = products.mean(axis=0)
@@ -164,7 +164,12 @@ def _rank(values: NDArray[np.float64]) -> int:
     return int(np.sum(values > len(values) * np.finfo(float).eps * np.abs(values).max(initial=0)))
 
 
-def _check_choice(name: str, found: Any, options: tuple[Any, ...]) -> None:
+def check_choice(name: str, found: Any, options: tuple[Any, ...]) -> None:
+    """Refuse a choice that is none of the options.
+
+    Raises:
+        ValueError: If it is not; the message names the options.
+    """
     if found not in options:
         listed = ", ".join(repr(option) for option in options)
         raise ValueError(f"{name} must be one of {listed}, but is {found!r}")

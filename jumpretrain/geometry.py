@@ -135,7 +135,7 @@ def jump_cosine(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     radius = _radius(moves)
     scale = radius * _jump(radius)
     cosine = np.zeros_like(scale)
-    np.divide(_along(moves), scale, out=cosine, where=scale > 0)
+    np.divide(moves[:, :, 0].cumsum(axis=1), scale, out=cosine, where=scale > 0)
     return np.clip(cosine, -1, 1)
 
 
@@ -146,9 +146,7 @@ def sideways(moves: NDArray[np.float64]) -> NDArray[np.float64]:
         The part of its difference from the optimum that is orthogonal to the jump, in units of
         the jump's length (R, T); 0 at the jump.
     """
-    radius = _radius(moves)
-    along = _along(moves) / _jump(radius)
-    return np.sqrt(np.maximum(radius**2 - along**2, 0)) / _jump(radius)
+    return distance(moves) * np.sqrt(1 - jump_cosine(moves) ** 2)
 
 
 def silhouette(distances: NDArray[np.float64], clusters: ArrayLike) -> float:
@@ -246,16 +244,12 @@ def _moves(trajectories: Trajectories, run: int, start: int, stop: int) -> NDArr
 
 
 def _lengths(moves: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sqrt(np.diagonal(moves, axis1=1, axis2=2))
+    return np.asarray(np.sqrt(np.diagonal(moves, axis1=1, axis2=2)))
 
 
 def _radius(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     sums = moves.cumsum(axis=1).cumsum(axis=2)
-    return np.sqrt(np.maximum(np.diagonal(sums, axis1=1, axis2=2), 0))
-
-
-def _along(moves: NDArray[np.float64]) -> NDArray[np.float64]:
-    return moves[:, :, 0].cumsum(axis=1)
+    return np.asarray(np.sqrt(np.maximum(np.diagonal(sums, axis1=1, axis2=2), 0)))
 
 
 def _jump(radius: NDArray[np.float64]) -> NDArray[np.float64]:

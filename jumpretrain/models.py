@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -29,7 +30,7 @@ def mlp(shape: Sequence[int], classes: int, hidden: Sequence[int] = (128, 128)) 
     """
     widths = [math.prod(shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
-    for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+    for fan_in, fan_out in pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], classes))
 
@@ -80,7 +81,9 @@ class _Block(nn.Module):
         self.conv1 = nn.Conv2d(fan_in, fan_out, 3, stride, 1, bias=False)
         self.conv2 = nn.Conv2d(fan_out, fan_out, 3, 1, 1, bias=False)
         self.shortcut = (
-            nn.Identity() if fan_in == fan_out else nn.Conv2d(fan_in, fan_out, 1, stride, bias=False)
+            nn.Identity()
+            if fan_in == fan_out
+            else nn.Conv2d(fan_in, fan_out, 1, stride, bias=False)
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -115,7 +118,7 @@ def wide_resnet(
         raise ValueError(f"depth must be 10, 16, 22, ... (6 n + 4), but is {depth}")
     channels = (16, 16 * width, 32 * width, 64 * width)
     layers: list[nn.Module] = [nn.Conv2d(shape[0], 16, 3, padding=1, bias=False)]
-    for stage, (fan_in, fan_out) in enumerate(zip(channels[:-1], channels[1:], strict=True)):
+    for stage, (fan_in, fan_out) in enumerate(pairwise(channels)):
         for block in range((depth - 4) // 6):
             stride = 2 if stage and not block else 1
             layers.append(_Block(fan_out if block else fan_in, fan_out, stride))

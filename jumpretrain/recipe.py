@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -109,7 +110,7 @@ class Recipe:
             return float(self.lr * 0.1 ** sum(done >= milestone for milestone in self.milestones))
         return self.lr
 
-    def optimise(self, parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
+    def optimise(self, parameters: Sequence[torch.Tensor]) -> torch.optim.Optimizer:
         """Make torch's optimiser, with no memory of earlier steps.
 
         Returns:

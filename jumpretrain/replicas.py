@@ -52,7 +52,9 @@ class Stack:
         layout = task.layout
         pieces = layout.split(torch.as_tensor(states, device=task.device))
         dtypes = {name: t.dtype for name, t in self.module.state_dict(keep_vars=True).items()}
-        self.tensors = {name: t.to(dtypes.get(name, t.dtype)).clone() for name, t in pieces.items()}
+        self.tensors = {
+            name: t.to(dtypes.get(name, t.dtype)).clone() for name, t in pieces.items()
+        }
         self.parameters = [
             self.tensors[name].requires_grad_() for name in layout.names[: layout.trainable]
         ]
@@ -64,7 +66,9 @@ class Stack:
             One loss a network (K,).
         """
 
-        def one(tensors: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        def one(
+            tensors: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor
+        ) -> torch.Tensor:
             return self.task.loss(functional_call(self.module, tensors, (x,)), y).mean()
 
         return vmap(one, randomness="error")(self.tensors, x, y)
@@ -75,7 +79,9 @@ class Stack:
         Returns:
             One row a network (K, S).
         """
-        flat = [tensor.detach().flatten(1).to(self.task.layout.dtype) for tensor in self._ordered()]
+        flat = [
+            tensor.detach().flatten(1).to(self.task.layout.dtype) for tensor in self._ordered()
+        ]
         return torch.cat(flat, dim=1)
 
     def _ordered(self) -> list[torch.Tensor]:
@@ -108,7 +114,7 @@ _XY = ("train_x", "train_y")
 
 
 def _step(replicas: Single | Stack, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    replicas.losses(x, y).sum().backward()
+    torch.autograd.backward(replicas.losses(x, y).sum())
     gradients = [parameter.grad for parameter in replicas.parameters if parameter.grad is not None]
     flat = torch.cat([gradient.reshape(len(x), -1) for gradient in gradients], dim=1)
     return torch.cat([flat, replicas.read()], dim=1)

@@ -199,6 +199,8 @@ def verdict(
             "a claim needs a direction, 1 or -1, and a smallest effect of 0 or more, but has "
             f"{expected} and {smallest_effect}"
         )
+    if math.isnan(low) or math.isnan(high):
+        return "undecided"
     near, far = sorted((expected * low, expected * high))
     if near > smallest_effect:
         return "supported"

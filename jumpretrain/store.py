@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from jumpretrain.stored import StoredStates
+
 __all__ = [
-    "StoredStates",
     "claim",
     "lock",
     "read_arrays",
@@ -35,8 +35,6 @@ __all__ = [
     "write_json",
     "write_run",
 ]
-
-MANIFEST = "manifest.json"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -106,7 +104,7 @@ def read_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     try:
         with safe_open(path, framework="np") as file:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}, facts
     except (OSError, SafetensorError) as error:
         raise ValueError(
             f"{path} must be a whole safetensors file, but it cannot be read ({error}); "
@@ -133,14 +131,13 @@ def lock(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def claim(folder: Path, design: Mapping[str, Any]) -> None:
-    """Write a folder's manifest, or check that it tells of the same design.
+def claim(path: Path, design: Mapping[str, Any]) -> None:
+    """Write a manifest, or check that the one that is there tells of the same design.
 
     Raises:
         ValueError: If the folder holds another design; the message names what differs.
     """
     wanted = _jsonable(design)
-    path = folder / MANIFEST
     if not path.exists():
         write_json(path, wanted)
         return
@@ -148,7 +145,7 @@ def claim(folder: Path, design: Mapping[str, Any]) -> None:
     differences = list(_differences(wanted, found))
     if differences:
         raise ValueError(
-            f"a folder holds one design, but {folder} was made with another: "
+            f"a folder holds one design, but {path.parent} was made with another: "
             + "; ".join(differences[:5])
             + "; name another folder, or repeat the call that made this one"
         )
@@ -237,66 +234,3 @@ def status(states: NDArray[Any], metrics: Mapping[str, NDArray[Any]]) -> NDArray
     for values in metrics.values():
         finite &= np.isfinite(values).all(1)
     return np.where(finite, "ok", "diverged").astype("<U8")
-
-
-@dataclass(frozen=True)
-class StoredStates:
-    """States of many runs, left on disk and mapped into memory when indexed.
-
-    It indexes like an array (R, T, S) whose first index is an integer, a slice or an array.
-    A run without a file reads as NaN.
-
-    Attributes:
-        paths: One file for each run, or None where the run is missing.
-        times: The snapshots that are seen, as indices into each file (T,).
-        width: Length S of a state.
-        dtype: Type of the numbers.
-    """
-
-    paths: tuple[Path | None, ...]
-    times: NDArray[np.intp]
-    width: int
-    dtype: np.dtype[Any]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """The shape (R, T, S)."""
-        return len(self.paths), len(self.times), self.width
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        run, *rest = key if isinstance(key, tuple) else (key,)
-        chosen = np.arange(len(self.paths))[run]
-        if chosen.ndim == 0:
-            return np.array(self._run(int(chosen))[tuple(rest)])
-        rows = [self._run(int(index))[tuple(rest)] for index in chosen]
-        return np.stack(rows) if rows else np.empty(self.shape, self.dtype)[(run, *rest)]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype=dtype)
-
-    def select(self, runs: Sequence[int], times: NDArray[np.intp]) -> StoredStates:
-        """See only some runs and snapshots, without reading any.
-
-        Returns:
-            The selection.
-        """
-        paths = tuple(self.paths[run] for run in runs)
-        return StoredStates(paths, self.times[times], self.width, self.dtype)
-
-    def _run(self, index: int) -> NDArray[Any]:
-        path = self.paths[index]
-        if path is None:
-            return np.full(self.shape[1:], np.nan, self.dtype)
-        mapped = _map(path, "states")
-        if len(self.times) == len(mapped) and np.array_equal(self.times, np.arange(len(mapped))):
-            return mapped
-        return mapped[self.times]
-
-
-def _map(path: Path, name: str) -> NDArray[Any]:
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        entry = json.loads(file.read(length))[name]
-    dtype = {"F32": np.float32, "F64": np.float64}[entry["dtype"]]
-    start = 8 + length + entry["data_offsets"][0]
-    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=tuple(entry["shape"]))

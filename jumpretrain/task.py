@@ -19,37 +19,10 @@ from torch import nn
 from jumpretrain.data import Dataset
 from jumpretrain.initialisation import fresh
 from jumpretrain.layout import Layout
+from jumpretrain.measures import PerExample, accuracy, cross_entropy
+from jumpretrain.probing import probe
 
-__all__ = ["Task", "accuracy", "cross_entropy", "squared_error"]
-
-PerExample = Callable[[Any, torch.Tensor], torch.Tensor]
-
-
-def cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Measure minus the log-probability of the target class.
-
-    Returns:
-        Nats for each example (B,).
-    """
-    return nn.functional.cross_entropy(outputs, targets, reduction="none")
-
-
-def squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Measure the mean squared difference over the entries of each target.
-
-    Returns:
-        One value for each example (B,).
-    """
-    return (outputs - targets).square().flatten(1).mean(1)
-
-
-def accuracy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Tell whether the largest output is the target class.
-
-    Returns:
-        1 or 0 for each example (B,).
-    """
-    return (outputs.argmax(1) == targets).to(outputs.dtype)
+__all__ = ["Task", "digest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +68,7 @@ class Task:
                 f"batchnorm must be recalibrate, stored or batch, but is {self.batchnorm!r}"
             )
         object.__setattr__(self, "layout", Layout.of(self.template))
-        _probe(self)
+        probe(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "tensors"}
@@ -107,7 +80,11 @@ class Task:
 
     @cached_property
     def template(self) -> nn.Module:
-        """A private copy of the network; a factory's is the one of seed 0."""
+        """A private copy of the network; a factory's is the one of seed 0.
+
+        Raises:
+            ValueError: If the network cannot be copied.
+        """
         if not isinstance(self.model, nn.Module):
             return fresh(self.model, 0)
         if isinstance(self.model, torch.jit.ScriptModule):
@@ -291,54 +268,3 @@ def _state_dict(path: Path) -> Mapping[str, torch.Tensor]:
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} must hold a state dict, but holds a {type(content).__name__}")
     return content
-
-
-def _probe(task: Task) -> None:
-    module = task.module().eval()
-    inputs, targets = task.tensors["train_x"][:2], task.tensors["train_y"][:2]
-    before = task.layout.read(module)
-    outputs = _twice(module, inputs)
-    if not torch.equal(before, task.layout.read(module)):
-        raise ValueError(
-            "evaluation must not change a network, but this forward changes buffers in eval mode; "
-            "update them in training mode only"
-        )
-    _check_labels(task, outputs)
-    for name, measure in task.measures.items():
-        values = measure(outputs, targets)
-        if tuple(values.shape) != (len(inputs),):
-            raise ValueError(
-                f"{name} must give one value for each example, ({len(inputs)},), but gives "
-                f"{tuple(values.shape)}; use reduction='none'"
-            )
-
-
-def _twice(module: nn.Module, inputs: torch.Tensor) -> Any:
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.default_generator.manual_seed(0)
-        before = torch.default_generator.get_state()
-        outputs = module(inputs)
-        if not torch.equal(before, torch.default_generator.get_state()):
-            raise ValueError(
-                "evaluation must be deterministic, but the forward is random in evaluation mode; "
-                "use nn.Dropout or test self.training"
-            )
-    return outputs
-
-
-def _check_labels(task: Task, outputs: Any) -> None:
-    if task.loss is not cross_entropy or not isinstance(outputs, torch.Tensor):
-        return
-    for name in ("train_y", "test_y"):
-        labels, classes = task.tensors[name], outputs.shape[1]
-        if labels.is_floating_point():
-            raise ValueError(
-                f"cross-entropy needs integer labels, but {name} is {labels.dtype}; "
-                "convert them, or pass loss=squared_error"
-            )
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= classes:
-            raise ValueError(
-                f"labels must lie in 0..{classes - 1}, the model's outputs, but {name} has "
-                f"{low}..{high}; relabel them or widen the last layer"
-            )

@@ -17,6 +17,7 @@ from jumpretrain.evaluating import measure_both
 from jumpretrain.execution import Execution, chunks, spread
 from jumpretrain.recipe import Recipe
 from jumpretrain.replicas import Single, Stack, stack_refusal
+from jumpretrain.stored import StoredStates
 from jumpretrain.task import Task, digest
 
 __all__ = ["Runs", "train"]
@@ -37,7 +38,7 @@ class Runs:
         provenance: Everything needed to train them again.
     """
 
-    states: NDArray[Any] | store.StoredStates
+    states: NDArray[Any] | StoredStates
     epoch: NDArray[np.float64]
     metrics: Mapping[str, NDArray[np.float64]]
     status: NDArray[np.str_]
@@ -116,7 +117,7 @@ def train(
         return Runs(states, epoch, metrics, store.status(states, metrics), keys, design)
     folder = Path(folder)
     with store.lock(folder):
-        store.claim(folder, design)
+        store.claim(folder / "manifest.json", design)
         pending = [
             (*job, folder, part)
             for job, part in zip(jobs, parts, strict=True)
@@ -175,9 +176,9 @@ def _train_chunk(
         states = _record(Stack(task, start), task, recipe, seeds)
     else:
         rows = [slice(k, k + 1) for k in range(len(seeds))]
-        states = np.concatenate(
-            [_record(Single(task, start[row]), task, recipe, seeds[row]) for row in rows]
-        )
+        states = np.concatenate([
+            _record(Single(task, start[row]), task, recipe, seeds[row]) for row in rows
+        ])
     values = measure_both(task, states.reshape(-1, states.shape[-1]))
     return states, {name: value.reshape(states.shape[:2]) for name, value in values.items()}
 
@@ -201,7 +202,7 @@ def _record(
                 if task.random:
                     torch.default_generator.manual_seed(_key(seeds[0], step))
                 optimiser.zero_grad()
-                replicas.losses(x, y).sum().backward()
+                torch.autograd.backward(replicas.losses(x, y).sum())
                 optimiser.step()
                 step += 1
                 if step in wanted:

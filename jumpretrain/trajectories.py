@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain import store
+from jumpretrain.stored import StoredStates
 
 __all__ = ["Trajectories"]
 
@@ -44,7 +45,7 @@ class Trajectories:
     """
 
     optimum: NDArray[Any]
-    states: NDArray[Any] | store.StoredStates
+    states: NDArray[Any] | StoredStates
     direction: NDArray[np.int64]
     step_size: NDArray[np.float64]
     order_seed: NDArray[np.int64]
@@ -119,15 +120,13 @@ class Trajectories:
             step size 0, order -1 and epoch 0.
         """
         runs, times = self.states.shape[:2]
-        table = pd.DataFrame(
-            {
-                "run": np.repeat(np.arange(runs), times),
-                "direction": np.repeat(self.direction, times),
-                "step_size": np.repeat(self.step_size, times),
-                "order_seed": np.repeat(self.order_seed, times),
-                "epoch": np.tile(self.epoch, runs),
-            }
-        )
+        table = pd.DataFrame({
+            "run": np.repeat(np.arange(runs), times),
+            "direction": np.repeat(self.direction, times),
+            "step_size": np.repeat(self.step_size, times),
+            "order_seed": np.repeat(self.order_seed, times),
+            "epoch": np.tile(self.epoch, runs),
+        })
         if not optimum:
             return table
         first = pd.DataFrame([(-1, -1, 0.0, -1, 0.0)], columns=table.columns)
@@ -143,7 +142,9 @@ class Trajectories:
         table["status"] = np.repeat(self.status, len(self.epoch))
         return table.assign(**{name: self.values(name) for name in self.metrics})
 
-    def select(self, runs: ArrayLike | None = None, times: ArrayLike | None = None) -> Trajectories:
+    def select(
+        self, runs: ArrayLike | None = None, times: ArrayLike | None = None
+    ) -> Trajectories:
         """Keep some runs and snapshots, by mask or index; values stay with their points.
 
         Returns:
@@ -151,7 +152,7 @@ class Trajectories:
         """
         chosen = np.arange(len(self))[np.asarray(slice(None) if runs is None else runs)[()]]
         kept = np.arange(len(self.epoch))[np.asarray(slice(None) if times is None else times)[()]]
-        if isinstance(self.states, store.StoredStates):
+        if isinstance(self.states, StoredStates):
             states: Any = self.states.select(chosen.tolist(), kept)
         else:
             states = self.states[np.ix_(chosen, kept)]
@@ -176,7 +177,13 @@ class Trajectories:
 
     def save(self, folder: str | Path) -> None:
         """Write everything into a folder that `load` reads."""
-        write_index(Path(folder), self)
+        names = ("optimum", "direction", "step_size", "order_seed", "epoch")
+        facts = ("weight_count", "optimum_metrics", "provenance")
+        write_index(
+            Path(folder),
+            {name: getattr(self, name) for name in names},
+            {name: getattr(self, name) for name in facts},
+        )
         for run in range(len(self)):
             if self.status[run] != "missing":
                 values = {name: value[run] for name, value in self.metrics.items()}
@@ -201,23 +208,14 @@ class Trajectories:
             folder, len(arrays["direction"]), arrays["epoch"]
         )
         measured = {name: float(value) for name, value in facts.pop("optimum_metrics").items()}
+        content: dict[str, Any] = arrays | facts
         return cls(
-            **arrays,
-            **facts,
-            states=states,
-            metrics=metrics,
-            status=status,
-            optimum_metrics=measured,
+            **content, states=states, metrics=metrics, status=status, optimum_metrics=measured
         )
 
 
-def write_index(folder: Path, trajectories: Trajectories) -> None:
+def write_index(
+    folder: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]
+) -> None:
     """Write everything but the states and metrics of the runs."""
-    names = ("optimum", "direction", "step_size", "order_seed", "epoch")
-    facts = {
-        "optimum_metrics": dict(trajectories.optimum_metrics),
-        "weight_count": trajectories.weight_count,
-        "provenance": trajectories.provenance,
-    }
-    arrays = {name: np.asarray(getattr(trajectories, name)) for name in names}
     store.write_arrays(folder / INDEX, arrays, facts)

@@ -5,7 +5,9 @@ import numpy as np
 from jumpretrain.trajectories import Trajectories
 
 
-def arms(directions=3, step_sizes=(0.0, 0.5, 1.0), times=8, width=30, seed=0, decay=0.7, noise=0.01):
+def arms(
+    directions=3, step_sizes=(0.0, 0.5, 1.0), times=8, width=30, seed=0, decay=0.7, noise=0.01
+):
     """Runs that leave along one ray a direction and fall back towards the optimum geometrically.
 
     The loss of a point is half its squared distance from the optimum: known in closed form.

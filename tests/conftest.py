@@ -1,8 +1,7 @@
 """Fixtures for all tests."""
 
-import pytest
-
 import cases
+import pytest
 
 
 @pytest.fixture

@@ -1,0 +1,40 @@
+"""Losses and metrics of single examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["PerExample", "accuracy", "cross_entropy", "squared_error"]
+
+PerExample = Callable[[Any, torch.Tensor], torch.Tensor]
+
+
+def cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Measure minus the log-probability of the target class.
+
+    Returns:
+        Nats for each example (B,).
+    """
+    return nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+
+def squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Measure the mean squared difference over the entries of each target.
+
+    Returns:
+        One value for each example (B,).
+    """
+    return (outputs - targets).square().flatten(1).mean(1)
+
+
+def accuracy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Tell whether the largest output is the target class.
+
+    Returns:
+        1 or 0 for each example (B,).
+    """
+    return (outputs.argmax(1) == targets).to(outputs.dtype)
