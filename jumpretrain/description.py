@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jumpretrain.distances import gram
 from jumpretrain.embedding import Embedding, embed
 from jumpretrain.geometry import control_displacement, describe_geometry, silhouette
-from jumpretrain.homology import rips, sublevel, transform
+from jumpretrain.homology import released, rips, sublevel, transform
 from jumpretrain.trajectories import Trajectories
 
 __all__ = ["describe"]
@@ -24,13 +25,15 @@ def describe(
     metric: str = "test_loss",
     k: int = 20,
     seed: int = 0,
+    rips_points: int = 256,
 ) -> dict[str, float]:
     """Describe the landscape around one network.
 
     Names start with where a number comes from: `optimum_` is the network itself, `geometry_`
     weight space, `embedding_` the potential distances, `sublevel_<scale>_` the sublevel
     filtration of the metric (or of the error rate, scale `error`), `rips_` Vietoris-Rips on the
-    potential distances. `h0_` is pieces, `h1_` loops; only finite bars count as persistence.
+    potential distances, `released_` the published script. `h0_` is pieces, `h1_` loops; only
+    finite bars count as persistence.
 
     Args:
         trajectories: What was sampled; `.jumps()` of them are described, the controls apart.
@@ -38,6 +41,8 @@ def describe(
         metric: The value to filter by, named `<split>_<metric>`.
         k: Neighbours in the graph of the sublevel filtration.
         seed: Seed of the embedding, where it is made, and of the permuted values.
+        rips_points: Vietoris-Rips sees about so many points, from snapshots that are evenly
+            thinned; its time grows with their cube (720 points: 45 s, 240: 1 s).
 
     Returns:
         Finite numbers by name. What the design cannot show is left out: the control without
@@ -49,18 +54,24 @@ def describe(
             other points.
     """
     jumps = _usable(trajectories)
-    placed = embed(jumps, seed=seed) if embedding is None else embedding
+    inner = gram(jumps)
+    placed = embed(jumps, seed=seed, gram=inner) if embedding is None else embedding
     if len(placed.distances) != len(jumps.values(metric)):
         raise ValueError(
             f"the embedding must be of the {len(jumps.values(metric))} points of .jumps(), but is "
             f"of {len(placed.distances)}; use embed(trajectories.jumps())"
         )
-    return {
+    found = {
         **_outcome(trajectories, jumps, metric),
-        **{f"geometry_{name}": value for name, value in describe_geometry(jumps).items()},
+        **{f"geometry_{name}": value for name, value in describe_geometry(jumps, inner).items()},
         **_spread(placed),
-        **_topology(jumps, placed, metric, k, seed),
+        **_sublevels(jumps, placed.graph(k), metric, seed),
+        **_holes(jumps, placed, rips_points),
     }
+    if placed.potential is not None:
+        published = released(jumps, placed, k, metric)
+        found["released_h0_total_persistence_2"] = published.total_persistence(0, 2)
+    return found
 
 
 def _usable(trajectories: Trajectories) -> Trajectories:
@@ -114,34 +125,29 @@ def _spread(placed: Embedding) -> dict[str, float]:
     return found
 
 
-def _topology(
-    jumps: Trajectories, placed: Embedding, metric: str, k: int, seed: int
-) -> dict[str, float]:
-    graph, values = placed.graph(k), jumps.values(metric)
-    found = {}
-    for scale, filtration in _filtrations(jumps, metric).items():
-        for name, value in sublevel(filtration, graph).statistics().items():
+def _sublevels(jumps: Trajectories, graph: Any, metric: str, seed: int) -> dict[str, float]:
+    found, filtrations = {}, _filtrations(jumps, metric)
+    for scale, values in filtrations.items():
+        for name, value in sublevel(values, graph).statistics().items():
             # the numbers of bars are the same for every increasing scale
             if scale in {"raw", "error"} or not name.endswith("_bars"):
                 found[f"sublevel_{scale}_{name}"] = value
     for scale in ("raw", "rank"):
         total = found[f"sublevel_{scale}_h0_total_persistence_1"]
-        shuffled = _permuted(transform(values, scale), graph, seed)
-        found[f"sublevel_{scale}_h0_over_permuted"] = total / shuffled if shuffled else 1.0
-    holes = rips(placed.distances).statistics()
-    found |= {f"rips_{name}": value for name, value in holes.items()}
-    for dim in ("h0", "h1"):
-        total = holes[f"{dim}_total_persistence_1"]
-        found[f"rips_{dim}_over_diameter"] = total / float(placed.distances.max())
+        permuted = _permuted(filtrations[scale], graph, seed)
+        found[f"sublevel_{scale}_h0_over_permuted"] = total / permuted if permuted else 1.0
     return found
 
 
-def _filtrations(jumps: Trajectories, metric: str) -> dict[str, Any]:
+def _filtrations(jumps: Trajectories, metric: str) -> dict[str, NDArray[np.float64]]:
     values = jumps.values(metric)
-    scales: list[Literal["raw", "log", "rank", "unit"]] = ["raw", "rank", "unit"]
+    found = {
+        "raw": values,
+        "rank": transform(values, "rank"),
+        "unit": transform(values, "unit"),
+    }
     if values.min() > 0:
-        scales.append("log")
-    found = {scale: transform(values, scale) for scale in scales}
+        found["log"] = transform(values, "log")
     accuracy = f"{metric.partition('_')[0]}_accuracy"
     if accuracy in jumps.metrics:
         found["error"] = 1 - jumps.values(accuracy)
@@ -157,3 +163,18 @@ def _permuted(values: NDArray[np.float64], graph: Any, seed: int) -> float:
     rng = np.random.default_rng(seed)
     shuffled = (sublevel(rng.permutation(values), graph, maxdim=0) for _ in range(PERMUTED))
     return float(np.median([diagrams.total_persistence(0) for diagrams in shuffled]))
+
+
+def _holes(jumps: Trajectories, placed: Embedding, points: int) -> dict[str, float]:
+    runs, times = len(jumps), len(jumps.epoch)
+    kept = np.unique(np.linspace(0, times - 1, max(2, min(times, points // runs))).round())
+    chosen = (np.arange(runs)[:, None] * times + kept).astype(np.intp).ravel()
+    distances = placed.distances[np.ix_(chosen, chosen)]
+    statistics = rips(distances).statistics()
+    over = {
+        f"rips_{dim}_over_diameter": float(
+            statistics[f"{dim}_total_persistence_1"] / (distances.max() or 1.0)
+        )
+        for dim in ("h0", "h1")
+    }
+    return {f"rips_{name}": value for name, value in statistics.items()} | over

@@ -51,7 +51,7 @@ def gram(
         )
     count = len(trajectories) * len(trajectories.epoch)
     total = np.zeros((count, count))
-    with threadpool_limits(1):
+    with threadpool_limits(1), np.errstate(invalid="ignore", over="ignore"):
         for block in _differences(trajectories, columns or max(1, BLOCK_ENTRIES // max(count, 1))):
             total += block @ block.T
     broken = np.flatnonzero(~np.isfinite(np.diag(total)))

@@ -54,7 +54,7 @@ def moves(trajectories: Trajectories, columns: int | None = None) -> NDArray[np.
     times = len(trajectories.epoch)
     width = columns or max(1, BLOCK_ENTRIES // max(times, 1))
     total = np.zeros((len(trajectories), times, times))
-    with threadpool_limits(1):
+    with threadpool_limits(1), np.errstate(invalid="ignore", over="ignore"):
         for run in range(len(trajectories)):
             for start in range(0, trajectories.weight_count, width):
                 block = _moves(trajectories, run, start, start + width)

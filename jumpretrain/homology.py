@@ -147,10 +147,8 @@ class Diagrams:
         mine, theirs = self.essential(dim), other.essential(dim)
         if len(mine) != len(theirs):
             return float("inf")
-        moves, finite = np.abs(mine - theirs), _finite_distance(self, other, kind, dim)
-        if kind == "bottleneck":
-            return max(finite, float(moves.max(initial=0.0)))
-        return finite + float(moves.sum())
+        parts = [_finite_distance(self, other, kind, dim), *np.abs(mine - theirs)]
+        return float(max(parts) if kind == "bottleneck" else sum(parts))
 
     def _dimension(self, dim: int) -> NDArray[np.float64]:
         if not 0 <= dim < len(self.bars):

@@ -80,7 +80,11 @@ def phate(
         n_jobs=1,
         random_state=int(seed),
         verbose=0,
-    ).fit(affinity.copy())
+        thresh=0,
+    )
+    with warnings.catch_warnings():  # pieces are counted and reported as Embedding.components
+        warnings.filterwarnings("ignore", "Graph is disconnected", RuntimeWarning)
+        operator.fit(affinity.copy())
     if t == "auto":
         entropy = phate_package.vne.compute_von_neumann_entropy(operator.diff_op)
         t = int(phate_package.vne.find_knee_point(entropy))
