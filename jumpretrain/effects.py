@@ -168,9 +168,9 @@ def _acceleration(arrays: list[Array], statistic: Callable[..., Any]) -> float:
         left = np.array([np.delete(array, i) for i in range(len(array))])
         others = [np.broadcast_to(x, (len(array), len(x))) for x in arrays]
         effects = statistic(*others[:index], left, *others[index + 1 :])
+        if not np.isfinite(effects).all():
+            return 0.0
         influences.append((1 - 1 / len(array)) * (effects.mean() - effects))
     influence = np.concatenate(influences)
     squares = (influence**2).sum()
-    if not 0 < squares < np.inf:
-        return 0.0
-    return float((influence**3).sum() / (6 * squares**1.5))
+    return float((influence**3).sum() / (6 * squares**1.5)) if squares > 0 else 0.0

@@ -18,7 +18,9 @@ from jumpretrain import affinities
 from jumpretrain.distances import Metric, principal
 
 try:
-    import umap as umap_package
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)
+        import umap as umap_package
 except ModuleNotFoundError:
     umap_package = None
 

@@ -79,7 +79,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # broken JSON, or bytes that are no text
         raise ValueError(f"{path} must be whole JSON, but it is not ({error})") from error
 
 

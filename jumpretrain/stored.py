@@ -18,7 +18,8 @@ __all__ = ["StoredStates"]
 class StoredStates:
     """States of many runs, left on disk and mapped into memory when indexed.
 
-    It indexes like an array (R, T, S) whose first index is an integer, a slice or an array.
+    It indexes like an array (R, T, S) whose first index is an integer, a slice or an array; only
+    one index may be an array.
     A run without a file reads as NaN.
 
     Attributes:
@@ -41,8 +42,9 @@ class StoredStates:
     def __getitem__(self, key: Any) -> NDArray[Any]:
         run, *rest = key if isinstance(key, tuple) else (key,)
         chosen = np.arange(len(self.paths))[run]
+        _check(run, chosen.ndim, rest)
         if chosen.ndim == 0:
-            return np.array(self._run(int(chosen))[tuple(rest)])
+            return np.array(self._run(int(chosen))[None][(0, *rest)])
         rows = [self._run(int(index))[tuple(rest)] for index in chosen]
         return np.stack(rows) if rows else np.empty(self.shape, self.dtype)[(run, *rest)]
 
@@ -66,6 +68,16 @@ class StoredStates:
         if len(self.times) == len(mapped) and np.array_equal(self.times, np.arange(len(mapped))):
             return mapped
         return mapped[self.times]
+
+
+def _check(run: Any, dimensions: int, rest: Sequence[Any]) -> None:
+    listed = isinstance(run, (list, np.ndarray))
+    twice = listed and any(isinstance(index, (list, np.ndarray)) for index in rest)
+    if run is None or run is Ellipsis or dimensions > 1 or twice:
+        raise TypeError(
+            "index the runs first, by a number, a slice or one list, and only one axis by a list; "
+            "use select for lists of runs and snapshots"
+        )
 
 
 def _map(path: Path, name: str) -> NDArray[Any]:

@@ -7,6 +7,7 @@ shows a window or changes matplotlib's settings.
 
 from jumpretrain.plots import sheets
 from jumpretrain.plots.canvas import caption
+from jumpretrain.plots.contrasts import comparison, fidelity
 from jumpretrain.plots.curves import distance, loss
 from jumpretrain.plots.persistence import diagram, range_law
 from jumpretrain.plots.scatters import trajectories

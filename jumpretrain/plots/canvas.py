@@ -10,10 +10,25 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-__all__ = ["axes", "caption", "colours", "inches", "new_figure", "note", "png", "ramp", "title"]
+__all__ = [
+    "Colour",
+    "axes",
+    "caption",
+    "colours",
+    "inches",
+    "new_figure",
+    "note",
+    "plain",
+    "png",
+    "ramp",
+    "share_legend",
+    "title",
+]
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 GREY = "0.4"
@@ -31,7 +46,7 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def axes(ax: Axes | None, choices: str = "") -> Axes:
+def axes(ax: Axes | None, choices: str = "", width: float = 6.4, height: float = 5.6) -> Axes:
     """Take the Axes given, or make a figure with the choices printed underneath.
 
     Returns:
@@ -39,7 +54,7 @@ def axes(ax: Axes | None, choices: str = "") -> Axes:
     """
     if ax is not None:
         return ax
-    figure = new_figure(6.4, 5.6)
+    figure = new_figure(width, height)
     note(figure, choices)
     return figure.add_subplot()
 
@@ -70,7 +85,7 @@ def caption(provenance: Mapping[str, Any]) -> str:
 
 def title(ax: Axes, text: str, size: float = 11) -> None:
     """Write a title, in as many lines as the width of the Axes asks for."""
-    wide = max(16, int(inches(ax) * 72 / (0.53 * size)))
+    wide = max(16, int(inches(ax) * 72 / (0.47 * size)))
     lines = [line for part in text.split("\n") for line in textwrap.wrap(part, wide)]
     ax.set_title("\n".join(lines), loc="left", fontsize=size)
 
@@ -103,8 +118,32 @@ def ramp(count: int, name: str = "cividis") -> list[Colour]:
     Returns:
         As many colours as asked for.
     """
-    places = np.linspace(0, 0.9, count) if count > 1 else [0.0]
+    places = np.linspace(0.0, 0.85, count) if count > 1 else [0.0]
     return [to_rgb(matplotlib.colormaps[name](place)) for place in places]
+
+
+def plain(axis: Axis) -> None:
+    """Label a logarithmic axis with plain numbers, as many as there is room for."""
+    low, high = sorted(axis.get_view_interval())
+    span = high / low if low > 0 else np.inf
+    subs = (1, 2, 3, 4, 6, 8) if span < 8 else (1, 2, 5) if span < 1e3 else (1,)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def share_legend(figure: Figure, rows: int = 1) -> None:
+    """Replace the legends of all Axes by the fullest one, at the top of the figure."""
+    legends = [legend for ax in figure.axes if (legend := ax.get_legend())]
+    fullest = max(legends, key=lambda legend: len(legend.get_texts()))
+    labels = [text.get_text() for text in fullest.get_texts()]
+    keys = [handle for handle in fullest.legend_handles if handle is not None]
+    for legend in legends:
+        legend.remove()
+    columns = -(-len(labels) // rows)
+    figure.legend(
+        keys, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=11
+    )
 
 
 def png(figure: Figure, resolution: int = 130) -> bytes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +14,7 @@ from jumpretrain.plots import canvas
 
 __all__ = ["diagram", "range_law"]
 
-MARKERS = "osD"
+MARKERS = "osD^vPX"
 KINDS = ("pieces", "loops", "holes")
 ENDS = ("merge", "fill", "fill")
 
@@ -33,13 +36,13 @@ def diagram(
     how = diagrams.provenance
     known = ("filtration", "complex", "points", "edges")
     ax = canvas.axes(ax, ", ".join(f"{name} {how[name]}" for name in known if name in how))
-    bars = [diagrams.bars[dim] for dim in range(len(diagrams.bars))]
-    values = np.concatenate([np.ravel(dim)[np.isfinite(np.ravel(dim))] for dim in bars] or [[]])
-    low, high, top = _extent(ax, values if len(values) else np.array([0.0, 1.0]), log)
+    values = np.concatenate([bars.ravel() for bars in diagrams.bars])
+    values = values[np.isfinite(values)] if np.isfinite(values).any() else np.array([0.0, 1.0])
+    low, high, top = _extent(ax, values, log)
     ax.plot([low, high], [low, high], color="0.7", linewidth=1, zorder=1)
-    for dim, colour in enumerate(canvas.colours(len(bars))):
+    for dim, colour in enumerate(canvas.colours(len(diagrams.bars))):
         _bars(ax, diagrams, dim, colour, top)
-    if any(len(diagrams.essential(dim)) for dim in range(len(bars))):
+    if any(len(diagrams.essential(dim)) for dim in range(len(diagrams.bars))):
         ax.axhline(top, color="0.5", linewidth=0.8, linestyle="--", zorder=1)
         ax.annotate(
             "never dies", (1, top), (-4, 4), xycoords=("axes fraction", "data"), ha="right",
@@ -48,7 +51,7 @@ def diagram(
     ax.legend(loc="lower right", fontsize=9, framealpha=0.9)
     ax.set_xlabel(f"birth ({unit})")
     ax.set_ylabel(f"death ({unit})")
-    canvas.title(ax, _finding(diagrams, unit))
+    canvas.title(ax, _finding(diagrams))
     return ax
 
 
@@ -56,13 +59,15 @@ def _extent(ax: Axes, values: NDArray[np.float64], log: bool) -> tuple[float, fl
     low, high = float(values.min()), float(values.max())
     if log and high > 0:
         smallest = float(values[values > 0].min())
-        scale = {"linthresh": smallest, "linscale": 0.4} if low <= 0 else {}
+        scale: dict[str, Any] = {"linthresh": smallest, "linscale": 0.4} if low <= 0 else {}
         ax.set_xscale("symlog" if scale else "log", **scale)
         ax.set_yscale("symlog" if scale else "log", **scale)
         factor = (high / smallest) ** 0.07 if high > smallest else 1.1
         margin = 0.0 if low <= 0 else low - low / factor
         ax.set_xlim(low - margin, high * factor)
         ax.set_ylim(low - margin, high * factor**2)
+        canvas.plain(ax.xaxis)
+        canvas.plain(ax.yaxis)
         return low, high, high * factor
     margin = 0.05 * (high - low) or 0.5
     ax.set_xlim(low - margin, high + margin)
@@ -72,13 +77,13 @@ def _extent(ax: Axes, values: NDArray[np.float64], log: bool) -> tuple[float, fl
 
 def _bars(ax: Axes, diagrams: Diagrams, dim: int, colour: canvas.Colour, top: float) -> None:
     finite, births = diagrams.finite(dim), diagrams.essential(dim)
-    kind, end = (KINDS[dim], ENDS[dim]) if dim < len(KINDS) else (f"H{dim}", "die")
+    kind, end = KINDS[dim], ENDS[dim]
     ax.scatter(
         finite[:, 0],
         finite[:, 1],
         s=26,
         color=[colour],
-        marker=MARKERS[dim % len(MARKERS)],
+        marker=MARKERS[dim],
         alpha=0.75,
         linewidths=0,
         clip_on=False,
@@ -96,19 +101,22 @@ def _bars(ax: Axes, diagrams: Diagrams, dim: int, colour: canvas.Colour, top: fl
             linewidths=1.2,
             clip_on=False,
             zorder=3,
-            label=f"{len(births)} {kind} never {'do' if len(births) > 1 else 'does'}".replace(
-                f"1 {kind}", f"1 {kind[:-1]}"
-            ),
+            label=f"{len(births)} never {end if len(births) > 1 or not dim else end + 's'}",
         )
 
 
-def _finding(diagrams: Diagrams, unit: str) -> str:
+def _finding(diagrams: Diagrams) -> str:
     parts = []
-    for dim in range(min(len(diagrams.bars), 2)):
-        finite = diagrams.finite(dim)
-        longest = np.diff(finite).max(initial=0.0)
-        parts.append(f"{len(finite)} {KINDS[dim]} {ENDS[dim]}, the longest after {longest:.2g}")
-    return "; ".join(parts) + f" ({unit})" if parts else "no bars"
+    for dim in range(len(diagrams.bars)):
+        lives = np.diff(diagrams.finite(dim)).ravel()
+        essential = len(diagrams.essential(dim))
+        never = f"{essential} {KINDS[dim]} never {ENDS[dim]}"
+        if len(lives):
+            longest = f"longest bar {lives.max():.2g}"
+            parts.append(f"{len(lives)} {KINDS[dim]} {ENDS[dim]} ({longest})")
+        elif dim:
+            parts.append(never if essential else f"no {KINDS[dim]}")
+    return "; ".join(parts) or "nothing merges"
 
 
 def range_law(
@@ -132,7 +140,9 @@ def range_law(
     x, y = np.asarray(range_squared, float), np.asarray(total_persistence, float)
     names = np.full(len(x), "network") if groups is None else np.asarray(groups)
     levels = np.unique(names)
-    for colour, level, marker in zip(canvas.colours(len(levels)), levels, "osD^vPX" * len(levels)):
+    for colour, level, marker in zip(
+        canvas.colours(len(levels)), levels, cycle(MARKERS), strict=False
+    ):
         rows = names == level
         ax.scatter(x[rows], y[rows], color=[colour], marker=marker, alpha=0.8, label=str(level))
     ends = [min(x.min(), y[y > 0].min(initial=x.min())), max(x.max(), y.max())]
@@ -142,10 +152,10 @@ def range_law(
     ax.set_xlabel("squared range of the loss (nats²)")
     ax.set_ylabel("total persistence, p = 2 (nats²)")
     ax.legend(fontsize=9)
-    share, worst = np.median(y / x), np.abs(y / x - 1).max()
+    low, middle, high = np.quantile(y / x, (0, 0.5, 1))
     canvas.title(
         ax,
-        f"total persistence is {share:.3g} times the squared range (median of {len(x)} networks; "
-        f"at most {100 * worst:.2g} % off 1)",
+        f"total persistence over squared range: median {middle:.3g}, from {low:.3g} to "
+        f"{high:.3g} ({len(x)} networks)",
     )
     return ax

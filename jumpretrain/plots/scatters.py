@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain.embedding import Embedding
 from jumpretrain.plots import canvas
 
-__all__ = ["trajectories"]
+__all__ = ["pieces", "trajectories"]
 
 NAMES = {"phate": "PHATE", "pca": "PCA", "mds": "MDS", "tsne": "t-SNE", "umap": "UMAP"}
 MARKERS = "osDP^vX*"
@@ -53,7 +53,9 @@ def trajectories(
         colouring = {"c": _checked(values, len(labels)), **_scale(values)}
     _draw(ax, embedding.coordinates, labels, sizes, colouring)
     if values is not None:
-        ax.figure.colorbar(ax.collections[0], ax=ax, label=name, shrink=0.8)
+        bar = ax.figure.colorbar(ax.collections[0], ax=ax, label=name, shrink=0.8)
+        if isinstance(bar.norm, LogNorm):
+            canvas.plain(bar.ax.yaxis)
     _explain(ax, directions if values is None else [], sizes, bool((labels["run"] == -1).any()))
     _frame(ax, embedding)
     return ax
@@ -114,7 +116,13 @@ def _draw(
     star = plane[optimum]
     if len(star):
         ax.scatter(
-            *star[:, :2].T, s=55 * width, marker="*", c="black", edgecolors="white", zorder=4
+            star[:, 0],
+            star[:, 1],
+            s=55 * width,
+            marker="*",
+            c="black",
+            edgecolors="white",
+            zorder=4,
         )
 
 
@@ -127,24 +135,29 @@ def _explain(ax: Axes, directions: list[Any], sizes: list[Any], optimum: bool) -
         style = {"markerfacecolor": colour, "markeredgecolor": edge, "markersize": size}
         return Line2D([], [], linestyle="none", marker=marker, label=label, **style)
 
-    keys = [
+    above = [
         key(f"direction {name}", "o", colour, "none", 7)
         for name, colour in zip(directions, canvas.colours(len(directions)), strict=True)
     ]
-    keys += [
+    below = [
         key(f"jump of {size:g}", marker, "0.85", "black", 7)
         for marker, size in zip(_shapes(sizes), sizes, strict=True)
     ]
-    keys += [key("optimum", "*", "black", "none", 12)] * optimum
+    below += [key("optimum", "*", "black", "none", 12)] * optimum
+    blank = [Line2D([], [], linestyle="none", label=" ")]
+    short, long = sorted((above, below), key=len)
+    padding = blank * (len(long) - len(short)) if short else []
+    rows = (above + padding, below) if short is above else (above, below + padding)
+    keys = [entry for pair in zip(*rows, strict=True) for entry in pair] if short else long
     ax.legend(
         handles=keys,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.1),
-        ncols=min(4, len(keys)),
+        bbox_to_anchor=(0.5, -0.12),
+        ncols=min(len(long), 6),
         frameon=False,
         fontsize=9,
-        handletextpad=0.2,
-        columnspacing=1,
+        handletextpad=0.1,
+        columnspacing=0.8,
     )
 
 
@@ -156,9 +169,17 @@ def _frame(ax: Axes, embedding: Embedding) -> None:
     ax.set_aspect("equal", adjustable="datalim")
     ax.locator_params(nbins=4)
     ax.tick_params(labelsize=8)
-    runs = int(embedding.labels["run"].max()) + 1
+    canvas.title(ax, f"{embedding.labels['run'].max() + 1} runs, {pieces(embedding)}")
+
+
+def pieces(embedding: Embedding) -> str:
+    """Say in how many pieces the neighbour graph was.
+
+    Returns:
+        Such as `neighbour graph in 12 pieces, left apart`.
+    """
+    if embedding.components == 1:
+        return "neighbour graph in one piece"
     apart = embedding.provenance.get("connect", "mst") is None
     state = "left apart" if apart else "joined by the spanning tree"
-    pieces = "one piece" if embedding.components == 1 else f"{embedding.components} pieces"
-    joined = "" if embedding.components == 1 else f", {state}"
-    canvas.title(ax, f"{runs} runs, whose neighbour graph is in {pieces}{joined}")
+    return f"neighbour graph in {embedding.components} pieces, {state}"
