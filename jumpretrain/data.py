@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -181,21 +182,31 @@ def load(name: str, root: str | Path | None = None) -> Dataset:
         Images (n, C, H, W) in [0, 1] and labels 0..9, in the original splits.
 
     Raises:
-        ValueError: If the name is unknown or the file is not there.
+        ValueError: If the name is unknown, or the file is not there or not whole.
     """
     if name == "digits":
         return digits()
     if name not in NPZ:
         raise ValueError(f"data must be one of digits, {', '.join(NPZ)}, but is {name!r}")
-    root = root or os.environ.get("JUMPRETRAIN_DATA")
+    root = root or os.environ.get("JUMPRETRAIN_DATA") or None
     if root is None:
         return _from_openml(name)
     path = Path(root).expanduser() / f"{name}.npz"
     if not path.exists():
         raise ValueError(f"{name} needs the file {path}, which is not there; name another root")
-    with np.load(path, allow_pickle=False) as file:
-        train, test = ((file[f"x_{part}"], file[f"y_{part}"]) for part in ("train", "test"))
-        return Dataset(*_images(*train), *_images(*test), history=(name,))
+    train, test = _read(path)
+    return Dataset(*_images(*train), *_images(*test), history=(name,))
+
+
+def _read(path: Path) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return [(file[f"x_{part}"], file[f"y_{part}"]) for part in ("train", "test")]
+    except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile) as error:
+        raise ValueError(
+            f"{path} must be an npz file with x_train, y_train, x_test and y_test, but cannot be "
+            f"read ({error}); fetch it again"
+        ) from error
 
 
 def _from_openml(name: str) -> Dataset:

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 __all__ = ["Execution", "chunks", "one_thread", "spread"]
@@ -65,11 +66,12 @@ def chunks(count: int, largest: int) -> list[NDArray[np.int64]]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread, so that bits do not depend on the machine's load."""
+    """Compute on one thread, in torch and in NumPy's libraries, so that bits do not depend on it."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(before)
 

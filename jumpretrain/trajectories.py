@@ -57,6 +57,8 @@ class Trajectories:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if len(self.states.shape) != 3:
+            raise ValueError(f"states must be (R, T, S), but are {self.states.shape}")
         runs, times, width = self.states.shape
         wanted: dict[str, tuple[int, ...]] = {
             "optimum": (width,),
@@ -176,18 +178,25 @@ class Trajectories:
         return self.select((self.step_size > 0) & (self.status == "ok"))
 
     def save(self, folder: str | Path) -> None:
-        """Write everything into a folder that `load` reads."""
-        names = ("optimum", "direction", "step_size", "order_seed", "epoch")
-        facts = ("weight_count", "optimum_metrics", "provenance")
-        write_index(
-            Path(folder),
-            {name: getattr(self, name) for name in names},
-            {name: getattr(self, name) for name in facts},
-        )
+        """Write everything into a folder that `load` reads.
+
+        Raises:
+            ValueError: If the folder holds trajectories already, perhaps the ones that are read.
+        """
+        folder = Path(folder)
+        if (folder / INDEX).exists():
+            raise ValueError(f"{folder} already holds trajectories; name another folder")
         for run in range(len(self)):
             if self.status[run] != "missing":
                 values = {name: value[run] for name, value in self.metrics.items()}
-                store.write_run(store.run_path(Path(folder), run), self.states[run], values)
+                store.write_run(store.run_path(folder, run), self.states[run], values)
+        names = ("optimum", "direction", "step_size", "order_seed", "epoch")
+        facts = ("weight_count", "optimum_metrics", "provenance")
+        write_index(
+            folder,
+            {name: getattr(self, name) for name in names},
+            {name: getattr(self, name) for name in facts},
+        )
 
     @classmethod
     def load(cls, folder: str | Path) -> Trajectories:

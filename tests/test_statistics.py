@@ -132,6 +132,14 @@ def test_strata_take_away_what_belongs_to_them():
         permutation_test([a, b], strata=[[0, 0, 1], [0, 0, 1, 1]])
 
 
+def test_a_stratum_may_lie_anywhere_though_groups_share_it_unevenly():
+    strata = [np.array([0, 0, 0, 1]), np.array([0, 1, 1, 1])]
+    groups = [np.array([1.0, 4.0, 2.0, 9.0]), np.array([3.0, 7.0, 6.0, 8.0])]
+    moved = [group + 100 * stratum for group, stratum in zip(groups, strata, strict=True)]
+    here, there = (permutation_test(values, strata=strata) for values in (groups, moved))
+    assert here.p == pytest.approx(there.p) and here.statistic == pytest.approx(there.statistic)
+
+
 def test_equal_seeds_give_equal_p_and_leave_the_global_state_alone():
     rng = np.random.default_rng(3)
     groups = rng.normal(size=(2, 20))
@@ -203,6 +211,28 @@ def test_conditional_p_agrees_with_the_f_test():
     small, large = (np.linalg.lstsq(x, y)[1][0] for x in (full, reduced))
     p = scipy.stats.f.sf((large - small) / (small / 27), 1, 27)
     assert given_covariate(groups, covariates) == pytest.approx(p, abs=0.02)
+
+
+def partial_f(y, covariate, labels):
+    reduced = np.column_stack([np.ones(len(y)), covariate])
+    full = np.column_stack([reduced, labels[:, None] == np.arange(1, labels.max() + 1)])
+    left = [y - x @ np.linalg.lstsq(x, y, rcond=None)[0] for x in (reduced, full)]
+    return (left[0] @ left[0]) / (left[1] @ left[1]), left[0]
+
+
+def test_conditional_p_is_the_naive_count_over_permuted_residuals():
+    rng = np.random.default_rng(9)
+    for sizes in [(3, 3), (2, 2, 2)]:
+        groups, covariates = networks(rng, 0.5, 1.0, sizes)
+        y, c = np.concatenate(groups), np.concatenate(covariates)
+        labels = np.repeat(np.arange(len(sizes)), sizes)
+        observed, residual = partial_f(y, c, labels)
+        null = [
+            partial_f(y - residual + np.array(order), c, labels)[0]
+            for order in itertools.permutations(residual)
+        ]
+        p = np.mean(np.array(null) >= observed * (1 - 1e-9))
+        assert given_covariate(groups, covariates) == pytest.approx(p, abs=1e-9)
 
 
 def test_conditional_test_at_its_borders():

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
+import cases
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import cases
 from jumpretrain import store
 from jumpretrain.stored import StoredStates
 from jumpretrain.trajectories import Trajectories
@@ -83,15 +83,16 @@ def test_a_wrong_shape_is_named(arms, name, value, message):
 
 @pytest.mark.parametrize("optimum", [False, True])
 def test_points_values_and_labels_share_one_order(on_disk, optimum):
+    first = int(optimum)
     points, labels = on_disk.points(optimum), on_disk.labels(optimum)
     loss = on_disk.values("train_loss", optimum)
-    assert len(points) == len(labels) == len(loss) == RUNS * TIMES + optimum
+    assert len(points) == len(labels) == len(loss) == RUNS * TIMES + first
     np.testing.assert_allclose(0.5 * ((points - on_disk.optimum) ** 2).sum(1), loss, atol=1e-14)
     if optimum:
         assert labels.iloc[0].tolist() == [-1, -1, 0, -1, 0]
         assert on_disk.values("test_loss", optimum)[0] == 0.2
         np.testing.assert_array_equal(points[0], on_disk.optimum)
-    for point, row in zip(points[optimum:], labels.iloc[optimum:].itertuples(), strict=True):
+    for point, row in zip(points[first:], labels.iloc[first:].itertuples(), strict=True):
         np.testing.assert_array_equal(point, on_disk.states[row.run, int(row.epoch)])
         assert row.direction == on_disk.direction[row.run]
         assert row.step_size == on_disk.step_size[row.run]
@@ -103,7 +104,8 @@ indices = st.one_of(
     st.lists(st.integers(-RUNS, RUNS - 1), min_size=1),
     hnp.arrays(bool, RUNS),
 )
-moments = st.none() | st.lists(st.integers(-TIMES, TIMES - 1), min_size=1) | hnp.arrays(bool, TIMES)
+snapshots = st.lists(st.integers(-TIMES, TIMES - 1), min_size=1)
+moments = st.none() | snapshots | hnp.arrays(bool, TIMES)
 
 
 @settings(max_examples=80, deadline=None)

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 __all__ = [
@@ -96,9 +96,7 @@ def inches(ax: Axes) -> float:
     Returns:
         The width in inches, before any layout has adjusted it.
     """
-    figure = ax.get_figure(root=True)
-    width = 6.4 if figure is None else figure.get_figwidth()
-    return float(ax.get_position().width * width)
+    return float(ax.bbox.width / ax.figure.dpi)
 
 
 def colours(count: int) -> list[Colour]:
@@ -146,12 +144,12 @@ def share_legend(figure: Figure, rows: int = 1) -> None:
     )
 
 
-def png(figure: Figure, resolution: int = 130) -> bytes:
+def png(figure: Figure | SubFigure, resolution: int = 130) -> bytes:
     """Render a figure; the bytes depend on nothing but the figure.
 
     Returns:
         The content of a PNG file.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=resolution, metadata={"Software": None})
+    figure.figure.savefig(buffer, format="png", dpi=resolution, metadata={"Software": None})
     return buffer.getvalue()

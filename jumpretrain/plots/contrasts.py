@@ -52,12 +52,13 @@ def finding(comparison: Comparison) -> str:
         One sentence.
     """
     family = comparison.frame().query("primary")
-    differ = int((family["p_holm"] <= LEVEL).sum())
     names = " and ".join(comparison.groups) if len(comparison.groups) == 2 else "the groups"
-    return (
-        f"{differ} of {len(family)} statistics differ between {names} "
-        f"(corrected p up to {LEVEL:.2f})"
-    )
+    differ = int((family["p_holm"] <= LEVEL).sum())
+    least = min(1.0, len(family) * comparison.smallest_p)
+    said = f"{differ} of {len(family)} statistics differ between {names}"
+    if least > LEVEL and not differ:
+        return f"{said}: too few networks, corrected p is at least {least:.2g}"
+    return f"{said} (corrected p up to {LEVEL:.2f})"
 
 
 def _interval(ax: Axes, row: int, entry: pd.Series) -> None:

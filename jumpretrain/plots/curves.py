@@ -14,9 +14,8 @@ from jumpretrain import geometry
 from jumpretrain.plots import canvas
 from jumpretrain.trajectories import Trajectories
 
-__all__ = ["UNITS", "choices", "distance", "loss"]
+__all__ = ["choices", "distance", "loss", "unit"]
 
-UNITS = {"loss": " (nats)", "accuracy": " (fraction)"}
 RETURNED = 0.1  # of the rise, as `description` counts recovered runs
 CONTROL: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.3, "zorder": 3}
 LEVEL: dict[str, Any] = {"color": "0.45", "linestyle": ":", "linewidth": 1, "zorder": 1}
@@ -38,7 +37,8 @@ def loss(trajectories: Trajectories, metric: str = "test_loss", ax: Axes | None 
     lowest = np.nanmin(trajectories.values(metric))
     _lines(ax, trajectories, trajectories.metrics[metric], trajectories.optimum_metrics[metric])
     kind, name = metric.split("_")[-1], metric.replace("_", " ")
-    ax.set_ylabel(name + UNITS.get(kind, ""))
+    measured = unit(trajectories, metric)
+    ax.set_ylabel(f"{name} ({measured})" if measured else name)
     if kind == "loss" and lowest > 0:
         ax.set_yscale("log")
         canvas.plain(ax.yaxis)
@@ -87,6 +87,19 @@ def distance(trajectories: Trajectories, ax: Axes | None = None) -> Axes:
 def _radius(trajectories: Trajectories) -> NDArray[np.float64]:
     sums = geometry.moves(trajectories).cumsum(axis=1).cumsum(axis=2)
     return np.asarray(np.sqrt(np.maximum(np.diagonal(sums, axis1=1, axis2=2), 0)))
+
+
+def unit(trajectories: Trajectories, metric: str) -> str:
+    """Say in which unit a metric is.
+
+    Returns:
+        `nats` for a cross-entropy, `fraction` for an accuracy, else nothing.
+    """
+    kind = metric.split("_")[-1]
+    measures = trajectories.provenance.get("task", {}).get("measures", "")
+    if kind == "loss" and "loss=cross_entropy" in measures:
+        return "nats"
+    return "fraction" if kind == "accuracy" else ""
 
 
 def choices(trajectories: Trajectories) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain.embedding import Embedding
 from jumpretrain.plots import canvas
 
-__all__ = ["pieces", "trajectories"]
+__all__ = ["faded", "pieces", "trajectories"]
 
 NAMES = {"phate": "PHATE", "pca": "PCA", "mds": "MDS", "tsne": "t-SNE", "umap": "UMAP"}
 MARKERS = "osDP^vX*"
@@ -25,7 +25,7 @@ def trajectories(
     embedding: Embedding,
     values: ArrayLike | None = None,
     ax: Axes | None = None,
-    name: str = "loss (nats)",
+    name: str = "value",
 ) -> Axes:
     """Draw runs as trains of points, their jumps as markers and the optimum as a star.
 
@@ -48,7 +48,7 @@ def trajectories(
     labels = embedding.labels
     directions, sizes = _levels(labels, "direction"), _levels(labels, "step_size")
     if values is None:
-        colouring: dict[str, Any] = {"c": _faded(labels, directions)}
+        colouring: dict[str, Any] = {"c": faded(labels)}
     else:
         colouring = {"c": _checked(values, len(labels)), **_scale(values)}
     _draw(ax, embedding.coordinates, labels, sizes, colouring)
@@ -65,9 +65,15 @@ def _levels(labels: pd.DataFrame, column: str) -> list[Any]:
     return sorted(labels.loc[labels["run"] != -1, column].unique().tolist())
 
 
-def _faded(labels: pd.DataFrame, directions: list[Any]) -> NDArray[np.float64]:
+def faded(labels: pd.DataFrame) -> NDArray[np.float64]:
+    """Colour points by direction, whiter the later the epoch.
+
+    Returns:
+        Red, green and blue of each point (N, 3), in [0, 1].
+    """
+    directions = _levels(labels, "direction")
     palette = np.array(canvas.colours(len(directions)))
-    index = np.searchsorted(directions, labels["direction"])
+    index = np.searchsorted(directions, labels["direction"]) % len(palette)
     fade = FADED * labels["epoch"].to_numpy() / max(labels["epoch"].max(), 1e-12)
     return np.asarray(palette[index] * (1 - fade[:, None]) + fade[:, None])
 

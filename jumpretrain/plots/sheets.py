@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
@@ -33,29 +34,30 @@ class Showcase(NamedTuple):
     values: NDArray[np.float64]
 
 
-def showcases(rows: Mapping[str, Showcase], metric: str) -> Figure:
+def showcases(rows: Mapping[str, Showcase], name: str = "loss") -> Figure:
     """Draw each network by the paper's settings, joined, and joined with the loss as colour.
+
+    Args:
+        rows: The networks by name.
+        name: What the values are, with their unit.
 
     Returns:
         One row a network.
     """
     figure = canvas.new_figure(15.5, 5.0 * len(rows) + 0.8)
     panels = figure.subplots(len(rows), 3, squeeze=False)
-    kind = f"{metric.replace('_', ' ')}{curves.UNITS.get(metric.split('_')[-1], '')}"
-    for (name, (paper, joined, values)), (left, middle, right) in zip(
-        rows.items(), panels, strict=True
-    ):
-        scatters.trajectories(paper, ax=left)
-        scatters.trajectories(joined, ax=middle)
-        scatters.trajectories(joined, values, right, kind)
-        canvas.title(left, f"{name}, the paper's settings: {scatters.pieces(paper)}")
-        canvas.title(middle, f"{name}, joined by the spanning tree: {_arms(joined)}")
-        low, high = values.min(), values.max()
-        canvas.title(right, f"{name}, joined: {kind} from {low:.2g} to {high:.2g}")
+    for (network, (paper, joined, values)), axes in zip(rows.items(), panels, strict=True):
+        scatters.trajectories(paper, ax=axes[0])
+        scatters.trajectories(joined, ax=axes[1])
+        scatters.trajectories(joined, values, axes[2], name)
+        canvas.title(axes[0], f"{network}, the paper's settings: {scatters.pieces(paper)}")
+        canvas.title(axes[1], f"{network}, joined by the spanning tree: {_arms(joined)}")
+        span = f"from {values.min():.2g} to {values.max():.2g}"
+        canvas.title(axes[2], f"{network}, joined: {name} {span}")
     canvas.share_legend(figure, 2)
-    first = next(iter(rows.values()))
-    left, middle = (canvas.caption(embedding.provenance) for embedding in first[:2])
-    canvas.note(figure, f"left: {left}. middle and right: {middle}. Colours fade with the epoch.")
+    paper, joined, _ = next(iter(rows.values()))
+    left, right = canvas.caption(paper.provenance), canvas.caption(joined.provenance)
+    canvas.note(figure, f"left: {left}; others: {right}. Colours fade with the epoch.")
     return figure
 
 
@@ -68,7 +70,7 @@ def _arms(embedding: Embedding) -> str:
     return f"silhouette of directions {value:.2f}"
 
 
-def networks(embeddings: Mapping[str, Mapping[Any, Embedding]]) -> Figure:
+def networks(embeddings: Mapping[str, Mapping[int, Embedding]]) -> Figure:
     """Draw all networks small: one row a group, one column a seed.
 
     Returns:
@@ -95,42 +97,45 @@ def networks(embeddings: Mapping[str, Mapping[Any, Embedding]]) -> Figure:
     return figure
 
 
-def diagrams(rows: Mapping[str, tuple[Diagrams, Diagrams]], metric: str, choices: str) -> Figure:
+def diagrams(
+    rows: Mapping[str, tuple[Diagrams, Diagrams]], name: str, unit: str, choices: str
+) -> Figure:
     """Draw the sublevel and the Vietoris-Rips diagrams of each network.
+
+    Args:
+        rows: The two diagrams of each network by name.
+        name: What the sublevels are of.
+        unit: Its unit.
+        choices: What to print underneath.
 
     Returns:
         One row a network.
     """
     figure = canvas.new_figure(12, 4.9 * len(rows) + 0.4)
     panels = figure.subplots(len(rows), 2, squeeze=False)
-    unit = curves.UNITS.get(metric.split("_")[-1], "").strip(" ()") or "filtration value"
-    for (name, (valleys, holes)), (left, right) in zip(rows.items(), panels, strict=True):
-        persistence.diagram(valleys, left, log=True, unit=unit)
+    for (network, (valleys, holes)), (left, right) in zip(rows.items(), panels, strict=True):
+        persistence.diagram(valleys, left, log=True, unit=unit or name)
         persistence.diagram(holes, right, unit="potential distance")
-        for ax, what in (
-            (left, f"{metric.replace('_', ' ')} sublevels"),
-            (right, "Vietoris-Rips"),
-        ):
-            canvas.title(ax, f"{name}, {what}: {ax.get_title(loc='left')}".replace("\n", " "))
+        _prefix(left, f"{network}, {name} sublevels")
+        _prefix(right, f"{network}, Vietoris-Rips")
     canvas.note(figure, choices)
     return figure
 
 
-def over_time(rows: Mapping[str, Trajectories], metric: str) -> Figure:
-    """Draw the loss on both splits and the distance from the optimum of each network.
+def over_time(rows: Mapping[str, Trajectories], metrics: Sequence[str]) -> Figure:
+    """Draw metrics and the distance from the optimum of each network over the epochs.
 
     Returns:
         One row a network.
     """
-    other = metric.replace("test_", "train_", 1)
-    figure = canvas.new_figure(15.5, 4.4 * len(rows) + 0.8)
-    panels = figure.subplots(len(rows), 3, squeeze=False)
-    for (name, trajectories), (left, middle, right) in zip(rows.items(), panels, strict=True):
-        curves.loss(trajectories, other, left)
-        curves.loss(trajectories, metric, middle)
-        curves.distance(trajectories, right)
-        for ax in (left, middle, right):
-            canvas.title(ax, f"{name}: {ax.get_title(loc='left')}".replace("\n", " "))
+    figure = canvas.new_figure(5.2 * (len(metrics) + 1), 4.4 * len(rows) + 0.8)
+    panels = figure.subplots(len(rows), len(metrics) + 1, squeeze=False)
+    for (network, trajectories), axes in zip(rows.items(), panels, strict=True):
+        for metric, ax in zip(metrics, axes[:-1], strict=True):
+            curves.loss(trajectories, metric, ax)
+        curves.distance(trajectories, axes[-1])
+        for ax in axes:
+            _prefix(ax, network)
     canvas.note(
         figure,
         "at the optimum's: off by at most a tenth of what the jump changed; "
@@ -138,3 +143,8 @@ def over_time(rows: Mapping[str, Trajectories], metric: str) -> Figure:
     )
     canvas.share_legend(figure)
     return figure
+
+
+def _prefix(ax: Axes, words: str) -> None:
+    found = ax.get_title(loc="left").replace("\n", " ")
+    canvas.title(ax, f"{words}: {found}")

@@ -1,0 +1,79 @@
+"""The command as a user types it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nets
+from jumpretrain.cli import main, quickened
+from jumpretrain.study import Study
+
+ROOT = Path(__file__).parents[1]
+TINY = (
+    "explore --train-size 150 --test-size 80 --seeds 2 --directions 2 --step-sizes 0 0.5 1 "
+    "--training.epochs 3 --epochs 11 --n-jobs 1 --no-progress"
+).split()
+
+
+def my_task(seed, group):
+    """A task of a user's own: the group's name decides the labels."""
+    data = nets.vectors(seed=seed)
+    return nets.Task(
+        lambda: nets.mlp((6,), 3, hidden=(8,)), data.corrupt(1.0, seed) if group == "b" else data
+    )
+
+
+def test_explore_leaves_a_folder_to_look_at(tmp_path, capsys):
+    assert main([*TINY, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "smallest attainable p" in printed and "loss_range_squared" in printed
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"index.html", "figures", "networks", "points.csv", "study.json"} <= names
+    assert len(list((tmp_path / "figures").glob("*.png"))) >= 4
+
+
+def test_a_users_own_task_is_named_on_the_command_line(tmp_path, capsys):
+    words = "--task test_cli:my_task --groups a b --k 5 --batch-size 8".split()
+    assert main([*TINY, *words, "--out", str(tmp_path)]) == 0
+    assert "a (n = 2) against b (n = 2)" in capsys.readouterr().out
+
+
+def test_a_refusal_is_one_line(tmp_path, capsys):
+    assert main([*TINY, "--data", "imagenet", "--out", str(tmp_path)]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("jumpretrain: data must be one of") and message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--optimiser", "rmsprop"], ["--seeds", "many"], ["--connect", "ring"], ["--learning", "1"]],
+)
+def test_a_flag_out_of_range_exits_with_2(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["explore", *words])
+    assert stop.value.code == 2
+
+
+def test_a_value_out_of_range_is_one_line(capsys):
+    assert main(["explore", "--seeds", "1"]) == 1
+    assert "the network is the unit" in capsys.readouterr().err
+
+
+def test_quick_shrinks_but_never_grows():
+    study = quickened(Study(seeds=2, step_sizes=(0.25,)))
+    assert study.seeds == 2
+    assert study.directions * len(study.step_sizes) * study.retraining.epochs <= 90
+    assert study.model == Study().model
+
+
+def test_check_prints_each_truth(capsys):
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out.count("ok   ") >= 8
+
+
+def test_the_command_is_installed():
+    program = Path(sys.executable).parent / "jumpretrain"
+    answer = subprocess.run([program, "--help"], capture_output=True, text=True, check=True)
+    assert "explore" in answer.stdout and "check" in answer.stdout
