@@ -60,7 +60,7 @@ def chunks(count: int, largest: int) -> list[NDArray[np.int64]]:
     """
     pieces = -(-count // largest)
     if count >= 8:
-        pieces += pieces % 2
+        pieces = min(pieces + pieces % 2, count)
     return np.array_split(np.arange(count), pieces)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from importlib import resources
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -17,7 +18,7 @@ import plotly.io
 from jumpretrain.comparison import FAMILY, Comparison
 from jumpretrain.embedding import Embedding
 from jumpretrain.plots import contrasts, scatters
-from jumpretrain.study import Findings
+from jumpretrain.study import Findings, Study
 from jumpretrain.trajectories import Trajectories
 
 __all__ = ["Picture", "interactive", "render"]
@@ -88,6 +89,7 @@ def render(
         HTML that loads nothing from anywhere.
     """
     title = f"Jump and retrain: {' against '.join(findings.study.groups)}"
+    everything = json.dumps(asdict(findings.study), indent=1, default=str)
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{escape(_summary(findings))}</p>',
@@ -100,7 +102,8 @@ def render(
         "<h2>What it cannot say</h2>",
         _list(map(escape, LIMITS)),
         "<h2>Choices</h2>",
-        f"<pre>{escape(json.dumps(asdict(findings.study), indent=1, default=str))}</pre>",
+        _list(map(escape, _choices(findings.study))),
+        f"<details><summary>All choices</summary><pre>{escape(everything)}</pre></details>",
         "<h2>Files</h2>",
         _list(
             f'<a href="{escape(name)}">{escape(name)}</a>: {escape(text)}'
@@ -207,6 +210,20 @@ def _summary(findings: Findings) -> str:
     )
 
 
+def _choices(study: Study) -> Iterable[str]:
+    for name, recipe in (("Trained", study.training), ("Retrained", study.retraining)):
+        words = ", ".join(f"{key.replace('_', ' ')} {v}" for key, v in asdict(recipe).items())
+        yield f"{name} with {words}."
+    yield (
+        f"Embedded by PHATE: {study.distance} distance, centred on the {study.centre}, "
+        f"knn {study.knn}, connect {study.connect}, seed {study.seed}."
+    )
+    yield (
+        f"Filtered by the {study.metric.replace('_', ' ')} on the graph of {study.k} nearest "
+        f"neighbours by potential distance, connect {study.connect}."
+    )
+
+
 def _compared(probe: str, comparison: Comparison) -> str:
     table = comparison.frame()
     primary, others = table[table["primary"]], table[~table["primary"]]
@@ -229,7 +246,8 @@ def _compared(probe: str, comparison: Comparison) -> str:
 
 def _differences(primary: pd.DataFrame, comparison: Comparison) -> Iterable[str]:
     for row in primary[primary["p_holm"] <= LEVEL].to_dict("records"):
-        means = ", ".join(f"{row[f'mean_{group}']:.3g} for {group}" for group in comparison.groups)
+        groups = comparison.groups
+        means = ", ".join(f"{_number(row[f'mean_{group}'])} for {group}" for group in groups)
         survives = {True: "survives", False: "does not survive"}.get(row["survives_range"])
         rest = f"; {survives} holding the loss's range fixed" if survives else ""
         yield f"{row['statistic'].replace('_', ' ')}: {means} (effect {row['effect']:.2f}{rest})"
@@ -238,40 +256,40 @@ def _differences(primary: pd.DataFrame, comparison: Comparison) -> Iterable[str]
 def _table(table: pd.DataFrame, comparison: Comparison) -> str:
     groups = list(comparison.groups)
     effect = "Cliff's delta" if len(groups) == 2 else "eta squared"
-    numbers = [
-        *(f"mean_{g}" for g in groups),
-        "effect",
-        "low",
-        "high",
-        "p",
-        "p_holm",
-        "p_given_range",
-    ]
-    names = ["statistic", *(f"mean, {g}" for g in groups), effect, "low", "high"]
+    names = ["statistic", *(f"mean, {group}" for group in groups), f"{effect}, 95 % interval"]
     names += ["p", "p corrected", "p given range", "survives"]
-    rows = []
-    for row in table.to_dict("records"):
-        about = FAMILY.get(row["statistic"], "")
-        first = f"{escape(row['statistic'])}<small>{escape(about)}</small>"
-        survives = {True: "yes", False: "no"}.get(row["survives_range"], "–")  # noqa: RUF001
-        rows.append([first, *(_number(row[name]) for name in numbers), survives])
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>\n" for row in rows)
+    body = "".join(_row(row, groups) for row in table.to_dict("records"))
     return (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody>'
         "</table></div>"
     )
 
 
+def _row(row: Mapping[str, Any], groups: Sequence[str]) -> str:
+    about = FAMILY.get(row["statistic"], "")
+    cells = [
+        f"{escape(row['statistic'])}<small>{escape(about)}</small>",
+        *(_number(row[f"mean_{group}"]) for group in groups),
+        f"{row['effect']:.2f} [{row['low']:.2f}, {row['high']:.2f}]",
+        *(_number(row[name]) for name in ("p", "p_holm", "p_given_range")),
+        {True: "yes", False: "no"}.get(row["survives_range"], "–"),  # noqa: RUF001
+    ]
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
+
+
 def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3g}"  # noqa: RUF001
+    if math.isnan(value):
+        return "–"  # noqa: RUF001
+    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e9 else f"{value:.3g}"
 
 
 def _figure(picture: Picture) -> str:
     data = base64.b64encode(picture.png).decode()
     return (
         f'<figure id="{escape(picture.name)}"><h3>{escape(picture.heading)}</h3>'
-        f'<img alt="{escape(picture.heading)}" src="data:image/png;base64,{data}">'
+        f'<a href="figures/{escape(picture.name)}.png">'
+        f'<img alt="{escape(picture.heading)}" src="data:image/png;base64,{data}"></a>'
         f"<figcaption>{escape(picture.text)}</figcaption></figure>"
     )
 

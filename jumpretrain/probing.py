@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["probe"]
 
+RANDOM = (
+    "evaluation must be deterministic, but the forward is random in evaluation mode; "
+    "use nn.Dropout or test self.training"
+)
+
 
 def probe(task: Task) -> None:
     """Check that model, loss, metrics and data of a task fit together.
@@ -24,12 +29,17 @@ def probe(task: Task) -> None:
     module = task.module().eval()
     inputs, targets = task.tensors["train_x"][:2], task.tensors["train_y"][:2]
     before = task.layout.read(module)
-    outputs = _twice(module, inputs)
+    outputs = _forward(module, inputs)
     if not torch.equal(before, task.layout.read(module)):
         raise ValueError(
             "evaluation must not change a network, but this forward changes buffers in eval mode; "
             "update them in training mode only"
         )
+    again = _forward(module, inputs)
+    if isinstance(again, torch.Tensor) and not torch.allclose(
+        outputs, again, rtol=1e-3, equal_nan=True
+    ):
+        raise ValueError(RANDOM)
     _check_labels(task, outputs)
     for name, measure in task.measures.items():
         values = measure(outputs, targets)
@@ -40,16 +50,13 @@ def probe(task: Task) -> None:
             )
 
 
-def _twice(module: nn.Module, inputs: torch.Tensor) -> Any:
+def _forward(module: nn.Module, inputs: torch.Tensor) -> Any:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.default_generator.manual_seed(0)
         before = torch.default_generator.get_state()
         outputs = module(inputs)
         if not torch.equal(before, torch.default_generator.get_state()):
-            raise ValueError(
-                "evaluation must be deterministic, but the forward is random in evaluation mode; "
-                "use nn.Dropout or test self.training"
-            )
+            raise ValueError(RANDOM)
     return outputs
 
 

@@ -91,9 +91,10 @@ class Task:
             raise ValueError("a ScriptModule cannot be trained in copies; pass the plain module")
         try:
             return copy.deepcopy(self.model)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
             raise ValueError(
-                f"a model must allow copy.deepcopy, but this one does not ({error}); "
+                f"a model must allow copy.deepcopy, but this one does not ({reason}); "
                 "clear cached activations or pass a function that builds it"
             ) from error
 

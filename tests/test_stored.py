@@ -66,6 +66,9 @@ def test_a_selection_gives_what_the_array_gives(both, runs, times, key):
     expected = array[np.ix_(chosen, kept)]
     assert selected.shape == expected.shape
     np.testing.assert_array_equal(np.asarray(selected), expected)
+    if len(chosen) and len(kept):
+        again = selected.select([len(chosen) - 1, 0], np.array([len(kept) - 1]))
+        np.testing.assert_array_equal(again[:], expected[[-1, 0]][:, [-1]])
     if len(chosen) == SHAPE[0]:
         np.testing.assert_array_equal(selected[key], expected[key])
 

@@ -11,8 +11,10 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 __all__ = [
@@ -43,7 +45,10 @@ def new_figure(width: float, height: float) -> Figure:
     Returns:
         An empty figure of that many inches.
     """
-    return Figure(figsize=(width, height), layout="constrained")
+    padding = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)
+    figure = Figure(figsize=(width, height), layout=padding)
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def axes(ax: Axes | None, choices: str = "", width: float = 6.4, height: float = 5.6) -> Axes:

@@ -16,7 +16,6 @@ from jumpretrain.trajectories import Trajectories
 
 __all__ = ["choices", "distance", "loss", "unit"]
 
-RETURNED = 0.1  # of the rise, as `description` counts recovered runs
 CONTROL: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.3, "zorder": 3}
 LEVEL: dict[str, Any] = {"color": "0.45", "linestyle": ":", "linewidth": 1, "zorder": 1}
 
@@ -30,8 +29,7 @@ def loss(trajectories: Trajectories, metric: str = "test_loss", ax: Axes | None 
         ax: Axes to draw on; the first epoch is spread out.
 
     Returns:
-        The Axes. Its title counts the runs whose last value is the optimum's, better, or worse by
-        a tenth of the jump's change at most.
+        The Axes.
     """
     ax = canvas.axes(ax, choices(trajectories))
     lowest = np.nanmin(trajectories.values(metric))
@@ -43,10 +41,7 @@ def loss(trajectories: Trajectories, metric: str = "test_loss", ax: Axes | None 
         ax.set_yscale("log")
         canvas.plain(ax.yaxis)
     _time(ax, trajectories)
-    sign = -1 if kind == "accuracy" else 1
-    side = "above" if kind == "accuracy" else "below"
-    back = _returned(trajectories, metric, sign)
-    canvas.title(ax, f"{back} end at the optimum's {name} or {side}")
+    canvas.title(ax, _course(trajectories, metric))
     return ax
 
 
@@ -71,7 +66,7 @@ def distance(trajectories: Trajectories, ax: Axes | None = None) -> Axes:
     ax = canvas.axes(ax, choices(trajectories))
     radius = _radius(finished)
     relative = radius / np.where(jumped, radius[:, 0], radius[jumped, 0].min())[:, None]
-    _lines(ax, finished, relative, 1.0, "where it jumped to")
+    _lines(ax, finished, relative)
     ax.set_ylim(bottom=0)
     ax.set_ylabel("distance from the optimum (jumps)")
     _time(ax, trajectories)
@@ -118,19 +113,19 @@ def _lines(
     ax: Axes,
     trajectories: Trajectories,
     values: NDArray[np.float64],
-    level: float,
-    name: str = "optimum",
+    optimum: float | None = None,
 ) -> None:
     sizes = np.unique(trajectories.step_size[trajectories.step_size > 0]).tolist()
     palette = dict(zip(sizes, canvas.ramp(len(sizes), "viridis_r"), strict=True))
     for size, row in zip(trajectories.step_size.tolist(), values, strict=True):
         style = {"color": palette[size], "linewidth": 1.2} if size > 0 else CONTROL
         ax.plot(trajectories.epoch, row, **style)
-    ax.axhline(level, **LEVEL)
     keys = [Line2D([], [], color=palette[size], label=f"jump of {size:g}") for size in sizes]
     if (trajectories.step_size == 0).any():
         keys.append(Line2D([], [], **CONTROL, label="no jump (control)"))
-    keys.append(Line2D([], [], **LEVEL, label=name))
+    if optimum is not None:
+        ax.axhline(optimum, **LEVEL)
+        keys.append(Line2D([], [], **LEVEL, label="optimum"))
     ax.legend(
         handles=keys,
         loc="upper center",
@@ -153,9 +148,11 @@ def _time(ax: Axes, trajectories: Trajectories) -> None:
     ax.set_xlim(0, later.max())
 
 
-def _returned(trajectories: Trajectories, metric: str, sign: int) -> str:
-    jumped = trajectories.step_size > 0
-    values = sign * trajectories.metrics[metric][jumped]
-    best = sign * trajectories.optimum_metrics[metric]
-    back = values[:, -1] <= best + RETURNED * np.maximum(values[:, 0] - best, 0)
-    return f"{back.sum()} of {len(back)} runs"
+def _course(trajectories: Trajectories, metric: str) -> str:
+    values = trajectories.metrics[metric][trajectories.step_size > 0]
+    start, end = (np.nanmedian(values[:, time]) for time in (0, -1)) if len(values) else (0, 0)
+    best = trajectories.optimum_metrics[metric]
+    name = metric.replace("_", " ")
+    return (
+        f"{name} from {start:.2g} to {end:.2g} (median of {len(values)} runs), optimum {best:.2g}"
+    )

@@ -1,0 +1,162 @@
+"""Figure 1 of arXiv:2102.00485: the same jump-and-retrain samples embedded by several methods.
+
+One network that generalises and one that memorises, by PHATE (the paper's settings, and with the
+pieces of its graph joined), PCA, MDS, t-SNE and, where umap-learn is installed, UMAP. The table
+underneath says what each keeps of the trajectories, over the networks of each group (H10). Redo it:
+
+    .venv/bin/python scripts/figure_horoi_embeddings.py            # --quick for a small one
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import pandas as pd
+from figure import Flags, flags, save
+from judging import tally, within
+from landscapes import Network, caption, each, facts, networks
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jumpretrain import Embedding, Trajectories, embed, plots
+from jumpretrain.distances import gram
+from jumpretrain.plots import canvas
+
+SMALLEST = 0.05  # of each measure, which all have 1 as their best
+GROUPS = ("good", "memorise")
+METHODS: dict[str, dict[str, Any]] = {
+    "PHATE, paper": {"method": "phate", "connect": None},
+    "PHATE, joined": {"method": "phate", "connect": "mst"},
+    "PCA": {"method": "pca"},
+    "MDS": {"method": "mds"},
+    "t-SNE": {"method": "tsne"},
+    "UMAP": {"method": "umap"},
+}
+MEASURES = {
+    "continuity": "continuity",
+    "trustworthiness": "trustworthiness",
+    "rank_correlation_weights": "rank corr.,\nweight space",
+    "rank_correlation_along": "rank corr.,\nalong the run",
+}
+COMPARED = (
+    ("tsne", "t-SNE", "continuity", "PHATE keeps trajectories that t-SNE shatters"),
+    ("umap", "UMAP", "continuity", "PHATE keeps trajectories that UMAP shatters"),
+    ("pca", "PCA", "continuity", "PHATE keeps trajectories that PCA hides"),
+    ("tsne-global", "t-SNE", "rank_correlation_weights", "PHATE keeps more of the whole than t-SNE"),
+    ("umap-global", "UMAP", "rank_correlation_weights", "PHATE keeps more of the whole than UMAP"),
+)
+
+
+def main() -> None:
+    asked = flags(__file__, "several embeddings of the same samples")
+    methods = [name for name in METHODS if name != "UMAP" or find_spec("umap")]
+    found = networks(asked, GROUPS)
+    every = [net for group in GROUPS for net in found[group]]
+    tables = each(kept, [(net, methods) for net in every], asked, "embedding")
+    table = pd.concat(tables, ignore_index=True)
+    claims = judged(table)
+    figure = drawn(asked, found, methods, table, claims)
+    save(
+        figure,
+        asked,
+        facts(asked, GROUPS)
+        | {"methods": {name: METHODS[name] for name in methods}, "claims": claims}
+        | {"fidelity": table.to_dict("records"), "umap": "UMAP" in methods},
+    )
+
+
+def placed(trajectories: Trajectories, methods: list[str]) -> dict[str, Embedding]:
+    jumps = trajectories.jumps()
+    inner = gram(jumps)
+    return {name: embed(jumps, **METHODS[name], gram=inner) for name in methods}
+
+
+def kept(network: Network, methods: list[str]) -> pd.DataFrame:
+    jumps = network.trajectories.jumps()
+    inner = gram(jumps)
+    rows = [
+        {"group": network.group, "seed": network.seed, "method": name, "pieces": made.components}
+        | made.fidelity(jumps, inner)
+        for name, made in placed(network.trajectories, methods).items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
+    claims = []
+    for form in ("paper", "joined"):
+        for name, other, measure, claim in COMPARED:
+            wide = table.pivot(index=["group", "seed"], columns="method", values=measure)
+            if other in wide:
+                gap = wide[f"PHATE, {form}"] - wide[other]
+                how = f"{measure} of PHATE ({form}) less {other}"
+                claims.append(within(f"horoi-H10-{name}-{form}", claim, how, gap, SMALLEST))
+    return claims
+
+
+def drawn(
+    asked: Flags,
+    found: dict[str, list[Network]],
+    methods: list[str],
+    table: pd.DataFrame,
+    claims: list[dict[str, Any]],
+) -> Figure:
+    figure = canvas.new_figure(2.9 * len(methods), 11.2)
+    above, below = figure.subfigures(2, 1, height_ratios=(2, 1.05))
+    panels = above.subplots(2, len(methods))
+    for row, group in zip(panels, GROUPS, strict=True):
+        network = found[group][0]
+        made = each(_one, [(network.trajectories, name) for name in methods], asked, "drawing")
+        for ax, name, embedding in zip(row, methods, made, strict=True):
+            _panel(ax, embedding, f"{group}: {name}", table)
+    canvas.share_legend(above)
+    for ax, group in zip(below.subplots(1, 2, sharey=True), GROUPS, strict=True):
+        _table(ax, table[table["group"] == group], methods, group)
+    figure.suptitle(_finding(table, claims), fontsize=13, x=0.01, ha="left")
+    canvas.note(
+        below,
+        f"{caption(asked)}. Panels: seed 0, test loss not used. Table: mean and range over "
+        f"{table['seed'].nunique()} networks; continuity: consecutive snapshots among each "
+        "other's 5 nearest. PHATE knn 5, cosine about the mean, smacof; paper: connect none; "
+        "joined: spanning tree; t-SNE perplexity 30; one seed of each layout (0)"
+        + ("." if "UMAP" in methods else "; UMAP left out, as umap-learn is not installed."),
+    )
+    return figure
+
+
+def _one(trajectories: Trajectories, name: str) -> Embedding:
+    return placed(trajectories, [name])[name]
+
+
+def _panel(ax: Axes, embedding: Embedding, name: str, table: pd.DataFrame) -> None:
+    plots.trajectories(embedding, ax=ax)
+    ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
+    group, _, method = name.partition(": ")
+    row = table[(table["group"] == group) & (table["method"] == method) & (table["seed"] == 0)]
+    canvas.title(ax, f"{name}\ncontinuity {row['continuity'].iloc[0]:.2f}", 10)
+
+
+def _table(ax: Axes, table: pd.DataFrame, methods: list[str], group: str) -> None:
+    grouped = table.groupby("method")[list(MEASURES)]
+    means, low, high = (getattr(grouped, how)().loc[methods] for how in ("mean", "min", "max"))
+    plots.fidelity(means.rename(columns=MEASURES), ax)
+    for text in ax.texts:
+        text.set(y=text.get_position()[1] - 0.14)
+    for row, column in [(r, c) for r in range(len(methods)) for c in range(len(MEASURES))]:
+        colour = "black" if means.iat[row, column] > 0.55 else "white"
+        span = f"{low.iat[row, column]:.2f} to {high.iat[row, column]:.2f}"
+        ax.text(column, row + 0.22, span, ha="center", va="center", color=colour, fontsize=8)
+    best = means["continuity"].idxmax()
+    canvas.title(ax, f"{group}: continuity is best with {best} ({means['continuity'].max():.2f})")
+
+
+def _finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
+    means = table.groupby("method")["continuity"].mean()
+    names = ["PHATE, paper", "PHATE, joined", "PCA", "t-SNE"]
+    numbers = "; ".join(f"{name} {means[name]:.2f}" for name in names)
+    return f"H10, trajectory continuity: {numbers} ({tally(claims)})"
+
+
+if __name__ == "__main__":
+    main()

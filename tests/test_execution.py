@@ -1,0 +1,107 @@
+"""Where work is run never changes what comes out."""
+
+import os
+import time
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
+
+from jumpretrain.execution import Execution, chunks, one_thread, spread
+
+QUIET = Execution(progress=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mode": "vmap"}, "mode must be auto, stacked or looped, but is 'vmap'"),
+        ({"n_jobs": 0}, "n_jobs must be -1 or at least 1, but is 0"),
+        ({"n_jobs": -2}, "n_jobs must be -1 or at least 1, but is -2"),
+        ({"chunk": 0}, "chunk must be at least 1, but is 0"),
+    ],
+)
+def test_what_is_out_of_range_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        Execution(**change)
+
+
+@settings(max_examples=80, deadline=None)
+@given(count=st.integers(1, 300), largest=st.integers(1, 70))
+def test_chunks_are_equal_and_even_in_number_where_they_can(count, largest):
+    parts = chunks(count, largest)
+    assert np.concatenate(parts).tolist() == list(range(count))
+    sizes = [len(part) for part in parts]
+    assert 1 <= min(sizes) and max(sizes) <= largest and max(sizes) - min(sizes) <= 1
+    assert count < 8 or len(parts) % 2 == 0 or len(parts) == count
+    assert len(parts) <= -(-count // largest) + 1
+
+
+def test_one_thread_is_held_and_given_back_also_after_an_exception():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyError), one_thread():
+            assert torch.get_num_threads() == 1
+            assert all(pool["num_threads"] == 1 for pool in threadpool_info())
+            raise KeyError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def described(number):
+    return number**2, torch.get_num_threads(), os.getpid()
+
+
+def failing(number):
+    raise ArithmeticError(f"job {number}")
+
+
+def test_results_come_in_the_order_of_the_jobs_on_one_thread_each():
+    found = spread(described, [(number,) for number in range(7)], QUIET)
+    assert found == [(number**2, 1, os.getpid()) for number in range(7)]
+    assert spread(described, [], QUIET) == []
+
+
+def test_processes_take_closures_and_keep_the_order():
+    shift = 3
+
+    def late(number):
+        time.sleep(0.3 * (number == 0))
+        return described(number + shift)
+
+    jobs = [(number,) for number in range(6)]
+    execution = Execution(n_jobs=2, progress=False)
+    found = spread(late, jobs, execution)
+    assert [value for value, _, _ in found] == [(number + 3) ** 2 for number in range(6)]
+    assert {threads for _, threads, _ in found} == {1}
+    assert os.getpid() not in {process for _, _, process in found}
+    assert spread(described, jobs[:1], execution)[0][2] == os.getpid()
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_an_error_of_a_job_reaches_the_caller(n_jobs):
+    threads = torch.get_num_threads()
+    with pytest.raises(ArithmeticError, match="job 0"):
+        spread(failing, [(0,), (0,)], Execution(n_jobs=n_jobs, progress=False))
+    assert torch.get_num_threads() == threads
+
+
+def test_joblibs_own_configuration_is_followed():
+    with joblib.parallel_config(backend="threading"):
+        found = spread(described, [(number,) for number in range(4)], Execution(n_jobs=2))
+    assert {process for _, _, process in found} == {os.getpid()}
+
+
+def test_a_bar_is_shown_where_it_has_a_label_and_is_wanted(capfd):
+    jobs = [(number,) for number in range(3)]
+    spread(described, jobs, QUIET, "hidden")
+    spread(described, jobs, Execution())
+    assert capfd.readouterr().err == ""
+    spread(described, jobs, Execution(), "shown")
+    assert "shown: 100%" in capfd.readouterr().err

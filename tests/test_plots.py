@@ -1,0 +1,403 @@
+"""Plots draw the numbers they were given, on the Axes they were given, and touch nothing else."""
+
+import itertools
+from dataclasses import replace
+
+import cases
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+
+from jumpretrain import plots
+from jumpretrain.comparison import compare
+from jumpretrain.embedding import Embedding
+from jumpretrain.homology import Diagrams
+from jumpretrain.plots import canvas, contrasts, curves, scatters, sheets
+
+ARMS = cases.arms()
+JUMPS = ARMS.jumps()
+OPTIMUM = 1 + len(JUMPS) * len(JUMPS.epoch)
+
+
+def embedded(optimum=False, connect="mst", components=4, trajectories=JUMPS, seed=0):
+    labels = trajectories.labels(optimum)
+    coordinates = np.random.default_rng(seed).normal(size=(len(labels), 2))
+    distances = np.linalg.norm(coordinates[:, None] - coordinates[None], axis=2)
+    choices = {"method": "phate", "metric": "cosine", "connect": connect, "knn": 5}
+    return Embedding(coordinates, None, distances, labels, components, 7, choices)
+
+
+def bars(*dimensions):
+    return Diagrams(tuple(np.array(dim, dtype=float).reshape(-1, 2) for dim in dimensions))
+
+
+DIAGRAMS = bars([[0, np.inf], [0.5, np.inf], [1, 3], [2, 2.5]], [[2, 4], [3, np.inf]])
+
+
+def compared(networks=5, shift=10, names=("deep", "flat")):
+    rng = np.random.default_rng(0)
+    groups = {
+        name: [
+            {"depth": rng.normal() + shift * index, "width": rng.normal()} for _ in range(networks)
+        ]
+        for index, name in enumerate(names)
+    }
+    return compare(groups)
+
+
+FIDELITY = pd.DataFrame(
+    {"continuity": [0.9, 0.5], "trustworthiness": [0.4, 0.8]}, index=["phate", "pca"]
+)
+
+DRAW = {
+    "trajectories": lambda ax: plots.trajectories(embedded(optimum=True), ax=ax),
+    "values": lambda ax: plots.trajectories(embedded(), JUMPS.values("test_loss"), ax),
+    "diagram": lambda ax: plots.diagram(DIAGRAMS, ax),
+    "logarithmic": lambda ax: plots.diagram(DIAGRAMS, ax, log=True),
+    "no bars": lambda ax: plots.diagram(bars([], []), ax),
+    "loss": lambda ax: plots.loss(ARMS, "test_loss", ax),
+    "accuracy": lambda ax: plots.loss(ARMS, "train_accuracy", ax),
+    "distance": lambda ax: plots.distance(ARMS, ax),
+    "comparison": lambda ax: plots.comparison(compared(), ax),
+    "fidelity": lambda ax: plots.fidelity(FIDELITY, ax),
+    "range law": lambda ax: plots.range_law([1, 2, 3], [1, 2, 3.1], ["a", "b", "a"], ax),
+}
+
+
+def scattered(ax):
+    return [found for found in ax.collections if isinstance(found, PathCollection)]
+
+
+def offsets(ax):
+    return np.vstack([np.asarray(found.get_offsets()) for found in scattered(ax)])
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def ordered(points):
+    return points[np.lexsort(points.T)]
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_it_draws_on_the_axes_it_is_given_and_changes_nothing_else(name):
+    ax = FigureCanvasAgg(Figure()).figure.add_subplot()
+    settings, figures = dict(mpl.rcParams), plt.get_fignums()
+    assert DRAW[name](ax) is ax
+    ax.figure.canvas.draw()
+    assert ax.has_data()
+    assert ax.get_title(loc="left")
+    assert (dict(mpl.rcParams), plt.get_fignums()) == (settings, figures)
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_without_axes_it_makes_a_figure_that_pyplot_does_not_know(name):
+    figures = plt.get_fignums()
+    first, second = DRAW[name](None), DRAW[name](None)
+    assert first.figure is not second.figure
+    assert plt.get_fignums() == figures
+    assert canvas.png(first.figure).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", sorted(set(DRAW) - {"fidelity", "comparison"}))
+def test_both_axes_are_named(name):
+    ax = DRAW[name](None)
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+
+
+def test_equal_results_give_equal_bytes():
+    first, second = (canvas.png(DRAW["trajectories"](None).figure) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("optimum", [False, True])
+def test_every_point_is_drawn_once_where_it_lies(optimum):
+    embedding = embedded(optimum)
+    ax = plots.trajectories(embedding)
+    assert np.array_equal(ordered(offsets(ax)), ordered(embedding.coordinates))
+
+
+def test_the_optimum_is_a_star():
+    embedding = embedded(optimum=True)
+    ax = plots.trajectories(embedding)
+    star = scattered(ax)[-1]
+    assert np.array_equal(star.get_offsets(), embedding.coordinates[:1])
+    assert len(star.get_paths()[0].vertices) == 11  # five tips, five notches, closed
+    assert "optimum" in legend(ax)
+    assert "optimum" not in legend(plots.trajectories(embedded()))
+
+
+def test_jumps_have_a_marker_of_their_own_for_each_step_size():
+    embedding = embedded()
+    ax = plots.trajectories(embedding)
+    labels = embedding.labels
+    shapes = set()
+    for found, size in zip(scattered(ax)[1:], (0.5, 1.0), strict=True):
+        jumps = ((labels["step_size"] == size) & (labels["epoch"] == 0)).to_numpy()
+        assert np.array_equal(found.get_offsets(), embedding.coordinates[jumps])
+        shapes.add(found.get_paths()[0].vertices.tobytes())
+    assert len(shapes) == 2
+    assert {"jump of 0.5", "jump of 1"} < set(legend(ax))
+
+
+def test_a_direction_keeps_its_hue_and_fades_with_the_epoch():
+    labels = JUMPS.labels()
+    shades = scatters.faded(labels)
+    first = {d: shades[(labels["direction"] == d) & (labels["epoch"] == 0)] for d in (0, 1, 2)}
+    assert len({tuple(rows[0]) for rows in first.values()}) == 3
+    assert all(np.ptp(rows, axis=0).max() == 0 for rows in first.values())
+    whiteness = shades.min(axis=1).reshape(len(JUMPS), -1)
+    assert (np.diff(whiteness, axis=1) > 0).all()
+    assert shades.max() <= 1
+
+
+def test_values_stay_with_their_points():
+    embedding, values = embedded(optimum=True), JUMPS.values("test_loss", optimum=True)
+    ax = plots.trajectories(embedding, values, name="test loss (nats)")
+    known = {
+        tuple(point): value for point, value in zip(embedding.coordinates, values, strict=True)
+    }
+    for found in scattered(ax)[:-1]:
+        assert found.norm.vmin == values.min()
+        drawn = zip(found.get_offsets(), found.get_array(), strict=True)
+        assert all(known[tuple(point)] == value for point, value in drawn)
+    assert [axes.get_ylabel() for axes in ax.figure.axes[1:]] == ["test loss (nats)"]
+
+
+@pytest.mark.parametrize("values", [np.zeros(48), np.linspace(-1, 1, 48)])
+def test_values_without_a_logarithm_are_coloured_linearly(values):
+    ax = plots.trajectories(embedded(), values)
+    assert not isinstance(scattered(ax)[0].norm, mpl.colors.LogNorm)
+
+
+def test_a_picture_needs_two_dimensions_and_one_value_a_point():
+    line = replace(embedded(), coordinates=np.zeros((48, 1)))
+    with pytest.raises(ValueError, match="needs 2 dimensions"):
+        plots.trajectories(line)
+    with pytest.raises(ValueError, match=r"one value a point, \(49,\), but values are \(48,\)"):
+        plots.trajectories(embedded(optimum=True), JUMPS.values("test_loss"))
+
+
+@pytest.mark.parametrize(
+    ("connect", "components", "words"),
+    [
+        (None, 12, "in 12 pieces, left apart"),
+        ("mst", 12, "in 12 pieces, joined"),
+        ("mst", 1, "one piece"),
+    ],
+)
+def test_the_title_tells_of_the_pieces(connect, components, words):
+    ax = plots.trajectories(embedded(connect=connect, components=components))
+    assert words in ax.get_title(loc="left").replace("\n", " ")
+
+
+def test_the_caption_names_the_choices():
+    ax = plots.trajectories(embedded(connect=None))
+    assert ax.figure.get_supxlabel() == "phate, metric cosine, knn 5, connect none"
+
+
+@pytest.mark.parametrize("count", [1, 3, 6, 9, 20])
+def test_colours_differ(count):
+    assert len(set(canvas.colours(count))) == count
+    assert len(set(canvas.ramp(count))) == count
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_bars_that_never_die_lie_apart_above_all_others(log):
+    ax = plots.diagram(DIAGRAMS, log=log)
+    pieces, lasting, loops, endless = (np.asarray(s.get_offsets()) for s in scattered(ax))
+    assert np.array_equal(pieces, DIAGRAMS.finite(0))
+    assert np.array_equal(loops, DIAGRAMS.finite(1))
+    assert np.array_equal(lasting[:, 0], DIAGRAMS.essential(0))
+    assert np.array_equal(endless[:, 0], DIAGRAMS.essential(1))
+    top = np.unique([*lasting[:, 1], *endless[:, 1]])
+    assert len(top) == 1
+    assert top > 4
+    assert ax.get_ylim()[1] > top
+    assert ax.texts[0].get_text() == "never dies"
+    assert legend(ax) == [
+        "2 pieces merge",
+        "2 never merge",
+        "1 loops fill",
+        "1 never fills",
+    ]
+
+
+def test_without_endless_bars_nothing_says_so():
+    ax = plots.diagram(bars([[0, 1]]))
+    assert not ax.texts
+    assert len(scattered(ax)) == 1
+
+
+def test_the_diagonal_spans_all_bars():
+    diagonal = plots.diagram(DIAGRAMS).lines[0]
+    assert np.array_equal(diagonal.get_xdata(), [0, 4])
+    assert np.array_equal(diagonal.get_ydata(), [0, 4])
+
+
+def test_each_run_is_a_line_and_the_control_is_dashed_and_black():
+    ax = plots.loss(ARMS, "test_loss")
+    lines = ax.lines[: len(ARMS)]
+    drawn = np.array([line.get_ydata() for line in lines])
+    assert np.array_equal(drawn, ARMS.metrics["test_loss"])
+    assert all(np.array_equal(line.get_xdata(), ARMS.epoch) for line in lines)
+    dashed = [line.get_linestyle() == "--" and line.get_color() == "black" for line in lines]
+    assert dashed == (ARMS.step_size == 0).tolist()
+    palette = {size: set() for size in ARMS.step_size}
+    for line, size in zip(lines, ARMS.step_size, strict=True):
+        palette[size].add(line.get_color())
+    assert [len(colours) for colours in palette.values()] == [1, 1, 1]
+    assert ax.lines[len(ARMS)].get_ydata()[0] == ARMS.optimum_metrics["test_loss"]
+
+
+def test_losses_above_zero_are_logarithmic_and_others_are_not():
+    assert plots.loss(ARMS, "test_loss").get_yscale() == "log"
+    assert plots.loss(ARMS, "train_loss").get_yscale() == "linear"  # the control's is 0
+    assert plots.loss(ARMS, "test_accuracy").get_yscale() == "linear"
+
+
+def test_the_title_says_where_the_median_run_goes():
+    jumped = ARMS.step_size > 0
+    start, end = np.median(ARMS.metrics["test_loss"][jumped], axis=0)[[0, -1]]
+    title = plots.loss(ARMS, "test_loss").get_title(loc="left").replace("\n", " ")
+    assert title == f"test loss from {start:.2g} to {end:.2g} (median of 6 runs), optimum 0.2"
+
+
+def test_the_unit_is_nats_only_for_a_cross_entropy():
+    task = {"measures": "loss=cross_entropy, accuracy=accuracy"}
+    known = replace(ARMS, provenance={"task": task})
+    assert plots.loss(known, "test_loss").get_ylabel() == "test loss (nats)"
+    assert plots.loss(ARMS, "test_loss").get_ylabel() == "test loss"
+    assert curves.unit(ARMS, "test_accuracy") == "fraction"
+
+
+def test_an_unknown_metric_is_refused():
+    with pytest.raises(KeyError, match="no metric 'loss'; recorded"):
+        plots.loss(ARMS, "loss")
+
+
+def test_distances_are_in_jumps_and_the_control_in_the_shortest():
+    ax = plots.distance(ARMS)
+    radius = np.linalg.norm(ARMS.states - ARMS.optimum, axis=2)
+    jumped = ARMS.step_size > 0
+    unit = np.where(jumped, radius[:, 0], radius[jumped, 0].min())
+    drawn = np.array([line.get_ydata() for line in ax.lines[: len(ARMS)]])
+    assert drawn == pytest.approx(radius / unit[:, None])
+    assert "weights end" in ax.get_title(loc="left")
+
+
+def test_a_distance_needs_a_jump():
+    with pytest.raises(ValueError, match="units of a jump"):
+        plots.distance(ARMS.select(ARMS.step_size == 0))
+
+
+def test_runs_that_diverged_are_kept_in_the_loss_and_left_out_of_the_distance():
+    status = ARMS.status.astype("<U8")
+    status[-1] = "diverged"
+    states, loss = ARMS.states.copy(), ARMS.metrics["test_loss"].copy()
+    states[-1, 3:], loss[-1, 3:] = np.nan, np.nan
+    broken = replace(ARMS, states=states, metrics={"test_loss": loss}, status=status)
+    axes = plots.loss(broken, "test_loss"), plots.distance(broken)
+    lines = [sum(len(line.get_xdata()) == len(ARMS.epoch) for line in ax.lines) for ax in axes]
+    assert lines == [len(ARMS), len(ARMS) - 1]
+    assert all(canvas.png(ax.figure) for ax in axes)
+
+
+def test_the_forest_draws_effect_and_interval_and_fills_what_differs():
+    comparison = compared()
+    family = comparison.frame()
+    ax = plots.comparison(comparison)
+    for row, entry in family.iterrows():
+        interval, dot = ax.lines[2 * row : 2 * row + 2]
+        assert interval.get_xdata() == pytest.approx([entry["low"], entry["high"]])
+        assert dot.get_xdata()[0] == entry["effect"]
+        assert (dot.get_markerfacecolor() != "white") == (entry["p_holm"] <= 0.05)
+        assert any(f"{entry['p_holm']:.3f}" == text.get_text() for text in ax.texts)
+    assert ax.get_title(loc="left").startswith("1 of 2 statistics differ between deep and flat")
+    assert "smallest attainable p 0.0079" in ax.figure.get_supxlabel()
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["depth", "width"]
+
+
+def test_the_finding_says_where_there_are_too_few_networks():
+    said = contrasts.finding(compared(networks=3))
+    assert said.startswith("0 of 2 statistics differ")
+    assert "too few networks, corrected p is at least 0.2" in said
+
+
+def test_more_than_two_groups_have_no_sides():
+    ax = plots.comparison(compared(names=("deep", "flat", "wide")))
+    assert "eta squared" in ax.get_xlabel()
+    assert "between the groups" in ax.get_title(loc="left")
+
+
+def test_the_fidelity_table_prints_its_numbers():
+    ax = plots.fidelity(FIDELITY)
+    assert [text.get_text() for text in ax.texts] == ["0.90", "0.40", "0.50", "0.80"]
+    assert "1 by phate, 1 by pca" in ax.get_title(loc="left").replace("\n", " ")
+
+
+def test_the_range_law_draws_networks_and_the_line_where_both_are_equal():
+    x, y = np.array([1.0, 4.0, 9.0]), np.array([1.1, 4.0, 9.0])
+    ax = plots.range_law(x, y)
+    assert np.array_equal(offsets(ax), np.stack([x, y], axis=1))
+    assert np.array_equal(ax.lines[0].get_xdata(), ax.lines[0].get_ydata())
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert "median 1, from 1 to 1.1 (3 networks)" in ax.get_title(loc="left").replace("\n", " ")
+
+
+def showcase(seed):
+    joined = embedded(True, seed=seed)
+    return sheets.Showcase(embedded(True, None), joined, JUMPS.values("test_loss", True))
+
+
+SHEETS = {
+    "showcases": (lambda: sheets.showcases({"a 0": showcase(0), "b 0": showcase(1)}), 6 + 2),
+    "networks": (
+        lambda: sheets.networks({"a": {0: embedded(), 1: embedded()}, "b": {0: embedded()}}),
+        4,
+    ),
+    "diagrams": (lambda: sheets.diagrams({"a 0": (DIAGRAMS, DIAGRAMS)}, "loss", "", "k 5"), 2),
+    "over time": (lambda: sheets.over_time({"a": ARMS, "b": ARMS}, ["test_loss"]), 4),
+}
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_sheets_hold_a_panel_for_each_result_and_pyplot_knows_none(name):
+    build, panels = SHEETS[name]
+    figures = plt.get_fignums()
+    figure = build()
+    assert len(figure.axes) == panels
+    assert canvas.png(figure).startswith(b"\x89PNG")
+    assert plt.get_fignums() == figures
+
+
+def boxes(figure):
+    """Where texts that must not run into each other ended up: titles, axis labels, notes."""
+    renderer = figure.canvas.get_renderer()
+    texts = [ax.title for ax in figure.axes] + [ax._left_title for ax in figure.axes]
+    texts += [label for ax in figure.axes for label in (ax.xaxis.label, ax.yaxis.label)]
+    texts += figure.texts
+    found = [text.get_window_extent(renderer) for text in texts if text.get_text().strip()]
+    return found + [legend.get_window_extent(renderer) for legend in figure.legends]
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_titles_labels_and_legends_of_a_sheet_do_not_overlap(name):
+    figure = SHEETS[name][0]()
+    figure.canvas.draw()
+    for one, other in itertools.combinations(boxes(figure), 2):
+        assert not one.shrunk(0.98, 0.9).overlaps(other.shrunk(0.98, 0.9))
+
+
+@pytest.mark.parametrize("name", ["showcases", "networks", "over time"])
+def test_a_sheet_has_one_legend(name):
+    figure = SHEETS[name][0]()
+    assert len(figure.legends) == 1
+    assert not any(ax.get_legend() for ax in figure.axes)
