@@ -26,7 +26,7 @@ class Explore:
         study: What is done.
         execution: Where and how it is run.
         out: Folder for the trajectories, tables, figures and index.html.
-        quick: A small study in under a minute: 3 networks a group, 20 epochs.
+        quick: A small study in under a minute: 3 networks a group, 2 directions, 15 epochs.
     """
 
     study: Annotated[Study, tyro.conf.arg(name="")] = field(default_factory=Study)

@@ -66,7 +66,7 @@ def chunks(count: int, largest: int) -> list[NDArray[np.int64]]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread, in torch and in NumPy's libraries, so that bits do not depend on it."""
+    """Compute on one thread, in torch and in NumPy's libraries: bits depend on the number."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -296,5 +296,7 @@ def _finite_distance(one: Diagrams, other: Diagrams, kind: str, dim: int) -> flo
 
 def _sizes(points: NDArray[Any], links: NDArray[Any] | None = None) -> dict[str, Any]:
     count = {} if links is None else {"edges": len(links)}
-    versions = {name: version(name) for name in ("numpy", "persim", "ripser", "scipy")}
-    return {"points": len(points), **count, "versions": versions}
+    return {"points": len(points), **count, "versions": dict(_VERSIONS)}
+
+
+_VERSIONS = {name: version(name) for name in ("numpy", "persim", "ripser", "scipy")}

@@ -64,7 +64,7 @@ def _check_labels(task: Task, outputs: Any) -> None:
     if task.loss is not cross_entropy or not isinstance(outputs, torch.Tensor):
         return
     for name in ("train_y", "test_y"):
-        labels, classes = task.tensors[name], outputs.shape[1]
+        labels, classes = task.tensors[name], outputs.shape[1] if outputs.ndim > 1 else 1
         if labels.is_floating_point():
             raise ValueError(
                 f"cross-entropy needs integer labels, but {name} is {labels.dtype}; "

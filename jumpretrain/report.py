@@ -48,6 +48,9 @@ def write_report(findings: Findings, folder: str | Path, progress: bool = True) 
     """
     folder, shown = Path(folder), _shown(findings)
     quiet = not progress
+    for name, table in _tables(findings).items():
+        store.write_bytes(folder / name, table.to_csv(index=False).encode())
+    store.write_json(folder / "provenance.json", _provenance(findings))
     showcases = {
         name: _showcase(findings.study, network)
         for name, network in tqdm(shown.items(), "embedding with the optimum", disable=quiet)
@@ -57,9 +60,6 @@ def write_report(findings: Findings, folder: str | Path, progress: bool = True) 
     pictures = list(tqdm(drawing, "drawing", total=count, disable=quiet))
     for picture in pictures:
         store.write_bytes(folder / "figures" / f"{picture.name}.png", picture.png)
-    for name, table in _tables(findings).items():
-        store.write_bytes(folder / name, table.to_csv(index=False).encode())
-    store.write_json(folder / "provenance.json", _provenance(findings))
     planes = {
         name: interactive(showcases[name].joined, network.trajectories.jumps())
         for name, network in shown.items()

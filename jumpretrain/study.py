@@ -313,8 +313,13 @@ def _describe(study: Study, probe: str, group: str, seed: int, place: Path) -> N
 
 def _compared(study: Study, networks: list[Network], probe: str) -> Comparison:
     chosen = [network for network in networks if network.probe == probe]
+    shared = set.intersection(*(set(network.statistics) for network in chosen))
     groups = {
-        group: [network.statistics for network in chosen if network.group == group]
+        group: [
+            {name: value for name, value in network.statistics.items() if name in shared}
+            for network in chosen
+            if network.group == group
+        ]
         for group in study.groups
     }
     return compare(groups, metric=study.metric, seed=study.seed)

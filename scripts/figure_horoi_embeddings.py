@@ -19,7 +19,7 @@ from landscapes import Network, caption, each, facts, networks
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jumpretrain import Embedding, Trajectories, embed, plots
+from jumpretrain import Embedding, embed, plots
 from jumpretrain.distances import gram
 from jumpretrain.plots import canvas
 
@@ -43,7 +43,12 @@ COMPARED = (
     ("tsne", "t-SNE", "continuity", "PHATE keeps trajectories that t-SNE shatters"),
     ("umap", "UMAP", "continuity", "PHATE keeps trajectories that UMAP shatters"),
     ("pca", "PCA", "continuity", "PHATE keeps trajectories that PCA hides"),
-    ("tsne-global", "t-SNE", "rank_correlation_weights", "PHATE keeps more of the whole than t-SNE"),
+    (
+        "tsne-global",
+        "t-SNE",
+        "rank_correlation_weights",
+        "PHATE keeps more of the whole than t-SNE",
+    ),
     ("umap-global", "UMAP", "rank_correlation_weights", "PHATE keeps more of the whole than UMAP"),
 )
 
@@ -52,13 +57,13 @@ def main() -> None:
     asked = flags(__file__, "several embeddings of the same samples")
     methods = [name for name in METHODS if name != "UMAP" or find_spec("umap")]
     found = networks(asked, GROUPS)
-    every = [net for group in GROUPS for net in found[group]]
-    tables = each(kept, [(net, methods) for net in every], asked, "embedding")
-    table = pd.concat(tables, ignore_index=True)
+    jobs = [(net, name) for group in GROUPS for net in found[group] for name in methods]
+    rows, made = zip(*each(kept, jobs, asked, "embedding"), strict=True)
+    table = pd.DataFrame(rows)
+    shown = {(net.group, name): m for (net, name), m in zip(jobs, made, strict=True) if m}
     claims = judged(table)
-    figure = drawn(asked, found, methods, table, claims)
     save(
-        figure,
+        drawn(asked, shown, methods, table, claims),
         asked,
         facts(asked, GROUPS)
         | {"methods": {name: METHODS[name] for name in methods}, "claims": claims}
@@ -66,21 +71,18 @@ def main() -> None:
     )
 
 
-def placed(trajectories: Trajectories, methods: list[str]) -> dict[str, Embedding]:
-    jumps = trajectories.jumps()
-    inner = gram(jumps)
-    return {name: embed(jumps, **METHODS[name], gram=inner) for name in methods}
+def kept(network: Network, name: str) -> tuple[dict[str, Any], Embedding | None]:
+    """Embed one network by one method and measure what is kept.
 
-
-def kept(network: Network, methods: list[str]) -> pd.DataFrame:
+    Returns:
+        A row of the table, and the embedding where it is drawn.
+    """
     jumps = network.trajectories.jumps()
     inner = gram(jumps)
-    rows = [
-        {"group": network.group, "seed": network.seed, "method": name, "pieces": made.components}
-        | made.fidelity(jumps, inner)
-        for name, made in placed(network.trajectories, methods).items()
-    ]
-    return pd.DataFrame(rows)
+    made = embed(jumps, **METHODS[name], gram=inner)
+    row = {"group": network.group, "seed": network.seed, "method": name}
+    row |= {"pieces": made.components, **made.fidelity(jumps, inner)}
+    return row, made if network.seed == 0 else None
 
 
 def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -97,7 +99,7 @@ def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def drawn(
     asked: Flags,
-    found: dict[str, list[Network]],
+    shown: dict[tuple[str, str], Embedding],
     methods: list[str],
     table: pd.DataFrame,
     claims: list[dict[str, Any]],
@@ -106,27 +108,22 @@ def drawn(
     above, below = figure.subfigures(2, 1, height_ratios=(2, 1.05))
     panels = above.subplots(2, len(methods))
     for row, group in zip(panels, GROUPS, strict=True):
-        network = found[group][0]
-        made = each(_one, [(network.trajectories, name) for name in methods], asked, "drawing")
-        for ax, name, embedding in zip(row, methods, made, strict=True):
-            _panel(ax, embedding, f"{group}: {name}", table)
+        for ax, name in zip(row, methods, strict=True):
+            _panel(ax, shown[group, name], f"{group}: {name}", table)
     canvas.share_legend(above)
     for ax, group in zip(below.subplots(1, 2, sharey=True), GROUPS, strict=True):
         _table(ax, table[table["group"] == group], methods, group)
     figure.suptitle(_finding(table, claims), fontsize=13, x=0.01, ha="left")
     canvas.note(
-        below,
-        f"{caption(asked)}. Panels: seed 0, test loss not used. Table: mean and range over "
+        figure,
+        f"{caption(asked, GROUPS)}. Panels: seed 0, colours fade with the epoch; axes in arbitrary "
+        "units, PCA's in weights, to one scale a panel. Table: mean and range over "
         f"{table['seed'].nunique()} networks; continuity: consecutive snapshots among each "
         "other's 5 nearest. PHATE knn 5, cosine about the mean, smacof; paper: connect none; "
         "joined: spanning tree; t-SNE perplexity 30; one seed of each layout (0)"
         + ("." if "UMAP" in methods else "; UMAP left out, as umap-learn is not installed."),
     )
     return figure
-
-
-def _one(trajectories: Trajectories, name: str) -> Embedding:
-    return placed(trajectories, [name])[name]
 
 
 def _panel(ax: Axes, embedding: Embedding, name: str, table: pd.DataFrame) -> None:

@@ -60,7 +60,9 @@ def main() -> None:
     persistence = "released total persistence (nats²)"
     scatter(left, networks, target, released, nats, persistence)
     left.set_title(f"the paper's claim: ρ = {words(claims[0])}", fontsize=10)
-    scatter(middle, networks, squared, released, "(max − min of the test loss)² (nats²)", persistence)
+    scatter(
+        middle, networks, squared, released, "(max − min of the test loss)² (nats²)", persistence
+    )
     line = np.array([squared.min(), squared.max()])
     middle.plot(line, line, color="black", lw=0.8)
     middle.set_title(

@@ -82,7 +82,8 @@ def networks(asked: Flags, groups: Sequence[str]) -> dict[str, list[Network]]:
     places = [folder / f"{group}-{seed}" for group, seed in cases]
     with store.lock(folder):
         store.claim(folder / "design.json", asdict(chosen))
-        jobs = [(chosen, *case, place) for case, place in zip(cases, places, strict=True)]
+        pairs = zip(cases, places, strict=True)
+        jobs = [(chosen, *case, place) for case, place in pairs if not _finished(place, chosen)]
         each(_sampled, jobs, asked, "training, jumping and retraining")
     loaded = [
         Network(group, seed, _task(group, seed), Trajectories.load(place / "sampled"))
@@ -119,7 +120,7 @@ def facts(asked: Flags, groups: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def caption(asked: Flags) -> str:
+def caption(asked: Flags, groups: Sequence[str]) -> str:
     """Say in one line how the networks were trained and sampled.
 
     Returns:
@@ -131,7 +132,8 @@ def caption(asked: Flags) -> str:
         f"digits, MLP 64-128-128-10; seeds 0-{chosen.seeds - 1} a group; SGD, momentum .9, batch "
         f"64: {chosen.training.epochs} epochs at lr {chosen.training.lr:g}, jumps of {jumps} "
         f"filter norms in {chosen.directions} directions, {chosen.retraining.epochs} epochs of "
-        f"retraining at lr {chosen.retraining.lr:g} (few: {EXAMPLES} examples, as many steps)"
+        f"retraining at lr {chosen.retraining.lr:g}"
+        + (f"; few: {EXAMPLES} training examples, as many steps" if "few" in groups else "")
     )
 
 
@@ -151,6 +153,11 @@ def _longer(recipe: Recipe, group: str) -> Recipe:
         return recipe
     every = recipe.record_every * LONGER
     return replace(recipe, epochs=recipe.epochs * LONGER, record_every=every)
+
+
+def _finished(place: Path, chosen: Design) -> bool:
+    runs = chosen.directions * len(chosen.step_sizes)
+    return all(store.run_path(place / "sampled", run).exists() for run in range(runs))
 
 
 def _sampled(chosen: Design, group: str, seed: int, place: Path) -> None:

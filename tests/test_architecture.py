@@ -107,7 +107,9 @@ def test_importing_the_package_loads_no_heavy_library():
         "import sys, jumpretrain; "
         "print(*({'torch', 'phate', 'matplotlib', 'ripser', 'pandas'} & set(sys.modules)))"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert answer.stdout.strip() == ""
 
 

@@ -4,9 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nets
 import pytest
 
-import nets
 from jumpretrain.cli import main, quickened
 from jumpretrain.study import Study
 

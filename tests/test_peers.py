@@ -6,14 +6,14 @@ Most are caught where the module is tested; this file holds the rest, so that th
 import inspect
 import itertools
 
+import cases
+import nets
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 from torch import nn
 
-import cases
-import nets
 from jumpretrain import graphs, homology
 from jumpretrain.embedding import embed
 from jumpretrain.evaluating import evaluate

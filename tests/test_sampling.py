@@ -1,11 +1,11 @@
 """Directions, jumps, baselines and nulls."""
 
+import nets
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-import nets
 from jumpretrain.directions import directions
 from jumpretrain.execution import Execution
 from jumpretrain.measures import squared_error

@@ -88,9 +88,7 @@ def test_both_probes_stand_side_by_side(tmp_path):
     )
     found = jr.explore(study, tmp_path, QUIET)
     assert set(found.comparisons) == {"common", "own"}
-    rates = {
-        (n.probe, n.group): n.trajectories.provenance["recipe"]["lr"] for n in found.networks
-    }
+    rates = {(n.probe, n.group): n.trajectories.provenance["recipe"]["lr"] for n in found.networks}
     assert rates == {
         ("common", "generalise"): 0.01,
         ("common", "memorise"): 0.01,

@@ -13,6 +13,7 @@ from torch import nn
 from jumpretrain.data import Dataset
 from jumpretrain.evaluating import evaluate
 from jumpretrain.execution import Execution
+from jumpretrain.initialisation import fresh
 from jumpretrain.measures import cross_entropy, squared_error
 from jumpretrain.models import mlp
 from jumpretrain.recipe import Recipe
@@ -213,10 +214,10 @@ def test_a_file_that_holds_code_or_no_state_is_refused_unread(tmp_path):
 
 
 def frozen_norm():
-    model = nets.normed_mlp()
+    model = fresh(nets.normed_mlp, 0)
     model[1].eval()
-    model[1].running_mean.fill_(0.3)
-    model[1].running_var.fill_(2.0)
+    model[1].running_mean.fill_(-2.0)
+    model[1].running_var.fill_(0.1)
     return model
 
 

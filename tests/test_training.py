@@ -3,6 +3,7 @@
 import copy
 import random
 
+import nets
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-import nets
 from jumpretrain.data import Dataset
 from jumpretrain.evaluating import evaluate
 from jumpretrain.execution import Execution, chunks
@@ -59,7 +59,9 @@ RECIPES = [
 
 @pytest.mark.parametrize("name", [name for name in nets.TASKS if name != "dropout"])
 @pytest.mark.parametrize("mode", ["auto", "looped"])
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: f"{recipe.optimiser}-{recipe.schedule}")
+@pytest.mark.parametrize(
+    "recipe", RECIPES, ids=lambda recipe: f"{recipe.optimiser}-{recipe.schedule}"
+)
 def test_every_execution_equals_the_loop_by_hand(name, mode, recipe):
     task = nets.TASKS[name]()
     runs = train(task, recipe, [4, 5], execution=Execution(mode=mode, progress=False))
@@ -71,7 +73,9 @@ def test_every_execution_equals_the_loop_by_hand(name, mode, recipe):
 
 def test_the_automatic_choice_stacks_and_loops_as_the_rule_says():
     modes = {
-        name: train(build(), Recipe(epochs=1), [0, 1], execution=QUIET).provenance["execution"]["mode"]
+        name: train(build(), Recipe(epochs=1), [0, 1], execution=QUIET).provenance["execution"][
+            "mode"
+        ]
         for name, build in nets.TASKS.items()
     }
     assert modes["mlp"] == modes["mlp with BatchNorm"] == modes["transformer"] == "stacked"
