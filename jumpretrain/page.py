@@ -28,8 +28,8 @@ LEVEL = 0.05
 STYLE = resources.files("jumpretrain").joinpath("page.css").read_text()
 
 READING = (
-    "Each network is pushed off its optimum along random directions (scaled filter by filter to "
-    "the norm of the weights) and retrained. A run is the train of states it then passes through.",
+    "Each network is pushed off its optimum along random directions and retrained. A run is the "
+    "train of states that it then passes through.",
     "In the planes, near points are near in the diffusion that the embedding runs on the points. "
     "Axes have no unit, and areas and densities mean nothing.",
     "By the paper's settings the neighbour graph falls into pieces that know nothing of each "
@@ -273,14 +273,14 @@ def _row(row: Mapping[str, Any], groups: Sequence[str]) -> str:
         *(_number(row[f"mean_{group}"]) for group in groups),
         f"{row['effect']:.2f} [{row['low']:.2f}, {row['high']:.2f}]",
         *(_number(row[name]) for name in ("p", "p_holm", "p_given_range")),
-        {True: "yes", False: "no"}.get(row["survives_range"], "–"),  # noqa: RUF001
+        {True: "yes", False: "no"}.get(row["survives_range"], "–"),
     ]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
 
 
 def _number(value: float) -> str:
     if math.isnan(value):
-        return "–"  # noqa: RUF001
+        return "–"
     return f"{value:,.0f}" if 1e3 <= abs(value) < 1e9 else f"{value:.3g}"
 
 

@@ -74,7 +74,7 @@ def main() -> None:
     figure.suptitle(headline(claims))
     figure.supxlabel(
         f"n = {len(networks)} digits networks (MLP 64-64-10, "
-        f"{len({n.seed for n in networks})} seeds); ρ: Spearman with 95 % interval; 4 directions x "
+        f"{len({n.seed for n in networks})} seeds); ρ: Spearman, 95 % interval; 4 directions x "
         f"4 step sizes x {10 if asked.quick else 40} epochs, one common recipe; PHATE, cosine, "
         "knn 5, joined; k = 20",
         fontsize=8,

@@ -90,7 +90,7 @@ def hits(
 
 
 def paired(first: NDArray[np.float64], second: NDArray[np.float64]) -> dict[str, float]:
-    """Compare two samplers network by network: sign flips for p, resampled networks for the interval.
+    """Compare two samplers by network: sign flips for p, resampled networks for the interval.
 
     Returns:
         The mean difference in accuracy with its 95 % interval and p.

@@ -29,6 +29,7 @@ from jumpretrain.sampling import walk
 SMALLEST_SLOPE = 0.05  # share of outward steps, from a jump of 0 to one of 1 filter norm
 GROUPS = ("good", "few", "memorise")
 NULL = "walk"
+SHOWN = {"few": "bad (150 examples)", NULL: "random walk for good"}
 ORDERED = (
     ("H3-overshoot", "overshoot", "few", "good", "bad optima are overshot more than good ones"),
     ("H3-overshoot-memorise", "overshoot", "memorise", "good",
@@ -131,12 +132,11 @@ def drawn(
     still: dict[str, list[float]],
     claims: list[dict[str, Any]],
 ) -> Figure:
-    names = {
-        f"{group} (test accuracy {_mean(table, group, 'test_accuracy'):.2f})": sheet[group]
-        for group in GROUPS
-    } | {"random walk for good": sheet[NULL]}
+    names = {SHOWN.get(group, group): sheet[group] for group in (*GROUPS, NULL)}
     figure = sheets.showcases(names, "test loss (nats)")
-    figure.suptitle(_finding(table, claims), fontsize=14, x=0.01, ha="left")
+    legend = figure.legends[0]
+    legend.set_title(_finding(table, claims) + "\n", prop={"size": 15})
+    legend.set_alignment("left")
     moved = ", ".join(f"{group} {100 * np.mean(value):.2g} %" for group, value in still.items())
     canvas.note(
         figure,
@@ -155,13 +155,17 @@ def _mean(table: pd.DataFrame, group: str, measure: str) -> float:
 
 def _finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
     def list_of(measure: str, groups: tuple[str, ...], form: str) -> str:
-        return ", ".join(f"{group} {_mean(table, group, measure):{form}}" for group in groups)
+        return ", ".join(
+            f"{SHOWN.get(group, group)} {_mean(table, group, measure):{form}}" for group in groups
+        )
 
     return (
-        f"Runs end at {list_of('final_distance', GROUPS, '.3f')} of the jump's distance from the "
-        f"optimum; outward steps: {list_of('outward', GROUPS, '.0%')}\n"
-        f"Arms by direction (silhouette): {list_of('potential_silhouette', (*GROUPS, NULL), '.2f')}"
-        f"; {tally(claims)}"
+        "Distance from the optimum at the end, over that of the jump: "
+        f"{list_of('final_distance', GROUPS, '.3f')}\n"
+        f"Share of steps that lead outward: {list_of('outward', GROUPS, '.0%')}; "
+        f"{tally(claims)}\n"
+        "Silhouette of directions, all runs: "
+        f"{list_of('potential_silhouette', (*GROUPS, NULL), '.2f')}"
     )
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from itertools import pairwise
 
 import nets
 import numpy as np
@@ -112,7 +113,7 @@ def test_float32_steps_agree_one_by_one():
     task = Task(lambda: mlp((6,), 3, hidden=(8,)), nets.vectors())
     recipe = Recipe(epochs=1, batch_size=8)
     path = by_hand(task, recipe, 0, task.initial(0))
-    for before, after in zip(path[:-1], path[1:], strict=True):
+    for before, after in pairwise(path):
         assert not np.array_equal(before, after)
     one = Recipe(epochs=1, batch_size=44)
     states = np.stack([path[0], path[2]])

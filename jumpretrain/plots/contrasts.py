@@ -98,7 +98,7 @@ def _numbers(ax: Axes, row: float, entry: pd.Series | None) -> None:
 
 def _p(value: float) -> str:
     if math.isnan(value):
-        return "–"  # noqa: RUF001
+        return "–"
     return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
