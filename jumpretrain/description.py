@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from jumpretrain.distances import gram
 from jumpretrain.embedding import Embedding, embed
 from jumpretrain.geometry import control_displacement, describe_geometry, silhouette
-from jumpretrain.homology import released, rips, sublevel, transform
+from jumpretrain.homology import Diagrams, released, rips, sublevel, transform
 from jumpretrain.trajectories import Trajectories
 
-__all__ = ["describe"]
+__all__ = ["describe", "thinned_rips"]
 
 PERMUTED = 20
+RIPS_POINTS = 256
 RECOVERED = 0.1
 
 
@@ -25,7 +26,7 @@ def describe(
     metric: str = "test_loss",
     k: int = 20,
     seed: int = 0,
-    rips_points: int = 256,
+    rips_points: int = RIPS_POINTS,
 ) -> dict[str, float]:
     """Describe the landscape around one network.
 
@@ -165,16 +166,28 @@ def _permuted(values: NDArray[np.float64], graph: Any, seed: int) -> float:
     return float(np.median([diagrams.total_persistence(0) for diagrams in shuffled]))
 
 
-def _holes(jumps: Trajectories, placed: Embedding, points: int) -> dict[str, float]:
+def thinned_rips(jumps: Trajectories, placed: Embedding, points: int = RIPS_POINTS) -> Diagrams:
+    """Compute Vietoris-Rips on evenly thinned snapshots of every run.
+
+    Args:
+        jumps: What was sampled.
+        placed: Its embedding, whose distances are used.
+        points: How many points are kept, about.
+
+    Returns:
+        The diagrams; the provenance holds the number of points.
+    """
     runs, times = len(jumps), len(jumps.epoch)
     kept = np.unique(np.linspace(0, times - 1, max(2, min(times, points // runs))).round())
     chosen = (np.arange(runs)[:, None] * times + kept).astype(np.intp).ravel()
-    distances = placed.distances[np.ix_(chosen, chosen)]
-    statistics = rips(distances).statistics()
+    return rips(placed.distances[np.ix_(chosen, chosen)])
+
+
+def _holes(jumps: Trajectories, placed: Embedding, points: int) -> dict[str, float]:
+    statistics = thinned_rips(jumps, placed, points).statistics()
+    diameter = placed.distances.max() or 1.0
     over = {
-        f"rips_{dim}_over_diameter": float(
-            statistics[f"{dim}_total_persistence_1"] / (distances.max() or 1.0)
-        )
+        f"rips_{dim}_over_diameter": float(statistics[f"{dim}_total_persistence_1"] / diameter)
         for dim in ("h0", "h1")
     }
     return {f"rips_{name}": value for name, value in statistics.items()} | over

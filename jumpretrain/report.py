@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from jumpretrain import plots, store
 from jumpretrain.comparison import Comparison
+from jumpretrain.description import thinned_rips
 from jumpretrain.embedding import Embedding, embed
-from jumpretrain.homology import Diagrams, rips, sublevel
+from jumpretrain.homology import Diagrams, sublevel
 from jumpretrain.page import Picture, interactive, render
 from jumpretrain.plots import canvas, curves, sheets
 from jumpretrain.study import Findings, Network, Study
@@ -152,7 +153,10 @@ def _epochs(study: Study, shown: Mapping[str, Network]) -> Picture:
 def _persistence(study: Study, shown: Mapping[str, Network]) -> Picture:
     name, unit = _measured(study, shown)
     rows = {label: _diagrams(study, network) for label, network in shown.items()}
-    choices = f"{study.k} nearest neighbours by potential distance, connect {study.connect}"
+    choices = (
+        f"valleys: {study.k} nearest neighbours by potential distance, connect {study.connect}; "
+        "Vietoris-Rips: potential distances, snapshots evenly thinned to about 256 points"
+    )
     return Picture(
         "persistence",
         f"Valleys of the {name}, and holes among the points",
@@ -183,8 +187,9 @@ def _measured(study: Study, shown: Mapping[str, Network]) -> tuple[str, str]:
 
 def _diagrams(study: Study, network: Network) -> tuple[Diagrams, Diagrams]:
     graph = network.embedding.graph(study.k, study.connect)
-    values = network.trajectories.jumps().values(study.metric)
-    return sublevel(values, graph), rips(network.embedding.distances)
+    jumps = network.trajectories.jumps()
+    values = jumps.values(study.metric)
+    return sublevel(values, graph), thinned_rips(jumps, network.embedding)
 
 
 def _tables(findings: Findings) -> dict[str, pd.DataFrame]:
