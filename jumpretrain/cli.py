@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Annotated[Explore, tyro.conf.subcommand("explore")]
         | Annotated[Check, tyro.conf.subcommand("check")]
     )
-    command = tyro.cli(commands, prog="jumpretrain", args=arguments)
     try:
+        command = tyro.cli(commands, prog="jumpretrain", args=arguments)
         return _check() if isinstance(command, Check) else _explore(command)
     except (ValueError, KeyError, OSError) as error:
         message = error.args[0] if isinstance(error, KeyError) else error

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
 from threadpoolctl import threadpool_limits
 
-from jumpretrain import affinities, fidelity, graphs, layouts
+from jumpretrain import affinities, fidelity, graphs, placements
 from jumpretrain.distances import Centre, Metric, check_choice, from_gram, principal
 from jumpretrain.distances import gram as multiply
 from jumpretrain.trajectories import Trajectories
@@ -118,7 +118,7 @@ def embed(
     seed: int = 0,
     optimum: bool = False,
     components: int = 2,
-    mds_solver: layouts.Solver = "smacof",
+    mds_solver: placements.Solver = "smacof",
     perplexity: float = 30,
     gram: NDArray[np.float64] | None = None,
 ) -> Embedding:
@@ -170,7 +170,7 @@ def embed(
     }
     labels = trajectories.labels(optimum)
     _check(choices, len(labels))
-    with threadpool_limits(1), layouts.overhear() as messages:
+    with threadpool_limits(1), placements.overhear() as messages:
         gram = multiply(trajectories, optimum) if gram is None else gram
         distances = from_gram(gram, metric, centre)
         affinity = affinities.alpha_decay(distances, knn, decay)
@@ -178,17 +178,17 @@ def embed(
         potential, time = None, None
         if method == "phate":
             affinity = affinities.joined(affinity, distances, connect)
-            coordinates, potential, time = layouts.phate(
+            coordinates, potential, time = placements.phate(
                 affinity, metric, t, seed, components, mds_solver
             )
         elif method == "pca":
             coordinates = principal(gram, components=components)
         elif method == "mds":
-            coordinates = layouts.mds(distances, seed, components)
+            coordinates = placements.mds(distances, seed, components)
         elif method == "tsne":
-            coordinates = layouts.tsne(distances, seed, components, perplexity)
+            coordinates = placements.tsne(distances, seed, components, perplexity)
         else:
-            coordinates = layouts.umap(distances, seed, components)
+            coordinates = placements.umap(distances, seed, components)
     versions = {name: metadata.version(name) for name in PACKAGES}
     return Embedding(
         coordinates=np.asarray(coordinates, dtype=np.float64),
@@ -226,7 +226,12 @@ def fidelity_table(
 
 
 def _check(choices: dict[str, Any], count: int) -> None:
-    options = {"method": Method, "metric": Metric, "centre": Centre, "mds_solver": layouts.Solver}
+    options = {
+        "method": Method,
+        "metric": Metric,
+        "centre": Centre,
+        "mds_solver": placements.Solver,
+    }
     allowed = {name: get_args(option) for name, option in options.items()} | {
         "connect": ("mst", None)
     }
@@ -247,4 +252,4 @@ def _check(choices: dict[str, Any], count: int) -> None:
             f"{choices['components']}"
         )
     affinities.check(choices["knn"], choices["decay"], count)
-    layouts.check(choices["method"], choices["perplexity"], count)
+    placements.check(choices["method"], choices["perplexity"], count)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
-from jumpretrain.measures import cross_entropy
-
-if TYPE_CHECKING:
-    from jumpretrain.task import Task
+from jumpretrain.layout import Layout
+from jumpretrain.measures import PerExample, cross_entropy
 
 __all__ = ["probe"]
 
@@ -20,17 +19,28 @@ RANDOM = (
 )
 
 
-def probe(task: Task) -> None:
-    """Check that model, loss, metrics and data of a task fit together.
+def probe(
+    module: nn.Module,
+    layout: Layout,
+    measures: Mapping[str, PerExample],
+    tensors: Mapping[str, torch.Tensor],
+) -> None:
+    """Check that a network, its losses and metrics, and the data fit together.
+
+    Args:
+        module: A network of one's own, which is put into evaluation mode.
+        layout: Where its tensors stand in a state.
+        measures: Loss and metrics by name.
+        tensors: The data, `train_x` and so on.
 
     Raises:
         ValueError: If they do not; the message says which.
     """
-    module = task.module().eval()
-    inputs, targets = task.tensors["train_x"][:2], task.tensors["train_y"][:2]
-    before = task.layout.read(module)
+    module.eval()
+    inputs, targets = tensors["train_x"][:2], tensors["train_y"][:2]
+    before = layout.read(module)
     outputs = _forward(module, inputs)
-    if not torch.equal(before, task.layout.read(module)):
+    if not torch.equal(before, layout.read(module)):
         raise ValueError(
             "evaluation must not change a network, but this forward changes buffers in eval mode; "
             "update them in training mode only"
@@ -40,8 +50,9 @@ def probe(task: Task) -> None:
         outputs, again, rtol=1e-3, equal_nan=True
     ):
         raise ValueError(RANDOM)
-    _check_labels(task, outputs)
-    for name, measure in task.measures.items():
+    if measures["loss"] is cross_entropy and isinstance(outputs, torch.Tensor):
+        _check_labels(outputs, tensors)
+    for name, measure in measures.items():
         values = measure(outputs, targets)
         if tuple(values.shape) != (len(inputs),):
             raise ValueError(
@@ -60,11 +71,9 @@ def _forward(module: nn.Module, inputs: torch.Tensor) -> Any:
     return outputs
 
 
-def _check_labels(task: Task, outputs: Any) -> None:
-    if task.loss is not cross_entropy or not isinstance(outputs, torch.Tensor):
-        return
+def _check_labels(outputs: torch.Tensor, tensors: Mapping[str, torch.Tensor]) -> None:
     for name in ("train_y", "test_y"):
-        labels, classes = task.tensors[name], outputs.shape[1] if outputs.ndim > 1 else 1
+        labels, classes = tensors[name], outputs.shape[1] if outputs.ndim > 1 else 1
         if labels.is_floating_point():
             raise ValueError(
                 f"cross-entropy needs integer labels, but {name} is {labels.dtype}; "

@@ -68,7 +68,7 @@ class Task:
                 f"batchnorm must be recalibrate, stored or batch, but is {self.batchnorm!r}"
             )
         object.__setattr__(self, "layout", Layout.of(self.template))
-        probe(self)
+        probe(self.module(), self.layout, self.measures, self.tensors)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "tensors"}

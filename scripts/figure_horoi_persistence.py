@@ -88,21 +88,21 @@ def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
         return table.loc[table["group"] == group, measure].to_numpy()
 
     claims = []
-    for poor, ending in (("few", ""), ("memorise", "-memorise")):
+    for poor in ("few", "memorise"):
         name = SHOWN.get(poor, poor)
         red, green = (values(poor, m) for m in ("red_box", "mean_birth"))
         claims += [
             between(
-                f"horoi-H9-red{ending}",
-                "poor optima have more pieces that are born early and merge late",
+                "horoi-H9",
+                f"{name} has more pieces that are born early and merge late than good",
                 f"number of finite bars from below {EARLY} to above {LATE} of the loss's range, "
                 f"{name} against good",
                 red,
                 values("good", "red_box"),
             ),
             between(
-                f"horoi-H9-green{ending}",
-                "the pieces around good optima are born later",
+                "horoi-H9",
+                f"the pieces around good optima are born later than those of {name}",
                 f"mean birth of finite bars in units of the loss's range, good against {name}",
                 values("good", "mean_birth"),
                 green,
@@ -128,7 +128,7 @@ def drawn(
         plots.diagram(diagrams, row[1], log=True, unit="test loss, nats")
         canvas.title(row[1], f"{name}: " + row[1].get_title(loc="left").replace("\n", " "))
         _amounts(row[2], table[table["group"] == group], name, limits)
-    figure.suptitle(_finding(table, claims), fontsize=14, x=0.01, ha="left")
+    figure.suptitle(_finding(table, claims), fontsize=13, x=0.01, ha="left")
     canvas.note(
         figure,
         f"{caption(asked, GROUPS)}. Left and middle: seed 0; right: {table['seed'].nunique()} "
@@ -162,9 +162,9 @@ def _finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
     boxes = table.groupby("group")["red_box"].mean()
     numbers = ", ".join(f"{SHOWN.get(group, group)} {boxes[group]:.1f}" for group in GROUPS)
     return (
-        f"The released total persistence is {over.min():.3f} to {over.max():.3f} times the squared "
-        f"range of the loss\nH9, long bars (born below {EARLY}, merged above {LATE} of the range) "
-        f"a network: {numbers} ({tally(claims)})"
+        f"The released total persistence is {over.min():.3f} to {over.max():.3f} times the "
+        f"squared range of the loss\nLong bars (born below {EARLY}, merged above {LATE} of the range) a "
+        f"network: {numbers}; {tally(claims)}"
     )
 
 

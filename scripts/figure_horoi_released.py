@@ -98,13 +98,13 @@ def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         law,
         entry(
-            "horoi-H7-finite",
+            "horoi-H7",
             "networks that generalise worse have more finite persistence",
             "Spearman's correlation of finite total persistence and test accuracy",
             plain.rho, plain.low, plain.high, size, LEAST_RHO, -1,
         ) | {"p": plain.p},
         entry(
-            "horoi-H7-finite-given-range",
+            "horoi-H7",
             "networks that generalise worse have more finite persistence than the range explains",
             "partial Spearman's correlation of finite total persistence and test accuracy, "
             "squared range of the loss held fixed",
@@ -132,16 +132,16 @@ def drawn(asked: Flags, table: pd.DataFrame, claims: list[dict[str, Any]]) -> Fi
     plots.range_law(table["range_squared"], table["released"], table["group"], left)
     plots.range_law(table["range_squared"], table["finite"], table["group"], middle)
     _beyond(right, table)
-    pieces = f"{table['released_pieces'].min()} to {table['released_pieces'].max()}"
+    few, many = table["released_pieces"].min(), table["released_pieces"].max()
+    pieces = "one piece" if many == 1 else f"{few} to {many} pieces"
     ratio = (table["released"] / table["range_squared"]).median()
     canvas.title(left, f"released rule: R² {law['effect']:.3f} with the squared range, median "
-                 f"ratio {ratio:.3g}; its graph has {pieces} pieces")  # fmt: skip
-    canvas.title(middle, "joined 20-NN, bars that end: Spearman's rho with test accuracy "
-                 f"{plain['effect']:.2f}")  # fmt: skip
-    canvas.title(right, "the same with the squared range held fixed: "
-                 f"{beyond['effect']:.2f} ({beyond['interval'][0]:.2f} to "
-                 f"{beyond['interval'][1]:.2f}), {beyond['verdict']}")  # fmt: skip
+                 f"ratio {ratio:.3g}; its graph is in {pieces}")  # fmt: skip
+    canvas.title(middle, "joined 20-NN, bars that end: rank correlation with test accuracy "
+                 f"{_words(plain)}")  # fmt: skip
+    canvas.title(right, f"with the squared range held fixed: {_words(beyond)}")
     middle.set_ylabel("finite total persistence, p = 2 (nats²)")
+    middle.set_xlim(left.get_xlim())
     for ax in (left, middle):
         canvas.plain(ax.xaxis)
         canvas.plain(ax.yaxis)
@@ -153,6 +153,11 @@ def drawn(asked: Flags, table: pd.DataFrame, claims: list[dict[str, Any]]) -> Fi
         f"tree; {NEIGHBOURS} edges a point; {tally(claims)}.",
     )
     return figure
+
+
+def _words(claim: dict[str, Any]) -> str:
+    low, high = claim["interval"]
+    return f"{claim['effect']:.2f} ({low:.2f} to {high:.2f}), {claim['verdict']}"
 
 
 def _beyond(ax: Axes, table: pd.DataFrame) -> None:

@@ -31,25 +31,25 @@ GROUPS = ("good", "few", "memorise")
 NULL = "walk"
 SHOWN = {"few": "bad (150 examples)", NULL: "random walk for good"}
 ORDERED = (
-    ("H3-overshoot", "overshoot", "few", "good", "bad optima are overshot more than good ones"),
-    ("H3-overshoot-memorise", "overshoot", "memorise", "good",
-     "memorising optima are overshot more than good ones"),
-    ("H3-outward", "outward", "few", "good", "bad optima are left first more than good ones"),
-    ("H3-outward-memorise", "outward", "memorise", "good",
-     "memorising optima are left first more than good ones"),
-    ("H3-final", "final_distance", "few", "good", "runs end closer to good optima than bad ones"),
-    ("H3-final-memorise", "final_distance", "memorise", "good",
+    ("H3", "overshoot", "few", "good", "runs go further out around bad optima than good ones"),
+    ("H3", "overshoot", "memorise", "good",
+     "runs go further out around memorising optima than good ones"),
+    ("H3", "outward", "few", "good", "more steps lead outward around bad optima than good ones"),
+    ("H3", "outward", "memorise", "good",
+     "more steps lead outward around memorising optima than good ones"),
+    ("H3", "final_distance", "few", "good", "runs end closer to good optima than bad ones"),
+    ("H3", "final_distance", "memorise", "good",
      "runs end closer to good optima than memorising ones"),
     ("H4", "potential_silhouette", "good", "few",
      "directions keep an arm of their own around good optima more than bad ones"),
-    ("H4-memorise", "potential_silhouette", "good", "memorise",
+    ("H4", "potential_silhouette", "good", "memorise",
      "directions keep an arm of their own around good optima more than memorising ones"),
-    ("H4-walk", "potential_silhouette", "good", NULL,
+    ("H4", "potential_silhouette", "good", NULL,
      "directions keep an arm of their own around good optima more than in random walks"),
     ("H5", "turning", "few", "good", "runs turn more around bad optima than good ones"),
-    ("H5-memorise", "turning", "memorise", "good",
+    ("H5", "turning", "memorise", "good",
      "runs turn more around memorising optima than good ones"),
-    ("H6-sideways", "sideways", "memorise", "good",
+    ("H6", "sideways", "memorise", "good",
      "runs move sideways more around memorising optima than good ones"),
 )  # fmt: skip
 
@@ -115,7 +115,7 @@ def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
         for name, measure, larger, smaller, claim in ORDERED
     ]
     slope = within(
-        "horoi-H6-slope",
+        "horoi-H6",
         "around memorising optima, larger jumps move outward less",
         "the slope of the share of outward steps over the jump, memorise",
         values("memorise", "outward_by_step_size"),

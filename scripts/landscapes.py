@@ -1,4 +1,4 @@
-"""The networks that the figures on arXiv:2102.00485 share: trained and sampled once, in one folder.
+"""The networks that the figures on arXiv:2102.00485 share: trained and sampled once.
 
 All are the same MLP (64-128-128-10) on digits with 1257 training and 540 test examples. Groups
 differ in what they were trained on; `few` takes its 3 batches an epoch seven times as often as
@@ -18,11 +18,10 @@ from figure import Flags
 from jumpretrain import Dataset, Recipe, Task, Trajectories, data, models, sample, store, train
 from jumpretrain.execution import Execution, spread
 
-SHARES = {"good": 0.0, "noise .25": 0.25, "noise .5": 0.5, "memorise": 1.0}
+SHARES = {"good": 0.0, "noise .5": 0.5, "memorise": 1.0}
 GROUPS = {
     "good": "all labels true",
     "few": "true labels, but 150 training examples",
-    "noise .25": "a quarter of the training labels redrawn",
     "noise .5": "half of the training labels redrawn",
     "memorise": "all training labels redrawn",
 }

@@ -1,4 +1,4 @@
-"""Tests of `jumpretrain.layouts`: planar points, over-diffusion, what packages have to say."""
+"""Tests of `jumpretrain.placements`: planar points, over-diffusion, what packages have to say."""
 
 import contextlib
 import dataclasses

@@ -1,0 +1,56 @@
+"""Every figure script runs in small and leaves a picture with numbers beside it."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted((ROOT / "scripts").glob("figure_*.py"))
+KEYS = {"id", "claim", "statistic", "effect", "interval", "n", "verdict"}
+VERDICTS = {"supported", "contradicted", "undecided"}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+def test_there_are_figure_scripts():
+    assert len(SCRIPTS) >= 4
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_figure_script_leaves_a_picture_and_its_numbers(script, work, tmp_path):
+    words = ["--quick", "--out", str(tmp_path), "--work", str(work)]
+    done = subprocess.run(
+        [sys.executable, str(script), *words],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    picture, numbers = (tmp_path / f"{script.stem}{ending}" for ending in (".png", ".json"))
+    assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 10_000
+    found = json.loads(numbers.read_text())
+    assert found["quick"] and found["script"] == f"scripts/{script.name}"
+    assert found["claims"]
+    for claim in found["claims"]:
+        assert claim.keys() >= KEYS
+        assert claim["verdict"] in VERDICTS
+        assert claim["n"] > 1
+        numbers = [claim["effect"], *claim["interval"]]
+        if None in numbers:  # nothing could be estimated
+            assert claim["verdict"] == "undecided"
+        else:
+            effect, low, high = numbers
+            assert all(math.isfinite(number) for number in numbers) and low <= effect <= high
+    names = [(claim["id"], claim["claim"]) for claim in found["claims"]]
+    assert len(set(names)) == len(names)
