@@ -29,6 +29,8 @@ __all__ = ["Findings", "Network", "Study", "explore"]
 
 TRAINING = Recipe(epochs=150, lr=0.05, record_every=0, record_early=False)
 RETRAINING = Recipe(epochs=40, lr=0.01)
+CHANGEABLE = frozenset("data_root seeds probes metric distance centre knn connect k seed".split())
+"""What another call may change in a folder: nothing that was sampled depends on it."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,8 @@ def explore(
 ) -> Findings:
     """Run a study; the same call goes on where it was stopped.
 
+    A call with more seeds or probes, or another analysis, takes what its folder holds already.
+
     Args:
         study: What to do; by default digits, true against redrawn labels.
         folder: Where everything is kept.
@@ -186,7 +190,8 @@ def explore(
     }:
         raise ValueError(f"no metric {study.metric!r}; measured: {', '.join(check.measures)}")
     with store.lock(folder):
-        store.claim(folder / "study.json", asdict(study))
+        claimed = {name: v for name, v in asdict(study).items() if name not in CHANGEABLE}
+        store.claim(folder / "study.json", claimed)
         places = [folder / "networks" / f"{group}-{seed}" for group, seed in cases]
         fits = [(study, build, *c, p, trained) for c, p in zip(cases, places, strict=True)]
         optima = spread(_optimum, fits, execution, "training networks")

@@ -80,6 +80,17 @@ def test_repeating_a_study_reads_what_is_there_and_another_study_is_refused(find
         jr.explore(other, folder, QUIET)
 
 
+def test_an_analysis_can_be_changed_without_sampling_again(tmp_path):
+    first = jr.explore(SMALL, tmp_path, QUIET)
+    stamps = {f: f.stat().st_mtime_ns for f in tmp_path.rglob("runs/*.safetensors")}
+    found = jr.explore(dataclasses.replace(SMALL, knn=8, seeds=3), tmp_path, QUIET)
+    assert all(file.stat().st_mtime_ns == stamp for file, stamp in stamps.items())
+    assert [n.embedding.provenance["knn"] for n in found.networks] == [8] * 6
+    old, new = first.networks[0], found.networks[0]
+    assert old.trajectories.frame().equals(new.trajectories.frame())
+    assert not np.array_equal(old.embedding.coordinates, new.embedding.coordinates)
+
+
 def test_both_probes_stand_side_by_side(tmp_path):
     study = dataclasses.replace(
         SMALL,
