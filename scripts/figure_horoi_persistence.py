@@ -158,13 +158,19 @@ def _amounts(ax: Axes, table: pd.DataFrame, name: str, limits: tuple[float, floa
 
 
 def _finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
-    over = table["released"] / table["range_squared"]
-    boxes = table.groupby("group")["red_box"].mean()
-    numbers = ", ".join(f"{SHOWN.get(group, group)} {boxes[group]:.1f}" for group in GROUPS)
+    table = table.assign(ratio=table["released"] / table["range_squared"])
+    ratios, boxes = table.groupby("group")["ratio"].median(), table.groupby("group")["red_box"]
+
+    def listed(values: Any, form: str) -> str:
+        names = (SHOWN.get(group, group).split()[0] for group in GROUPS)
+        return ", ".join(
+            f"{name} {values[group]:{form}}" for name, group in zip(names, GROUPS, strict=True)
+        )
+
     return (
-        f"The released total persistence is {over.min():.3f} to {over.max():.3f} times the "
-        f"squared range of the loss\nLong bars (born below {EARLY}, merged above {LATE} of the range) a "
-        f"network: {numbers}; {tally(claims)}"
+        "Released total persistence over the squared range of the loss (median): "
+        f"{listed(ratios, '.2f')}\nFinite bars born below {EARLY} and merged above {LATE} of the "
+        f"range, a network: {listed(boxes.mean(), '.1f')}; {tally(claims)}"
     )
 
 

@@ -172,7 +172,7 @@ def draw(
         ax.set_ylabel("networks predicted right when left out (%)")
         ours = [c for c in claims if target.split(" (")[0] in str(c["claim"])]
         ax.set_title(
-            f"{target}\nminus rays {gap(ours[0])}, minus grid {gap(ours[1])}", fontsize=10
+            f"{target}: minus rays {gap(ours[0])},\nminus grid {gap(ours[1])}", fontsize=9
         )
         ax.legend(fontsize=8, loc="upper right", frameon=False)
     verdicts = [str(claim["verdict"]) for claim in claims]

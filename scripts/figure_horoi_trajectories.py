@@ -93,11 +93,9 @@ def measured(group: str, seed: int, trajectories: Trajectories) -> dict[str, Any
 
 def showcase(group: str, trajectories: Trajectories) -> tuple[str, sheets.Showcase]:
     jumps = trajectories.jumps()
-    inner = gram(jumps, optimum=True)
-    paper, joined = (
-        embed(jumps, connect=connect, optimum=True, gram=inner) for connect in (None, "mst")
-    )
-    return group, sheets.Showcase(paper, joined, jumps.values("test_loss", optimum=True))
+    inner = gram(jumps)
+    paper, joined = (embed(jumps, connect=connect, gram=inner) for connect in (None, "mst"))
+    return group, sheets.Showcase(paper, joined, jumps.values("test_loss"))
 
 
 def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -142,9 +140,9 @@ def drawn(
         figure,
         f"Without a jump, retraining moves the weights by (of their length, mean): {moved}. "
         f"{caption(asked, GROUPS)}. Panels: seed 0; numbers in the title and the JSON: mean over "
-        f"{table['seed'].nunique()} networks a group. PHATE knn 5, cosine about the mean, with "
-        "the optimum; left: connect none, others: spanning tree; axes in arbitrary units. "
-        "Colours fade with the epoch.",
+        f"{table['seed'].nunique()} networks a group. PHATE knn 5, cosine about the mean, "
+        "without the optimum, as in the released script; left: connect none, others: spanning "
+        "tree; axes in arbitrary units; colours fade with the epoch.",
     )
     return figure
 
@@ -164,7 +162,7 @@ def _finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
         f"{list_of('final_distance', GROUPS, '.3f')}\n"
         f"Share of steps that lead outward: {list_of('outward', GROUPS, '.0%')}; "
         f"{tally(claims)}\n"
-        "Silhouette of directions, all runs: "
+        "Silhouette of directions on potential distances: "
         f"{list_of('potential_silhouette', (*GROUPS, NULL), '.2f')}"
     )
 

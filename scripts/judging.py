@@ -65,17 +65,18 @@ def entry(
     smallest: float,
     expected: Literal[1, -1] = 1,
 ) -> dict[str, Any]:
-    """Write a claim with its verdict.
+    """Write a claim with its verdict; where nothing can be estimated, numbers are None.
 
     Returns:
         The claim as the JSON files hold it.
     """
+    known = [value if math.isfinite(value) else None for value in (effect, low, high)]
     return {
         "id": name,
         "claim": claim,
         "statistic": statistic,
-        "effect": effect,
-        "interval": [low, high],
+        "effect": known[0],
+        "interval": known[1:],
         "n": n,
         "smallest_effect": smallest,
         "expected": expected,
