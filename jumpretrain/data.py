@@ -245,12 +245,12 @@ def augmented(
     """
     count, _, height, width = images.shape
     padded = torch.nn.functional.pad(images, (crop,) * 4)
-    rows = draw(2 * crop + 1, count)[:, None] + torch.arange(height)
-    columns = draw(2 * crop + 1, count)[:, None] + torch.arange(width)
+    rows = draw(2 * crop + 1, count)[:, None] + torch.arange(height, device=images.device)
+    columns = draw(2 * crop + 1, count)[:, None] + torch.arange(width, device=images.device)
     if flip:
         mirrored = draw(2, count)[:, None].bool()
         columns = torch.where(mirrored, columns.flip(1), columns)
-    batch = torch.arange(count)[:, None, None]
+    batch = torch.arange(count, device=images.device)[:, None, None]
     rows, columns = rows[:, :, None], columns[:, None, :]
     chosen = padded[batch, :, rows, columns]
     return chosen.permute(0, 3, 1, 2)

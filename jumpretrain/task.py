@@ -123,11 +123,11 @@ class Task:
     @cached_property
     def random(self) -> bool:
         """Whether the forward pass draws random numbers in training mode."""
-        module = self.module()
+        module = self.module().cpu()
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.default_generator.manual_seed(0)
             before = torch.default_generator.get_state()
-            module(self.tensors["train_x"][:2])
+            module(self.tensors["train_x"][:2].cpu())
             return not torch.equal(before, torch.default_generator.get_state())
 
     @cached_property

@@ -195,12 +195,14 @@ def _record(
     optimiser = recipe.optimise(replicas.parameters)
     kept = [replicas.read()]
     step = 0
-    with torch.random.fork_rng(devices=[]):
+    device = torch.device(task.device)
+    cuda = [] if device.type == "cpu" else [device]
+    with torch.random.fork_rng(devices=cuda):
         for epoch in range(recipe.epochs):
             optimiser.param_groups[0]["lr"] = recipe.rate(epoch)
             for x, y in _batches(task, recipe, seeds, epoch):
                 if task.random:
-                    torch.default_generator.manual_seed(_key(seeds[0], step))
+                    _reseed(device, _key(seeds[0], step))
                 optimiser.zero_grad()
                 torch.autograd.backward(replicas.losses(x, y).sum())
                 optimiser.step()
@@ -237,6 +239,13 @@ def _augment(images: torch.Tensor, task: Task, rng: np.random.Generator) -> torc
         return torch.as_tensor(rng.integers(high, size=count), device=images.device)
 
     return augmented(images, task.data.crop, task.data.flip, draw)
+
+
+def _reseed(device: torch.device, key: int) -> None:
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(key)  # 80 times as fast as torch.manual_seed
+    else:
+        torch.manual_seed(key)
 
 
 def _key(seed: int, step: int) -> int:
