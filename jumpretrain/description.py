@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ def describe(
     k: int = 20,
     seed: int = 0,
     rips_points: int = RIPS_POINTS,
+    connect: Literal["mst"] | None = "mst",
 ) -> dict[str, float]:
     """Describe the landscape around one network.
 
@@ -44,6 +45,8 @@ def describe(
         seed: Seed of the embedding, where it is made, and of the permuted values.
         rips_points: Vietoris-Rips sees about so many points, from snapshots that are evenly
             thinned; its time grows with their cube (720 points: 45 s, 240: 1 s).
+        connect: Whether the pieces of that graph are joined by the spanning tree, or left apart
+            as in the paper's text.
 
     Returns:
         Finite numbers by name. What the design cannot show is left out: the control without
@@ -66,7 +69,7 @@ def describe(
         **_outcome(trajectories, jumps, metric),
         **{f"geometry_{name}": value for name, value in describe_geometry(jumps, inner).items()},
         **_spread(placed),
-        **_sublevels(jumps, placed.graph(k), metric, seed),
+        **_sublevels(jumps, placed.graph(k, connect), metric, seed),
         **_holes(jumps, placed, rips_points),
     }
     if placed.potential is not None:

@@ -312,7 +312,9 @@ def _describe(study: Study, probe: str, group: str, seed: int, place: Path) -> N
         connect=study.connect,
         seed=study.seed,
     )
-    statistics = describe(trajectories, embedding, metric=study.metric, k=study.k, seed=study.seed)
+    statistics = describe(
+        trajectories, embedding, study.metric, study.k, study.seed, connect=study.connect
+    )
     return Network(group, seed, probe, trajectories, embedding, statistics)
 
 

@@ -152,3 +152,11 @@ def test_what_cannot_be_described_is_refused(arms, embedding):
         describe(arms, embedding, metric="valid_loss")
     with pytest.raises(ValueError, match="k must lie in"):
         describe(arms, embedding, k=48)
+
+
+def test_pieces_left_apart_are_each_an_essential_bar(arms, embedding):
+    apart = describe(arms, embedding, k=2, connect=None)
+    graph = embedding.graph(2, None)
+    bars = sublevel(arms.jumps().values("test_loss"), graph)
+    assert apart["sublevel_raw_h0_essential_bars"] == len(bars.essential(0)) > 1
+    assert describe(arms, embedding, k=2)["sublevel_raw_h0_essential_bars"] == 1
