@@ -16,17 +16,23 @@ _HOMES = {
     "Diagrams": "homology",
     "Embedding": "embedding",
     "Execution": "execution",
+    "Path": "paths",
     "Recipe": "recipe",
     "Runs": "training",
-    "Study": "study",
+    "Study": "design",
     "Task": "task",
     "Trajectories": "trajectories",
+    "bias_report": "biases",
     "compare": "comparison",
-    "describe": "comparison",
+    "describe": "description",
     "embed": "embedding",
     "evaluate": "evaluating",
     "explore": "study",
+    "gauss_length": "responses",
     "grid": "sampling",
+    "interpolate": "interpolation",
+    "interpolation_grid": "interpolation",
+    "layerwise": "interpolation",
     "rays": "sampling",
     "released": "homology",
     "rips": "homology",
@@ -34,8 +40,9 @@ _HOMES = {
     "sublevel": "homology",
     "train": "training",
     "walk": "sampling",
+    "weight_distance": "layers",
 }
-_MODULES = ("data", "geometry", "measures", "models", "plots", "statistics")
+_MODULES = ("controls", "data", "geometry", "measures", "models", "plots", "statistics")
 
 __all__ = sorted((*_HOMES, *_MODULES))
 

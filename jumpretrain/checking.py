@@ -25,6 +25,8 @@ from jumpretrain.training import train
 
 __all__ = ["Outcome", "check"]
 
+QUIET = Execution(progress=False)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -73,7 +75,7 @@ def _network() -> Task:
 
 def _momentum() -> Outcome:
     recipe = Recipe(epochs=30, lr=0.05, momentum=0.9, batch_size=4)
-    path = train(_bowl(), recipe, [0], states=[[1.0]]).states[0, :, 0]
+    path = train(_bowl(), recipe, [0], states=[[1.0]], execution=QUIET).states[0, :, 0]
     weight, speed, expected = 1.0, 0.0, [1.0]
     for _ in range(30):
         speed = 0.9 * speed + 2 * weight
@@ -86,7 +88,7 @@ def _momentum() -> Outcome:
 def _executions() -> Outcome:
     task, recipe = _network(), Recipe(epochs=3, lr=0.05, batch_size=8)
     stacked, looped = (
-        train(task, recipe, [0, 1, 2], execution=Execution(mode=mode)).states[:]
+        train(task, recipe, [0, 1, 2], execution=Execution(mode=mode, progress=False)).states[:]
         for mode in ("stacked", "looped")
     )
     error = float(np.abs(stacked - looped).max())
@@ -96,7 +98,9 @@ def _executions() -> Outcome:
 def _identity() -> Outcome:
     task = _network()
     state = task.initial(0)
-    runs = sample(task, state, Recipe(epochs=1), step_sizes=(0.0, 1.0), directions=1)
+    runs = sample(
+        task, state, Recipe(epochs=1), step_sizes=(0.0, 1.0), directions=1, execution=QUIET
+    )
     error = float(np.abs(runs.states[0, 0] - state).max())
     return Outcome("a jump of step size 0 is the optimum", error, 0.0)
 

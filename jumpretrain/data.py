@@ -54,6 +54,8 @@ class Dataset:
     def __post_init__(self) -> None:
         for name in ("train_x", "train_y", "test_x", "test_y"):
             array = np.asarray(getattr(self, name))
+            if array.dtype.kind not in "biufc":
+                raise ValueError(f"data must be numbers, but {name} is {array.dtype}; encode it")
             if array.dtype.kind in "fc" and not np.isfinite(array).all():
                 count = int((~np.isfinite(array)).sum())
                 raise ValueError(
@@ -91,7 +93,7 @@ class Dataset:
             raise ValueError(
                 f"only class labels can be redrawn, but train_y is {self.train_y.dtype}"
             )
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng((seed, 0, 2))  # training draws from (seed, epoch)
         labels = self.train_y.copy()
         chosen = rng.permutation(len(labels))[: round(share * len(labels))]
         classes = int(max(self.train_y.max(), self.test_y.max())) + 1
@@ -212,7 +214,13 @@ def _read(path: Path) -> list[tuple[NDArray[Any], NDArray[Any]]]:
 def _from_openml(name: str) -> Dataset:
     if name not in OPENML:
         raise ValueError(f"{name} needs a root folder with {name}.npz; pass root or --data-root")
-    bunch = fetch_openml(OPENML[name], version=1, as_frame=False)
+    try:
+        bunch = fetch_openml(OPENML[name], version=1, as_frame=False)
+    except OSError as error:
+        raise ValueError(
+            f"{name} could not be fetched from OpenML ({error}); "
+            f"name a root folder with {name}.npz (--data-root)"
+        ) from error
     images = bunch.data.reshape(-1, 28, 28)
     labels = bunch.target.astype(np.int64)
     train, test = slice(None, 60_000), slice(60_000, None)

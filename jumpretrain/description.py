@@ -97,14 +97,13 @@ def _usable(trajectories: Trajectories) -> Trajectories:
 def _outcome(trajectories: Trajectories, jumps: Trajectories, metric: str) -> dict[str, float]:
     """Say how good the optimum is, how far the metric ranges and how many runs come back.
 
-    A run has recovered when what it was trained on, the metric on the training split where
+    A run has recovered when what it was trained on, the training loss where
     recorded, ends within a tenth of the way from the optimum's value to the jump's.
 
     Returns:
         Statistics by name.
     """
-    trained = f"train_{metric.partition('_')[2]}"
-    trained = trained if trained in jumps.metrics else metric
+    trained = "train_loss" if "train_loss" in jumps.metrics else metric
     values, best = jumps.metrics[trained], trajectories.optimum_metrics[trained]
     recovered = values[:, -1] <= best + RECOVERED * np.maximum(values[:, 0] - best, 0)
     jumped = trajectories.step_size > 0

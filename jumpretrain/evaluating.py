@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,10 @@ def metric_names(task: Task) -> list[str]:
 
 
 def measure(
-    task: Task, states: NDArray[Any], batchnorm: str | None = None
+    task: Task,
+    states: NDArray[Any],
+    batchnorm: str | None = None,
+    watch: Callable[[int, str, Any, torch.Tensor], None] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Score states one after the other; a state that is not finite scores NaN.
 
@@ -71,6 +75,8 @@ def measure(
         task: Network, data, loss and metrics.
         states: Points of the landscape (K, S).
         batchnorm: Policy to use instead of the task's.
+        watch: Shown the row, the split (`"scored"` or `"test"`), the outputs and the targets of
+            each batch.
 
     Returns:
         One value a state (K,) by name.
@@ -82,7 +88,9 @@ def measure(
     for row in np.flatnonzero(np.isfinite(states).all(1)):
         task.layout.write(module, torch.as_tensor(states[row], device=task.device))
         with torch.no_grad(), _statistics(module, layers, task):
-            values[row] = [*_means(module, task, "scored"), *_means(module, task, "test")]
+            seen = None if watch is None else partial(watch, int(row))
+            parts = [_means(module, task, split, seen) for split in ("scored", "test")]
+            values[row] = [*parts[0], *parts[1]]
     return dict(zip(metric_names(task), values.T, strict=True))
 
 
@@ -112,11 +120,18 @@ def normalisers(module: nn.Module) -> list[BatchNorm]:
     return [layer for layer in layers if layer.training and layer.track_running_stats]
 
 
-def _means(module: nn.Module, task: Task, split: str) -> list[float]:
+def _means(
+    module: nn.Module,
+    task: Task,
+    split: str,
+    watch: Callable[[str, Any, torch.Tensor], None] | None,
+) -> list[float]:
     inputs, targets = task.tensors[f"{split}_x"], task.tensors[f"{split}_y"]
     sums = torch.zeros(len(task.measures), dtype=torch.float64, device=task.device)
     for x, y in zip(_batches(inputs), _batches(targets), strict=True):
         outputs = module(x)
+        if watch is not None:
+            watch(split, outputs, y)
         values = [measure(outputs, y) for measure in task.measures.values()]
         sums += torch.stack([value.sum(dtype=torch.float64) for value in values])
     return [float(value) for value in sums / len(inputs)]

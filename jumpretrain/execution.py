@@ -90,7 +90,7 @@ def spread(
         function: What to call.
         jobs: Arguments of each call.
         execution: Number of processes, and whether a bar is shown.
-        label: What the bar says.
+        label: What the bar says; without a label there is none.
 
     Returns:
         The results, in the order of the jobs.
@@ -98,7 +98,7 @@ def spread(
     calls = (joblib.delayed(_on_one_thread)(function, *job) for job in jobs)
     workers = execution.n_jobs if len(jobs) > 1 else 1
     results = joblib.Parallel(n_jobs=workers, return_as="generator")(calls)
-    hidden = not (execution.progress and label)
+    hidden = not (execution.progress and label and jobs)
     return list(tqdm(results, desc=label, total=len(jobs), disable=hidden, leave=bool(label)))
 
 

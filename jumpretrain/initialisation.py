@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -31,8 +34,7 @@ def fresh(model: nn.Module | Callable[[], nn.Module], seed: int) -> nn.Module:
 
 
 def _called(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with _seeded(seed):
         module = factory()
     if not isinstance(module, nn.Module):
         raise ValueError(
@@ -44,13 +46,27 @@ def _called(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 def _reset(model: nn.Module, seed: int) -> nn.Module:
     module = copy.deepcopy(model)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with _seeded(seed):
         for part in reversed(list(module.modules())):
             reset = getattr(part, "reset_parameters", getattr(part, "_reset_parameters", None))
             if callable(reset):
                 reset()
     return module
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators of torch, NumPy and Python, and put them back afterwards."""
+    numpy, python = np.random.get_state(), random.getstate()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            random.seed(seed)
+            yield
+    finally:
+        np.random.set_state(numpy)  # noqa: NPY002
+        random.setstate(python)
 
 
 def _check_reset(model: nn.Module, seed: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 __all__ = ["Layout"]
 
@@ -45,6 +46,12 @@ class Layout:
             ValueError: If nothing is trainable, or a tensor is neither float32 nor float64.
         """
         parameters = list(module.named_parameters())
+        lazy = [name for name, p in parameters if is_lazy(p)]
+        if lazy:
+            raise ValueError(
+                f"a model must know its shapes, but {lazy[0]} has none yet; "
+                "run it once on an input, or name its sizes"
+            )
         weights = [(name, p) for name, p in parameters if p.requires_grad]
         frozen = [(name, p) for name, p in parameters if not p.requires_grad]
         buffers = [(name, b) for name, b in module.named_buffers() if b.is_floating_point()]

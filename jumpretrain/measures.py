@@ -27,8 +27,16 @@ def squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
     Returns:
         One value for each example (B,).
+
+    Raises:
+        ValueError: If outputs and targets differ in shape: they would be broadcast silently.
     """
-    return (outputs - targets).square().flatten(1).mean(1)
+    if outputs.shape != targets.shape:
+        raise ValueError(
+            f"squared error needs targets of the outputs' shape {tuple(outputs.shape)}, but they "
+            f"are {tuple(targets.shape)}; reshape them, such as targets[:, None]"
+        )
+    return (outputs - targets).square().reshape(len(outputs), -1).mean(1)
 
 
 def accuracy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

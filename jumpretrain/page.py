@@ -211,7 +211,11 @@ def _summary(findings: Findings) -> str:
 
 
 def _choices(study: Study) -> Iterable[str]:
-    for name, recipe in (("Trained", study.training), ("Retrained", study.retraining)):
+    recipes = [("Trained", study.training), ("Retrained", study.retraining)]
+    if study.networks:
+        yield f"Trained elsewhere: {len(study.networks)} networks read from files."
+        del recipes[0]
+    for name, recipe in recipes:
         words = ", ".join(f"{key.replace('_', ' ')} {v}" for key, v in asdict(recipe).items())
         yield f"{name} with {words}."
     yield (

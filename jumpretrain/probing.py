@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -39,26 +40,43 @@ def probe(
     module.eval()
     inputs, targets = tensors["train_x"][:2], tensors["train_y"][:2]
     before = layout.read(module)
-    outputs = _forward(module, inputs)
+    outputs = _tried(partial(_forward, module, inputs), inputs, targets)
     if not torch.equal(before, layout.read(module)):
         raise ValueError(
             "evaluation must not change a network, but this forward changes buffers in eval mode; "
             "update them in training mode only"
         )
-    again = _forward(module, inputs)
-    if isinstance(again, torch.Tensor) and not torch.allclose(
-        outputs, again, rtol=1e-3, equal_nan=True
-    ):
-        raise ValueError(RANDOM)
     if measures["loss"] is cross_entropy and isinstance(outputs, torch.Tensor):
         _check_labels(outputs, tensors)
+    again = _forward(module, inputs)
+    if isinstance(outputs, torch.Tensor) and not _alike(outputs, again):
+        raise ValueError(RANDOM)
     for name, measure in measures.items():
-        values = measure(outputs, targets)
+        values = _tried(partial(measure, outputs, targets), inputs, targets)
+        repeated = measure(again, targets)
+        if not _alike(values, repeated):
+            raise ValueError(RANDOM)
         if tuple(values.shape) != (len(inputs),):
             raise ValueError(
                 f"{name} must give one value for each example, ({len(inputs)},), but gives "
                 f"{tuple(values.shape)}; use reduction='none'"
             )
+
+
+def _alike(first: torch.Tensor, second: torch.Tensor) -> bool:
+    return torch.allclose(first, second, rtol=1e-3, equal_nan=True)
+
+
+def _tried(call: Callable[[], Any], inputs: torch.Tensor, targets: torch.Tensor) -> Any:
+    try:
+        return call()
+    except (RuntimeError, TypeError, IndexError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"model, loss and metrics must take inputs {tuple(inputs.shape)} {inputs.dtype} and "
+            f"targets {tuple(targets.shape)} {targets.dtype}, but fail: {reason}; "
+            "change the shapes or types of the data, or the model"
+        ) from error
 
 
 def _forward(module: nn.Module, inputs: torch.Tensor) -> Any:

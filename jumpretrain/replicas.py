@@ -100,7 +100,8 @@ def stack_refusal(task: Task, states: NDArray[Any]) -> str:
     Returns:
         The reason, or an empty string where both agree.
     """
-    x, y = (task.tensors[name][:4].expand(2, 4, *task.tensors[name].shape[1:]) for name in _XY)
+    few = [task.tensors[name][:4] for name in ("train_x", "train_y")]
+    x, y = (tensor.expand(2, *tensor.shape) for tensor in few)
     alone = torch.cat([_step(Single(task, states[k : k + 1]), x[:1], y[:1]) for k in (0, 1)])
     try:
         stacked = _step(Stack(task, states[:2]), x, y)
@@ -110,9 +111,6 @@ def stack_refusal(task: Task, states: NDArray[Any]) -> str:
     if not torch.allclose(alone, stacked, rtol=1e-3, atol=1e-4 * scale, equal_nan=True):
         return "stacked and looped steps disagree"
     return ""
-
-
-_XY = ("train_x", "train_y")
 
 
 def _step(replicas: Single | Stack, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

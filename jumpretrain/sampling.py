@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain import store
 from jumpretrain.directions import Normalise, directions
 from jumpretrain.evaluating import measure_both
-from jumpretrain.execution import Execution, chunks, spread
+from jumpretrain.execution import Execution, chunks, one_thread, spread
 from jumpretrain.recipe import Recipe
 from jumpretrain.task import Task, digest
 from jumpretrain.training import train
@@ -36,7 +37,7 @@ def sample(
     include_1d: bool = False,
     folder: str | Path | None = None,
     execution: Execution | None = None,
-    label: str = "",
+    label: str = "jumping and retraining",
 ) -> Trajectories:
     """Jump away from an optimum along random directions and retrain (arXiv:2102.00485, 3.1).
 
@@ -106,7 +107,7 @@ def sample(
         states=fit.states,
         metrics=fit.metrics,
         status=fit.status,
-        provenance=design | {"training": dict(fit.provenance)},
+        provenance=store.plain(design | {"training": fit.provenance}),
     )
 
 
@@ -155,7 +156,9 @@ def grid(
     axes, _ = _drawn(task, centre, np.asarray(seeds), normalise, include_1d=False)
     lines = [np.linspace(-reach, reach, count) for count in shape]
     nodes = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 3)
-    states = _jump(centre, (nodes @ axes).astype(centre.dtype), np.ones(len(nodes)))
+    with one_thread():
+        moves = (nodes @ axes).astype(centre.dtype)
+    states = _jump(centre, moves, np.ones(len(nodes)))
     choices = {"method": "grid", "normalise": normalise, "nodes": nodes.tolist()}
     sizes = np.linalg.norm(nodes, axis=1)
     return _scored(task, centre, states[:, None], np.arange(len(nodes)), sizes, choices, execution)
@@ -191,11 +194,12 @@ def walk(
         execution,
         trajectories.epoch,
     )
-    return null
+    return replace(null, order_seed=trajectories.order_seed)
 
 
 def _seeds(directions: int | Sequence[int]) -> NDArray[np.int64]:
-    seeds = np.arange(directions) if isinstance(directions, int) else np.asarray(directions)
+    counted = np.arange(int(directions)) if isinstance(directions, Integral) else directions
+    seeds = np.asarray(counted)
     if not len(seeds) or seeds.min() < 0 or len(np.unique(seeds)) < len(seeds):
         raise ValueError(f"directions must be 1 or more distinct seeds from 0, not {directions}")
     return seeds.astype(np.int64)
@@ -210,6 +214,7 @@ def _sizes(step_sizes: Sequence[float]) -> NDArray[np.float64]:
     return sizes
 
 
+@one_thread()
 def _drawn(
     task: Task,
     centre: NDArray[Any],
@@ -226,6 +231,7 @@ def _jump(centre: NDArray[Any], moves: NDArray[Any], sizes: NDArray[np.float64])
     return states
 
 
+@one_thread()
 def _measured(task: Task, state: NDArray[Any]) -> dict[str, float]:
     return {name: float(value[0]) for name, value in measure_both(task, state[None]).items()}
 
@@ -243,7 +249,7 @@ def _scored(
     flat = states.reshape(-1, states.shape[-1])
     parts = chunks(len(flat), 64)
     jobs = [(task, flat[part]) for part in parts]
-    results = spread(measure_both, jobs, execution or Execution())
+    results = spread(measure_both, jobs, execution or Execution(), "scoring")
     metrics = {
         name: np.concatenate([result[name] for result in results]).reshape(states.shape[:2])
         for name in results[0]
@@ -259,5 +265,5 @@ def _scored(
         optimum_metrics=_measured(task, centre),
         status=store.status(states, metrics),
         weight_count=task.weight_count,
-        provenance=choices | {"task": task.fingerprint, "optimum": digest(centre)},
+        provenance=store.plain(choices | {"task": task.fingerprint, "optimum": digest(centre)}),
     )

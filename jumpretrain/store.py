@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import filelock
 import numpy as np
@@ -24,6 +24,7 @@ from jumpretrain.stored import StoredStates
 __all__ = [
     "claim",
     "lock",
+    "plain",
     "read_arrays",
     "read_json",
     "read_runs",
@@ -64,7 +65,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON with sorted keys, atomically; a number that is not finite becomes a string."""
-    text = json.dumps(_jsonable(content), indent=1, sort_keys=True, allow_nan=False)
+    text = json.dumps(plain(content), indent=1, sort_keys=True, allow_nan=False)
     write_bytes(path, (text + "\n").encode())
 
 
@@ -88,7 +89,7 @@ def write_arrays(
 ) -> None:
     """Write named arrays and JSON facts into one safetensors file, atomically."""
     whole = {name: np.array(array, order="C") for name, array in arrays.items()}
-    text = json.dumps(_jsonable(facts or {}), sort_keys=True, allow_nan=False)
+    text = json.dumps(plain(facts or {}), sort_keys=True, allow_nan=False)
     write_bytes(path, to_bytes(whole, metadata={"facts": text}))
 
 
@@ -101,10 +102,16 @@ def read_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     Raises:
         ValueError: If the file is missing, truncated or no safetensors file.
     """
+    with _opened(path) as file:
+        facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+        return {name: file.get_tensor(name) for name in file.keys()}, facts
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="np") as file:
-            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, facts
+            yield file
     except (OSError, SafetensorError) as error:
         raise ValueError(
             f"{path} must be a whole safetensors file, but it cannot be read ({error}); "
@@ -116,6 +123,8 @@ def read_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 def lock(folder: Path) -> Iterator[None]:
     """Hold a folder against other processes; a dead process holds nothing.
 
+    What killed processes left half written is removed.
+
     Raises:
         ValueError: If another process works in the folder.
     """
@@ -123,6 +132,7 @@ def lock(folder: Path) -> Iterator[None]:
     (folder / ".lock-probe").unlink(missing_ok=True)
     try:
         with filelock.FileLock(folder / ".lock", timeout=0):
+            _sweep(folder)
             yield
     except filelock.Timeout:
         raise ValueError(
@@ -131,13 +141,19 @@ def lock(folder: Path) -> Iterator[None]:
         ) from None
 
 
+def _sweep(folder: Path) -> None:
+    for place in (folder, folder / "runs"):
+        for part in place.glob("*.[0-9]*.part"):
+            part.unlink(missing_ok=True)
+
+
 def claim(path: Path, design: Mapping[str, Any]) -> None:
     """Write a manifest, or check that the one that is there tells of the same design.
 
     Raises:
         ValueError: If the folder holds another design; the message names what differs.
     """
-    wanted = _jsonable(design)
+    wanted = plain(design)
     if not path.exists():
         write_json(path, wanted)
         return
@@ -165,13 +181,22 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _jsonable(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Turn a value into what JSON gives back for it: lists, texts and finite numbers.
+
+    Returns:
+        The value; a number that is not finite becomes a string.
+
+    Example:
+        >>> plain({"sizes": (0.5, float("inf"))})
+        {'sizes': [0.5, 'inf']}
+    """
     if isinstance(value, Mapping):
-        return {str(key): _jsonable(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, (np.ndarray, np.generic)):
-        return _jsonable(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, (list, tuple)):
-        return [_jsonable(inner) for inner in value]
+        return [plain(inner) for inner in value]
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, float) and not np.isfinite(value):
@@ -196,7 +221,7 @@ def write_run(path: Path, states: NDArray[Any], metrics: Mapping[str, NDArray[An
 def read_runs(
     folder: Path, count: int, epoch: NDArray[np.float64]
 ) -> tuple[StoredStates, NDArray[np.float64], dict[str, NDArray[np.float64]], NDArray[np.str_]]:
-    """Read what a folder holds of its runs.
+    """Read what a folder holds of its runs, one snapshot at a time.
 
     Returns:
         The states, left on disk; the epochs (T,); metrics, each (R, T), NaN where a run is
@@ -206,22 +231,41 @@ def read_runs(
         ValueError: If no run is there, or a file is damaged.
     """
     paths = [run_path(folder, run) for run in range(count)]
-    found = {run: read_arrays(path)[0] for run, path in enumerate(paths) if path.exists()}
+    found = {run: _scan(path) for run, path in enumerate(paths) if path.exists()}
     if not found:
         raise ValueError(f"{folder} must hold finished runs, but none is finished yet")
     first = next(iter(found.values()))
-    names = [name.removeprefix("metrics.") for name in first if name.startswith("metrics.")]
-    metrics = {name: np.full((count, len(epoch)), np.nan) for name in sorted(names)}
+    metrics = {name: np.full((count, len(epoch)), np.nan) for name in sorted(first.metrics)}
     marks = np.full(count, "missing", dtype="<U8")
     for run, content in found.items():
         for name, table in metrics.items():
-            table[run] = content[f"metrics.{name}"]
-        values = {name: table[[run]] for name, table in metrics.items()}
-        marks[run] = status(content["states"][None], values)[0]
+            table[run] = content.metrics[name]
+        marks[run] = _mark(content)
     files = tuple(path if run in found else None for run, path in enumerate(paths))
-    times, width = first["states"].shape
-    states = StoredStates(files, np.arange(times), width, first["states"].dtype)
+    states = StoredStates(files, np.arange(first.shape[0]), first.shape[1], first.dtype)
     return states, epoch, metrics, marks
+
+
+class _Run(NamedTuple):
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    finite: bool
+    metrics: dict[str, NDArray[np.float64]]
+
+
+def _scan(path: Path) -> _Run:
+    with _opened(path) as file:
+        states = file.get_slice("states")
+        times, width = states.get_shape()
+        finite = [bool(np.isfinite(states[time : time + 1]).all()) for time in range(times)]
+        names = [name for name in file.keys() if name.startswith("metrics.")]
+        metrics = {name.removeprefix("metrics."): file.get_tensor(name) for name in names}
+        return _Run((times, width), states[:1].dtype, all(finite), metrics)
+
+
+def _mark(run: _Run) -> str:
+    measured = all(np.isfinite(values).all() for values in run.metrics.values())
+    return "ok" if run.finite and measured else "diverged"
 
 
 def status(states: NDArray[Any], metrics: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:

@@ -3,124 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import tyro
+import numpy as np
 
 from jumpretrain import store
 from jumpretrain.comparison import Comparison, compare, describe
 from jumpretrain.data import Dataset, load
-from jumpretrain.directions import Normalise
+from jumpretrain.design import CHANGEABLE, Study
 from jumpretrain.embedding import Embedding, embed
+from jumpretrain.evaluating import metric_names
 from jumpretrain.execution import Execution, spread
 from jumpretrain.models import BUILDERS
-from jumpretrain.recipe import Recipe
-from jumpretrain.sampling import STEP_SIZES, sample
+from jumpretrain.sampling import sample
 from jumpretrain.task import Task
 from jumpretrain.training import train
 from jumpretrain.trajectories import Trajectories
 
 __all__ = ["Findings", "Network", "Study", "explore"]
-
-TRAINING = Recipe(epochs=150, lr=0.05, record_every=0, record_early=False)
-RETRAINING = Recipe(epochs=40, lr=0.01)
-CHANGEABLE = frozenset("data_root seeds probes metric distance centre knn connect k seed".split())
-"""What another call may change in a folder: nothing that was sampled depends on it."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """What is trained, sampled and compared.
-
-    Attributes:
-        data: `digits`, `mnist`, `fashion_mnist` or `cifar10`.
-        data_root: Folder with the npz file of the data, see `data.load`.
-        train_size: Number of training examples to draw; all where left out.
-        test_size: Number of test examples to draw; all where left out.
-        crop: Random crops of training images, in pixels of padding.
-        flip: Random mirror images of training images.
-        model: Name of a network in `models.BUILDERS`.
-        groups: Names of the groups.
-        noise: Share of training labels redrawn in each group (not for a task of one's own).
-        seeds: Networks per group; each has its own weights, labels and orders of the data.
-        training: How networks are trained.
-        retraining: How every network is retrained after a jump, whatever its group.
-        probes: `common` retrains all networks by `retraining`; `own` by each group's training
-            recipe for as many epochs (the ablation).
-        step_sizes: Lengths of the jumps, in filter norms; 0 is the control.
-        directions: Number of directions.
-        order_seed: Seed of the order of the data during retraining.
-        normalise: How directions are scaled.
-        include_1d: Whether biases and BatchNorm's scale and shift are perturbed too.
-        batchnorm: How BatchNorm is scored.
-        metric: What the sublevel filtration follows.
-        distance: Distance of the embedding, `cosine` or `euclidean`.
-        centre: Where angles are measured from, `mean` or `optimum`.
-        knn: Neighbours of PHATE's graph.
-        connect: `mst` joins the pieces of a graph, None leaves them apart.
-        k: Neighbours of the graph that carries the sublevel filtration.
-        seed: Seed of embedding, permutations and bootstrap.
-        task: A task of one's own, `module:function`, called as `function(seed, group)`.
-        networks: Trained networks, `group=path` each, instead of training.
-        trainings: Training recipes of single groups, where they differ (from Python only).
-    """
-
-    data: str = "digits"
-    data_root: str | None = None
-    train_size: int | None = None
-    test_size: int | None = None
-    crop: int = 0
-    flip: bool = False
-    model: str = "mlp"
-    groups: tuple[str, ...] = ("generalise", "memorise")
-    noise: tuple[float, ...] = (0.0, 1.0)
-    seeds: int = 5
-    training: Recipe = TRAINING
-    retraining: Annotated[Recipe, tyro.conf.arg(name="")] = RETRAINING
-    probes: tuple[Literal["common", "own"], ...] = ("common",)
-    step_sizes: tuple[float, ...] = STEP_SIZES
-    directions: int = 4
-    order_seed: int = 0
-    normalise: Normalise = "filter"
-    include_1d: bool = False
-    batchnorm: Literal["recalibrate", "stored", "batch"] = "recalibrate"
-    metric: str = "test_loss"
-    distance: Literal["cosine", "euclidean"] = "cosine"
-    centre: Literal["mean", "optimum"] = "mean"
-    knn: int = 5
-    connect: Literal["mst"] | None = "mst"
-    k: int = 20
-    seed: int = 0
-    task: str | None = None
-    networks: tuple[str, ...] = ()
-    trainings: Annotated[Mapping[str, Recipe], tyro.conf.Suppress] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if len(self.groups) < 2 or self.seeds < 2:
-            raise ValueError(
-                "a comparison needs 2 groups of 2 networks or more (the network is the unit), "
-                f"but there are {len(self.groups)} groups of {self.seeds}"
-            )
-        if self.task is None and len(self.noise) != len(self.groups):
-            raise ValueError(f"each group needs its noise: {self.groups} has {self.noise}")
-        if not max(self.step_sizes, default=0) > 0:
-            raise ValueError(f"a jump needs a step size above 0, not {list(self.step_sizes)}")
-        if self.model not in BUILDERS:
-            raise ValueError(f"model must be one of {', '.join(BUILDERS)}, not {self.model!r}")
-        if not self.probes:
-            raise ValueError("probes must name common, own or both, but are empty")
-        points = self.directions * sum(size > 0 for size in self.step_sizes)
-        snapshots = self.retraining.epochs // max(self.retraining.record_every, 1) + 1
-        if points * snapshots <= max(self.k, self.knn):
-            raise ValueError(
-                f"{points} jumps of about {snapshots} snapshots are too few for k={self.k} and "
-                f"knn={self.knn} neighbours; use more directions or epochs, or fewer neighbours"
-            )
 
 
 @dataclass(frozen=True)
@@ -184,11 +89,8 @@ def explore(
     cases = [(group, seed) for group in study.groups for seed in range(study.seeds)]
     build = task_builder(study)
     trained = _trained_files(study)
-    check = build(0, study.groups[0])
-    if study.metric not in {
-        f"{split}_{name}" for split in ("train", "test") for name in check.measures
-    }:
-        raise ValueError(f"no metric {study.metric!r}; measured: {', '.join(check.measures)}")
+    for group in study.groups:
+        _check_task(build(0, group), study.metric)
     with store.lock(folder):
         claimed = {name: v for name, v in asdict(study).items() if name not in CHANGEABLE}
         store.claim(folder / "study.json", claimed)
@@ -223,6 +125,14 @@ def task_builder(study: Study) -> Callable[[int, str], Task]:
     if study.crop or study.flip:
         data = data.augment(study.crop, study.flip)
     return partial(_task, study, data)
+
+
+def _check_task(task: Task, metric: str) -> None:
+    if not isinstance(task, Task):
+        raise ValueError(f"a task function must return a Task, not {type(task).__name__}")
+    names = metric_names(task)
+    if metric not in names:
+        raise ValueError(f"no metric {metric!r}; measured: {', '.join(names)}")
 
 
 def _imported(name: str) -> Callable[[int, str], Task]:
@@ -272,7 +182,13 @@ def _optimum(
         return task.state(trained[group][seed])
     recipe = study.trainings.get(group, study.training)
     quiet = Execution(progress=False)
-    return train(task, recipe, [seed], folder=place / "training", execution=quiet).final[0]
+    fit = train(task, recipe, [seed], folder=place / "training", execution=quiet)
+    if not np.isfinite(fit.final).all():
+        raise ValueError(
+            f"training must converge, but network {seed} of {group} diverged at rate {recipe.lr}; "
+            "lower it (--training.lr) and name another folder"
+        )
+    return fit.final[0]
 
 
 def _sample(
@@ -310,6 +226,7 @@ def _describe(study: Study, probe: str, group: str, seed: int, place: Path) -> N
         centre=study.centre,
         knn=study.knn,
         connect=study.connect,
+        t=study.t,
         seed=study.seed,
     )
     statistics = describe(

@@ -15,14 +15,18 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from jumpretrain.data import Dataset
+from jumpretrain.execution import one_thread
 from jumpretrain.initialisation import fresh
 from jumpretrain.layout import Layout
 from jumpretrain.measures import PerExample, accuracy, cross_entropy
 from jumpretrain.probing import probe
 
 __all__ = ["Task", "digest"]
+
+RESERVED = ("loss", "_stored", "_recalibrated")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +71,13 @@ class Task:
             raise ValueError(
                 f"batchnorm must be recalibrate, stored or batch, but is {self.batchnorm!r}"
             )
+        if not isinstance(self.data, Dataset):
+            raise ValueError(f"data must be a Dataset, not {type(self.data).__name__}")
+        if self.scored < 1:
+            raise ValueError(f"scored must be at least 1 example, but is {self.scored}")
+        taken = [name for name in self.metrics or {} if name.endswith(RESERVED)]
+        if taken:
+            raise ValueError(f"{taken[0]!r} is a name of the program's own; rename that metric")
         object.__setattr__(self, "layout", Layout.of(self.template))
         probe(self.module(), self.layout, self.measures, self.tensors)
 
@@ -134,7 +145,8 @@ class Task:
     def tensors(self) -> dict[str, torch.Tensor]:
         """The data on the device, with the scored training examples as `scored_x`, `scored_y`."""
         count = len(self.data.train_x)
-        rows = np.sort(np.random.default_rng(0).permutation(count)[: self.scored])
+        rng = np.random.default_rng((0, 0, 1))  # training draws from (seed, epoch)
+        rows = np.sort(rng.permutation(count)[: self.scored])
         arrays = {
             name: getattr(self.data, name) for name in ("train_x", "train_y", "test_x", "test_y")
         }
@@ -154,11 +166,12 @@ class Task:
         """Build a network of one's own, at a state or as the template is.
 
         Returns:
-            A copy on the task's device, in training mode; modules that the user froze stay so.
+            A copy on the task's device, in training mode. Parts that the user put into evaluation
+            mode stay there; where the whole model is, BatchNorm with frozen parameters does.
         """
         module = copy.deepcopy(self.template).to(self.device)
         if not module.training:
-            module.train()
+            _train(module)
         if self.convolutional:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if state is not None:
@@ -236,9 +249,33 @@ class Task:
             "measures": ", ".join(
                 f"{name}={_name(function)}" for name, function in self.measures.items()
             ),
+            "values": self._values(),
             "batchnorm": self.batchnorm,
             "scored": str(self.scored),
+            "device": self.device,
         }
+
+    def _values(self) -> str:
+        """Score a fixed state: what the names of model and measures do not tell.
+
+        Returns:
+            The measures of some training examples, to three digits.
+        """
+        state = np.full(self.layout.width, 0.5)
+        state[: self.weight_count] = np.random.default_rng(0).normal(0, 0.1, self.weight_count)
+        module = self.module(state).eval()
+        inputs, targets = self.tensors["train_x"][:8], self.tensors["train_y"][:8]
+        with one_thread(), torch.no_grad():
+            outputs = module(self.laid_out(inputs))
+            means = {n: float(f(outputs, targets).mean()) for n, f in self.measures.items()}
+        return ", ".join(f"{name} {mean:.3g}" for name, mean in means.items())
+
+
+def _train(module: nn.Module) -> None:
+    module.train()
+    for part in module.modules():
+        if isinstance(part, BatchNorm) and part.affine and not part.weight.requires_grad:
+            part.eval()
 
 
 def digest(*arrays: NDArray[Any]) -> str:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch.nn import BatchNorm1d
 
 from jumpretrain import store
 from jumpretrain.data import augmented
-from jumpretrain.evaluating import measure_both
+from jumpretrain.evaluating import measure_both, normalisers
 from jumpretrain.execution import Execution, chunks, spread
 from jumpretrain.recipe import Recipe
 from jumpretrain.replicas import Single, Stack, stack_refusal
@@ -63,7 +64,7 @@ def train(
     states: ArrayLike | torch.Tensor | None = None,
     folder: str | Path | None = None,
     execution: Execution | None = None,
-    label: str = "",
+    label: str = "training",
 ) -> Runs:
     """Train many networks at once, recording states and metrics.
 
@@ -98,6 +99,7 @@ def train(
     if len(start) != len(keys):
         raise ValueError(f"each state needs one seed, but there are {len(start)} and {len(keys)}")
     steps = recipe.record_steps(recipe.batches(len(task.data.train_x)))
+    _check_last_batch(task, recipe)
     mode, reason = _mode(task, start, execution)
     design = {
         "task": task.fingerprint,
@@ -132,6 +134,16 @@ def _check_seeds(seeds: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
     if keys.ndim != 1 or not len(keys) or keys.dtype.kind not in "iu" or keys.min() < 0:
         raise ValueError(f"seeds must be a list of whole numbers from 0, but are {seeds!r}")
     return keys.astype(np.int64)
+
+
+def _check_last_batch(task: Task, recipe: Recipe) -> None:
+    left = len(task.data.train_x) % recipe.batch_size
+    alone = recipe.batch_size == 1 or (left == 1 and not recipe.drop_last)
+    if alone and any(isinstance(part, BatchNorm1d) for part in normalisers(task.module())):
+        raise ValueError(
+            f"BatchNorm1d needs two examples a batch, but {len(task.data.train_x)} examples in "
+            f"batches of {recipe.batch_size} leave one alone; set drop_last or another batch_size"
+        )
 
 
 def _mode(task: Task, states: NDArray[Any], execution: Execution) -> tuple[str, str]:

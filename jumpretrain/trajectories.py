@@ -152,8 +152,7 @@ class Trajectories:
         Returns:
             The selection; states on disk are not read.
         """
-        chosen = np.arange(len(self))[np.asarray(slice(None) if runs is None else runs)[()]]
-        kept = np.arange(len(self.epoch))[np.asarray(slice(None) if times is None else times)[()]]
+        chosen, kept = _positions(runs, len(self)), _positions(times, len(self.epoch))
         if isinstance(self.states, StoredStates):
             states: Any = self.states.select(chosen.tolist(), kept)
         else:
@@ -217,10 +216,20 @@ class Trajectories:
             folder, len(arrays["direction"]), arrays["epoch"]
         )
         measured = {name: float(value) for name, value in facts.pop("optimum_metrics").items()}
+        if (folder / "manifest.json").exists():
+            facts["provenance"].setdefault("training", store.read_json(folder / "manifest.json"))
         content: dict[str, Any] = arrays | facts
         return cls(
             **content, states=states, metrics=metrics, status=status, optimum_metrics=measured
         )
+
+
+def _positions(index: Any, count: int) -> NDArray[np.intp]:
+    key = np.asarray(slice(None) if index is None else index)
+    if not key.size and key.dtype.kind == "f":
+        key = key.astype(np.intp)  # NumPy takes an empty list for floats
+    chosen: NDArray[np.intp] = np.arange(count)[key[()]]
+    return chosen
 
 
 def write_index(

@@ -11,12 +11,14 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "jumpretrain"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    stored store measures data models layout initialisation probing task execution recipe
+    stored store measures data models layout initialisation probing execution recipe task
+    curves paths gauss homogeneity layers
     evaluating replicas training directions trajectories sampling
+    responses interpolation controls biases
     distances graphs affinities placements fidelity embedding geometry
     filtrations homology
     relabelling effects correlation statistics description comparison
-    study plots page report checking cli
+    design study plots page report checking cli
 """.split()
 ONLY = {
     "matplotlib": {"plots"},
@@ -24,7 +26,7 @@ ONLY = {
     "graphtools": {"affinities", "embedding", "graphs"},
     "ripser": {"filtrations", "homology"},
     "persim": {"homology"},
-    "tyro": {"cli", "study"},
+    "tyro": {"cli", "design"},
     "plotly": {"page", "report"},
 }
 
@@ -94,7 +96,16 @@ def test_every_module_says_what_it_is_and_exports(path):
 
 def test_every_module_has_its_test_file():
     tests = {path.stem for path in pathlib.Path(__file__).parent.glob("test_*.py")}
-    elsewhere = {"__init__", "directions", "measures", "recipe", "replicas", "probing", "page"}
+    elsewhere = {
+        "__init__",
+        "design",
+        "directions",
+        "measures",
+        "recipe",
+        "replicas",
+        "probing",
+        "page",
+    }
     missing = {home(path) for path in FILES} - elsewhere
     assert not {f"test_{name}" for name in missing} - tests
 

@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nets
 import pytest
 
 from jumpretrain.cli import main, quickened
-from jumpretrain.study import Study
+from jumpretrain.design import Study
+from jumpretrain.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 TINY = (
@@ -35,8 +37,12 @@ def test_explore_leaves_a_folder_to_look_at(tmp_path, capsys):
 
 
 def test_a_users_own_task_is_named_on_the_command_line(tmp_path, capsys):
-    words = "--task test_cli:my_task --groups a b --k 5 --batch-size 8".split()
-    assert main([*TINY, *words, "--out", str(tmp_path)]) == 0
+    words = (
+        "explore --task test_cli:my_task --groups a b --k 5 --batch-size 8 --seeds 2 "
+        "--directions 2 --step-sizes 0 0.5 1 --training.epochs 3 --epochs 11 --n-jobs 1 "
+        "--no-progress"
+    ).split()
+    assert main([*words, "--out", str(tmp_path)]) == 0
     assert "a (n = 2) against b (n = 2)" in capsys.readouterr().out
 
 
@@ -61,11 +67,20 @@ def test_a_value_out_of_range_is_one_line(capsys):
     assert "the network is the unit" in capsys.readouterr().err
 
 
-def test_quick_shrinks_but_never_grows():
-    study = quickened(Study(seeds=2, step_sizes=(0.25,)))
-    assert study.seeds == 2
-    assert study.directions * len(study.step_sizes) * study.retraining.epochs <= 90
-    assert study.model == Study().model
+def test_quick_shrinks_what_was_not_chosen():
+    study = quickened(Study())
+    assert (study.seeds, study.directions, study.step_sizes) == (3, 2, (0.0, 0.5, 1.0))
+    assert study.retraining.epochs == 15 and study.model == Study().model
+    chosen = Study(seeds=2, step_sizes=(0.0, 0.25), retraining=Recipe(epochs=30, lr=0.02))
+    assert quickened(chosen) == replace(chosen, directions=2)
+
+
+def test_a_task_is_found_in_the_working_folder(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.py").write_text("def build(seed, group):\n    return group\n")
+    monkeypatch.chdir(tmp_path)
+    words = ["explore", "--task", "mine:build", "--n-jobs", "1", "--no-progress"]
+    assert main(words) == 1
+    assert "a task function must return a Task, not str" in capsys.readouterr().err
 
 
 def test_check_prints_each_truth(capsys):

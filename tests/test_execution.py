@@ -102,6 +102,8 @@ def test_a_bar_is_shown_where_it_has_a_label_and_is_wanted(capfd):
     jobs = [(number,) for number in range(3)]
     spread(described, jobs, QUIET, "hidden")
     spread(described, jobs, Execution())
+    spread(described, [], Execution(), "nothing to do")
     assert capfd.readouterr().err == ""
     spread(described, jobs, Execution(), "shown")
-    assert "shown: 100%" in capfd.readouterr().err
+    printed = capfd.readouterr()
+    assert "shown: 100%" in printed.err and printed.out == ""

@@ -185,12 +185,57 @@ def test_a_walk_keeps_starts_and_step_lengths_but_no_direction(task, optimum):
     assert not np.array_equal(null.states, walk(task, runs, seed=4, execution=QUIET).states)
 
 
+def test_a_walk_keeps_all_labels(task, optimum):
+    runs = sample(task, optimum, SHORT, (0.0, 0.5), 2, order_seed=6, execution=QUIET)
+    assert runs.order_seed.tolist() == [6, 6, 7, 6]
+    assert walk(task, runs, execution=QUIET).labels().equals(runs.labels())
+
+
+def test_all_is_measured_on_one_thread_whatever_the_caller_has(optimum):
+    def threads(outputs, targets):
+        return torch.full((len(outputs),), float(torch.get_num_threads()))
+
+    made = nets.TASKS["mlp"]()
+    task = Task(made.model, made.data, metrics={"threads": threads})
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        runs = sample(task, optimum, SHORT, (0.5,), 1, execution=QUIET)
+        scored = rays(task, optimum, 1, radii=(0.5,), execution=QUIET)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    for found in (runs, scored):
+        assert found.optimum_metrics["test_threads"] == 1
+        assert (found.metrics["test_threads"] == 1).all()
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint16])
+def test_a_number_of_numpy_counts_directions(task, optimum, kind):
+    found = rays(task, optimum, kind(2), radii=(0.5,), execution=QUIET)
+    assert found.direction.tolist() == [0, 1]
+
+
+def test_bars_are_shown_on_stderr_alone_unless_silenced(task, optimum, capfd):
+    sample(task, optimum, SHORT, (0.5,), 1)
+    rays(task, optimum, 1, radii=(0.5,))
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("jumping and retraining: 100%") == 1
+    assert printed.err.count("scoring: 100%") == 1
+    sample(task, optimum, SHORT, (0.5,), 1, execution=QUIET)
+    rays(task, optimum, 1, radii=(0.5,), execution=QUIET)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_folder_holds_what_was_sampled_and_refuses_another_design(task, optimum, tmp_path):
     made = sample(task, optimum, SHORT, (0.0, 0.5), 2, folder=tmp_path, execution=QUIET)
     read = Trajectories.load(tmp_path)
     assert np.array_equal(read.states[:], made.states[:])
     assert read.frame().equals(made.frame())
     assert read.optimum_metrics == made.optimum_metrics
+    assert read.provenance == made.provenance
+    assert read.provenance["training"]["recipe"]["lr"] == SHORT.lr
     with pytest.raises(ValueError, match=r"directions is \[0, 1, 2\] here and \[0, 1\] there"):
         sample(task, optimum, SHORT, (0.0, 0.5), 3, folder=tmp_path, execution=QUIET)
     (tmp_path / "runs" / "00002.safetensors").unlink()
@@ -198,6 +243,9 @@ def test_a_folder_holds_what_was_sampled_and_refuses_another_design(task, optimu
     assert partial.status.tolist() == ["ok", "ok", "missing", "ok"]
     assert np.isnan(partial.metrics["test_loss"][2]).all()
     assert partial.jumps().direction.tolist() == [0, 1]
+    assert partial.provenance == made.provenance
+    partial.select([0, 1]).save(tmp_path / "part")
+    assert Trajectories.load(tmp_path / "part").provenance == made.provenance
     again = sample(task, optimum, SHORT, (0.0, 0.5), 2, folder=tmp_path, execution=QUIET)
     assert np.array_equal(again.states[:], made.states[:])
 

@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tracemalloc
 from contextlib import contextmanager
 
 import numpy as np
@@ -203,6 +204,49 @@ def test_runs_are_read_with_gaps_and_statuses(tmp_path):
     np.testing.assert_array_equal(found[2], bad)
     with pytest.raises(ValueError, match="none is finished yet"):
         store.read_runs(tmp_path / "empty", 5, np.arange(3.0))
+
+
+def test_reading_many_runs_holds_the_states_of_none(tmp_path):
+    states = np.zeros((8, 50_000))
+    peaks = []
+    for folder, count in ((tmp_path / "few", 2), (tmp_path / "many", 16)):
+        for run in range(count):
+            store.write_run(store.run_path(folder, run), states, {"test_loss": np.zeros(8)})
+        tracemalloc.start()
+        *_, marks = store.read_runs(folder, count, np.arange(8.0))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert marks.tolist() == ["ok"] * count
+    assert peaks[0] > states[0].nbytes  # the allocations are seen
+    assert peaks[1] < states.nbytes and peaks[1] < 1.2 * peaks[0]
+
+
+@pytest.mark.parametrize("size", [10, 100, -8])
+def test_a_truncated_run_among_whole_ones_is_named(tmp_path, size):
+    for run in range(3):
+        store.write_run(store.run_path(tmp_path, run), np.zeros((2, 30)), {"a": np.zeros(2)})
+    path = store.run_path(tmp_path, 1)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(ValueError, match=r"00001\.safetensors must be a whole .* delete it"):
+        store.read_runs(tmp_path, 3, np.arange(2.0))
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_holder_of_the_lock(tmp_path):
+    script = (
+        "import os, signal, sys; from pathlib import Path; from jumpretrain import store\n"
+        "os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "store.write_bytes(Path(sys.argv[1]), b'half')"
+    )
+    paths = [tmp_path / "manifest.json", store.run_path(tmp_path, 0)]
+    for path in paths:
+        killed = subprocess.run([sys.executable, "-c", script, path], check=False)
+        assert killed.returncode == -signal.SIGKILL
+    store.write_run(store.run_path(tmp_path, 1), np.zeros((2, 3)), {})
+    (tmp_path / "my.part").write_text("of somebody else")
+    assert len(list(tmp_path.rglob("*.part"))) == 3
+    with store.lock(tmp_path):
+        assert [path.name for path in tmp_path.rglob("*.part")] == ["my.part"]
+        assert store.run_path(tmp_path, 1).exists()
 
 
 def test_status_looks_at_states_and_metrics():

@@ -26,7 +26,12 @@ SMALL = jr.Study(
     retraining=jr.Recipe(epochs=12, lr=0.01),
 )
 QUIET = jr.Execution(progress=False)
+OWN = {"train_size": None, "test_size": None}
 ROOT = Path(__file__).parents[1]
+
+
+def no_task(seed, group):
+    return 3
 
 
 def bits(findings):
@@ -144,6 +149,12 @@ def test_trained_networks_are_taken_from_files(tmp_path):
         ({"model": "vgg"}, "model must be one of"),
         ({"directions": 1, "step_sizes": (1.0,)}, "too few for k=20"),
         ({"probes": ()}, "probes must name"),
+        ({"noise": (0.0, 1.5)}, "noise is a share of the labels"),
+        ({"groups": ("a", "a")}, "a comparison needs 2 groups"),
+        ({"groups": ("a", "b", "a")}, "groups need distinct names"),
+        ({"normalise": "layers"}, "normalise must be one of filter"),
+        ({"centre": "origin"}, "centre must be one of mean"),
+        ({"task": "nets:vectors"}, "train_size is the built-in tasks'"),
     ],
 )
 def test_what_does_not_fit_is_refused_when_the_study_is_made(change, message):
@@ -156,9 +167,10 @@ def test_what_does_not_fit_is_refused_when_the_study_is_made(change, message):
     [
         ({"data": "imagenet"}, "data must be one of"),
         ({"data": "cifar10", "data_root": "/nowhere"}, "needs the file /nowhere/cifar10.npz"),
-        ({"metric": "test_f1"}, "no metric 'test_f1'"),
-        ({"task": "nets"}, "task must be module:function"),
-        ({"task": "nets:nothing"}, "task must be module:function"),
+        ({"metric": "test_f1"}, "no metric 'test_f1'; measured: train_loss, train_accuracy"),
+        ({"task": "nets"} | OWN, "task must be module:function"),
+        ({"task": "nets:nothing"} | OWN, "task must be module:function"),
+        ({"task": "test_study:no_task"} | OWN, "a task function must return a Task, not int"),
         ({"train_size": 10**9}, "1257 examples"),
     ],
 )
@@ -182,6 +194,12 @@ from test_study import SMALL
 if __name__ == "__main__":
     jr.explore(SMALL, sys.argv[1], jr.Execution(n_jobs=int(sys.argv[2]), progress=False))
 """
+
+
+def test_a_network_that_diverged_in_training_is_named(tmp_path):
+    wild = dataclasses.replace(SMALL, training=jr.Recipe(epochs=3, lr=1e9, record_every=0))
+    with pytest.raises(ValueError, match="network 0 of generalise diverged at rate"):
+        jr.explore(wild, tmp_path, QUIET)
 
 
 def start_and_kill(command, folder, target):

@@ -303,3 +303,38 @@ def test_chunks_cover_all_runs_once_in_order(count, largest):
     assert np.concatenate(parts).tolist() == list(range(count))
     assert max(map(len, parts)) <= largest
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_few_examples_train_stacked():
+    task = Task(lambda: mlp((6,), 3, hidden=(8,)), nets.vectors(count=12).subset(train=3))
+    runs = train(task, Recipe(epochs=1), [0, 1], execution=QUIET)
+    assert runs.provenance["execution"]["mode"] == "stacked"
+
+
+def test_a_batch_of_one_is_refused_for_batchnorm_before_training():
+    task = nets.TASKS["mlp with BatchNorm"]()
+    with pytest.raises(ValueError, match="44 examples in batches of 43 leave one alone"):
+        train(task, Recipe(epochs=1, batch_size=43), [0])
+    train(task, Recipe(epochs=1, batch_size=43, drop_last=True), [0], execution=QUIET)
+
+
+def test_the_order_of_the_data_is_no_other_stream():
+    count, seed = 3000, 3
+    order = np.random.default_rng((seed, 0)).permutation(count)
+    data = nets.Dataset(np.zeros((count, 1), np.float32), np.zeros(count, int), *[np.zeros(1)] * 2)
+    data = nets.Dataset(data.train_x, data.train_y, data.train_x[:9], np.full(9, 4))
+    changed = data.corrupt(0.5, seed).train_y[order] != 0
+    assert abs(changed[: count // 2].mean() - changed[count // 2 :].mean()) < 0.06
+    scored = (
+        Task(
+            lambda: nn.Linear(1, 5),
+            nets.Dataset(
+                np.arange(count, dtype=np.float32)[:, None], data.train_y, data.test_x, data.test_y
+            ),
+        )
+        .tensors["scored_x"]
+        .numpy()
+        .ravel()
+    )
+    first = np.random.default_rng((0, 0)).permutation(count)[:1500]
+    assert 900 < len(np.intersect1d(scored, first)) < 1100

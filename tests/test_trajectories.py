@@ -132,6 +132,17 @@ def test_selections_follow_one_another(in_memory, on_disk):
         assert same(twice, in_memory.select([5, 8], [0]))
 
 
+def test_an_empty_list_selects_nothing(in_memory, on_disk):
+    for made in (in_memory, on_disk):
+        assert made.select(runs=[]).states.shape == (0, TIMES, WIDTH)
+        assert made.select(times=[]).states[:].shape == (RUNS, 0, WIDTH)
+        nothing = made.select([], [])
+        assert len(nothing) == 0 and nothing.points().shape == (0, WIDTH)
+        assert nothing.frame().empty and nothing.values("test_loss").shape == (0,)
+        with pytest.raises(IndexError):
+            made.select([0.5])
+
+
 def test_an_unknown_metric_names_those_that_were_recorded(arms):
     recorded = "test_accuracy, test_loss, train_accuracy, train_loss"
     with pytest.raises(KeyError, match=f"no metric 'loss'; recorded: {recorded}"):

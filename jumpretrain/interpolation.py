@@ -1,0 +1,223 @@
+"""Score the states between two: all at once, layer by layer, weights and biases apart.
+
+After arXiv:2106.16004 (layers), arXiv:2104.11044 (paths and their Gauss length) and
+arXiv:2210.01019 (biases).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import joblib
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from jumpretrain.curves import Curve, check_alphas
+from jumpretrain.execution import Execution, spread
+from jumpretrain.layers import bias_names, check_state, entries, layer_groups, weight_layers
+from jumpretrain.paths import Path
+from jumpretrain.responses import score
+from jumpretrain.task import Task, digest
+
+__all__ = ["interpolate", "interpolation_grid", "layerwise"]
+
+Biases = Literal["linear", "homogeneous", "start", "end", "zero"]
+Others = Literal["end", "start"]
+BLOCK_ENTRIES = 2**24
+
+
+def interpolate(
+    task: Task,
+    start: ArrayLike | torch.Tensor,
+    end: ArrayLike | torch.Tensor,
+    alphas: int | ArrayLike = 51,
+    select: str | Sequence[str] | None = None,
+    others: Others = "end",
+    biases: Biases = "linear",
+    depth: Mapping[str, int] | None = None,
+    logits: bool = False,
+    execution: Execution | None = None,
+) -> Path:
+    """Score the states between two, without augmentation.
+
+    BatchNorm follows the task's policy: `"stored"` uses interpolated statistics. The states are
+    built in blocks, so that memory does not grow with their number.
+
+    Args:
+        task: Network, data, loss and metrics.
+        start: The state at alpha 0 (S,).
+        end: The state at alpha 1 (S,).
+        alphas: Where to score, rising within [0, 1], or how many points, evenly spread.
+        select: Names of the parameters or modules that move; None moves everything.
+        others: The state at which everything else is held.
+        biases: How the biases that move do: `"linear"` as the weights, `"homogeneous"` with
+            alpha^h in layer h, so that bias and signal are of the same degree, or held at the
+            `"start"`, the `"end"` or `"zero"`.
+        depth: Number of its layer, from 1 at the input, for each bias, by name; found where the
+            network is sequential.
+        logits: Whether the outputs are kept.
+        execution: Where to compute.
+
+    Returns:
+        Scores along the path: the task's metrics, and for class labels `train_error`,
+        `test_error` and the error of each class.
+
+    Raises:
+        ValueError: If states, alphas or names do not fit, or the order of layers is not known.
+
+    Example:
+        >>> import jumpretrain as jr
+        >>> task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10, hidden=(8,)), jr.data.digits())
+        >>> path = jr.interpolate(task, task.initial(0), task.initial(1), alphas=3)
+        >>> path.class_error.shape
+        (3, 10)
+    """
+    shares = check_alphas(alphas)
+    curve = _curve(task, start, end, select, others, biases, depth)
+    execution = execution or Execution()
+    jobs = [(task, curve, block, logits) for block in _blocks(shares, curve, execution)]
+    parts = spread(score, jobs, execution)
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    kept = {split: columns.pop(f"logits.{split}") for split in ("train", "test") if logits}
+    provenance = {
+        "task": task.fingerprint,
+        "ends": [digest(check_state(task, state, "a state")) for state in (start, end)],
+        "select": "everything" if select is None else select,
+        "others": others,
+        "biases": biases,
+        "depth": None if depth is None else dict(depth),
+        "versions": {"torch": torch.__version__, "numpy": np.__version__},
+    }
+    wrong = columns.pop("class_error", None)
+    return Path(shares, columns, wrong, kept or None, curve, provenance)
+
+
+def layerwise(
+    task: Task,
+    start: ArrayLike | torch.Tensor,
+    end: ArrayLike | torch.Tensor,
+    groups: Sequence[str] | Mapping[str, str | Sequence[str]] | None = None,
+    alphas: int | ArrayLike = 51,
+    others: Others = "end",
+    execution: Execution | None = None,
+) -> dict[str, Path]:
+    """Move one layer or block at a time, all others held: arXiv:2106.16004, section 3.
+
+    Args:
+        task: Network, data, loss and metrics.
+        start: The state at alpha 0 (S,).
+        end: The state at alpha 1 (S,).
+        groups: Names of modules, or for each label the names that move together; None takes
+            each module that holds weights.
+        alphas: As for `interpolate`.
+        others: The state at which the others are held; the paper's is the end.
+        execution: Where to compute.
+
+    Returns:
+        A path for each layer or block.
+
+    Raises:
+        ValueError: If states, alphas or names do not fit.
+    """
+    if groups is None:
+        groups = layer_groups(task.layout)
+    named = groups if isinstance(groups, Mapping) else {name: name for name in groups}
+    for names in named.values():
+        entries(task.layout, names)
+    return {
+        label: interpolate(task, start, end, alphas, names, others, execution=execution)
+        for label, names in named.items()
+    }
+
+
+def interpolation_grid(
+    task: Task,
+    starts: ArrayLike | torch.Tensor,
+    ends: ArrayLike | torch.Tensor,
+    alphas: int | ArrayLike = 51,
+    biases: Biases = "linear",
+    execution: Execution | None = None,
+) -> list[list[Path]]:
+    """Interpolate from every state to every other: initialisations, optima, controls.
+
+    Args:
+        task: Network, data, loss and metrics.
+        starts: States (I, S).
+        ends: States (J, S).
+        alphas: As for `interpolate`.
+        biases: As for `interpolate`.
+        execution: Where to compute.
+
+    Returns:
+        The path from start i to end j at `[i][j]`.
+
+    Raises:
+        ValueError: If states or alphas do not fit.
+    """
+    shares = check_alphas(alphas)
+    first, last = task.check_states(starts), task.check_states(ends)
+    return [
+        [interpolate(task, a, b, shares, biases=biases, execution=execution) for b in last]
+        for a in first
+    ]
+
+
+def _curve(
+    task: Task,
+    start: ArrayLike | torch.Tensor,
+    end: ArrayLike | torch.Tensor,
+    select: str | Sequence[str] | None,
+    others: str,
+    biases: str,
+    depth: Mapping[str, int] | None,
+) -> Curve:
+    if others not in ("end", "start"):
+        raise ValueError(f"others must be end or start, but is {others!r}")
+    if biases not in ("linear", "homogeneous", "start", "end", "zero"):
+        raise ValueError(
+            f"biases must be linear, homogeneous, start, end or zero, but is {biases!r}"
+        )
+    layout = task.layout
+    first, last = check_state(task, start, "start"), check_state(task, end, "end")
+    moves = np.ones(layout.width, bool) if select is None else entries(layout, select)
+    held = moves & entries(layout, bias_names(layout))
+    degree = np.ones(layout.width, dtype=np.uint8)
+    zero = np.zeros_like(first)
+    if biases == "homogeneous":
+        for name, layer in _bias_depths(task, depth).items():
+            degree[entries(layout, name)] = layer
+    elif biases != "linear":
+        still = {"start": first, "end": last, "zero": zero}[biases]
+        first, last = np.where(held, still, first), np.where(held, still, last)
+    rest = {"start": first, "end": last}[others]
+    return Curve(np.where(moves, first, rest), np.where(moves, last, rest), degree)
+
+
+def _bias_depths(task: Task, depth: Mapping[str, int] | None) -> dict[str, int]:
+    names = bias_names(task.layout)
+    if depth is None and names:
+        layers = enumerate(weight_layers(task.template), start=1)
+        depth = {f"{name}.bias" if name else "bias": number for number, name in layers}
+        return {name: depth[name] for name in names}
+    found = dict(depth or {})
+    unknown = sorted(set(found) - set(task.layout.names))
+    missing = [name for name in names if name not in found]
+    wrong = [name for name, number in found.items() if number not in range(1, 256)]
+    for fault, rule in (
+        (unknown, "names that are no parameters"),
+        (missing, "no number for"),
+        (wrong, "numbers outside 1..255 for"),
+    ):
+        if fault:
+            raise ValueError(f"depth must number the layer of each bias, but has {rule}: {fault}")
+    return found
+
+
+def _blocks(
+    alphas: NDArray[np.float64], curve: Curve, execution: Execution
+) -> list[NDArray[np.float64]]:
+    largest = max(1, min(64, BLOCK_ENTRIES // len(curve.start)))
+    workers = min(joblib.effective_n_jobs(execution.n_jobs), len(alphas))
+    return np.array_split(alphas, max(workers, -(-len(alphas) // largest)))

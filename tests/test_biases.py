@@ -1,0 +1,90 @@
+"""The bias report reads off a path what the theory says of small, deep networks."""
+
+import nets
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from jumpretrain.biases import bias_report
+from jumpretrain.data import Dataset
+from jumpretrain.interpolation import interpolate
+from jumpretrain.measures import squared_error
+from jumpretrain.task import Task
+
+
+class Powers(nn.Module):
+    """One output a class: w^3 where the input is the class's unit vector, plus a bias."""
+
+    def __init__(self, classes=4):
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(1.5, 2, classes, dtype=torch.float64))
+        self.shift = nn.Module()
+        self.shift.bias = nn.Parameter(torch.zeros(classes, dtype=torch.float64))
+
+    def forward(self, x):
+        return x * self.weight**3 + self.shift.bias
+
+
+def made(train=(0, 1, 2, 3), size=1.0):
+    labels = np.array(train)
+    x = np.eye(4)[labels] * np.reshape(size, (-1, 1))
+    task = Task(Powers, Dataset(x, labels, x, labels))
+    end = task.initial(0)
+    end[4:] = [1.0, -2.0, 0.5, 0.25]
+    return task, end
+
+
+def test_the_report_of_a_network_of_known_powers():
+    task, end = made()
+    path = interpolate(task, 0 * end, end, alphas=1001)
+    found = bias_report(task, path, bias="shift.bias", depth=3)
+    np.testing.assert_array_equal(found.biases, [1, -2, 0.5, 0.25])
+    assert found.gap == 3 and found.order.tolist() == [0, 2, 3, 1] and found.plateau_class == 0
+    handicap = 1 - found.biases
+    expected = np.sqrt(handicap / np.linspace(1.5, 2, 4) ** 3)
+    np.testing.assert_allclose(found.predicted, expected, rtol=1e-12)
+    np.testing.assert_allclose(found.turns, expected, atol=1.1e-3)
+    assert found.agreement == pytest.approx(1, abs=1e-4)
+    assert found.correlation == pytest.approx(np.corrcoef(-found.biases, found.turns)[0, 1])
+
+
+def test_a_class_turns_right_with_half_of_its_examples():
+    size = np.array([1, 1, 0.9, 0.8, 0.7, 0.6, 1, 1])
+    task, end = made(train=(0, 1, 1, 1, 1, 1, 2, 3), size=size)
+    path = interpolate(task, 0 * end, end, alphas=2001)
+    found = bias_report(task, path, bias="shift.bias", depth=3)
+    signal = 0.8 * float(end[1]) ** 3
+    assert found.turns[1] == pytest.approx(np.sqrt(3 / signal), abs=1e-3)
+    assert found.predicted[1] == pytest.approx(np.sqrt(3 / signal), rel=1e-12)
+
+
+def test_a_class_without_examples_has_no_alpha():
+    task, end = made(train=(0, 0, 2, 3))
+    path = interpolate(task, 0 * end, end, alphas=11)
+    found = bias_report(task, path, bias="shift.bias", depth=3)
+    assert np.isnan(found.turns).tolist() == [False, True, False, False]
+    assert np.isnan(found.predicted[1]) and np.isfinite(found.agreement)
+
+
+def test_the_last_bias_and_the_depth_of_sequential_networks_are_found():
+    task = nets.TASKS["mlp"]()
+    end = task.initial(0)
+    end[-3:] = [0.3, 0.1, 0.2]
+    path = interpolate(task, task.initial(1), end, alphas=5)
+    found = bias_report(task, path)
+    assert found.order.tolist() == [0, 2, 1]
+    same = bias_report(task, path, bias="3.bias", depth=2)
+    np.testing.assert_array_equal(found.predicted, same.predicted)
+
+
+def test_what_has_no_biases_or_classes_is_refused():
+    task = Task(lambda: nn.Sequential(nn.Linear(6, 3, bias=False)), nets.vectors())
+    path = interpolate(task, task.initial(0), task.initial(1), alphas=2)
+    with pytest.raises(ValueError, match=r"a bias for each of 3 classes, but '0\.bias' is none"):
+        bias_report(task, path)
+    data = nets.as_targets(nets.vectors())
+    other = Task(lambda: nn.Sequential(nn.Linear(6, 6)), data, squared_error)
+    path = interpolate(other, other.initial(0), other.initial(1), alphas=2)
+    with pytest.raises(ValueError, match="a bias report needs class labels and states"):
+        bias_report(other, path)

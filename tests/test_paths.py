@@ -1,0 +1,142 @@
+"""What is read off a path equals its definition, counted the slow way."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jumpretrain.curves import Curve
+from jumpretrain.paths import Bump, Path
+
+LOSSES = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=14)
+
+
+def path(*loss, **more):
+    alphas = np.linspace(0, 1, len(loss)) if len(loss) > 1 else np.array([0.0])
+    return Path(alphas, {"train_loss": np.array(loss, dtype=float)}, **more)
+
+
+def scanned(loss):
+    """Bumps as one finds them walking along: indices of start and end, and the height."""
+    bumps, start, highest = [], None, 0.0
+    for here in range(1, len(loss)):
+        if start is None and loss[here] > loss[here - 1]:
+            start, highest = here - 1, loss[here]
+        elif start is not None and loss[here] < loss[start]:
+            bumps.append((start, here, highest - loss[start]))
+            start = None
+        elif start is not None:
+            highest = max(highest, loss[here])
+    if start is not None:
+        bumps.append((start, len(loss) - 1, highest - loss[start]))
+    return bumps
+
+
+@given(LOSSES)
+def test_monotonicity_is_what_a_double_loop_and_a_scan_find(loss):
+    made = path(*loss)
+    found = made.monotonicity()
+    pairs = [(b - a, i, j) for i, a in enumerate(loss) for j, b in enumerate(loss) if i < j]
+    assert found.min_delta == max([0.0, *(pair[0] for pair in pairs)])
+    assert found.min_delta == made.barrier("running_minimum")
+    assert found.bumps == tuple(
+        Bump(made.alphas[start], made.alphas[end], height) for start, end, height in scanned(loss)
+    )
+    assert found.min_delta == max([0.0, *(bump.height for bump in found.bumps)])
+    if found.where:
+        low, high = np.searchsorted(made.alphas, found.where)
+        assert low < high and loss[high] - loss[low] == found.min_delta
+    else:
+        assert found.min_delta == 0 and not found.bumps and found.rising == 0
+
+
+def test_a_rise_at_the_last_point_counts():
+    found = path(3, 2, 1, 1.5).monotonicity()
+    assert found.min_delta == 0.5 and found.where == (pytest.approx(2 / 3), 1.0)
+    assert found.bumps == (Bump(pytest.approx(2 / 3), 1.0, 0.5),)
+    assert found.rising == pytest.approx(1 / 3)
+
+
+def test_the_three_barriers_of_a_known_curve():
+    made = path(4, 1, 5, 2, 0)
+    assert made.barrier("running_minimum") == 4
+    assert made.barrier("above_ends") == 1
+    assert made.barrier("above_chord") == 5 - 2
+    assert made.barrier() == 3
+
+
+@given(LOSSES)
+def test_barriers_are_never_negative_and_ordered(loss):
+    made = path(*loss)
+    ends, chord = made.barrier("above_ends"), made.barrier("above_chord")
+    assert 0 <= ends <= chord + 1e-12
+    assert path(*[0.5 * (a + len(loss)) for a in loss]).barrier("above_ends") == ends / 2
+
+
+def test_a_convex_curve_has_no_barrier():
+    made = path(*(np.linspace(-1, 0.5, 31) ** 2))
+    assert made.barrier("above_ends") == 0 and made.barrier("above_chord") < 1e-15
+
+
+def labelled(loss, error, classes=4):
+    alphas = np.linspace(0, 1, len(loss))
+    metrics = {"train_loss": np.asarray(loss, float), "train_error": np.asarray(error, float)}
+    return Path(alphas, metrics, class_error=np.tile(np.asarray(error)[:, None], classes))
+
+
+def test_plateaus_end_where_their_definitions_say():
+    loss = [2, 1.9, 1.8, 1.79, 1, 0.5]
+    error = [0.75, 0.7, 0.674, 0.676, 0.1, 0]
+    found = labelled(loss, error).plateau()
+    assert found.loss == 0.4 and found.error == pytest.approx(0.6)
+    assert found.half == 0.8
+    assert found.excess == pytest.approx(2 - np.log(4)) and found.epsilon == 0.1
+    strict = labelled(loss, error).plateau(epsilon=0.01)
+    assert strict.loss == 0 and strict.error == 0
+    assert labelled(loss, error).plateau(epsilon=0.3).loss == pytest.approx(0.6)
+
+
+def test_half_the_drop_is_where_the_loss_stays_below():
+    assert path(4, 0, 3, 1, 0).plateau().half == 0.75
+    assert path(4, 2, 0).plateau().half == 0.5
+    assert np.isnan(path(1, 0, 1).plateau().half)
+
+
+def test_without_classes_there_is_no_plateau_of_the_error():
+    found = path(2, 1, 0).plateau()
+    assert np.isnan(found.error) and np.isnan(found.excess) and found.loss == 0
+
+
+def test_curves_may_be_infinite_but_not_nan():
+    assert path(1, np.inf, 0).monotonicity().min_delta == np.inf
+    assert path(np.inf, np.inf, 0).monotonicity().min_delta == 0
+    with pytest.raises(ValueError, match=r"train_loss is NaN at alpha 0\.5"):
+        path(1, np.nan, 0).monotonicity()
+
+
+def test_states_come_one_at_a_time_from_the_curve():
+    curve = Curve(np.zeros(3), np.ones(3), np.array([1, 2, 3]))
+    made = path(2, 1, 0, curve=curve)
+    states = made.states()
+    assert next(states).tolist() == [0, 0, 0]
+    assert next(states).tolist() == [0.5, 0.25, 0.125]
+    assert len(list(states)) == 1
+    with pytest.raises(ValueError, match="it has none; pass curve="):
+        next(path(2, 1, 0).states())
+
+
+def test_wrong_shapes_and_names_are_refused():
+    with pytest.raises(ValueError, match=r"metrics\['train_loss'\] must have 1 axes and 3 rows"):
+        Path(np.linspace(0, 1, 3), {"train_loss": np.zeros(4)})
+    with pytest.raises(ValueError, match="class_error must have 2 axes and 2 rows"):
+        path(1, 0, class_error=np.zeros(2))
+    with pytest.raises(ValueError, match=r"logits\['test'\] must have 3 axes and 2 rows"):
+        path(1, 0, logits={"test": np.zeros((3, 4, 5))})
+    with pytest.raises(ValueError, match="alphas must be a list that rises"):
+        Path(np.array([1.0, 0.0]), {})
+    with pytest.raises(KeyError, match="no metric 'test_loss'; recorded: train_loss"):
+        path(1, 0).monotonicity("test_loss")
+    with pytest.raises(ValueError, match="kind must be running_minimum"):
+        path(1, 0).barrier("chord")
+    with pytest.raises(ValueError, match=r"epsilon must lie in \[0, 1\), but is 1"):
+        path(1, 0).plateau(epsilon=1)

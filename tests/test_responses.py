@@ -1,0 +1,69 @@
+"""Outputs come block by block, and their turning is the same from every source."""
+
+import nets
+import numpy as np
+import pytest
+from torch import nn
+
+from jumpretrain.data import Dataset
+from jumpretrain.gauss import certificate, linearity
+from jumpretrain.interpolation import interpolate
+from jumpretrain.measures import squared_error
+from jumpretrain.paths import Path
+from jumpretrain.responses import gauss_length, outputs_at
+from jumpretrain.task import Task
+
+
+@pytest.fixture(scope="module")
+def walked():
+    task = nets.TASKS["mlp"]()
+    return task, interpolate(task, task.initial(0), task.initial(1), alphas=19, logits=True)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_outputs_block_by_block_are_those_of_the_path(walked, split):
+    task, path = walked
+    outputs = np.stack(list(outputs_at(task, path.curve, path.alphas, split)))
+    np.testing.assert_array_equal(outputs, path.logits[split])
+    assert outputs.dtype == np.float64
+
+
+def test_the_gauss_length_is_the_same_from_outputs_paths_and_tasks(walked):
+    task, path = walked
+    plain = Path(path.alphas, path.metrics, curve=path.curve)
+    found = [gauss_length(path), gauss_length(task, plain), gauss_length(path.logits["test"])]
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.per_example, found[0].per_example)
+        assert other.joint == found[0].joint
+    assert found[0].per_example.shape == (12,) and found[0].mean > 0.01
+    assert gauss_length(task, plain, "train").per_example.shape == (44,)
+
+
+def test_linear_networks_move_straight_and_the_certificate_holds_for_their_targets():
+    x = np.random.default_rng(0).normal(size=(30, 6))
+    model = nn.Linear(6, 2).double()
+    task = Task(model, Dataset(x, x[:, :2], x, x[:, :2]), squared_error)
+    end = task.initial(1)
+    path = interpolate(task, task.initial(0), end, alphas=12, logits=True)
+    assert gauss_length(path).per_example.max() < 1e-9
+    assert linearity(path.logits["test"], path.alphas) < 1e-20
+    held = certificate(path.logits["train"], path.logits["train"][-1])
+    assert held.holds and held.residual.max() == 0
+    again = Dataset(x, path.logits["train"][-1], x, path.logits["test"][-1])
+    fitted = interpolate(Task(model, again, squared_error), task.initial(0), end, alphas=12)
+    assert fitted.monotonicity().min_delta == 0
+
+
+def test_sources_that_do_not_fit_are_refused(walked):
+    task, path = walked
+    bare = Path(path.alphas, path.metrics)
+    with pytest.raises(ValueError, match="needs a path with its states"):
+        gauss_length(task)
+    with pytest.raises(ValueError, match="needs a path with its states"):
+        gauss_length(task, bare)
+    with pytest.raises(ValueError, match="kept no test outputs; pass its task as well"):
+        gauss_length(bare)
+    with pytest.raises(TypeError, match="a path goes with its task, but the source is a Path"):
+        gauss_length(path, path)
+    with pytest.raises(ValueError, match="split must be train or test, but is 'all'"):
+        gauss_length(task, path, "all")
