@@ -181,14 +181,8 @@ def embed(
             coordinates, potential, time = placements.phate(
                 affinity, metric, t, seed, components, mds_solver
             )
-        elif method == "pca":
-            coordinates = principal(gram, components=components)
-        elif method == "mds":
-            coordinates = placements.mds(distances, seed, components)
-        elif method == "tsne":
-            coordinates = placements.tsne(distances, seed, components, perplexity)
         else:
-            coordinates = placements.umap(distances, seed, components)
+            coordinates = _plain(method, gram, distances, seed, components, perplexity)
     versions = {name: metadata.version(name) for name in PACKAGES}
     return Embedding(
         coordinates=np.asarray(coordinates, dtype=np.float64),
@@ -199,6 +193,23 @@ def embed(
         diffusion_time=time,
         provenance=choices | {"versions": versions, "messages": messages},
     )
+
+
+def _plain(
+    method: Method,
+    gram: NDArray[np.float64],
+    distances: NDArray[np.float64],
+    seed: int,
+    components: int,
+    perplexity: float,
+) -> NDArray[np.float64]:
+    if method == "pca":
+        return principal(gram, components=components)
+    if method == "mds":
+        return placements.mds(distances, seed, components)
+    if method == "tsne":
+        return placements.tsne(distances, seed, components, perplexity)
+    return placements.umap(distances, seed, components)
 
 
 def fidelity_table(

@@ -47,7 +47,7 @@ def evaluate(
     execution = execution or Execution()
     array = task.check_states(states)
     jobs = [(task, array[chunk]) for chunk in chunks(len(array), 64)] if len(array) else []
-    parts = spread(measure, jobs, execution)
+    parts = spread(measure, jobs, execution, "scoring" if len(jobs) > 1 else "")
     return {
         name: np.concatenate([part[name] for part in parts] or [np.empty(0)])
         for name in metric_names(task)

@@ -69,10 +69,8 @@ def sample(
     centre = task.check_states(np.asarray(optimum)[None])[0]
     seeds, sizes = _seeds(directions), _sizes(step_sizes)
     rays_, still = _drawn(task, centre, seeds, normalise, include_1d)
-    direction, step_size = np.repeat(seeds, len(sizes)), np.tile(sizes, len(seeds))
-    starts = _jump(centre, np.repeat(rays_, len(sizes), axis=0), step_size)
-    place = np.repeat(np.arange(len(seeds)), len(sizes))
-    order = np.where(step_size > 0, order_seed, order_seed + place)
+    index = _index(task, recipe, centre, seeds, sizes, order_seed)
+    starts = _jump(centre, np.repeat(rays_, len(sizes), axis=0), index["step_size"])
     design = {
         "method": "jump and retrain",
         "task": task.fingerprint,
@@ -85,14 +83,6 @@ def sample(
         "include_1d": include_1d,
         "zero_filters": still,
     }
-    steps = recipe.record_steps(recipe.batches(len(task.data.train_x)))
-    index: dict[str, Any] = {
-        "optimum": centre,
-        "direction": direction,
-        "step_size": step_size,
-        "order_seed": order,
-        "epoch": steps / recipe.batches(len(task.data.train_x)),
-    }
     facts: dict[str, Any] = {
         "weight_count": task.weight_count,
         "optimum_metrics": _measured(task, centre),
@@ -100,7 +90,7 @@ def sample(
     if folder is not None:
         store.claim(Path(folder) / "sampling.json", design)
         write_index(Path(folder), index, {**facts, "provenance": design})
-    fit = train(task, recipe, order, starts, folder, execution, label)
+    fit = train(task, recipe, index["order_seed"], starts, folder, execution, label)
     return Trajectories(
         **index,
         **facts,
@@ -109,6 +99,26 @@ def sample(
         status=fit.status,
         provenance=store.plain(design | {"training": fit.provenance}),
     )
+
+
+def _index(
+    task: Task,
+    recipe: Recipe,
+    centre: NDArray[Any],
+    seeds: NDArray[np.int64],
+    sizes: NDArray[np.float64],
+    order_seed: int,
+) -> dict[str, Any]:
+    step_size = np.tile(sizes, len(seeds))
+    place = np.repeat(np.arange(len(seeds)), len(sizes))
+    batches = recipe.batches(len(task.data.train_x))
+    return {
+        "optimum": centre,
+        "direction": np.repeat(seeds, len(sizes)),
+        "step_size": step_size,
+        "order_seed": np.where(step_size > 0, order_seed, order_seed + place),
+        "epoch": recipe.record_steps(batches) / batches,
+    }
 
 
 def rays(

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 import numpy as np
 from conditions import RETRAINING, WEIGHT_DECAYS, Case, cases
-from figure import flags, save
+from figure import Flags, flags, save
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -55,6 +55,30 @@ def main() -> None:
             spearman(within(released, blocks), -within(decay, blocks)),
     }  # fmt: skip
     claims = judge(tests, len(networks))
+    figure = draw(asked, networks, values, claims)
+    rows = [
+        {
+            "weight_decay": network.weight_decay,
+            "data_size": network.data_size,
+            "batch_size": network.batch_size,
+            "seed": network.seed,
+            "test_loss": network.test_loss,
+            **{name: float(value[place]) for name, value in values.items()},
+        }
+        for place, network in enumerate(networks)
+    ]
+    numbers = {"data": "digits", "retraining": asdict(RETRAINING), "claims": claims}
+    save(figure, asked, {**numbers, "networks": rows})
+
+
+def draw(
+    asked: Flags,
+    networks: list[Case],
+    values: dict[str, NDArray[np.float64]],
+    claims: list[dict[str, object]],
+) -> Figure:
+    released, squared, finite, _ = values.values()
+    target = np.array([network.test_loss for network in networks])
     figure = Figure(figsize=(12.5, 4.4), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     nats = "test loss at the optimum (nats)"
@@ -85,19 +109,7 @@ def main() -> None:
         "knn 5, joined; k = 20",
         fontsize=8,
     )
-    rows = [
-        {
-            "weight_decay": network.weight_decay,
-            "data_size": network.data_size,
-            "batch_size": network.batch_size,
-            "seed": network.seed,
-            "test_loss": network.test_loss,
-            **{name: float(value[place]) for name, value in values.items()},
-        }
-        for place, network in enumerate(networks)
-    ]
-    numbers = {"data": "digits", "retraining": asdict(RETRAINING), "claims": claims}
-    save(figure, asked, {**numbers, "networks": rows})
+    return figure
 
 
 def within(values: NDArray[np.float64], blocks: NDArray[np.str_]) -> NDArray[np.float64]:

@@ -1,5 +1,7 @@
 """Small trajectories and clouds of points with known truths, shared by all tests."""
 
+import dataclasses
+
 import numpy as np
 
 from jumpretrain.trajectories import Trajectories
@@ -47,3 +49,23 @@ def arms(
         weight_count=width,
         provenance={"method": "arms", "seed": seed},
     )
+
+
+def bundles(times=20, width=30, seed=0):
+    """Nine jumps along three directions, with noise enough to tell all snapshots apart."""
+    return arms(step_sizes=(0.5, 0.75, 1.0), times=times, width=width, seed=seed, decay=0.95)
+
+
+def placed(points, runs):
+    """Trajectories that visit given points (N, P) in order, around an optimum of zero."""
+    states = points.reshape(runs, -1, points.shape[1])
+    shape = arms(directions=runs, step_sizes=(1.0,), times=states.shape[1], width=points.shape[1])
+    return dataclasses.replace(shape, optimum=np.zeros(points.shape[1]), states=states)
+
+
+def planar(turn=0.0):
+    """Two straight runs in the plane, about evenly spaced and far apart."""
+    along = np.cumsum(np.random.default_rng(0).uniform(0.9, 1.1, size=24)).reshape(2, 12)
+    points = np.r_[np.c_[along[0], 0 * along[0]], np.c_[along[1], 0 * along[1] + 40]] + 1
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return placed(points @ rotation, runs=2)

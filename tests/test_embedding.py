@@ -20,18 +20,13 @@ from jumpretrain.embedding import Embedding, embed, fidelity_table
 METHODS = ("phate", "pca", "mds", "tsne")
 
 
-def bundles(times=20, width=30, seed=0):
-    """Nine jumps along three directions, with noise enough to tell all snapshots apart."""
-    return cases.arms(step_sizes=(0.5, 0.75, 1.0), times=times, width=width, seed=seed, decay=0.95)
-
-
 @pytest.fixture(scope="module")
 def joined():
-    return embed(bundles())
+    return embed(cases.bundles())
 
 
 def test_the_papers_settings_equal_phate_on_the_raw_weights():
-    runs = bundles(times=15, width=120)
+    runs = cases.bundles(times=15, width=120)
     flat = np.random.default_rng(0).normal(size=(40, 120)) / 5
     states = runs.optimum + (runs.states - runs.optimum) @ flat.T @ flat
     runs = dataclasses.replace(runs, states=states)
@@ -48,7 +43,7 @@ def test_the_papers_settings_equal_phate_on_the_raw_weights():
 
 
 def test_pieces_are_counted_before_they_are_joined(joined):
-    apart = embed(bundles(), connect=None)
+    apart = embed(cases.bundles(), connect=None)
     assert apart.components == joined.components > 1
     reach = apart.potential < -np.log(2e-7)
     assert csgraph.connected_components(reach)[0] == apart.components
@@ -56,7 +51,7 @@ def test_pieces_are_counted_before_they_are_joined(joined):
 
 
 def test_joining_leaves_a_connected_graph_alone():
-    runs = bundles()
+    runs = cases.bundles()
     loose, tight = (embed(runs, knn=60, connect=connect) for connect in ("mst", None))
     assert loose.components == 1
     np.testing.assert_array_equal(loose.potential, tight.potential)
@@ -71,7 +66,7 @@ def test_phates_distances_are_euclidean_between_potentials(joined):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_equal_seeds_give_equal_bits(method):
-    runs = bundles(times=8)
+    runs = cases.bundles(times=8)
     first, second = (embed(runs, method, seed=5) for _ in range(2))
     np.testing.assert_array_equal(first.coordinates, second.coordinates)
     np.testing.assert_array_equal(first.distances, second.distances)
@@ -81,14 +76,14 @@ def test_equal_seeds_give_equal_bits(method):
 def test_the_random_state_of_the_process_is_untouched():
     legacy, python, tensors = np.random.get_state(), random.getstate(), torch.get_rng_state()  # noqa: NPY002
     for method in METHODS:
-        embed(bundles(times=8), method)
+        embed(cases.bundles(times=8), method)
     assert all(np.array_equal(a, b) for a, b in zip(legacy, np.random.get_state(), strict=True))  # noqa: NPY002
     assert python == random.getstate()
     assert torch.equal(tensors, torch.get_rng_state())
 
 
 def test_the_seed_changes_tsne_but_not_pca():
-    runs = bundles(times=8)
+    runs = cases.bundles(times=8)
     assert not np.array_equal(
         embed(runs, "tsne").coordinates, embed(runs, "tsne", seed=1).coordinates
     )
@@ -98,7 +93,7 @@ def test_the_seed_changes_tsne_but_not_pca():
 
 
 def test_an_isometry_of_the_weights_keeps_pca_and_potentials(joined):
-    runs = bundles()
+    runs = cases.bundles()
     turn = ortho_group.rvs(30, random_state=np.random.default_rng(1))
     turned = dataclasses.replace(runs, optimum=runs.optimum @ turn, states=runs.states @ turn)
     np.testing.assert_allclose(embed(turned).potential, joined.potential, atol=1e-5)
@@ -108,7 +103,7 @@ def test_an_isometry_of_the_weights_keeps_pca_and_potentials(joined):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_optimum_comes_first_where_asked_for(method):
-    runs = bundles(times=8)
+    runs = cases.bundles(times=8)
     found = embed(runs, method, metric="euclidean", optimum=True)
     pd.testing.assert_frame_equal(found.labels, runs.labels(optimum=True))
     assert found.coordinates.shape == (1 + len(runs) * 8, 2)
@@ -116,7 +111,7 @@ def test_the_optimum_comes_first_where_asked_for(method):
 
 
 def test_consecutive_snapshots_of_arms_are_neighbours(joined):
-    keeps = joined.fidelity(bundles())
+    keeps = joined.fidelity(cases.bundles())
     assert keeps["continuity"] > 0.8
     labels = joined.labels
     near = joined.graph(k=5, connect=None).tocoo()
@@ -125,7 +120,7 @@ def test_consecutive_snapshots_of_arms_are_neighbours(joined):
 
 
 def test_fidelity_table_has_one_row_a_method():
-    runs = bundles(times=8)
+    runs = cases.bundles(times=8)
     table = fidelity_table(runs, METHODS, seed=2)
     assert table.index.tolist() == list(METHODS)
     assert np.isfinite(table.to_numpy()).all()
@@ -138,7 +133,7 @@ def test_choices_and_versions_are_recorded(joined):
     assert joined.provenance["connect"] == "mst"
     assert joined.provenance["versions"]["phate"] == phate.__version__
     assert joined.diffusion_time > 0
-    assert embed(bundles(), t=7).diffusion_time == 7
+    assert embed(cases.bundles(), t=7).diffusion_time == 7
 
 
 @pytest.mark.parametrize(
@@ -161,11 +156,11 @@ def test_choices_and_versions_are_recorded(joined):
 )
 def test_bad_choices_are_refused(choices, message):
     with pytest.raises(ValueError, match=message):
-        embed(bundles(times=8), **choices)
+        embed(cases.bundles(times=8), **choices)
 
 
 def test_bad_trajectories_are_refused():
-    runs = bundles(times=8)
+    runs = cases.bundles(times=8)
     with pytest.raises(ValueError, match="at least 4 points, but there are 3"):
         embed(runs.select(runs=[0, 1, 2], times=[0]), knn=1)
     with pytest.raises(ValueError, match="1 of 9 diverged or are missing"):

@@ -12,36 +12,14 @@ from jumpretrain import fidelity
 from jumpretrain.embedding import embed
 
 
-def bundles(times=20, width=30, seed=0):
-    """Nine jumps along three directions, with noise enough to tell all snapshots apart."""
-    return cases.arms(step_sizes=(0.5, 0.75, 1.0), times=times, width=width, seed=seed, decay=0.95)
-
-
-def placed(points, runs):
-    """Trajectories that visit given points (N, P) in order, around an optimum of zero."""
-    states = points.reshape(runs, -1, points.shape[1])
-    shape = cases.arms(
-        directions=runs, step_sizes=(1.0,), times=states.shape[1], width=points.shape[1]
-    )
-    return dataclasses.replace(shape, optimum=np.zeros(points.shape[1]), states=states)
-
-
-def planar(turn=0.0):
-    """Two straight runs in the plane, about evenly spaced and far apart."""
-    along = np.cumsum(np.random.default_rng(0).uniform(0.9, 1.1, size=24)).reshape(2, 12)
-    points = np.r_[np.c_[along[0], 0 * along[0]], np.c_[along[1], 0 * along[1] + 40]] + 1
-    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    return placed(points @ rotation, runs=2)
-
-
 def test_a_faithful_layout_has_fidelity_one():
-    runs = planar()
+    runs = cases.planar()
     found = embed(runs, "pca", metric="euclidean").fidelity(runs)
     assert found == pytest.approx(dict.fromkeys(found, 1.0), abs=1e-9)
 
 
 def test_scrambled_layout_has_no_fidelity():
-    runs = bundles()
+    runs = cases.bundles()
     found = embed(runs, "pca")
     order = np.random.default_rng(0).permutation(len(found.coordinates))
     scrambled = dataclasses.replace(found, coordinates=found.coordinates[order]).fidelity(runs)
@@ -52,7 +30,7 @@ def test_scrambled_layout_has_no_fidelity():
 
 
 def test_fidelity_knows_the_optimum_and_refuses_other_trajectories():
-    runs = bundles(times=8)
+    runs = cases.bundles(times=8)
     found = embed(runs, "pca", metric="euclidean", optimum=True)
     assert set(found.fidelity(runs)) == set(embed(runs, "pca").fidelity(runs))
     with pytest.raises(ValueError, match="needs the trajectories that were embedded"):
