@@ -114,4 +114,5 @@ def _fisher(rho: float, n: int, controls: int) -> tuple[float, float]:
     limit = 1 - 12 / (n**3 - n)
     kept = min(max(rho, -limit), limit)
     reach = 1.96 * math.sqrt((1 + kept**2 / 2) / (n - 3 - controls))
-    return math.tanh(math.atanh(kept) - reach), math.tanh(math.atanh(kept) + reach)
+    low, high = math.tanh(math.atanh(kept) - reach), math.tanh(math.atanh(kept) + reach)
+    return min(low, rho), max(high, rho)

@@ -115,3 +115,11 @@ def test_bad_input_is_refused():
         spearman([1, 2, 3, 4], [1, 2, 3, 4, 5])
     with pytest.raises(ValueError, match="controls"):
         partial_spearman([1, 2, 3, 4, 5], [1, 2, 3, 4, 5], [1, 2, 3])
+
+
+def test_the_interval_holds_a_correlation_of_one():
+    rising = np.arange(54.0)
+    for sign in (1, -1):
+        found = spearman(rising, sign * rising, resamples=99)
+        assert found.low <= found.rho <= found.high
+        assert abs(found.rho) == pytest.approx(1)
