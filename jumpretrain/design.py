@@ -13,7 +13,7 @@ from jumpretrain.models import BUILDERS
 from jumpretrain.recipe import Recipe
 from jumpretrain.sampling import STEP_SIZES
 
-__all__ = ["CHANGEABLE", "Study"]
+__all__ = ["CHANGEABLE", "TRAINING", "Study"]
 
 TRAINING = Recipe(epochs=150, lr=0.05, record_every=0, record_early=False)
 RETRAINING = Recipe(epochs=40, lr=0.01)

@@ -71,7 +71,13 @@ def test_quick_shrinks_what_was_not_chosen():
     study = quickened(Study())
     assert (study.seeds, study.directions, study.step_sizes) == (3, 2, (0.0, 0.5, 1.0))
     assert study.retraining.epochs == 15 and study.model == Study().model
-    chosen = Study(seeds=2, step_sizes=(0.0, 0.25), retraining=Recipe(epochs=30, lr=0.02))
+    assert study.training.epochs == 80
+    chosen = Study(
+        seeds=2,
+        step_sizes=(0.0, 0.25),
+        training=Recipe(epochs=9),
+        retraining=Recipe(epochs=30, lr=0.02),
+    )
     assert quickened(chosen) == replace(chosen, directions=2)
 
 
