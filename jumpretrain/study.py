@@ -95,12 +95,14 @@ def explore(
         claimed = {name: v for name, v in asdict(study).items() if name not in CHANGEABLE}
         store.claim(folder / "study.json", claimed)
         places = [folder / "networks" / f"{group}-{seed}" for group, seed in cases]
-        fits = [(study, build, *c, p, trained) for c, p in zip(cases, places, strict=True)]
+        inner = replace(execution, n_jobs=1, progress=False)
+        pairs = zip(cases, places, strict=True)
+        fits = [(study, build, inner, *c, p, trained) for c, p in pairs]
         optima = spread(_optimum, fits, execution, "training networks")
         ready = list(zip(cases, places, optima, strict=True))
-        jobs = [(study, build, b, *c, p, o) for b in study.probes for c, p, o in ready]
+        jobs = [(study, build, inner, b, *c, p, o) for b in study.probes for c, p, o in ready]
         spread(_sample, jobs, execution, "jumping and retraining")
-        described = [(study, probe, *rest[:-1]) for _, _, probe, *rest in jobs]
+        described = [(study, probe, *rest[:-1]) for _, _, _, probe, *rest in jobs]
         networks = spread(_describe, described, execution, "embedding and homology")
     comparisons: dict[str, Comparison] = {
         probe: _compared(study, networks, probe) for probe in study.probes
@@ -172,6 +174,7 @@ def _trained_files(study: Study) -> dict[str, list[str]]:
 def _optimum(
     study: Study,
     build: Callable[[int, str], Task],
+    inner: Execution,
     group: str,
     seed: int,
     place: Path,
@@ -181,8 +184,7 @@ def _optimum(
     if study.networks:
         return task.state(trained[group][seed])
     recipe = study.trainings.get(group, study.training)
-    quiet = Execution(progress=False)
-    fit = train(task, recipe, [seed], folder=place / "training", execution=quiet)
+    fit = train(task, recipe, [seed], folder=place / "training", execution=inner)
     if not np.isfinite(fit.final).all():
         raise ValueError(
             f"training must converge, but network {seed} of {group} diverged at rate {recipe.lr}; "
@@ -194,6 +196,7 @@ def _optimum(
 def _sample(
     study: Study,
     build: Callable[[int, str], Task],
+    inner: Execution,
     probe: str,
     group: str,
     seed: int,
@@ -214,7 +217,7 @@ def _sample(
         normalise=study.normalise,
         include_1d=study.include_1d,
         folder=place / probe,
-        execution=Execution(progress=False),
+        execution=inner,
     )
 
 

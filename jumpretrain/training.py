@@ -98,7 +98,7 @@ def train(
     start = task.check_states(begin)
     if len(start) != len(keys):
         raise ValueError(f"each state needs one seed, but there are {len(start)} and {len(keys)}")
-    steps = recipe.record_steps(recipe.batches(len(task.data.train_x)))
+    batches = recipe.batches(len(task.data.train_x))
     _check_last_batch(task, recipe)
     mode, reason = _mode(task, start, execution)
     design = {
@@ -111,7 +111,7 @@ def train(
     }
     parts = chunks(len(keys), execution.chunk)
     jobs = [(task, recipe, mode, keys[part], start[part]) for part in parts]
-    epoch = steps / recipe.batches(len(task.data.train_x))
+    epoch = recipe.record_steps(batches) / batches
     if folder is None:
         results = spread(_train_chunk, jobs, execution, label)
         states = np.concatenate([result[0] for result in results])

@@ -96,6 +96,13 @@ def test_an_analysis_can_be_changed_without_sampling_again(tmp_path):
     assert not np.array_equal(old.embedding.coordinates, new.embedding.coordinates)
 
 
+def test_the_execution_asked_for_reaches_every_network(tmp_path):
+    asked = jr.Execution(mode="looped", chunk=3, progress=False)
+    for network in jr.explore(SMALL, tmp_path, asked).networks:
+        found = network.trajectories.provenance["training"]["execution"]
+        assert (found["mode"], found["reason"], found["chunk"]) == ("looped", "asked for", 3)
+
+
 def test_both_probes_stand_side_by_side(tmp_path):
     study = dataclasses.replace(
         SMALL,
