@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
+from jumpretrain.dense import Line, dense_layers, dense_outputs, groups
 from jumpretrain.execution import Execution, chunks, spread
 from jumpretrain.task import Task
 
 __all__ = ["evaluate", "measure", "measure_both", "metric_names", "normalisers"]
 
-BATCH = 1024
+Watch = Callable[[int, str, Any, torch.Tensor], None]
 
 
 def evaluate(
@@ -67,9 +68,10 @@ def measure(
     task: Task,
     states: NDArray[Any],
     batchnorm: str | None = None,
-    watch: Callable[[int, str, Any, torch.Tensor], None] | None = None,
+    watch: Watch | None = None,
+    line: Line | None = None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Score states one after the other; a state that is not finite scores NaN.
+    """Score states; one that is not finite scores NaN.
 
     Args:
         task: Network, data, loss and metrics.
@@ -77,20 +79,16 @@ def measure(
         batchnorm: Policy to use instead of the task's.
         watch: Shown the row, the split (`"scored"` or `"test"`), the outputs and the targets of
             each batch.
+        line: What is known of the first layer of states on a straight line.
 
     Returns:
         One value a state (K,) by name.
     """
-    module = task.module()
-    layers = normalisers(module) if (batchnorm or task.batchnorm) != "stored" else []
-    module.eval()
+    rows = np.flatnonzero(np.isfinite(states).all(1))
     values = np.full((len(states), 2 * len(task.measures)), np.nan)
-    for row in np.flatnonzero(np.isfinite(states).all(1)):
-        task.layout.write(module, torch.as_tensor(states[row], device=task.device))
-        with torch.no_grad(), _statistics(module, layers, task):
-            seen = None if watch is None else partial(watch, int(row))
-            parts = [_means(module, task, split, seen) for split in ("scored", "test")]
-            values[row] = [*parts[0], *parts[1]]
+    with torch.no_grad():
+        for some, means in _scores(task, states, rows, batchnorm, watch, line):
+            values[some] = means
     return dict(zip(metric_names(task), values.T, strict=True))
 
 
@@ -120,25 +118,68 @@ def normalisers(module: nn.Module) -> list[BatchNorm]:
     return [layer for layer in layers if layer.training and layer.track_running_stats]
 
 
-def _means(
-    module: nn.Module,
+def _scores(
     task: Task,
-    split: str,
-    watch: Callable[[str, Any, torch.Tensor], None] | None,
-) -> list[float]:
-    inputs, targets = task.tensors[f"{split}_x"], task.tensors[f"{split}_y"]
-    sums = torch.zeros(len(task.measures), dtype=torch.float64, device=task.device)
-    for x, y in zip(_batches(inputs), _batches(targets), strict=True):
-        outputs = module(x)
-        if watch is not None:
-            watch(split, outputs, y)
-        values = [measure(outputs, y) for measure in task.measures.values()]
-        sums += torch.stack([value.sum(dtype=torch.float64) for value in values])
-    return [float(value) for value in sums / len(inputs)]
+    states: NDArray[Any],
+    rows: NDArray[np.int64],
+    batchnorm: str | None,
+    watch: Watch | None,
+    line: Line | None,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Score states, some at a time.
+
+    Yields:
+        Rows (K,) and their means (K, M).
+    """
+    layers = dense_layers(task)
+    if layers is not None:
+        for some in groups(task, layers, rows):
+            few = torch.as_tensor(states[some], device=task.device)
+            answers = partial(dense_outputs, task, layers, few, line=line, rows=some)
+            yield some, _means(task, some, answers, watch)
+        return
+    module = task.module()
+    renewed = normalisers(module) if (batchnorm or task.batchnorm) != "stored" else []
+    module.eval()
+    write = task.layout.writer(module)
+
+    def outputs(split: str) -> Iterator[Any]:
+        return map(module, task.batches(f"{split}_x"))
+
+    for row in rows:
+        write(torch.as_tensor(states[row], device=task.device))
+        with _statistics(module, renewed, task):
+            some = np.array([row])
+            yield some, _means(task, some, outputs, watch)
 
 
-def _batches(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    return tensor.tensor_split(-(-len(tensor) // BATCH))
+def _means(
+    task: Task,
+    rows: NDArray[np.int64],
+    answers: Callable[[str], Iterator[Any]],
+    watch: Watch | None,
+) -> NDArray[np.float64]:
+    """Average what is measured over the examples.
+
+    Returns:
+        One row a state (K, M).
+    """
+    count, columns = len(rows), []
+    for split in ("scored", "test"):
+        sums = torch.zeros(len(task.measures), count, dtype=torch.float64, device=task.device)
+        examples = 0
+        for outputs, y in zip(answers(split), task.batches(f"{split}_y"), strict=True):
+            targets = y if count == 1 else y.repeat(count, *(1,) * (y.ndim - 1))
+            values = [measure(outputs, targets) for measure in task.measures.values()]
+            per_state = [value.view(count, -1).sum(1, dtype=torch.float64) for value in values]
+            sums += torch.stack(per_state)
+            examples += len(y)
+            if watch is not None:
+                parts = [outputs] if count == 1 else outputs.tensor_split(count)
+                for row, part in zip(rows.tolist(), parts, strict=True):
+                    watch(row, split, part, y)
+        columns.append(sums / examples)
+    return np.asarray(torch.cat(columns).T.cpu().numpy())
 
 
 @contextmanager
@@ -151,7 +192,7 @@ def _statistics(module: nn.Module, layers: list[BatchNorm], task: Task) -> Itera
     if layers and recalibrate:
         for layer in layers:
             layer.reset_running_stats()
-        for batch in _batches(task.tensors["scored_x"]):
+        for batch in task.batches("scored_x"):
             module(batch)
         for layer in layers:
             layer.eval()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from tqdm.auto import tqdm
 
 __all__ = ["Execution", "chunks", "one_thread", "spread"]
@@ -70,10 +72,20 @@ def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1):
+        with _controller(len(sys.modules)).limit(limits=1):
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def _controller(modules: int) -> ThreadpoolController:
+    """Find the loaded libraries with threads; only newly imported modules can bring more.
+
+    Returns:
+        What sets their number of threads.
+    """
+    return ThreadpoolController()
 
 
 def spread(
@@ -95,6 +107,8 @@ def spread(
     Returns:
         The results, in the order of the jobs.
     """
+    if len(jobs) == 1 and not label:
+        return [_on_one_thread(function, *jobs[0])]
     calls = (joblib.delayed(_on_one_thread)(function, *job) for job in jobs)
     workers = execution.n_jobs if len(jobs) > 1 else 1
     results = joblib.Parallel(n_jobs=workers, return_as="generator")(calls)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +128,22 @@ class Layout:
 
     def write(self, module: nn.Module, state: torch.Tensor) -> None:
         """Set a network's parameters and buffers to a state (S,)."""
+        self.writer(module)(state)
+
+    def writer(self, module: nn.Module) -> Callable[[torch.Tensor], None]:
+        """Prepare to write many states into one network.
+
+        Returns:
+            A function of a state (S,) that sets the network's parameters and buffers.
+        """
         tensors = dict(module.named_parameters()) | dict(module.named_buffers())
-        with torch.no_grad():
-            for name, piece in self.split(state).items():
-                tensors[name].copy_(piece)
+        places = [tensors[name] for name in self.names]
+        sizes, shapes = list(self.sizes), self.shapes
+
+        def write(state: torch.Tensor) -> None:
+            with torch.no_grad():
+                pieces = torch.split(state, sizes)
+                for place, piece, shape in zip(places, pieces, shapes, strict=True):
+                    place.copy_(piece.reshape(shape))
+
+        return write

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.curves import Curve, check_alphas
+from jumpretrain.dense import straight_line
 from jumpretrain.evaluating import measure
 from jumpretrain.execution import one_thread
 from jumpretrain.gauss import GaussLength, turning
@@ -35,7 +36,8 @@ def score(
         Metrics (K,), `class_error` (K, C) and `logits.<split>` (K, n, d) by name.
     """
     watch = _Watch(task, logits)
-    found: dict[str, NDArray[Any]] = dict(measure(task, curve.at(alphas), watch=watch))
+    line = straight_line(task, curve, alphas)
+    found: dict[str, NDArray[Any]] = dict(measure(task, curve.at(alphas), watch=watch, line=line))
     rows = range(len(alphas))
     for split, name in (("train", "scored_y"), ("test", "test_y")):
         if watch.classes:
@@ -126,8 +128,8 @@ class _Watch:
     def __call__(self, row: int, split: str, outputs: Any, targets: torch.Tensor) -> None:
         key = ("train" if split == "scored" else split, row)
         if self.classes:
-            wrong = targets[outputs.argmax(1) != targets]
-            counts = torch.bincount(wrong, minlength=outputs.shape[1])
+            wrong = outputs.argmax(1) != targets
+            counts = torch.bincount(targets, weights=wrong, minlength=outputs.shape[1])
             self.wrong[key] = self.wrong.get(key, 0) + counts
         if self.logits:
             batch = outputs.detach().reshape(len(outputs), -1).cpu().numpy()

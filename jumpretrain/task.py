@@ -26,6 +26,7 @@ from jumpretrain.probing import probe
 
 __all__ = ["Task", "digest"]
 
+BATCH, BATCH_OF_IMAGES = 2048, 512  # measured: larger ones leave the cache in convolutions
 RESERVED = ("loss", "_stored", "_recalibrated")
 
 
@@ -154,6 +155,15 @@ class Task:
         tensors = {name: self._tensor(array) for name, array in arrays.items()}
         fast = {name: self.laid_out(tensors[name]) for name in ("scored_x", "test_x")}
         return tensors | fast
+
+    def batches(self, name: str) -> tuple[torch.Tensor, ...]:
+        """Cut inputs or targets into batches of the size in which the network is scored.
+
+        Returns:
+            The tensor of that name, in parts of nearly equal length.
+        """
+        size = BATCH_OF_IMAGES if self.convolutional else BATCH
+        return self.tensors[name].tensor_split(-(-len(self.tensors[name]) // size))
 
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
         writable = array if array.flags.writeable else array.copy()

@@ -1,0 +1,179 @@
+"""Fully connected networks, several states at a time, against the network itself."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils import parametrizations
+
+import jumpretrain as jr
+from jumpretrain.curves import Curve
+from jumpretrain.dense import dense_layers, dense_outputs, groups, straight_line
+
+RNG = np.random.default_rng(0)
+DATA = jr.Dataset(
+    RNG.normal(size=(30, 1, 2, 3)), RNG.integers(4, size=30), RNG.normal(size=(11, 1, 2, 3)),
+    RNG.integers(4, size=11),
+)  # fmt: skip
+
+
+def answers(task, state, split):
+    """The network's own outputs, example by example."""
+    module = task.module(state).eval()
+    with torch.no_grad():
+        return torch.cat([module(x[None]) for x in task.tensors[f"{split}_x"]]).numpy()
+
+
+def task_of(*layers, data=DATA, **choices):
+    return jr.Task(nn.Sequential(*layers).double(), data, **choices)
+
+
+def plain(**choices):
+    return task_of(nn.Flatten(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4), **choices)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    widths=st.lists(st.integers(1, 6), max_size=3),
+    kind=st.sampled_from([nn.ReLU, nn.Tanh, nn.GELU, nn.Sigmoid, nn.Softplus]),
+    bias=st.booleans(),
+    count=st.integers(1, 6),
+)
+def test_outputs_are_the_networks_own(widths, kind, bias, count):
+    layers = [nn.Flatten()]
+    for fan_in, fan_out in zip([6, *widths], [*widths, 4], strict=True):
+        layers += [nn.Linear(fan_in, fan_out, bias=bias), kind()]
+    task = task_of(*layers)
+    states = np.random.default_rng(count).normal(size=(count, task.layout.width))
+    found = dense_layers(task)
+    assert [type(part) for part in found.values()] == [type(part) for part in layers[1:]]
+    for split in ("scored", "test"):
+        batches = list(dense_outputs(task, found, torch.as_tensor(states), split))
+        expected = np.concatenate([answers(task, state, split) for state in states])
+        np.testing.assert_allclose(np.concatenate(batches), expected, atol=1e-12)
+
+
+def test_batches_are_cut_per_state():
+    many = jr.Dataset(
+        RNG.normal(size=(3000, 2)), RNG.integers(4, size=3000), DATA.test_x[:, 0, 0, :2],
+        DATA.test_y,
+    )  # fmt: skip
+    task = task_of(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), data=many, scored=3000)
+    states = np.random.default_rng(1).normal(size=(5, task.layout.width))
+    loss = jr.evaluate(task, states)["train_loss"]
+    x, y = (torch.as_tensor(many.train_x), torch.as_tensor(many.train_y))
+    for state, value in zip(states, loss, strict=True):
+        expected = nn.functional.cross_entropy(task.module(state)(x), y).item()
+        assert value == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_line_is_scored_as_its_states_are():
+    task = plain()
+    start, end = (np.random.default_rng(k).normal(size=task.layout.width) for k in (0, 1))
+    path = jr.interpolate(task, start, end, alphas=9)
+    values = jr.evaluate(task, np.stack(list(path.states())))
+    for name, value in values.items():
+        np.testing.assert_allclose(path.metrics[name], value, atol=1e-13)
+
+
+def test_the_ends_of_a_line_are_exact():
+    task = plain()
+    start, end = (np.random.default_rng(k).normal(size=task.layout.width) for k in (0, 1))
+    curve = Curve(start, end, np.ones(task.layout.width, int))
+    alphas = np.array([0, 0.3, 0.6, 1])
+    line = straight_line(task, curve, alphas)
+    layers = dense_layers(task)
+    for row, state in ((0, start), (3, end)):
+        rows, one = np.array([row]), torch.as_tensor(state[None])
+        along = next(dense_outputs(task, layers, one, "test", line, rows))
+        assert torch.equal(along, next(dense_outputs(task, layers, one, "test")))
+
+
+def test_a_first_layer_that_bends_is_no_line():
+    task = plain()
+    ends = np.zeros(task.layout.width), np.ones(task.layout.width)
+    degree = np.ones(task.layout.width, int)
+    degree[-1] = 2  # the last bias: the first layer is straight
+    assert straight_line(task, Curve(*ends, degree), np.linspace(0, 1, 5)) is not None
+    degree[0] = 2
+    assert straight_line(task, Curve(*ends, degree), np.linspace(0, 1, 5)) is None
+
+
+class Doubling(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def hooked():
+    layer = nn.Linear(6, 4)
+    layer.register_forward_hook(doubled)
+    return layer
+
+
+def doubled(module, given, out):
+    return 2 * out
+
+
+def tied():
+    layer = nn.Linear(6, 6)
+    return nn.Flatten(), layer, nn.ReLU(), layer
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (nn.Flatten(), Doubling(6, 4)),
+        (nn.Flatten(), hooked()),
+        (nn.Flatten(), parametrizations.weight_norm(nn.Linear(6, 4))),
+        (nn.Flatten(), nn.Linear(6, 4), nn.BatchNorm1d(4)),
+        (nn.Flatten(), nn.Linear(6, 4), nn.Softmax(1)),
+        (nn.Flatten(), nn.ReLU(), nn.Linear(6, 4)),
+        (nn.Sequential(nn.Flatten(), nn.Linear(6, 4)),),
+        (nn.Linear(3, 4), nn.Flatten()),
+    ],
+    ids="subclass hook weight_norm batchnorm softmax late nested inner".split(),
+)
+def test_other_networks_are_scored_as_modules(layers):
+    task = task_of(*layers)
+    assert dense_layers(task) is None
+    state = task.state(task.template)
+    outputs = torch.as_tensor(answers(task, state, "test"))
+    if not any(isinstance(part, nn.BatchNorm1d) for part in layers):
+        expected = nn.functional.cross_entropy(outputs, task.tensors["test_y"]).item()
+        assert jr.evaluate(task, [state])["test_loss"][0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_tied_layer_is_scored_as_a_module():
+    assert dense_layers(task_of(*tied())) is None
+
+
+def test_a_measure_of_the_users_own_is_scored_as_a_module():
+    assert dense_layers(plain()) is not None
+    assert dense_layers(plain(metrics={"top": lambda out, y: out.amax(1)})) is None
+
+
+def test_a_state_that_is_not_finite_leaves_its_neighbours_alone():
+    task = plain()
+    states = np.random.default_rng(0).normal(size=(6, task.layout.width))
+    broken = states.copy()
+    broken[2] = np.nan
+    from jumpretrain.evaluating import measure
+
+    whole, holed = measure(task, states), measure(task, broken)
+    rest = np.arange(6) != 2
+    for name in whole:
+        assert np.isnan(holed[name][2])
+        np.testing.assert_allclose(holed[name][rest], whole[name][rest], atol=1e-13)
+
+
+@settings(deadline=None, max_examples=10)
+@given(count=st.integers(0, 13), width=st.sampled_from([2, 64, 10**6]))
+def test_groups_hold_every_state_once_and_fit_the_cache(count, width):
+    task = plain()
+    layers = {"0": nn.Linear(1, width, device="meta")}
+    found = groups(task, layers, np.arange(count))
+    assert np.concatenate([*found, []]).tolist() == list(range(count))
+    assert all(1 <= len(group) <= 4 for group in found)
+    assert all(len(group) == 1 for group in found) or width < 10**6
