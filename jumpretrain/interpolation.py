@@ -78,7 +78,7 @@ def interpolate(
     curve = _curve(task, start, end, select, others, biases, depth)
     execution = execution or Execution()
     jobs = [(task, curve, block, logits) for block in _blocks(shares, curve, execution)]
-    parts = spread(score, jobs, execution)
+    parts = spread(score, jobs, execution, "interpolating" if len(jobs) > 1 else "")
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     kept = {split: columns.pop(f"logits.{split}") for split in ("train", "test") if logits}
     provenance = {

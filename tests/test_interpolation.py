@@ -1,6 +1,7 @@
 """Paths equal what one scores by hand, state by state."""
 
 import tracemalloc
+from functools import partial
 from itertools import pairwise
 
 import nets
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import jumpretrain as jr
 from jumpretrain.data import Dataset
 from jumpretrain.evaluating import evaluate
 from jumpretrain.execution import Execution
@@ -328,3 +330,43 @@ def test_bad_input_is_refused_before_the_work(monkeypatch):
             interpolate(task, *arguments, execution=QUIET)
     with pytest.raises(ValueError, match="but 'nowhere' is none"):
         layerwise(task, start, end, ["1", "nowhere"])
+
+
+@pytest.fixture(scope="module")
+def deep_digits():
+    """Five seeds of a deep network from small weights, with and without last-layer biases."""
+    data, quiet = jr.data.digits(), jr.Execution(progress=False)
+    recipe = jr.Recipe(epochs=60, lr=0.05, batch_size=128, record_every=0, record_early=False)
+    found = {}
+    for biases in ("last", "none"):
+        build = partial(jr.models.mlp, (1, 8, 8), 10, hidden=(100,) * 4)
+        task = jr.Task(jr.initialise(build, "he", 0.25, biases=biases), data)
+        found[biases] = task, jr.train(task, recipe, range(5), execution=quiet)
+    return found
+
+
+def plateaus(task, runs, biases="linear"):
+    pairs = zip(runs.initial, runs.final, strict=True)
+    return [jr.interpolate(task, *pair, biases=biases).plateau().error for pair in pairs]
+
+
+@pytest.mark.slow
+def test_last_biases_make_a_plateau_that_homogeneous_biases_have_not(deep_digits):
+    linear = np.median(plateaus(*deep_digits["last"]))
+    homogeneous = np.median(plateaus(*deep_digits["last"], "homogeneous"))
+    assert linear > homogeneous + 0.08
+    assert homogeneous < 0.05
+    assert np.median(plateaus(*deep_digits["none"])) < 0.05
+
+
+@pytest.mark.slow
+def test_paths_on_a_long_spiral_rise():
+    data = jr.data.spirals(1000, turns=3.5, noise=0.0)
+    build = partial(jr.models.mlp, (2,), 2, hidden=(64, 64, 64))
+    task = jr.Task(jr.initialise(build, "he"), data)
+    recipe = jr.Recipe(epochs=1500, lr=0.1, batch_size=500, record_every=0, record_early=False)
+    runs = jr.train(task, recipe, range(5), execution=jr.Execution(progress=False))
+    assert np.median(runs.metrics["train_loss"][:, -1]) < 0.1
+    pairs = zip(runs.initial, runs.final, strict=True)
+    rises = [jr.interpolate(task, *pair).monotonicity().min_delta for pair in pairs]
+    assert np.median(rises) > 0.2
