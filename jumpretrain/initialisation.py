@@ -7,12 +7,24 @@ import random
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-__all__ = ["fresh"]
+__all__ = ["fresh", "initialise"]
+
+Scheme = Literal["torch", "he", "xavier", "orthogonal"]
+Biases = Literal["all", "last", "none"]
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+DRAWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "he": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
+    "xavier": nn.init.xavier_normal_,
+    "orthogonal": nn.init.orthogonal_,
+}
 
 
 def fresh(model: nn.Module | Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -33,9 +45,101 @@ def fresh(model: nn.Module | Callable[[], nn.Module], seed: int) -> nn.Module:
     return _reset(model, seed)
 
 
+def initialise(
+    build: Callable[[], nn.Module],
+    scheme: Scheme = "torch",
+    scale: float = 1.0,
+    biases: Biases = "all",
+    zero_biases: bool = False,
+) -> Callable[[], nn.Module]:
+    """Choose the law of fresh weights and which layers have biases.
+
+    This concerns linear and convolutional layers (`nn.Linear`, `nn.Conv1d` to `nn.Conv3d`) whose
+    weights are trained. Frozen layers and what other modules hold, BatchNorm's shifts among it,
+    stay as the builder left them.
+
+    Args:
+        build: A function without arguments that builds the network.
+        scheme: `"torch"` keeps the builder's weights and biases. The others draw weights and set
+            biases to zero: `"he"` from a normal law of variance 2 / fan-in (arXiv:1502.01852),
+            `"xavier"` of variance 2 / (fan-in + fan-out) (Glorot and Bengio 2010),
+            `"orthogonal"` matrices (arXiv:1312.6120), a convolution as (out, in x kernel).
+        scale: What the weights are multiplied by afterwards; biases are not.
+        biases: `"last"` removes all biases but those of the last layer that has some, `"none"`
+            removes all.
+        zero_biases: Whether the builder's biases are set to zero under `"torch"` as well.
+
+    Returns:
+        A function that builds the network, as `Task` takes it; it refuses a network without
+        such layers.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import jumpretrain as jr
+        >>> build = lambda: jr.models.mlp((1, 8, 8), 10, hidden=(16,))
+        >>> [tuple(p.shape) for p in initialise(build, "he", 0.25, biases="last")().parameters()]
+        [(16, 64), (10, 16), (10,)]
+    """
+    if isinstance(build, nn.Module) or not callable(build):
+        raise ValueError(
+            f"build must be a function that builds a network, not a {type(build).__name__}; "
+            "write lambda: ..."
+        )
+    if scheme != "torch" and scheme not in DRAWS:
+        raise ValueError(f"scheme must be torch, {', '.join(DRAWS)}, but is {scheme!r}")
+    if biases not in ("all", "last", "none"):
+        raise ValueError(f"biases must be all, last or none, but is {biases!r}")
+    if not 0 < scale < float("inf"):
+        raise ValueError(f"scale must be finite and above 0, but is {scale}")
+    return partial(_initialised, build, scheme, scale, biases, zero_biases)
+
+
+def _initialised(
+    build: Callable[[], nn.Module], scheme: Scheme, scale: float, biases: Biases, zero_biases: bool
+) -> nn.Module:
+    network = _built(build)
+    layers = _trained_layers(network, biases)
+    with torch.no_grad():
+        for weight in {id(part.weight): part.weight for part in layers}.values():  # tied once
+            if scheme != "torch":
+                DRAWS[scheme](weight)
+            weight.mul_(scale)
+    biased = [part for part in layers if part.bias is not None]
+    for part in biased:
+        if biases == "none" or (biases == "last" and part is not biased[-1]):
+            part.register_parameter("bias", None)
+        elif zero_biases or scheme != "torch":
+            nn.init.zeros_(part.bias)
+    return network
+
+
+def _trained_layers(network: nn.Module, biases: Biases) -> list[Any]:
+    found = [part for part in network.modules() if isinstance(part, LAYERS)]
+    layers = [part for part in found if part.weight.requires_grad]
+    if not layers:
+        raise ValueError(
+            "initialise draws linear and convolutional layers, but the network has none that is "
+            "trained; pass the function itself as the model"
+        )
+    if any(not isinstance(part.weight, nn.Parameter) or is_lazy(part.weight) for part in layers):
+        raise ValueError(
+            "initialise draws weights that are parameters of their layer, but some are computed "
+            "or have no shape yet; draw them in the function itself"
+        )
+    if biases == "last" and all(part.bias is None for part in layers):
+        raise ValueError("biases='last' keeps the last biases, but no layer has any; use 'none'")
+    return layers
+
+
 def _called(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
     with _seeded(seed):
-        module = factory()
+        return _built(factory)
+
+
+def _built(factory: Callable[[], nn.Module]) -> nn.Module:
+    module = factory()
     if not isinstance(module, nn.Module):
         raise ValueError(
             f"a model must be an nn.Module or a function that builds one, but the function gave a "

@@ -7,19 +7,38 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 
-import torch
 from torch import nn
 
-__all__ = ["BUILDERS", "lenet", "mlp", "simple_cnn", "wide_resnet"]
+from jumpretrain.residual import resnet, wide_resnet
+from jumpretrain.sequences import lstm, transformer
+
+__all__ = [
+    "BUILDERS",
+    "autoencoder",
+    "lenet",
+    "lstm",
+    "mlp",
+    "resnet",
+    "simple_cnn",
+    "transformer",
+    "wide_resnet",
+]
 
 
-def mlp(shape: Sequence[int], classes: int, hidden: Sequence[int] = (128, 128)) -> nn.Sequential:
+def mlp(
+    shape: Sequence[int],
+    classes: int,
+    hidden: Sequence[int] = (128, 128),
+    batchnorm: bool = False,
+) -> nn.Sequential:
     """Build a fully connected ReLU network.
 
     Args:
         shape: Shape of one input; it is flattened.
         classes: Number of outputs.
         hidden: Width of each hidden layer.
+        batchnorm: Whether BatchNorm stands between each hidden layer and its activation; the
+            layer keeps its biases.
 
     Returns:
         The network.
@@ -31,8 +50,34 @@ def mlp(shape: Sequence[int], classes: int, hidden: Sequence[int] = (128, 128)) 
     widths = [math.prod(shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
     for fan_in, fan_out in pairwise(widths):
-        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+        norm = [nn.BatchNorm1d(fan_out)] if batchnorm else []
+        layers += [nn.Linear(fan_in, fan_out), *norm, nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], classes))
+
+
+def autoencoder(
+    shape: Sequence[int], hidden: Sequence[int] = (128,), code: int = 8
+) -> nn.Sequential:
+    """Build a fully connected autoencoder, as the one of arXiv:2104.11044.
+
+    ReLU follows every layer but the last. The targets are the inputs, the loss is
+    `measures.squared_error`.
+
+    Args:
+        shape: Shape of one input, and of one output.
+        hidden: Width of each layer before the code; after it they come in reverse.
+        code: Width of the code.
+
+    Returns:
+        The network.
+
+    Example:
+        >>> network = autoencoder((1, 8, 8), hidden=(16,), code=2)
+        >>> [layer.out_features for layer in network if isinstance(layer, nn.Linear)]
+        [16, 2, 16, 64]
+    """
+    widths = (*hidden, code, *reversed(hidden))
+    return nn.Sequential(*mlp(shape, math.prod(shape), widths), nn.Unflatten(1, tuple(shape)))
 
 
 def lenet(shape: Sequence[int], classes: int) -> nn.Sequential:
@@ -72,66 +117,6 @@ def simple_cnn(shape: Sequence[int], classes: int) -> nn.Sequential:
         layers += [nn.Conv2d(fan_in, fan_out, 3, padding=1), nn.Tanh(), nn.MaxPool2d(2)]
     flat = 32 * (shape[1] // 8) * (shape[2] // 8)
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, classes))
-
-
-class _Block(nn.Module):
-    def __init__(self, fan_in: int, fan_out: int, stride: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.BatchNorm2d(fan_in), nn.BatchNorm2d(fan_out)
-        self.conv1 = nn.Conv2d(fan_in, fan_out, 3, stride, 1, bias=False)
-        self.conv2 = nn.Conv2d(fan_out, fan_out, 3, 1, 1, bias=False)
-        self.shortcut = (
-            nn.Identity()
-            if fan_in == fan_out
-            else nn.Conv2d(fan_in, fan_out, 1, stride, bias=False)
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        active = torch.relu(self.norm1(x))
-        skip = x if isinstance(self.shortcut, nn.Identity) else self.shortcut(active)
-        inner = self.conv2(torch.relu(self.norm2(self.conv1(active))))
-        return torch.as_tensor(skip + inner)
-
-
-def wide_resnet(
-    shape: Sequence[int], classes: int, depth: int = 10, width: int = 1
-) -> nn.Sequential:
-    """Build a pre-activation wide ResNet, WRN-depth-width, as in arXiv:2102.00485, section 4.1.
-
-    Args:
-        shape: Shape (C, H, W) of one input.
-        classes: Number of outputs.
-        depth: 6 n + 4 for n blocks a stage.
-        width: Multiplier of the channels 16, 32, 64.
-
-    Returns:
-        The network.
-
-    Raises:
-        ValueError: If the depth is not 6 n + 4.
-
-    Example:
-        >>> sum(p.numel() for p in wide_resnet((3, 32, 32), 10).parameters())
-        77850
-    """
-    if depth < 10 or (depth - 4) % 6:
-        raise ValueError(f"depth must be 10, 16, 22, ... (6 n + 4), but is {depth}")
-    channels = (16, 16 * width, 32 * width, 64 * width)
-    layers: list[nn.Module] = [nn.Conv2d(shape[0], 16, 3, padding=1, bias=False)]
-    for stage, (fan_in, fan_out) in enumerate(pairwise(channels)):
-        for block in range((depth - 4) // 6):
-            stride = 2 if stage and not block else 1
-            layers.append(_Block(fan_out if block else fan_in, fan_out, stride))
-    top = [nn.BatchNorm2d(channels[-1]), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    network = nn.Sequential(*layers, *top, nn.Linear(channels[-1], classes))
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
-            nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-        elif isinstance(module, nn.Linear):
-            nn.init.xavier_normal_(module.weight)
-            nn.init.zeros_(module.bias)
-    return network
 
 
 BUILDERS: dict[str, Callable[[Sequence[int], int], nn.Module]] = {

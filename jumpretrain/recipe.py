@@ -30,6 +30,10 @@ class Recipe:
         drop_last: Whether an incomplete last batch is left out.
         record_every: Epochs between snapshots; 0 keeps the first and the last state only.
         record_early: Whether steps 1, 2, 4, 8, ... of the first epoch are recorded too.
+        push: Strength of a penalty that holds each trained tensor's norm at `radius`: the loss
+            that is trained has push * sum of (norm - radius)^2 over the tensors added, as in the
+            code released with arXiv:2104.11044. Recorded losses are without it.
+        radius: The norm that the penalty asks for.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -50,6 +54,8 @@ class Recipe:
     drop_last: bool = False
     record_every: int = 1
     record_early: bool = True
+    push: float = 0.0
+    radius: float = 0.0
 
     def __post_init__(self) -> None:
         self._check("optimiser", self.optimiser in ("sgd", "adam"), "sgd or adam")
@@ -61,6 +67,8 @@ class Recipe:
         self._check("lr", math.isfinite(self.lr) and self.lr > 0, "above 0")
         self._check("momentum", 0 <= self.momentum < 1, "in [0, 1)")
         self._check("weight_decay", 0 <= self.weight_decay < math.inf, "at least 0")
+        self._check("push", 0 <= self.push < math.inf, "at least 0")
+        self._check("radius", 0 <= self.radius < math.inf, "at least 0")
         ordered = sorted(self.milestones) == list(self.milestones)
         self._check("milestones", ordered and all(0 < m < 1 for m in self.milestones), "in (0, 1)")
 

@@ -1,10 +1,12 @@
 """Networks in training: one alone, or many stacked along a first axis.
 
-Both kinds have `parameters`, `losses(x, y)` and `read()`, so that one training loop serves both.
+Both kinds have `parameters`, `losses(x, y)`, `norms()` and `read()`, so that one training loop
+serves both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,9 +14,10 @@ from numpy.typing import NDArray
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from jumpretrain.planes import Plane
 from jumpretrain.task import Task
 
-__all__ = ["Single", "Stack", "stack_refusal"]
+__all__ = ["Single", "Stack", "hold", "stack_refusal"]
 
 
 class Single:
@@ -26,6 +29,8 @@ class Single:
         self.module = task.module(states[0])
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
 
+        self.start = self.read()[:, : task.weight_count]
+
     def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Compute the mean training loss of a batch (1, B, ...).
 
@@ -33,6 +38,14 @@ class Single:
             The loss (1,).
         """
         return self.task.loss(self.module(self.task.laid_out(x[0])), y[0]).mean()[None]
+
+    def norms(self) -> torch.Tensor:
+        """Measure each trained tensor.
+
+        Returns:
+            Euclidean norms (1, N); the gradient of a norm of zero is zero.
+        """
+        return torch.stack([torch.linalg.vector_norm(p) for p in self.parameters])[None]
 
     def read(self) -> torch.Tensor:
         """Collect the state.
@@ -59,6 +72,7 @@ class Stack:
         self.parameters = [
             self.tensors[name].requires_grad_() for name in layout.names[: layout.trainable]
         ]
+        self.start = self.read()[:, : task.weight_count]
 
     def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Compute the mean training losses of batches (K, B, ...).
@@ -75,6 +89,15 @@ class Stack:
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels know no vmap
             return vmap(one, randomness="error")(self.tensors, x, y)
 
+    def norms(self) -> torch.Tensor:
+        """Measure each trained tensor of each network.
+
+        Returns:
+            Euclidean norms (K, N); the gradient of a norm of zero is zero.
+        """
+        flat = [p.reshape(len(p), -1) for p in self.parameters]
+        return torch.stack([torch.linalg.vector_norm(p, dim=1) for p in flat], dim=1)
+
     def read(self) -> torch.Tensor:
         """Collect the states.
 
@@ -88,6 +111,23 @@ class Stack:
 
     def _ordered(self) -> list[torch.Tensor]:
         return [self.tensors[name] for name in self.task.layout.names]
+
+
+def hold(replicas: Single | Stack, planes: Sequence[Plane]) -> None:
+    """Put the weights of K networks back into planes through their starts."""
+    count = replicas.start.shape[1]
+    moves = replicas.read()[:, :count] - replicas.start
+    same = all(plane is planes[0] for plane in planes)
+    if same:
+        moves = planes[0].project(moves)
+    else:
+        moves = torch.stack([p.project(move) for p, move in zip(planes, moves, strict=True)])
+    place, weights = 0, replicas.start + moves
+    with torch.no_grad():
+        for parameter in replicas.parameters:
+            size = parameter.numel() // (len(weights) if isinstance(replicas, Stack) else 1)
+            parameter.copy_(weights[:, place : place + size].reshape(parameter.shape))
+            place += size
 
 
 def stack_refusal(task: Task, states: NDArray[Any]) -> str:

@@ -122,13 +122,22 @@ class Task:
         """Whether the network has two-dimensional convolutions."""
         return any(isinstance(part, nn.Conv2d) for part in self.template.modules())
 
+    @cached_property
+    def _channels_last(self) -> bool:
+        convolutions = [p for p in self.template.modules() if isinstance(p, nn.Conv2d)]
+        # oneDNN's backward pass of strided 1x1 convolutions of few channels leaves its memory.
+        fragile = [
+            p for p in convolutions if p.kernel_size == (1, 1) != p.stride and p.in_channels < 16
+        ]
+        return bool(convolutions) and not fragile
+
     def laid_out(self, x: torch.Tensor) -> torch.Tensor:
         """Put images for convolutions in the memory order in which they are fast.
 
         Returns:
             The same numbers.
         """
-        if self.convolutional and x.ndim == 4:
+        if self._channels_last and x.ndim == 4:
             return x.contiguous(memory_format=torch.channels_last)
         return x
 
@@ -182,7 +191,7 @@ class Task:
         module = copy.deepcopy(self.template).to(self.device)
         if not module.training:
             _train(module)
-        if self.convolutional:
+        if self._channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if state is not None:
             rows = self.check_states(np.asarray(state)[None])

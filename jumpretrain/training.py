@@ -16,8 +16,9 @@ from jumpretrain import store
 from jumpretrain.data import augmented
 from jumpretrain.evaluating import measure_both, normalisers
 from jumpretrain.execution import Execution, chunks, spread
+from jumpretrain.planes import Plane
 from jumpretrain.recipe import Recipe
-from jumpretrain.replicas import Single, Stack, stack_refusal
+from jumpretrain.replicas import Single, Stack, hold, stack_refusal
 from jumpretrain.stored import StoredStates
 from jumpretrain.task import Task, digest
 
@@ -65,6 +66,7 @@ def train(
     folder: str | Path | None = None,
     execution: Execution | None = None,
     label: str = "training",
+    planes: Plane | Sequence[Plane] | None = None,
 ) -> Runs:
     """Train many networks at once, recording states and metrics.
 
@@ -78,6 +80,8 @@ def train(
             ends with the same bits.
         execution: Where and how it is run.
         label: What the progress bar says.
+        planes: The plane through its start to which each run is held, or one for all; after each
+            step of the optimiser the weights are put back.
 
     Returns:
         The runs, in the order of the seeds.
@@ -98,6 +102,7 @@ def train(
     start = task.check_states(begin)
     if len(start) != len(keys):
         raise ValueError(f"each state needs one seed, but there are {len(start)} and {len(keys)}")
+    held = _check_planes(task, planes, len(keys))
     batches = recipe.batches(len(task.data.train_x))
     _check_last_batch(task, recipe)
     mode, reason = _mode(task, start, execution)
@@ -109,8 +114,14 @@ def train(
         "execution": {"mode": mode, "reason": reason, "chunk": execution.chunk},
         "versions": {"torch": torch.__version__, "numpy": np.__version__},
     }
+    if held is not None:
+        design["planes"] = [f"{digest(p.directions)} normal={p.normal}" for p in held]
     parts = chunks(len(keys), execution.chunk)
-    jobs = [(task, recipe, mode, keys[part], start[part]) for part in parts]
+    few = [None if held is None else [held[k] for k in part] for part in parts]
+    jobs = [
+        (task, recipe, mode, keys[part], start[part], some)
+        for part, some in zip(parts, few, strict=True)
+    ]
     epoch = recipe.record_steps(batches) / batches
     if folder is None:
         results = spread(_train_chunk, jobs, execution, label)
@@ -134,6 +145,21 @@ def _check_seeds(seeds: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
     if keys.ndim != 1 or not len(keys) or keys.dtype.kind not in "iu" or keys.min() < 0:
         raise ValueError(f"seeds must be a list of whole numbers from 0, but are {seeds!r}")
     return keys.astype(np.int64)
+
+
+def _check_planes(
+    task: Task, planes: Plane | Sequence[Plane] | None, count: int
+) -> list[Plane] | None:
+    if planes is None:
+        return None
+    each = [planes] * count if isinstance(planes, Plane) else list(planes)
+    widths = {plane.directions.shape[1] for plane in each}
+    if len(each) != count or widths != {task.weight_count}:
+        raise ValueError(
+            f"planes must be one, or one for each of {count} runs, in {task.weight_count} "
+            f"weights, but there are {len(each)} in {sorted(widths)}"
+        )
+    return each
 
 
 def _check_last_batch(task: Task, recipe: Recipe) -> None:
@@ -170,10 +196,11 @@ def _keep_chunk(
     mode: str,
     seeds: NDArray[np.int64],
     start: NDArray[Any],
+    planes: list[Plane] | None,
     folder: Path,
     part: NDArray[np.int64],
 ) -> None:
-    states, metrics = _train_chunk(task, recipe, mode, seeds, start)
+    states, metrics = _train_chunk(task, recipe, mode, seeds, start, planes)
     for k, run in enumerate(part):
         path = store.run_path(folder, int(run))
         if not path.exists():
@@ -182,21 +209,31 @@ def _keep_chunk(
 
 
 def _train_chunk(
-    task: Task, recipe: Recipe, mode: str, seeds: NDArray[np.int64], start: NDArray[Any]
+    task: Task,
+    recipe: Recipe,
+    mode: str,
+    seeds: NDArray[np.int64],
+    start: NDArray[Any],
+    planes: list[Plane] | None,
 ) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
     if mode == "stacked":
-        states = _record(Stack(task, start), task, recipe, seeds)
+        states = _record(Stack(task, start), task, recipe, seeds, planes)
     else:
         rows = [slice(k, k + 1) for k in range(len(seeds))]
         states = np.concatenate([
-            _record(Single(task, start[row]), task, recipe, seeds[row]) for row in rows
+            _record(Single(task, start[row]), task, recipe, seeds[row], planes and planes[row])
+            for row in rows
         ])
     values = measure_both(task, states.reshape(-1, states.shape[-1]))
     return states, {name: value.reshape(states.shape[:2]) for name, value in values.items()}
 
 
 def _record(
-    replicas: Single | Stack, task: Task, recipe: Recipe, seeds: NDArray[np.int64]
+    replicas: Single | Stack,
+    task: Task,
+    recipe: Recipe,
+    seeds: NDArray[np.int64],
+    planes: list[Plane] | None,
 ) -> NDArray[Any]:
     """Train replicas and collect their snapshots.
 
@@ -216,8 +253,13 @@ def _record(
                 if task.random:
                     _reseed(device, _key(seeds[0], step))
                 optimiser.zero_grad()
-                torch.autograd.backward(replicas.losses(x, y).sum())
+                loss = replicas.losses(x, y).sum()
+                if recipe.push:
+                    loss = loss + recipe.push * (replicas.norms() - recipe.radius).square().sum()
+                torch.autograd.backward(loss)
                 optimiser.step()
+                if planes:
+                    hold(replicas, planes)
                 step += 1
                 if step in wanted:
                     kept.append(replicas.read())

@@ -415,3 +415,17 @@ def test_what_is_no_task_is_named():
         Task(lambda: nn.Linear(6, 3), nets.vectors(), scored=0)
     with pytest.raises(ValueError, match="a model must know its shapes"):
         Task(lambda: nn.LazyLinear(3), nets.vectors())
+
+
+@pytest.mark.parametrize(
+    ("channels", "strided", "last"), [(8, 2, False), (16, 2, True), (8, 1, True)]
+)
+def test_strided_pixels_of_few_channels_stay_in_plain_memory(channels, strided, last):
+    images = np.zeros((4, channels, 4, 4), np.float32)
+    data = Dataset(images, np.arange(4) % 2, images, np.arange(4) % 2)
+    layers = nn.Conv2d(channels, 2, 1, strided), nn.Flatten(), nn.LazyLinear(2)
+    model = nn.Sequential(*layers)
+    model(torch.zeros(1, channels, 4, 4))
+    task = Task(model, data)
+    images = task.laid_out(torch.zeros(4, channels, 4, 4))
+    assert images.is_contiguous(memory_format=torch.channels_last) == last

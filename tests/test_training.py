@@ -45,6 +45,10 @@ def by_hand(task, recipe, seed, state):
                 continue
             optimiser.zero_grad()
             task.loss(module(inputs[rows]), targets[rows]).mean().backward()
+            for tensor in (t for t in trainable if t.any()):
+                norm = float((tensor.detach() ** 2).sum()) ** 0.5
+                slope = 2 * recipe.push * (norm - recipe.radius)
+                tensor.grad += slope * tensor.detach() / norm
             optimiser.step()
             states.append(task.layout.read(module).numpy())
     return np.stack(states)
@@ -55,13 +59,14 @@ RECIPES = [
     Recipe(epochs=3, lr=0.01, batch_size=10, optimiser="adam", drop_last=True),
     Recipe(epochs=4, lr=0.05, batch_size=16, schedule="cosine"),
     Recipe(epochs=4, lr=0.05, batch_size=16, schedule="steps"),
+    Recipe(epochs=3, lr=0.02, batch_size=16, push=0.1, radius=3.0),
 ]
 
 
 @pytest.mark.parametrize("name", [name for name in nets.TASKS if name != "dropout"])
 @pytest.mark.parametrize("mode", ["auto", "looped"])
 @pytest.mark.parametrize(
-    "recipe", RECIPES, ids=lambda recipe: f"{recipe.optimiser}-{recipe.schedule}"
+    "recipe", RECIPES, ids=lambda r: "push" if r.push else f"{r.optimiser}-{r.schedule}"
 )
 def test_every_execution_equals_the_loop_by_hand(name, mode, recipe):
     task = nets.TASKS[name]()
@@ -135,6 +140,79 @@ def test_a_quadratic_bowl_follows_the_momentum_recursion():
         vector = matrix @ vector
         expected.append(vector[0])
     np.testing.assert_allclose(path, expected, atol=1e-13)
+
+
+def unmoved(width):
+    """A linear layer on zeros with zeros as targets: no loss moves it while its bias is zero."""
+    zero = np.zeros((4, width))
+    model = nn.Linear(width, width).double()
+    return Task(model, Dataset(zero, zero, zero, zero), loss=squared_error)
+
+
+@pytest.mark.parametrize("mode", ["looped", "stacked"])
+def test_the_push_alone_moves_each_norm_to_the_radius_geometrically(mode):
+    task, rate = unmoved(3), 0.1
+    recipe = Recipe(epochs=7, lr=rate, momentum=0.0, batch_size=4, push=1.5, radius=4.0)
+    starts = np.zeros((2, task.weight_count))
+    starts[0, :9], starts[1, :9] = np.arange(1, 10), -np.arange(9)
+    execution = Execution(mode=mode, progress=False)
+    runs = train(task, recipe, [0, 1], starts, execution=execution)
+    assert runs.provenance["execution"]["mode"] == mode
+    for path, start in zip(runs.states, starts, strict=True):
+        norm = np.linalg.norm(start)
+        norms = 4 + (norm - 4) * (1 - 2 * rate * 1.5) ** np.arange(8)
+        np.testing.assert_allclose(path, norms[:, None] * start / norm, atol=1e-12)
+    assert not runs.states[:, :, 9:].any()  # a tensor of zeros has no direction to go
+    assert not runs.metrics["train_loss"].any()
+
+
+@pytest.mark.parametrize("mode", ["looped", "stacked"])
+def test_recorded_losses_are_without_the_push(mode):
+    task = nets.TASKS["mlp"]()
+    recipe = Recipe(epochs=3, lr=0.02, batch_size=16, push=0.2, radius=5.0)
+    execution = Execution(mode=mode, progress=False)
+    runs = train(task, recipe, [0, 1], execution=execution)
+    np.testing.assert_array_equal(
+        runs.metrics["train_loss"][:, -1], evaluate(task, runs.final)["train_loss"]
+    )
+
+
+class Idle(nn.Module):
+    """A parameter that no loss depends on: without a gradient, weight decay leaves it alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(6, 3)
+        self.idle = nn.Parameter(torch.ones(4))
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("mode", ["looped", "stacked"])
+def test_without_push_nothing_is_added_to_the_loss(mode):
+    task, execution = Task(Idle, nets.vectors()), Execution(mode=mode, progress=False)
+    plain, asked = (
+        train(task, Recipe(epochs=2, weight_decay=0.1, radius=r), [0, 1], execution=execution)
+        for r in (0.0, 5.0)
+    )
+    assert np.array_equal(plain.states, asked.states)
+    idle = task.layout.split(torch.as_tensor(asked.final))["idle"]
+    assert torch.equal(idle, torch.ones(2, 4))
+
+
+@pytest.mark.parametrize("name", ["mlp", "mlp with BatchNorm", "conv with BatchNorm"])
+def test_training_goes_on_from_the_bits_that_pre_training_ended_with(name):
+    task = nets.TASKS[name]()
+    redrawn = Task(task.model, task.data.corrupt(1.0, seed=3))
+    recipe = Recipe(epochs=2, lr=0.05, batch_size=8)
+    earlier = train(redrawn, recipe, [0, 1], execution=QUIET)
+    later = train(task, recipe, [5, 6], states=earlier.final, execution=QUIET)
+    assert np.array_equal(later.initial, earlier.final)
+    assert not np.array_equal(later.initial[0], task.initial(5))
+    for k, seed in enumerate((5, 6)):
+        expected = by_hand(task, recipe, seed, earlier.final[k])
+        np.testing.assert_allclose(later.final[k], expected[-1], rtol=0, atol=1e-9)
 
 
 def test_batchnorm_statistics_are_each_runs_own():
@@ -283,7 +361,8 @@ def test_bad_input_is_refused(arguments, message):
     [
         {"epochs": 0}, {"lr": 0.0}, {"lr": float("nan")}, {"momentum": 1.0}, {"batch_size": 0},
         {"optimiser": "lbfgs"}, {"schedule": "linear"}, {"milestones": (0.9, 0.5)},
-        {"weight_decay": -1.0}, {"record_every": -1},
+        {"weight_decay": -1.0}, {"record_every": -1}, {"push": -0.1}, {"push": float("inf")},
+        {"radius": -1.0}, {"radius": float("nan")},
     ],
 )  # fmt: skip
 def test_a_recipe_names_what_is_out_of_range(change):
