@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Comparison": "comparison",
+    "Connector": "connectors",
     "Dataset": "data",
     "Diagrams": "homology",
     "Embedding": "embedding",
@@ -22,14 +23,17 @@ _HOMES = {
     "Study": "design",
     "Task": "task",
     "Trajectories": "trajectories",
+    "align": "alignment",
     "bias_report": "biases",
     "compare": "comparison",
+    "connect": "connecting",
     "describe": "description",
     "embed": "embedding",
     "evaluate": "evaluating",
     "explore": "study",
     "gauss_length": "responses",
     "grid": "sampling",
+    "initialise": "initialisation",
     "interpolate": "interpolation",
     "interpolation_grid": "interpolation",
     "layerwise": "interpolation",
@@ -37,12 +41,14 @@ _HOMES = {
     "released": "homology",
     "rips": "homology",
     "sample": "sampling",
+    "sharp_directions": "curvature",
+    "signals": "propagation",
     "sublevel": "homology",
     "train": "training",
     "walk": "sampling",
     "weight_distance": "layers",
 }
-_MODULES = ("controls", "data", "geometry", "measures", "models", "plots", "statistics")
+_MODULES = ("controls", "data", "geometry", "measures", "models", "plots", "statistics", "wedges")
 
 __all__ = sorted((*_HOMES, *_MODULES))
 

@@ -10,11 +10,13 @@ from typing import Annotated, Any
 
 import tyro
 
+from jumpretrain.atlas import overview, write_atlas
 from jumpretrain.checking import check
 from jumpretrain.design import TRAINING, Study
 from jumpretrain.execution import Execution
 from jumpretrain.report import write_report
 from jumpretrain.study import explore
+from jumpretrain.survey import Survey, trace
 
 __all__ = ["main"]
 
@@ -41,6 +43,23 @@ class Explore:
 
 
 @dataclass(frozen=True)
+class Interpolate:
+    """Train networks, score the straight paths from start to end, and draw them.
+
+    Attributes:
+        survey: What is done.
+        execution: Where and how it is run.
+        out: Folder for the trained networks, paths.csv, summary.csv and figures.
+    """
+
+    survey: Annotated[Survey, tyro.conf.arg(name="")] = field(default_factory=Survey)
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: Execution(n_jobs=-1)
+    )
+    out: Path = Path("runs/interpolate")
+
+
+@dataclass(frozen=True)
 class Check:
     """Compare the program with closed forms on this machine."""
 
@@ -53,16 +72,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     commands = (
         Annotated[Explore, tyro.conf.subcommand("explore")]
+        | Annotated[Interpolate, tyro.conf.subcommand("interpolate")]
         | Annotated[Check, tyro.conf.subcommand("check")]
     )
     sys.path.insert(0, str(Path.cwd()))  # for a task of the user's own
     try:
         command = tyro.cli(commands, prog="jumpretrain", args=arguments)
-        return _check() if isinstance(command, Check) else _explore(command)
+        return _run(command)
     except (ValueError, KeyError, OSError) as error:
         message = error.args[0] if isinstance(error, KeyError) else error
         print(f"jumpretrain: {message}", file=sys.stderr)
         return 1
+
+
+def _run(command: Explore | Interpolate | Check) -> int:
+    if isinstance(command, Explore):
+        return _explore(command)
+    return _interpolate(command) if isinstance(command, Interpolate) else _check()
 
 
 def _explore(command: Explore) -> int:
@@ -73,6 +99,18 @@ def _explore(command: Explore) -> int:
     for probe, comparison in findings.comparisons.items():
         print(f"\nRetrained by the {probe} recipe\n{comparison}")
     print(f"\nLook at {page}")
+    return 0
+
+
+def _interpolate(command: Interpolate) -> int:
+    traced = trace(command.survey, command.out, command.execution)
+    figures = write_atlas(command.survey, traced, command.out)
+    shown = overview(traced).dropna(axis=1, how="all")
+    print(shown.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3g}"))
+    print(
+        "never_rise: paths on which the training loss never rises; then its largest rise, medians"
+    )
+    print(f"\nLook at {figures} and {command.out / 'summary.csv'}")
     return 0
 
 

@@ -11,14 +11,16 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "jumpretrain"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    stored store measures data models layout initialisation probing execution recipe task
-    curves paths gauss homogeneity layers
-    evaluating replicas training directions trajectories sampling
-    responses interpolation controls biases
+    stored store measures data residual sequences models layout initialisation
+    probing execution recipe task
+    curves paths gauss homogeneity layers dense wedges descents crossings
+    evaluating planes replicas training directions trajectories sampling
+    responses interpolation controls biases propagation hessians curvature alignment
+    bridges connectors connecting
     distances graphs affinities placements fidelity embedding geometry
     filtrations homology
     relabelling effects correlation statistics description comparison
-    design study plots page report checking cli
+    design study plots page report survey atlas checking cli
 """.split()
 ONLY = {
     "matplotlib": {"plots"},
@@ -105,6 +107,7 @@ def test_every_module_has_its_test_file():
         "replicas",
         "probing",
         "page",
+        "connectors",
     }
     missing = {home(path) for path in FILES} - elsewhere
     assert not {f"test_{name}" for name in missing} - tests

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import nets
+import pandas as pd
 import pytest
 
 from jumpretrain.cli import main, quickened
@@ -25,6 +26,10 @@ def my_task(seed, group):
     return nets.Task(
         lambda: nets.mlp((6,), 3, hidden=(8,)), data.corrupt(1.0, seed) if group == "b" else data
     )
+
+
+def own_autoencoder(seed, group):
+    return nets.TASKS["tied autoencoder"]()
 
 
 def test_explore_leaves_a_folder_to_look_at(tmp_path, capsys):
@@ -97,4 +102,57 @@ def test_check_prints_each_truth(capsys):
 def test_the_command_is_installed():
     program = Path(sys.executable).parent / "jumpretrain"
     answer = subprocess.run([program, "--help"], capture_output=True, text=True, check=True)
-    assert "explore" in answer.stdout and "check" in answer.stdout
+    assert (
+        "explore" in answer.stdout and "interpolate" in answer.stdout and "check" in answer.stdout
+    )
+
+
+LINES = (
+    "interpolate --train-size 150 --test-size 80 --seeds 2 --training.epochs 3 --n-jobs 1 "
+    "--no-progress"
+).split()
+
+
+def test_interpolate_leaves_tables_and_figures_and_prints_the_summary(tmp_path, capsys):
+    words = "--alphas 0 0.5 1 --biases linear homogeneous --layerwise --random 1".split()
+    assert main([*LINES, *words, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "homogeneous" in printed and "never_rise" in printed and str(tmp_path) in printed
+    assert printed.count("layer ") >= 3
+    assert {"paths.csv", "summary.csv", "figures"} <= {path.name for path in tmp_path.iterdir()}
+    table = pd.read_csv(tmp_path / "summary.csv")
+    assert table["kind"].value_counts().to_dict() == {
+        "linear": 2, "homogeneous": 2, "layer": 6, "random": 2,
+    }  # fmt: skip
+    assert pd.read_csv(tmp_path / "paths.csv")["alpha"].unique().tolist() == [0, 0.5, 1]
+
+
+def test_interpolate_takes_a_task_of_ones_own_without_columns_that_it_lacks(tmp_path, capsys):
+    words = "interpolate --task test_cli:own_autoencoder --alphas 4 --seeds 1 --n-jobs 1".split()
+    more = "--no-progress --training.epochs 2 --training.batch-size 8 --out".split()
+    assert main([*words, *more, str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "plateau_loss" in printed and "plateau_error" not in printed
+    assert "accuracy" not in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--alphas", "0", "2"], "alphas must be a list that rises"),
+        (["--data", "imagenet"], "data must be one of"),
+        (["--end", "b.pt"], "start and end go together"),
+        (["--model", "mpl"], "model must be one of"),
+    ],
+)
+def test_interpolate_refuses_in_one_line(tmp_path, capsys, words, said):
+    assert main([*LINES, *words, "--out", str(tmp_path / "out")]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith(f"jumpretrain: {said}") and message.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_kind_of_biases_exits_with_2(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*LINES, "--biases", "homogenous"])
+    assert stop.value.code == 2

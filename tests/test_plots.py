@@ -17,7 +17,9 @@ from jumpretrain import plots
 from jumpretrain.comparison import compare
 from jumpretrain.embedding import Embedding
 from jumpretrain.homology import Diagrams
+from jumpretrain.paths import Path
 from jumpretrain.plots import canvas, contrasts, curves, scatters, sheets
+from jumpretrain.propagation import Signals
 
 ARMS = cases.arms()
 JUMPS = ARMS.jumps()
@@ -54,7 +56,40 @@ FIDELITY = pd.DataFrame(
     {"continuity": [0.9, 0.5], "trustworthiness": [0.4, 0.8]}, index=["phate", "pca"]
 )
 
+LABELLED = {"task": {"measures": "loss=cross_entropy"}, "biases": "linear", "others": "end"}
+
+
+def line(values, metric="train_loss", error=None, select="everything", **choices):
+    alphas = np.linspace(0, 1, len(values))
+    provenance = {**LABELLED, "select": select, **choices}
+    return Path(alphas, {metric: np.array(values, dtype=float)}, error, provenance=provenance)
+
+
+FALLING, RISING = line([2.0, 1.5, 1.0, 0.5]), line([2.0, 2.5, 1.0, 0.5])
+TURNING = np.array([
+    [1.0, 1, 1, np.nan],
+    [0, 1, 1, np.nan],
+    [0, 0.6, 0.4, np.nan],
+    [0, 0, 0, np.nan],
+])
+ALL_BUT_ONE = {
+    "fc2": line([1.0, 0.6, 0.5, 0.5], "test_loss", select="fc2"),
+    "conv": line([9.0, 2.0, 0.6, 0.5], "test_loss", select="conv"),
+    "all": line([12.0, 2.3, 2.0, 0.5], "test_loss"),
+}
+SIGNALS = Signals(
+    np.array([0.0, 0.5, 1.0]),
+    ("0", "2"),
+    np.array([[-0.1, 0.0], [1.0, 0.5], [2.0, 2.0]]),
+    np.array([2.0, 2.0]),
+)
+
 DRAW = {
+    "paths": lambda ax: plots.paths({"own": [FALLING, RISING], "other": RISING}, ax=ax),
+    "spread": lambda ax: plots.spread([FALLING, RISING], ax=ax),
+    "classes": lambda ax: plots.classes(line([1, 1, 1, 0], error=TURNING), ax),
+    "layers": lambda ax: plots.layers(ALL_BUT_ONE, ax=ax),
+    "signals": lambda ax: plots.signals(SIGNALS, ax),
     "trajectories": lambda ax: plots.trajectories(embedded(optimum=True), ax=ax),
     "values": lambda ax: plots.trajectories(embedded(), JUMPS.values("test_loss"), ax),
     "diagram": lambda ax: plots.diagram(DIAGRAMS, ax),
@@ -409,3 +444,159 @@ def test_a_sheet_has_one_legend(name):
     figure = SHEETS[name][0]()
     assert len(figure.legends) == 1
     assert not any(ax.get_legend() for ax in figure.axes)
+
+
+def heading(ax):
+    return ax.get_title(loc="left").replace("\n", " ")
+
+
+def test_each_path_is_a_line_in_the_colour_of_its_name():
+    ax = plots.paths({"own": [FALLING, RISING], "other": RISING})
+    drawn = [line.get_ydata().tolist() for line in ax.lines]
+    expected = [path.metrics["train_loss"].tolist() for path in (FALLING, RISING, RISING)]
+    assert drawn == expected
+    colours = [line.get_color() for line in ax.lines]
+    assert colours[0] == colours[1] != colours[2]
+    assert legend(ax) == ["own (n = 2)", "other (n = 1)"]
+    assert plots.paths([FALLING, RISING]).get_legend() is None
+
+
+def test_from_five_paths_on_a_name_has_its_median():
+    some = [line([2, k, 1, 0.5]) for k in (1.0, 1.2, 1.4, 5.0)]
+    assert len(plots.paths({"a": some}).lines) == 4
+    ax = plots.paths({"a": [*some, line([2, 9.0, 1, 0.5])]})
+    assert len(ax.lines) == 6
+    assert ax.lines[-1].get_ydata().tolist() == [2, 1.4, 1, 0.5]
+    assert legend(ax) == ["a (n = 5, thick: median)"]
+
+
+def test_names_are_told_apart_without_colour():
+    ax = plots.paths({name: FALLING for name in "abcd"})
+    assert len({line.get_linestyle() for line in ax.lines}) == 4
+
+
+def test_twenty_lines_of_four_names_keep_their_text_apart():
+    rng = np.random.default_rng(0)
+    named = {
+        name: [line(2 - np.sort(rng.random(51))) for _ in range(20)]
+        for name in ("SGD 0.1", "Adam 0.03", "BatchNorm", "no decay")
+    }
+    ax = plots.paths(named)
+    assert len(ax.lines) == 84
+    ax.figure.canvas.draw()
+    renderer = ax.figure.canvas.get_renderer()
+    under = [ax.xaxis.label, ax.get_legend(), ax.figure._supxlabel]
+    tops = [part.get_window_extent(renderer) for part in under]
+    for one, other in itertools.combinations(tops, 2):
+        assert not one.shrunk(0.98, 0.9).overlaps(other.shrunk(0.98, 0.9))
+
+
+def test_the_title_counts_paths_that_never_rise():
+    assert heading(plots.paths([FALLING, RISING, FALLING])) == (
+        "train loss never rises on 2 of 3 paths; largest min Δ 0.5"
+    )
+    assert heading(plots.paths(FALLING)) == "train loss never rises on 1 of 1 path"
+    assert heading(plots.paths({"own": FALLING, "other": [RISING, FALLING]})) == (
+        "train loss never rises on 1 of 1 (own), 1 of 2 (other) paths; largest min Δ 0.5"
+    )
+    many = {name: RISING for name in "abcde"}
+    assert heading(plots.paths(many)).startswith("train loss never rises on 0 of 5 paths")
+    accuracy = line([0.1, 0.5, 0.25, 0.9], "test_accuracy")
+    assert heading(plots.paths(accuracy, "test_accuracy")) == (
+        "test accuracy never falls on 0 of 1 path; largest min Δ 0.25"
+    )
+
+
+def test_a_path_undefined_somewhere_is_drawn_and_counted_apart():
+    lost = line([2, np.nan, 1, 0.5])
+    ax = plots.paths([FALLING, lost])
+    assert len(ax.lines) == 2
+    assert heading(ax) == "train loss never rises on 1 of 2 paths; 1 undefined somewhere"
+    plots.paths([FALLING, line([2, np.inf, 1, 0.5])]).figure.canvas.draw()
+    plots.spread([FALLING, line([2, np.inf, 1, 0.5])]).figure.canvas.draw()
+
+
+def test_the_scale_is_logarithmic_only_where_paths_tower_above_their_ends():
+    towering = line([2, 21, 1, 0.5])
+    assert plots.paths(towering).get_yscale() == "log"
+    assert plots.paths(line([2, 19, 1, 0.5])).get_yscale() == "linear"
+    assert plots.paths(line([2, 21, 1, 0.0])).get_yscale() == "linear"  # 0 has no logarithm
+    assert plots.paths([towering, line([30, 21, 1, 0.5])]).get_yscale() == "linear"
+    assert plots.paths(line([2, 1, 1e-3, 1e-6])).get_yscale() == "linear"
+
+
+def test_chance_is_marked_for_labels_only():
+    error = np.full((4, 8), 0.5)
+    loss = plots.paths(line([2, 1, 1, 1], error=error))
+    assert loss.lines[-1].get_ydata()[0] == pytest.approx(np.log(8))
+    assert loss.texts[0].get_text() == "log 8"
+    wrong = plots.paths(line([0.9, 0.5, 0.1, 0], "test_error", error), "test_error")
+    assert wrong.lines[-1].get_ydata()[0] == 1 - 1 / 8
+    assert not plots.paths(FALLING).texts
+    squared = {"task": {"measures": "loss=squared_error"}}
+    assert not plots.paths(line([2, 1, 1, 1], error=error, **squared)).texts
+
+
+def test_axes_of_paths_carry_units():
+    assert plots.paths(FALLING).get_ylabel() == "train loss (nats)"
+    bare = replace(FALLING, provenance={})
+    assert plots.paths(bare).get_ylabel() == "train loss"
+    wrong = line([0.9, 0], "test_error")
+    assert plots.paths(wrong, "test_error").get_ylabel() == "test error (fraction)"
+    assert plots.paths(FALLING).get_xlabel() == "alpha, share of the way from start to end (1)"
+    assert plots.paths(FALLING).figure.get_supxlabel() == "4 alphas, biases linear, others end"
+
+
+def test_paths_without_the_metric_or_without_paths_are_refused():
+    with pytest.raises(KeyError, match="no metric 'test_loss'; recorded: train_loss"):
+        plots.paths(FALLING, "test_loss")
+    for nothing in ([], {}, {"own": []}):
+        with pytest.raises(ValueError, match="a picture needs a path"):
+            plots.paths(nothing)
+
+
+def test_the_spread_is_mean_and_standard_deviation():
+    some = [line([2, k, 1, 0.5]) for k in (1.0, 2.0, 6.0)]
+    ax = plots.spread({"random": some})
+    assert ax.lines[0].get_ydata().tolist() == [2, 3, 1, 0.5]
+    band = ax.collections[0].get_paths()[0].vertices
+    at = band[np.isclose(band[:, 0], 1 / 3)][:, 1]
+    assert at.max() == pytest.approx(3 + np.std([1, 2, 6]))
+    assert at.min() == 1  # the mean minus the deviation is below the lowest path
+    assert legend(ax) == ["random (n = 3)"]
+    with pytest.raises(ValueError, match="paths of the same alphas, but those of 'a' differ"):
+        plots.spread({"a": [FALLING, line([2, 1])]})
+
+
+def test_classes_stand_in_the_order_in_which_they_turn_right():
+    ax = plots.classes(line([1, 1, 1, 0], error=TURNING))
+    assert legend(ax) == ["class 0", "class 2", "class 1"]  # 3 has no examples
+    assert heading(ax) == (
+        "half of class 0 is right beyond alpha 0, half of class 1, the last of 3, beyond 0.67"
+    )
+    for drawn, label in zip(ax.lines, (0, 2, 1), strict=True):
+        assert drawn.get_ydata().tolist() == TURNING[:, label].tolist()
+    with pytest.raises(ValueError, match="need class labels"):
+        plots.classes(FALLING)
+
+
+def test_layers_are_drawn_in_order_and_the_whole_is_dashed():
+    ax = plots.layers(ALL_BUT_ONE)
+    assert legend(ax) == ["fc2", "conv", "all"]
+    styles = [drawn.get_linestyle() for drawn in ax.lines]
+    assert styles == ["-", "-", "--"] and ax.lines[2].get_color() == "black"
+    assert ax.lines[1].get_ydata().tolist() == [9, 2, 0.6, 0.5]
+    assert heading(ax) == (
+        "with layer conv at its start the test loss is 9, the worst; with layer fc2 at its start "
+        "1; at the end 0.5"
+    )
+
+
+def test_signals_stand_over_depth_and_those_below_zero_leave_gaps():
+    ax = plots.signals(SIGNALS)
+    assert ax.get_yscale() == "log"
+    drawn = [drawn.get_ydata().tolist() for drawn in ax.lines]
+    assert drawn[1:] == [[1.0, 0.5], [2.0, 2.0]] and np.isnan(drawn[0]).all()
+    assert ax.lines[0].get_xdata().tolist() == [1, 2]
+    assert legend(ax) == ["1", "0.5", "0"]
+    assert heading(ax) == "at alpha 0.5 layer 1 holds 0.5 of its signal at the end, layer 2 0.25"

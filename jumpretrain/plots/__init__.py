@@ -6,20 +6,27 @@ shows a window or changes matplotlib's settings.
 """
 
 from jumpretrain.plots import sheets
+from jumpretrain.plots.breakdowns import classes, layers, signals
 from jumpretrain.plots.canvas import caption
 from jumpretrain.plots.contrasts import comparison, fidelity
 from jumpretrain.plots.curves import distance, loss
+from jumpretrain.plots.paths import paths, spread
 from jumpretrain.plots.persistence import diagram, range_law
 from jumpretrain.plots.scatters import trajectories
 
 __all__ = [
     "caption",
+    "classes",
     "comparison",
     "diagram",
     "distance",
     "fidelity",
+    "layers",
     "loss",
+    "paths",
     "range_law",
     "sheets",
+    "signals",
+    "spread",
     "trajectories",
 ]

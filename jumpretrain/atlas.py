@@ -1,0 +1,114 @@
+"""Write what a survey found: tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from jumpretrain import paths, plots, store
+from jumpretrain.plots import canvas
+from jumpretrain.survey import Survey, Traced
+
+__all__ = ["overview", "write_atlas"]
+
+MEDIANS = (
+    *("barrier_above_ends", "plateau_error", "plateau_loss", "excess", "gauss_mean"),
+    *("distance_relative", "final_train_loss", "final_test_loss", "final_test_accuracy"),
+)
+
+
+def overview(traced: Sequence[Traced]) -> pd.DataFrame:
+    """Sum up the paths of each kind over the networks.
+
+    Args:
+        traced: Paths, from `trace`.
+
+    Returns:
+        One row a kind and layer: how many paths, how many on which the training loss never rises,
+        the largest min Delta, and medians of the rest.
+    """
+    table = _summary(traced)
+    rows = []
+    for (kind, layer), some in table.groupby(["kind", "layer"], sort=False):
+        rows.append({
+            "kind": kind,
+            "layer": layer,
+            "paths": len(some),
+            "never_rise": int((some["min_delta"] == 0).sum()),
+            "largest_min_delta": some["min_delta"].max(),
+            **some[[n for n in MEDIANS if n in some]].median().to_dict(),
+        })
+    return pd.DataFrame(rows)
+
+
+def _summary(traced: Sequence[Traced]) -> pd.DataFrame:
+    rows = [
+        {"seed": t.seed, "kind": t.kind, "layer": t.layer, "draw": t.draw, **t.numbers}
+        for t in traced
+    ]
+    return pd.DataFrame(rows).astype({"draw": "Int64"})
+
+
+def write_atlas(survey: Survey, traced: Sequence[Traced], folder: str | Path) -> Path:
+    """Write paths.csv, summary.csv, provenance.json and figures into a folder.
+
+    Args:
+        survey: What was asked for.
+        traced: Paths, from `trace`.
+        folder: Where to; files of the same names are replaced, each in one step.
+
+    Returns:
+        The folder of the figures.
+    """
+    folder = Path(folder)
+    points = [
+        pd.DataFrame({
+            "seed": t.seed,
+            "kind": t.kind,
+            "layer": t.layer,
+            "draw": pd.array([t.draw] * len(t.path.alphas), dtype="Int64"),
+            "alpha": t.path.alphas,
+            **t.path.metrics,
+        })
+        for t in traced
+    ]
+    tables = {"paths.csv": pd.concat(points), "summary.csv": _summary(traced)}
+    for name, table in tables.items():
+        store.write_bytes(folder / name, table.to_csv(index=False).encode())
+    whole = {"survey": asdict(survey), "first path": traced[0].path.provenance}
+    store.write_json(folder / "provenance.json", whole)
+    for name, content in _figures(survey, traced):
+        store.write_bytes(folder / "figures" / f"{name}.png", content)
+    return folder / "figures"
+
+
+def _figures(survey: Survey, traced: Sequence[Traced]) -> Iterator[tuple[str, bytes]]:
+    kinds = {
+        kind: [t.path for t in traced if t.kind == kind] for kind in (*survey.biases, "random")
+    }
+    unrelated, first = kinds.pop("random"), traced[0].path
+    for metric in ("train_loss", "test_loss", "train_error", "test_error"):
+        if metric in first.metrics:
+            yield metric, canvas.png(plots.paths(kinds, metric).figure)
+    if first.class_error is not None:
+        ax = canvas.axes(None, f"network {traced[0].seed}, biases {traced[0].kind}")
+        yield "classes", canvas.png(plots.classes(first, ax).figure)
+    names = dict.fromkeys(t.layer for t in traced if t.kind == "layer")
+    if names:
+        layers = {name: _mean([t.path for t in traced if t.layer == name]) for name in names}
+        count = len({t.seed for t in traced})
+        ax = canvas.axes(None, f"mean over {count} networks, all other layers at the end")
+        layers["all"] = _mean(kinds[survey.biases[0]])
+        yield "layers", canvas.png(plots.layers(layers, ax=ax).figure)
+    if unrelated:
+        starts = {"own start": kinds[survey.biases[0]], "unrelated starts": unrelated}
+        yield "random", canvas.png(plots.spread(starts).figure)
+
+
+def _mean(some: Sequence[paths.Path]) -> paths.Path:
+    metrics = {n: np.mean([path.metrics[n] for path in some], axis=0) for n in some[0].metrics}
+    return replace(some[0], metrics=metrics)

@@ -1,0 +1,154 @@
+"""Draw the parts of paths: classes, layers one at a time, the signal in each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from jumpretrain.paths import Path
+from jumpretrain.plots import canvas
+from jumpretrain.plots.paths import along, choices, frame, gathered, recorded
+from jumpretrain.propagation import Signals
+
+__all__ = ["classes", "layers", "signals"]
+
+LEGENDS = 24
+WHOLE: dict[str, Any] = {"color": "black", "linestyle": "--"}
+
+
+def classes(path: Path, ax: Axes | None = None) -> Axes:
+    """Draw the training error of each class along a path, and their mean in black.
+
+    Args:
+        path: A path with the errors of classes.
+        ax: Axes to draw on; colours run from the class that turns right first to the last.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ValueError: If the path has no errors of classes.
+    """
+    if path.class_error is None:
+        raise ValueError("errors of classes need class labels, but the path has none")
+    ax = canvas.axes(ax, choices({"": [path]}))
+    error = path.class_error
+    turns = np.where(error >= 0.5, path.alphas[:, None], 0).max(axis=0)
+    seen = np.flatnonzero(~np.isnan(error).any(axis=0))
+    order = seen[np.argsort(turns[seen], kind="stable")]
+    keys = []
+    for label, colour in zip(order, canvas.ramp(len(order), "viridis_r"), strict=True):
+        keys += ax.plot(
+            path.alphas, error[:, label], color=colour, linewidth=1.4, label=f"class {label}"
+        )
+    if "train_error" in path.metrics:
+        mean = recorded(path, "train_error")
+        keys += ax.plot(path.alphas, mean, color="black", linewidth=2, label="all")
+    if len(keys) <= LEGENDS:
+        _aside(ax, keys, "turns right\nfirst to last")
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_ylabel("training error of a class (fraction)")
+    along(ax)
+    first, last = order[0], order[-1]
+    canvas.title(
+        ax,
+        f"half of class {first} is right beyond alpha {turns[first]:.2g}, half of class {last}, "
+        f"the last of {len(order)}, beyond {turns[last]:.2g}",
+    )
+    return ax
+
+
+def layers(paths: Mapping[str, Path], metric: str = "test_loss", ax: Axes | None = None) -> Axes:
+    """Draw a metric while one layer moves and the others are held, one line a layer.
+
+    Args:
+        paths: A path for each layer in order of depth, from `layerwise`; one on which all
+            weights move may be among them and is dashed and black.
+        metric: Any that was recorded.
+        ax: Axes to draw on; the scale is chosen as for `paths`.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        KeyError: If a path lacks the metric.
+        ValueError: If there is no path.
+    """
+    named = gathered(paths)
+    ax = canvas.axes(ax, choices(named))
+    rows = {name: recorded(path, metric) for name, path in paths.items()}
+    whole = {n for n, path in paths.items() if path.provenance.get("select") == "everything"}
+    single = {name: row for name, row in rows.items() if name not in whole} or rows
+    palette = dict(zip(single, canvas.ramp(len(single), "viridis"), strict=True))
+    keys = []
+    for name, path in paths.items():
+        style = {"color": palette[name]} if name in palette else WHOLE
+        keys += ax.plot(path.alphas, rows[name], linewidth=1.8, label=name, **style)
+    if len(keys) <= LEGENDS:
+        _aside(ax, keys, "what moves")
+    frame(ax, named, metric)
+    canvas.title(ax, _worst(single, metric))
+    return ax
+
+
+def signals(signals: Signals, ax: Axes | None = None) -> Axes:
+    """Draw how much signal each layer holds, one line an alpha.
+
+    Args:
+        signals: Signal of each layer at each alpha.
+        ax: Axes to draw on, logarithmic; signals of 0 and below leave gaps.
+
+    Returns:
+        The Axes.
+    """
+    ax = canvas.axes(ax)
+    depth = np.arange(1, len(signals.layers) + 1)
+    palette = canvas.ramp(len(signals.alphas), "viridis_r")
+    keys = []
+    for alpha, row, colour in zip(signals.alphas, signals.values, palette, strict=True):
+        shown = np.where(row > 0, row, np.nan)
+        keys += ax.plot(depth, shown, ".-", color=colour, linewidth=1.3, label=f"{alpha:.2g}")
+    step = -(-len(keys) // 12)
+    _aside(ax, keys[::-step], "alpha")
+    if (signals.values > 0).any():
+        ax.set_yscale("log")
+        canvas.plain(ax.yaxis)
+    ax.set_xticks(depth[:: -(-len(depth) // 20)])
+    ax.set_xlabel("layer, from the input (1)")
+    ax.set_ylabel("signal (units of the layer's outputs)")
+    inner = int(np.abs(signals.alphas - 0.5).argmin())
+    share = signals.relative[inner]
+    canvas.title(
+        ax,
+        f"at alpha {signals.alphas[inner]:.2g} layer 1 holds {share[0]:.2g} of its signal at the "
+        f"end, layer {len(depth)} {share[-1]:.2g}",
+    )
+    return ax
+
+
+def _worst(columns: Mapping[str, NDArray[np.float64]], metric: str) -> str:
+    sign = -1 if metric.endswith("accuracy") else 1
+    cost = {name: sign * (column[0] - column[-1]) for name, column in columns.items()}
+    most, least = max(cost, key=cost.__getitem__), min(cost, key=cost.__getitem__)
+    name = metric.replace("_", " ")
+    return (
+        f"with layer {most} at its start the {name} is {columns[most][0]:.2g}, the worst; with "
+        f"layer {least} at its start {columns[least][0]:.2g}; at the end {columns[most][-1]:.2g}"
+    )
+
+
+def _aside(ax: Axes, keys: list[Line2D], heading: str) -> None:
+    ax.legend(
+        handles=keys,
+        title=heading,
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+        frameon=False,
+        fontsize=9,
+        title_fontsize=9,
+    )

@@ -1,0 +1,261 @@
+"""Survey straight paths: train networks, interpolate from start to end, measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jumpretrain import paths, store
+from jumpretrain.curves import check_alphas
+from jumpretrain.design import TRAINING, Study
+from jumpretrain.execution import Execution, spread
+from jumpretrain.initialisation import Scheme, initialise
+from jumpretrain.interpolation import Biases, interpolate, layerwise
+from jumpretrain.layers import weight_distance
+from jumpretrain.recipe import Recipe
+from jumpretrain.responses import gauss_length
+from jumpretrain.study import task_builder
+from jumpretrain.task import Task
+from jumpretrain.training import train
+
+__all__ = ["Survey", "Traced", "trace"]
+
+RECIPE = replace(TRAINING, epochs=60)
+SHARED = "data data_root train_size test_size model task".split()
+CHANGEABLE = frozenset("data_root seeds alphas biases layerwise random".split())
+"""What another call may change in a folder: no training depends on it."""
+MEASURED = (
+    *("min_delta", "rise_from", "rise_to"),
+    *(f"barrier_{kind}" for kind in get_args(paths.BarrierKind)),
+    *("plateau_error", "plateau_loss", "excess", "gauss_mean", "gauss_joint"),
+)
+UNRELATED = 1_000_000
+"""First seed of the unrelated initialisations."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Which networks are trained and how their paths are scored.
+
+    Attributes:
+        data: `digits`, `mnist`, `fashion_mnist` or `cifar10`.
+        data_root: Folder with the npz file of the data, see `data.load`.
+        train_size: Number of training examples to draw; all where left out.
+        test_size: Number of test examples to draw; all where left out.
+        model: Name of a network in `models.BUILDERS`.
+        scheme: Law of its fresh weights, see `initialise`; `torch` keeps the builder's.
+        scale: What its fresh weights are multiplied by.
+        noise: Share of training labels redrawn.
+        seeds: Number of networks.
+        training: How networks are trained.
+        task: A task of one's own, `module:function`, called as `function(seed, group)`.
+        group: What that function is called with.
+        start: File with the weights of one network at alpha 0, instead of training; goes with
+            `end`.
+        end: File with the weights at alpha 1.
+        alphas: How many points a path has, or the points themselves, from 0 to 1.
+        biases: How biases move, one path a network for each: `linear`, `homogeneous`, `start`,
+            `end`, `zero`; see `interpolate`.
+        layerwise: Whether each layer is moved alone as well, the others at the end.
+        random: Number of unrelated initialisations from which a path leads to each end.
+    """
+
+    data: str = "digits"
+    data_root: str | None = None
+    train_size: int | None = None
+    test_size: int | None = None
+    model: str = "mlp"
+    scheme: Scheme = "torch"
+    scale: float = 1.0
+    noise: float = 0.0
+    seeds: int = 5
+    training: Recipe = RECIPE
+    task: str | None = None
+    group: str = "generalise"
+    start: Path | None = None
+    end: Path | None = None
+    alphas: int | tuple[float, ...] = 51
+    biases: tuple[Biases, ...] = ("linear",)
+    layerwise: bool = False
+    random: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1 or self.random < 0:
+            raise ValueError(
+                f"a survey needs a network or more (seeds) and 0 unrelated starts or more "
+                f"(random), not {self.seeds} and {self.random}"
+            )
+        if not 0 <= self.noise <= 1:
+            raise ValueError(f"noise is a share of the labels, 0 to 1, but is {self.noise}")
+        if (self.start is None) != (self.end is None):
+            raise ValueError("start and end go together, but only one is given; name both files")
+        ends = check_alphas(self.alphas)[[0, -1]].tolist()
+        if ends != [0, 1]:
+            raise ValueError(
+                f"alphas of a survey run from 0 to 1, but from {ends[0]} to {ends[1]}"
+            )
+        known = get_args(Biases)
+        if not set(known) >= set(self.biases) or not self.biases:
+            raise ValueError(f"biases must be some of {', '.join(known)}, but are {self.biases}")
+        if self.task is not None and (self.scheme, self.scale) != ("torch", 1.0):
+            raise ValueError(
+                "scheme and scale are the built-in tasks', leave them out beside task"
+            )
+        _ = self.study
+
+    @property
+    def study(self) -> Study:
+        """The study of one group that has the same networks."""
+        shared = {name: getattr(self, name) for name in SHARED}
+        if self.task is None or self.noise:
+            shared["noise"] = (self.noise, self.noise)
+        return Study(groups=(self.group, f"not {self.group}"), training=self.training, **shared)
+
+
+@dataclass(frozen=True)
+class Traced:
+    """One path and what was measured on it.
+
+    Attributes:
+        seed: The network's.
+        kind: How biases move; `layer` or `random` for the other kinds of path.
+        layer: What moves; empty for everything.
+        draw: Number of the unrelated start, or None.
+        path: Scores along it.
+        numbers: What was measured, by name.
+    """
+
+    seed: int
+    kind: str
+    layer: str
+    draw: int | None
+    path: paths.Path
+    numbers: dict[str, float]
+
+
+def trace(
+    survey: Survey | None = None,
+    folder: str | Path = "runs/interpolate",
+    execution: Execution | None = None,
+) -> list[Traced]:
+    """Train networks and score the paths to them; the same call goes on where it was stopped.
+
+    Args:
+        survey: What to do; by default five networks on digits.
+        folder: Where the trained networks are kept.
+        execution: Where and how it is run.
+
+    Returns:
+        The paths, network by network.
+
+    Raises:
+        ValueError: If the survey does not fit together, the folder holds another one, or training
+            diverged.
+    """
+    survey, execution = survey or Survey(), execution or Execution(n_jobs=-1)
+    folder, build = Path(folder), _builder(survey)
+    seeds = range(survey.seeds if survey.end is None else 1)
+    given = _rehearse(survey, build(0))
+    with store.lock(folder):
+        claimed = {name: v for name, v in asdict(survey).items() if name not in CHANGEABLE}
+        store.claim(folder / "survey.json", claimed)
+        inner = replace(execution, n_jobs=1, progress=False)
+        fits = [(build, survey, inner, s, folder / "networks" / f"{s}") for s in seeds]
+        ends = given or spread(_ends, fits, execution, "training networks")
+        jobs = [(build, survey, inner, s, *pair) for s, pair in zip(seeds, ends, strict=True)]
+        return list(chain.from_iterable(spread(_trace, jobs, execution, "interpolating")))
+
+
+def _builder(survey: Survey) -> Callable[[int], Task]:
+    made = task_builder(survey.study)
+
+    def build(seed: int) -> Task:
+        task = made(seed, survey.group)
+        if not isinstance(task, Task):
+            raise ValueError(f"a task function must return a Task, not {type(task).__name__}")
+        if (survey.scheme, survey.scale) == ("torch", 1.0):
+            return task
+        return replace(task, model=initialise(task.model, survey.scheme, survey.scale))
+
+    return build
+
+
+def _rehearse(survey: Survey, task: Task) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Score two points for each kind of path, so that what cannot work is refused now.
+
+    Returns:
+        The states at both ends where files hold them, else nothing.
+
+    Raises:
+        ValueError: If biases cannot move as asked for, or a file does not fit.
+    """
+    state = task.initial(0)
+    for biases in survey.biases:
+        interpolate(task, state, state, alphas=2, biases=biases)
+    if survey.start is None or survey.end is None:
+        return []
+    return [(task.state(survey.start), task.state(survey.end))]
+
+
+def _ends(
+    build: Callable[[int], Task], survey: Survey, inner: Execution, seed: int, place: Path
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    fit = train(build(seed), survey.training, [seed], folder=place, execution=inner)
+    if fit.status[0] != "ok":
+        raise ValueError(
+            f"training must converge, but network {seed} diverged at rate {survey.training.lr}; "
+            "lower it (--training.lr) and name another folder"
+        )
+    return fit.initial[0], fit.final[0]
+
+
+def _trace(
+    build: Callable[[int], Task],
+    survey: Survey,
+    inner: Execution,
+    seed: int,
+    start: NDArray[Any],
+    end: NDArray[Any],
+) -> list[Traced]:
+    task, alphas, found = build(seed), survey.alphas, []
+
+    def note(kind: str, path: paths.Path, layer: str = "", draw: int | None = None) -> None:
+        numbers = _measure(task, path)
+        found.append(Traced(seed, kind, layer, draw, replace(path, curve=None), numbers))
+
+    for biases in survey.biases:
+        note(biases, interpolate(task, start, end, alphas, biases=biases, execution=inner))
+    if survey.layerwise:
+        for layer, path in layerwise(task, start, end, None, alphas, execution=inner).items():
+            note("layer", path, layer)
+    for draw in range(survey.random):
+        fresh, first = task.initial(UNRELATED + draw), survey.biases[0]
+        path = interpolate(task, fresh, end, alphas, biases=first, execution=inner)
+        note("random", path, draw=draw)
+    return found
+
+
+def _measure(task: Task, path: paths.Path) -> dict[str, float]:
+    """Measure what stands in the summary; NaN where outputs or losses are not finite.
+
+    Returns:
+        Numbers by name.
+    """
+    assert path.curve is not None
+    moved = weight_distance(task, path.curve.start, path.curve.end)
+    found = dict.fromkeys(MEASURED, np.nan)
+    found |= {"distance": moved.absolute, "distance_relative": moved.relative}
+    found |= {f"final_{name}": float(values[-1]) for name, values in path.metrics.items()}
+    if not all(np.isfinite(path.metrics[name]).all() for name in ("train_loss", "test_loss")):
+        return found
+    rises, plateau, turned = path.monotonicity(), path.plateau(), gauss_length(task, path)
+    where = rises.where or (np.nan, np.nan)
+    barriers = [path.barrier(kind) for kind in get_args(paths.BarrierKind)]
+    numbers = [rises.min_delta, *where, *barriers, plateau.error, plateau.loss, plateau.excess]
+    return found | dict(zip(MEASURED, [*numbers, turned.mean, turned.joint], strict=True))

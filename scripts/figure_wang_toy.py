@@ -1,0 +1,395 @@
+"""The toy of arXiv:2210.01019: four classes, signals of degree r beside biases of degree 1.
+
+Signals and biases while a toy is trained; the order in which classes are learned against that of
+their biases; error and loss along linear and homogeneous paths; the alphas at which classes turn
+right and the loss above log k, each against what degree counting predicts. H13, H14 and H16 to
+H18 are judged. The exact form of the toy is derived, not the paper's. Redo it:
+
+    .venv/bin/python scripts/figure_wang_toy.py            # --quick for a small one
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from figure import Flags, flags, save
+from judging import entry, tally, within
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from jumpretrain.execution import Execution, spread
+from jumpretrain.homogeneity import BiasToy, train_toys
+from jumpretrain.paths import Path
+from jumpretrain.plots import canvas
+from jumpretrain.statistics import Correlation, spearman
+
+CLASSES, LR, UNTIL, ALPHAS = 4, 0.1, 0.02, 101
+CELLS = (
+    (2, 0.1), (2, 0.3), (3, 0.03), (3, 0.1), (3, 0.3), (4, 0.1), (4, 0.3), (6, 0.3), (6, 0.5)
+)  # fmt: skip
+SHOWN = (4, 0.1)
+LONGEST = 100_000
+"""Steps; toys whose slowest class would need more to escape are left out before training."""
+
+SHARE, CORRELATION, REACH, RISE = 0.9, 0.5, 0.1, 0.5  # the smallest effects of interest
+LONGER, LASTS = 0.08, 0.1  # the least difference of error plateaus, the least loss plateau
+RANKED = 0.2  # the least rank correlation
+HELD = 0.2  # the shortest error plateau on which the loss is compared with log k
+
+
+@dataclass(frozen=True)
+class Course:
+    """A trained toy with its paths.
+
+    Attributes:
+        scale: Standard deviation of the draws it began with.
+        seed: Its seed.
+        toy: The toy.
+        linear: Its path with biases linear in alpha.
+        homogeneous: Its path with biases that grow with alpha^r.
+    """
+
+    scale: float
+    seed: int
+    toy: BiasToy
+    linear: Path
+    homogeneous: Path
+
+    @property
+    def turns(self) -> NDArray[np.float64]:
+        """Last alpha at which each class is wrong on the linear path, 0 where none (k,)."""
+        wrong = np.asarray(self.linear.class_error) > 0
+        return np.where(wrong, self.linear.alphas[:, None], 0).max(axis=0)
+
+
+def main() -> None:
+    asked = flags(__file__, "the toy of biases")
+    cells = ((2, 0.3), (3, 0.1), (4, 0.3)) if asked.quick else CELLS
+    shown = (4, 0.3) if asked.quick else SHOWN
+    count = 3 if asked.quick else 20
+    jobs = [(degree, scale, count) for degree, scale in cells]
+    cell_courses = spread(
+        trained, jobs, Execution(n_jobs=1 if asked.quick else asked.jobs), "toys"
+    )
+    courses = [course for cell in cell_courses for course in cell]
+    example = next(c for c in courses if (c.toy.degree, c.scale) == shown)
+    history = training(example)
+    table = pd.DataFrame([measured(course) for course in courses])
+    claims = judged(table)
+    save(
+        drawn(asked, courses, shown, history, table, claims),
+        asked,
+        {
+            "classes": CLASSES,
+            "recipe": {"lr": LR, "until": UNTIL, "optimiser": "gradient descent"},
+            "cells": [{"degree": d, "scale": s, "networks": count} for d, s in cells],
+            "left_out": f"toys predicted to need more than {LONGEST} steps",
+            "claims": claims,
+            "largest_sum_of_biases": max(course.toy.drift for course in courses),
+            "networks": table.to_dict("records"),
+            "training": {"degree": shown[0], "scale": shown[1], "seed": example.seed, **history},
+            "paths": [
+                {"seed": c.seed, "linear": c.linear.metrics, "homogeneous": c.homogeneous.metrics}
+                for c in courses
+                if (c.toy.degree, c.scale) == shown
+            ],
+        },
+    )
+
+
+def trained(degree: int, scale: float, count: int) -> list[Course]:
+    seeds: list[int] = []
+    candidate = 0
+    while len(seeds) < count:
+        if escape(candidate, degree, scale) <= LONGEST:
+            seeds.append(candidate)
+        candidate += 1
+    toys = train_toys(seeds, CLASSES, degree, scale, LR, UNTIL)
+    return [
+        Course(scale, seed, toy, toy.path(ALPHAS), toy.path(ALPHAS, "homogeneous"))
+        for seed, toy in zip(seeds, toys, strict=True)
+    ]
+
+
+def escape(seed: int, degree: int, scale: float) -> float:
+    """Predict the steps until the smallest own weight w of a class has grown.
+
+    dw/dt = (r / k) (1 - 1 / k) w^(r - 1) gives t = k w^(2 - r) / (r (r - 2) (1 - 1 / k)); at r = 2
+    growth is exponential and never long.
+
+    Returns:
+        Steps of gradient descent.
+    """
+    if degree == 2:
+        return 0.0
+    draws = np.random.default_rng(seed).normal(size=(CLASSES, CLASSES))
+    smallest = scale * np.abs(draws.diagonal()).min()
+    rate = degree * (degree - 2) * (1 - 1 / CLASSES) / CLASSES * LR
+    return float(smallest ** (2 - degree) / rate)
+
+
+def training(course: Course) -> dict[str, Any]:
+    """Follow a toy through training: descent is the same however early it is stopped.
+
+    Returns:
+        Steps, and the signal and bias of each class at each of them.
+    """
+    toy, degree = course.toy, course.toy.degree
+    levels = np.linspace(math.log(CLASSES), UNTIL, 120)[1:-1]
+    stages = [
+        train_toys([course.seed], CLASSES, degree, course.scale, LR, level)[0] for level in levels
+    ]
+    stages.append(toy)
+    signals = [toy.initial.diagonal() ** degree]
+    signals += [stage.weights.diagonal() ** degree for stage in stages]
+    return {
+        "steps": [0, *(stage.steps for stage in stages)],
+        "signal": np.array(signals).tolist(),
+        "bias": [[0.0] * CLASSES, *(stage.biases.tolist() for stage in stages)],
+        "learned": toy.learned.tolist(),
+    }
+
+
+def measured(course: Course) -> dict[str, Any]:
+    toy = course.toy
+    linear, homogeneous = course.linear.plateau(), course.homogeneous.plateau()
+    order = np.argsort(toy.learned, kind="stable")
+    turns, variance = course.turns, float(toy.biases.var())
+    middle = int(np.searchsorted(course.linear.alphas, linear.error / 2))
+    above = float(course.linear.values("train_loss")[middle]) - math.log(CLASSES)
+    expected = float(course.linear.alphas[middle]) ** 2 * variance / 2
+    return {
+        "degree": toy.degree,
+        "scale": course.scale,
+        "seed": course.seed,
+        "steps": toy.steps,
+        "learned": toy.learned.tolist(),
+        "biases": toy.biases.tolist(),
+        "turns": turns.tolist(),
+        "predicted": toy.predicted.tolist(),
+        "same_order": bool((order == np.argsort(toy.biases)).all()),
+        "last_is_largest": bool(order[-1] == toy.biases.argmax()),
+        "correlation": float(np.corrcoef(-toy.biases, turns)[0, 1]),
+        "linear_error": linear.error,
+        "linear_loss": linear.loss,
+        "homogeneous_error": homogeneous.error,
+        "homogeneous_loss": homogeneous.loss,
+        "excess": linear.excess,
+        "rise": course.linear.monotonicity().min_delta,
+        "variance": variance,
+        "middle_excess": above,
+        "middle_expected": expected,
+    }
+
+
+def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
+    turns, predicted = (np.array(table[name].tolist()) for name in ("turns", "predicted"))
+    off = np.abs(np.minimum(predicted, 1) - turns).mean(axis=1)
+    held = table[table["linear_error"] >= HELD]
+    return [
+        counted(
+            "classes are learned in the order of their biases at the end", table["same_order"]
+        ),
+        counted("the class learned last has the largest bias", table["last_is_largest"]),
+        within(
+            "interpolation-H13",
+            "the error stays high longer on the linear path than on the homogeneous one",
+            "difference of error plateaus, in alpha",
+            table["linear_error"] - table["homogeneous_error"],
+            LONGER,
+        ),
+        within(
+            "interpolation-H14",
+            "the loss has a plateau on the homogeneous path too",
+            "length of the loss plateau, in alpha",
+            table["homogeneous_loss"],
+            LASTS,
+        ),
+        within(
+            "interpolation-H17",
+            "classes with smaller biases turn right later on the linear path",
+            "Pearson's correlation over classes of minus the bias and alpha",
+            table["correlation"],
+            CORRELATION,
+        ),
+        within(
+            "interpolation-H17",
+            f"degree counting predicts to {REACH} at which alpha a class turns right",
+            f"{REACH} minus the mean absolute difference over classes",
+            REACH - off,
+            0,
+        ),
+        within(
+            "interpolation-H18",
+            "half way along the error plateau the loss lies above log k by at least "
+            f"{RISE:.0%} of alpha² Var(b) / 2, where that plateau is {HELD} or longer",
+            "ratio of both",
+            held["middle_excess"] / held["middle_expected"],
+            RISE,
+        ),
+        ranked(
+            "the loss rises more on the linear path where the biases vary more",
+            spearman(table["rise"], table["variance"]),
+            len(table),
+        ),
+    ]
+
+
+def ranked(claim: str, found: Correlation, count: int) -> dict[str, Any]:
+    how = "Spearman's rho over networks of the variance of the biases and min Delta"
+    return entry("interpolation-H18", claim, how, found.rho, found.low, found.high, count, RANKED)
+
+
+def counted(claim: str, holds: pd.Series[bool]) -> dict[str, Any]:
+    """Judge how often something holds, by Wilson's interval of the share of networks."""
+    share = binomtest(int(holds.sum()), len(holds))
+    low, high = share.proportion_ci(method="wilson")
+    effect, low = min(share.statistic, high), min(low, share.statistic)
+    return entry(
+        "interpolation-H16", claim, "share of networks", effect, low, high, len(holds), SHARE
+    )
+
+
+def drawn(
+    asked: Flags,
+    courses: list[Course],
+    shown: tuple[int, float],
+    history: dict[str, Any],
+    table: pd.DataFrame,
+    claims: list[dict[str, Any]],
+) -> Figure:
+    figure = canvas.new_figure(16, 9.6)
+    panels = figure.subplots(2, 3)
+    same = [course for course in courses if (course.toy.degree, course.scale) == shown]
+    _training(panels[0, 0], history, shown, same[0].seed)
+    _orders(panels[0, 1], table)
+    _paths(panels[0, 2], same, "train_error", "training error")
+    _turning(panels[1, 0], table)
+    _excess(panels[1, 1], table)
+    _paths(panels[1, 2], same, "train_loss", "training loss (nats)")
+    cells = table.groupby(["degree", "scale"]).ngroups
+    scales = "; ".join(
+        f"r {degree}, scale {' and '.join(map(str, group.unique()))}"
+        for degree, group in table.groupby("degree")["scale"]
+    )
+    figure.suptitle(
+        f"Learning and biases have the same order in {int(table['same_order'].sum())} of "
+        f"{len(table)} toys; alpha at which a class turns right and −bias correlate by "
+        f"{table['correlation'].mean():.2f} (mean)\n{tally(claims)}",
+        fontsize=13, x=0.01, ha="left",
+    )  # fmt: skip
+    canvas.note(
+        figure,
+        f"f_i(x) = sum_j W_ij^r x_j + b_i, k = {CLASSES} classes of one point each, b = 0 at the "
+        f"start; gradient descent, learning rate {LR}, until the loss is {UNTIL}; n = "
+        f"{len(table)} networks: {len(table) // cells} seeds for each of {cells} pairs of degree "
+        f"r and initial scale ({scales}); seeds that would need over "
+        f"{LONGEST:,} steps are left out before training. Biases "
+        f"sum to 0 throughout (at most {max(c.toy.drift for c in courses):.0e} off). Path: "
+        f"{ALPHAS} alphas.",
+    )
+    return figure
+
+
+def _training(ax: Axes, history: dict[str, Any], shown: tuple[int, float], seed: int) -> None:
+    order = np.argsort(history["learned"])
+    signal, bias = np.array(history["signal"]), np.array(history["bias"])
+    for rank, (label, colour) in enumerate(zip(order, canvas.colours(CLASSES), strict=True)):
+        name = f"class learned {('first', '2nd', '3rd', 'last')[rank]}"
+        ax.plot(history["steps"], signal[:, label], color=colour, lw=2, label=name)
+        ax.plot(history["steps"], bias[:, label], color=colour, lw=1.5, ls="--")
+    ax.plot([], [], color="0.3", lw=2, label="signal W^r")
+    ax.plot([], [], color="0.3", lw=1.5, ls="--", label="bias b")
+    ax.set_xlabel("steps of gradient descent")
+    ax.set_ylabel("contribution to the class's own output")
+    ax.legend(fontsize=9, frameon=False)
+    canvas.title(ax, f"training of one toy, seed {seed} (r = {shown[0]}, scale {shown[1]})")
+
+
+def _orders(ax: Axes, table: pd.DataFrame) -> None:
+    grid = np.zeros((CLASSES, CLASSES), dtype=int)
+    for learned, biases in zip(table["learned"], table["biases"], strict=True):
+        ranks = (np.argsort(np.argsort(values, kind="stable")) for values in (learned, biases))
+        np.add.at(grid, tuple(ranks), 1)
+    ax.imshow(grid.T, origin="lower", cmap="Blues", vmin=0, vmax=1.4 * len(table))
+    for (learned, bias), count in np.ndenumerate(grid):
+        ax.text(learned, bias, str(count), ha="center", va="center", fontsize=12)
+    names = ["first", "2nd", "3rd", "last"]
+    ax.set_xticks(range(CLASSES), names)
+    ax.set_yticks(range(CLASSES), ["smallest", "2nd", "3rd", "largest"])
+    ax.set_xlabel("place in the order of learning")
+    ax.set_ylabel("place in the order of biases")
+    canvas.title(ax, "number of toys by both orders; diagonal: the same place")
+
+
+def _paths(ax: Axes, courses: list[Course], metric: str, label: str) -> None:
+    styles = {"linear": "-", "homogeneous": "--"}
+    medians = {}
+    for (name, style), colour in zip(styles.items(), canvas.colours(2), strict=True):
+        paths = [getattr(course, name) for course in courses]
+        kind = metric.rpartition("_")[2]
+        medians[name] = np.median([getattr(path.plateau(), kind) for path in paths])
+        for path in paths:
+            ax.plot(path.alphas, path.metrics[metric], style, color=colour, lw=0.9, alpha=0.7)
+        ax.plot([], [], style, color=colour, lw=2, label=f"{name} path, n = {len(paths)}")
+    level, words = (
+        (1 - 1 / CLASSES, "1 − 1/k") if metric == "train_error" else (math.log(CLASSES), "log k")
+    )
+    ax.axhline(level, color="0.4", ls=":", lw=1.2, label=words)
+    ax.set_xlabel("alpha")
+    ax.set_ylabel(label)
+    ax.legend(fontsize=9, frameon=False)
+    toy = courses[0].toy
+    canvas.title(
+        ax,
+        f"{metric.rpartition('_')[2]} plateau, median: {medians['linear']:.2f} linear, "
+        f"{medians['homogeneous']:.2f} homogeneous (r = {toy.degree}, scale {courses[0].scale})",
+    )
+
+
+def _turning(ax: Axes, table: pd.DataFrame) -> None:
+    for degree, colour in _degrees(table):
+        rows = table[table["degree"] == degree]
+        predicted, turns = (np.concatenate(rows[name].tolist()) for name in ("predicted", "turns"))
+        ax.scatter(
+            np.minimum(predicted, 1), turns, s=22, color=[colour], alpha=0.6, lw=0,
+            label=f"r = {degree}, n = {len(rows)}",
+        )  # fmt: skip
+    ax.plot([0, 1], [0, 1], color="0.4", ls=":", lw=1.2, label="equal")
+    ax.set_xlabel("alpha predicted by degree counting, a dot a class")
+    ax.set_ylabel("last alpha at which the class is wrong")
+    ax.legend(fontsize=9, frameon=False)
+    canvas.title(ax, "where classes turn right on the linear path")
+
+
+def _excess(ax: Axes, table: pd.DataFrame) -> None:
+    held = table[table["linear_error"] >= HELD]
+    for degree, colour in _degrees(held):
+        rows = held[held["degree"] == degree]
+        ax.scatter(rows["middle_expected"], rows["middle_excess"], s=24, color=[colour], alpha=0.6,
+                   lw=0, label=f"r = {degree}, n = {len(rows)}")  # fmt: skip
+    top = float(held["middle_expected"].max())
+    ax.plot([0, top], [0, top], color="0.4", ls=":", lw=1.2, label="equal")
+    ax.set_xlabel("alpha² Var(b) / 2 (nats), a dot a network")
+    ax.set_ylabel("training loss − log k (nats)")
+    ax.legend(fontsize=9, frameon=False)
+    canvas.title(
+        ax,
+        "the loss half way along the error plateau; along the whole path it rises by up to "
+        f"{float(table['rise'].max()):.2g} nats",
+    )
+
+
+def _degrees(table: pd.DataFrame) -> list[tuple[int, canvas.Colour]]:
+    degrees = sorted(table["degree"].unique())
+    return list(zip(degrees, canvas.colours(len(degrees)), strict=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""Connectors lower real barriers, keep their ends, and go on where they were stopped."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import jumpretrain as jr
+from jumpretrain import connecting
+from jumpretrain.connecting import connect
+from jumpretrain.connectors import Connector, lengths
+
+QUIET = jr.Execution(progress=False)
+RECIPE = jr.Recipe(epochs=20, lr=0.001, optimiser="adam", record_every=0, record_early=False)
+LONG = jr.Recipe(epochs=60, lr=0.001, optimiser="adam", record_every=0, record_early=False)
+FEW = jr.Recipe(epochs=2, lr=0.001, optimiser="adam", record_every=0, record_early=False)
+
+
+@pytest.fixture(scope="module")
+def task():
+    return jr.Task(lambda: jr.models.mlp((1, 8, 8), 10, hidden=(64, 64)), jr.data.digits())
+
+
+@pytest.fixture(scope="module")
+def optima(task):
+    recipe = jr.Recipe(epochs=40, lr=0.05, record_every=0, record_early=False)
+    return jr.train(task, recipe, range(4), execution=QUIET).final
+
+
+@pytest.fixture(scope="module")
+def joined(task, optima):
+    return connect(task, optima[:2], recipe=RECIPE, execution=QUIET)
+
+
+def test_a_hyperplane_connector_removes_half_of_the_barrier_and_more_when_refined(
+    task, optima, joined
+):
+    assert joined.linear_barrier > 0.2
+    assert joined.barrier < 0.5 * joined.linear_barrier
+    kept = connect(task, optima[:2], recipe=RECIPE, refine=True, execution=QUIET)
+    assert kept.barrier < 0.05 * joined.linear_barrier
+
+
+def test_nodes_lie_in_planes_normal_to_the_chord_and_ends_to_the_bit(task, optima, joined):
+    assert np.array_equal(joined.nodes[[0, -1]], optima[:2])
+    chord = np.subtract(optima[1], optima[0], dtype=np.float64)
+    along = (joined.nodes - optima[0].astype(np.float64)) @ chord / (chord @ chord)
+    np.testing.assert_allclose(along, np.linspace(0, 1, 11), atol=1e-5)
+    assert np.linalg.norm(joined.nodes[5] - (optima[0] + optima[1]) / 2) > 0.1
+
+
+def test_scores_are_those_of_the_states_on_the_pieces(task, optima, joined):
+    first, second = joined.nodes[3], joined.nodes[4]
+    states = [first, 0.7 * first + 0.3 * second, second]
+    values = jr.evaluate(task, states)
+    for name, value in values.items():
+        np.testing.assert_allclose(joined.metrics[name][[30, 33, 40]], value, rtol=1e-4)
+    straight = jr.interpolate(task, *optima[:2], alphas=joined.alphas)
+    found = joined.straight_metrics["train_loss"]
+    np.testing.assert_allclose(found, straight.metrics["train_loss"], rtol=1e-4, atol=1e-7)
+
+
+def test_lengths_norms_and_labels_are_as_by_hand(task, joined):
+    states = joined.shares @ joined.nodes.astype(np.float64)
+    steps = np.linalg.norm(np.diff(states, axis=0), axis=1)
+    chord = np.linalg.norm(states[-1] - states[0])
+    assert joined.length_ratio == pytest.approx(steps.sum() / chord, rel=1e-6)
+    assert joined.length_ratio > 1
+    np.testing.assert_allclose(joined.alphas[1:], np.cumsum(steps) / steps.sum(), rtol=1e-6)
+    np.testing.assert_allclose(joined.norms, np.linalg.norm(states, axis=1), rtol=1e-6)
+    x = task.tensors["test_x"]
+    with torch.no_grad():
+        labels = [task.module(s).eval()(x).argmax(1) for s in (states[0], states[50], states[-1])]
+    expected = [(labels[1] != labels[k]).float().mean().item() for k in (0, 2)]
+    np.testing.assert_allclose(joined.changed[50], expected, atol=1e-7)
+    assert joined.changed[0, 0] == joined.changed[-1, 1] == 0
+
+
+@pytest.mark.slow
+def test_a_bezier_curve_is_as_good_at_equal_gradient_count(task, optima, joined):
+    nine_times = jr.Recipe(
+        epochs=180, lr=0.001, optimiser="adam", record_every=0, record_early=False
+    )
+    curve = connect(task, optima[:2], method="bezier", inner=1, recipe=nine_times, execution=QUIET)
+    assert np.array_equal(curve.nodes[[0, -1]], optima[:2])
+    assert curve.barrier < max(joined.barrier, 0.05 * joined.linear_barrier)
+
+
+def test_a_chain_lowers_the_barrier_and_keeps_its_ends(task, optima):
+    chain = connect(task, optima[:2], method="polychain", inner=1, recipe=RECIPE, execution=QUIET)
+    assert chain.barrier < 0.5 * chain.linear_barrier
+    assert np.array_equal(chain.nodes[[0, -1]], optima[:2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("m", [2, 3])
+def test_surfaces_are_low_everywhere(task, optima, m):
+    found = connect(task, optima[: m + 1], recipe=RECIPE, execution=QUIET)
+    assert found.metrics["train_loss"].mean() < 0.15 * found.straight_metrics["train_loss"].mean()
+    refined = connect(task, optima[: m + 1], recipe=LONG, refine=True, execution=QUIET)
+    assert np.array_equal(refined.optima, optima[: m + 1])
+    assert refined.metrics["train_loss"].max() < 0.1
+    flat = refined.straight_metrics["train_loss"]
+    assert refined.metrics["train_loss"].mean() < 0.1 * flat.mean()
+
+
+def test_each_node_of_a_surface_lies_over_its_face(task, optima):
+    found = connect(task, optima[:3], recipe=FEW, execution=QUIET)
+    assert np.array_equal(found.nodes[:3], optima[:3])
+    wide = optima.astype(np.float64)
+    for node, face in zip(found.nodes[3:], [(0, 1), (0, 2), (1, 2), (0, 1, 2)], strict=True):
+        centre = wide[list(face)].mean(0)
+        chords = wide[list(face[1:])] - wide[face[0]]
+        np.testing.assert_allclose(chords @ (node - centre), 0, atol=1e-4)
+        assert np.linalg.norm(node - centre) > 0
+    with pytest.raises(ValueError, match="curve between 2 optima"):
+        _ = found.alphas
+
+
+def test_a_stopped_connector_goes_on_to_the_same_bits(task, optima, tmp_path, monkeypatch):
+    choices = {"recipe": FEW, "refine": True, "rounds": 2, "tolerance": 0.0}
+    whole = connect(task, optima[:2], execution=QUIET, **choices)
+    real, calls = connecting.train, []
+
+    def failing(*arguments, **words):
+        calls.append(arguments[6])
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments, **words)
+
+    choices["folder"] = tmp_path
+    monkeypatch.setattr(connecting, "train", failing)
+    with pytest.raises(KeyboardInterrupt):
+        connect(task, optima[:2], execution=QUIET, **choices)
+    monkeypatch.setattr(connecting, "train", real)
+    again = connect(task, optima[:2], execution=QUIET, **choices)
+    assert calls == ["nodes", "round-1"]
+    assert np.array_equal(again.nodes, whole.nodes)
+    with pytest.raises(ValueError, match=r"recipe\.epochs"):
+        connect(task, optima[:2], recipe=RECIPE, folder=tmp_path, execution=QUIET)
+
+
+def test_batchnorm_is_recalibrated_at_every_point():
+    data = jr.data.digits().subset(200, 50)
+    network = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10)
+    )
+    task = jr.Task(network, data)
+    optima = jr.train(task, jr.Recipe(epochs=5, lr=0.05), [0, 1], execution=QUIET).final
+    for method in ("hyperplane", "bezier"):
+        found = connect(task, optima, method=method, inner=1, recipe=FEW, execution=QUIET)
+        states = (found.shares @ found.nodes.astype(np.float64)).astype(np.float32)
+        values = jr.evaluate(task, states[[3, 9]])
+        np.testing.assert_allclose(
+            found.metrics["train_loss"][[3, 9]], values["train_loss"], rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optima": slice(0, 1)}, "joins 2 to 11 optima"),
+        ({"optima": [0, 0]}, "independent"),
+        ({"optima": [0, 1, 1]}, "independent"),
+        ({"optima": [0] * 12}, "joins 2 to 11 optima"),
+        ({"method": "spline"}, "hyperplane, bezier or polychain"),
+        ({"optima": [0, 1, 2], "method": "bezier"}, "joins 2 optima"),
+        ({"inner": 0}, "at least 1 inner"),
+    ],
+)
+def test_what_cannot_be_joined_is_refused(task, optima, change, message, monkeypatch):
+    monkeypatch.setattr(connecting, "train", lambda *a, **w: pytest.fail("trained"))
+    few = optima[change.pop("optima", [0, 1])]
+    with pytest.raises(ValueError, match=message):
+        connect(task, few, execution=QUIET, **change)
+
+
+def test_states_of_another_model_and_diverged_points_are_refused(task, optima):
+    with pytest.raises(ValueError, match="states of this task"):
+        connect(task, optima[:2, :-1], execution=QUIET)
+    wild = jr.Recipe(epochs=2, lr=1e9, record_every=0, record_early=False)
+    with pytest.raises(ValueError, match="must converge"):
+        connect(task, optima[:2], recipe=wild, execution=QUIET)
+
+
+def test_lengths_of_a_known_polygon():
+    corners = np.array([[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]])
+    shares = np.array([[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]])
+    np.testing.assert_allclose(lengths(corners, shares), [0, 1.5, 3, 7])
+
+
+def test_a_connector_checks_its_shapes():
+    with pytest.raises(ValueError, match="must be 2 nodes"):
+        Connector(np.zeros((3, 4)), np.ones((5, 2)), np.ones((5, 2)), {}, {}, None, {})
