@@ -21,6 +21,10 @@ def test_a_block_of_python_runs_as_printed(number, tmp_path, monkeypatch):
     if "table" in names:
         assert (tmp_path / "trajectories.png").stat().st_size > 10_000
         assert len(names["table"]) >= 80
+    elif "ways" in names:
+        assert (tmp_path / "paths.png").stat().st_size > 10_000
+        plateaus = [names["ways"][kind][0].plateau().error for kind in ("linear", "homogeneous")]
+        assert plateaus[0] > plateaus[1] + 0.05
     else:
         assert len(names["runs"].frame()) == 10 * len(names["runs"].epoch)
 
