@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from jumpretrain.task import Task
 __all__ = ["Line", "dense_layers", "dense_outputs", "groups", "straight_line"]
 
 TOGETHER, ENTRIES = 4, 2**21  # measured: more leave the cache
-FEWEST = 4
+ALIGNED = 16  # bytes: elsewhere bits depend on the states beside
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Tanh)
 
 Layers = Mapping[str, nn.Module]
@@ -51,18 +52,28 @@ def dense_layers(task: Task) -> Layers | None:
         of another kind, or a loss or metric of the user's own might not treat each example alone.
     """
     template, shape = task.template, tuple(task.data.train_x.shape[1:])
-    own = set(task.measures.values()) <= {accuracy, cross_entropy, squared_error}
-    if not own or type(template) is not nn.Sequential:
+    own = (accuracy, cross_entropy, squared_error)
+    known = all(any(measure is one for one in own) for measure in task.measures.values())
+    if not known or type(template) is not nn.Sequential or not _plain(template):
         return None
     layers = dict(template.named_children())
     if len(layers) < len(template):  # a layer that is used twice is listed once
         return None
-    if layers and type(template[0]) is nn.Flatten:
-        del layers[next(iter(layers))]
+    begin = next(iter(layers.items()), None)
+    if begin and type(begin[1]) is nn.Flatten and _plain(begin[1]):
+        if (begin[1].start_dim, begin[1].end_dim) != (1, -1):
+            return None
+        del layers[begin[0]]
         shape = (math.prod(shape),)
+    if not all(_known(task, name, part) for name, part in layers.items()):
+        return None
     first = next(iter(layers.values()), None)
-    known = all(_known(task, name, part) for name, part in layers.items())
-    return layers if known and type(first) is nn.Linear and shape == (first.in_features,) else None
+    return layers if type(first) is nn.Linear and shape == (first.in_features,) else None
+
+
+def _plain(part: nn.Module) -> bool:
+    hooks = part._forward_hooks or part._forward_pre_hooks
+    return not hooks and "forward" not in vars(part)
 
 
 def _known(task: Task, name: str, part: nn.Module) -> bool:
@@ -71,22 +82,32 @@ def _known(task: Task, name: str, part: nn.Module) -> bool:
     Returns:
         Whether its outputs can be computed from the state alone.
     """
-    kept = {f"{name}.{key}": p.dtype == task.layout.dtype for key, p in part.named_parameters()}
-    plain = not (part._forward_hooks or part._forward_pre_hooks)
-    held = all(kept.values()) and kept.keys() <= set(task.layout.names)
-    return type(part) in (nn.Linear, *ELEMENTWISE) and plain and held
+    if type(part) in ELEMENTWISE:
+        return _plain(part)
+    if type(part) is not nn.Linear or not _plain(part):
+        return False
+    tensors = {"weight": part.weight} | ({} if part.bias is None else {"bias": part.bias})
+    held = {f"{name}.{key}" for key in tensors} <= set(task.layout.names)
+    return held and all(tensor.dtype == task.layout.dtype for tensor in tensors.values())
 
 
 def groups(task: Task, layers: Layers, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """Divide states into as many at a time as the cache holds, by their number alone.
 
+    Where the parts of the states would not be aligned in memory, each is alone.
+
     Returns:
         The rows of each group, in order.
     """
-    widest = max(part.out_features for part in layers.values() if isinstance(part, nn.Linear))
-    longest = max(len(x) for name in ("scored_x", "test_x") for x in task.batches(name))
-    size = min(TOGETHER, max(1, ENTRIES // (widest * longest)))
-    return np.array_split(rows, -(-len(rows) // size)) if len(rows) else []
+    widths = [part.out_features for part in layers.values() if isinstance(part, nn.Linear)]
+    lengths = [len(x) for name in ("scored_x", "test_x") for x in task.batches(name)]
+    size = task.layout.dtype.itemsize
+    aligned = all(
+        size * width * length % ALIGNED == 0 for width in widths[:-1] for length in lengths
+    )
+    most = ENTRIES // (max(widths) * max(lengths)) if aligned else 1
+    together = min(TOGETHER, max(1, most))
+    return np.array_split(rows, -(-len(rows) // together)) if len(rows) else []
 
 
 def dense_outputs(
@@ -132,7 +153,7 @@ def _product(tensors: Mapping[str, torch.Tensor], name: str, x: torch.Tensor) ->
 
 
 def straight_line(task: Task, curve: Curve, alphas: NDArray[np.float64]) -> Line | None:
-    """Compute the first layer at both ends of a curve, where that serves all states.
+    """Compute the first layer at both ends of a curve, which serves all states.
 
     Args:
         task: Network and data.
@@ -140,21 +161,27 @@ def straight_line(task: Task, curve: Curve, alphas: NDArray[np.float64]) -> Line
         alphas: Where on the curve (K,).
 
     Returns:
-        The first layer; None where the network is not dense, its first layer does not move on a
-        straight line, or there are too few states to gain.
+        The first layer; None where the network is not dense, or its first layer does not move on
+        a straight line or overflows.
     """
     layers = dense_layers(task)
-    if layers is None or len(alphas) < FEWEST:
+    if layers is None:
         return None
     first = next(iter(layers))
     names = [name for name in task.layout.names if name.startswith(f"{first}.")]
     if (curve.degree[entries(task.layout, names)] != 1).any():
         return None
-    pair = torch.as_tensor(np.stack([curve.start, curve.end]), device=task.device)
-    opening = {first: layers[first]}
     ends: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
     with torch.no_grad():
         for split in ("scored", "test"):
-            both = dense_outputs(task, opening, pair, split)
-            ends[split] = [(out[: len(out) // 2], out[len(out) // 2 :]) for out in both]
-    return Line(ends, alphas)
+            start, end = (
+                dense_outputs(task, {first: layers[first]}, _row(task, state), split)
+                for state in (curve.start, curve.end)
+            )
+            ends[split] = list(zip(start, end, strict=True))
+    steps = [end - start for pairs in ends.values() for start, end in pairs]
+    return Line(ends, alphas) if all(bool(step.isfinite().all()) for step in steps) else None
+
+
+def _row(task: Task, state: NDArray[Any]) -> torch.Tensor:
+    return torch.as_tensor(state[None], dtype=task.layout.dtype, device=task.device)

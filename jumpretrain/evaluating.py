@@ -134,20 +134,19 @@ def _scores(
     layers = dense_layers(task)
     if layers is not None:
         for some in groups(task, layers, rows):
-            few = torch.as_tensor(states[some], device=task.device)
+            few = torch.as_tensor(states[some], device=task.device).to(task.layout.dtype)
             answers = partial(dense_outputs, task, layers, few, line=line, rows=some)
             yield some, _means(task, some, answers, watch)
         return
     module = task.module()
     renewed = normalisers(module) if (batchnorm or task.batchnorm) != "stored" else []
     module.eval()
-    write = task.layout.writer(module)
 
     def outputs(split: str) -> Iterator[Any]:
         return map(module, task.batches(f"{split}_x"))
 
     for row in rows:
-        write(torch.as_tensor(states[row], device=task.device))
+        task.layout.write(module, torch.as_tensor(states[row], device=task.device))
         with _statistics(module, renewed, task):
             some = np.array([row])
             yield some, _means(task, some, outputs, watch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,22 +128,8 @@ class Layout:
 
     def write(self, module: nn.Module, state: torch.Tensor) -> None:
         """Set a network's parameters and buffers to a state (S,)."""
-        self.writer(module)(state)
-
-    def writer(self, module: nn.Module) -> Callable[[torch.Tensor], None]:
-        """Prepare to write many states into one network.
-
-        Returns:
-            A function of a state (S,) that sets the network's parameters and buffers.
-        """
         tensors = dict(module.named_parameters()) | dict(module.named_buffers())
-        places = [tensors[name] for name in self.names]
-        sizes, shapes = list(self.sizes), self.shapes
-
-        def write(state: torch.Tensor) -> None:
-            with torch.no_grad():
-                pieces = torch.split(state, sizes)
-                for place, piece, shape in zip(places, pieces, shapes, strict=True):
-                    place.copy_(piece.reshape(shape))
-
-        return write
+        pieces = torch.split(state, list(self.sizes))
+        with torch.no_grad():
+            for name, shape, piece in zip(self.names, self.shapes, pieces, strict=True):
+                tensors[name].copy_(piece.reshape(shape))

@@ -38,9 +38,14 @@ def probe(
         ValueError: If they do not; the message says which.
     """
     module.eval()
-    inputs, targets = tensors["train_x"][:2], tensors["train_y"][:2]
-    before = layout.read(module)
+    inputs, targets = tensors["train_x"][:2].clone(), tensors["train_y"][:2]
+    before, version = layout.read(module), inputs._version
     outputs = _tried(partial(_forward, module, inputs), inputs, targets)
+    if inputs._version != version:
+        raise ValueError(
+            "evaluation must leave the data as they are, but this forward changes its inputs in "
+            "place; leave out inplace=True where the network begins"
+        )
     if not torch.equal(before, layout.read(module)):
         raise ValueError(
             "evaluation must not change a network, but this forward changes buffers in eval mode; "

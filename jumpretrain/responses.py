@@ -14,7 +14,7 @@ from jumpretrain.dense import straight_line
 from jumpretrain.evaluating import measure
 from jumpretrain.execution import one_thread
 from jumpretrain.gauss import GaussLength, turning
-from jumpretrain.measures import cross_entropy
+from jumpretrain.measures import accuracy, cross_entropy
 from jumpretrain.paths import Path
 from jumpretrain.task import Task
 
@@ -119,8 +119,9 @@ class _Watch:
     """What is noted of each batch: wrong examples by class, and outputs where asked for."""
 
     def __init__(self, task: Task, logits: bool) -> None:
-        labelled = task.loss is cross_entropy or "accuracy" in task.measures
-        self.classes = labelled and task.data.train_y.ndim == 1
+        labelled = task.loss is cross_entropy or task.measures.get("accuracy") is accuracy
+        labels = task.data.train_y
+        self.classes = labelled and labels.ndim == 1 and labels.dtype.kind in "iu"
         self.logits = logits
         self.wrong: dict[tuple[str, int], torch.Tensor] = {}
         self.outputs: dict[tuple[str, int], list[NDArray[Any]]] = {}

@@ -1,5 +1,8 @@
 """Fully connected networks, several states at a time, against the network itself."""
 
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,7 @@ from torch.nn.utils import parametrizations
 import jumpretrain as jr
 from jumpretrain.curves import Curve
 from jumpretrain.dense import dense_layers, dense_outputs, groups, straight_line
+from jumpretrain.evaluating import measure
 
 RNG = np.random.default_rng(0)
 DATA = jr.Dataset(
@@ -159,8 +163,6 @@ def test_a_state_that_is_not_finite_leaves_its_neighbours_alone():
     states = np.random.default_rng(0).normal(size=(6, task.layout.width))
     broken = states.copy()
     broken[2] = np.nan
-    from jumpretrain.evaluating import measure
-
     whole, holed = measure(task, states), measure(task, broken)
     rest = np.arange(6) != 2
     for name in whole:
@@ -169,11 +171,108 @@ def test_a_state_that_is_not_finite_leaves_its_neighbours_alone():
 
 
 @settings(deadline=None, max_examples=10)
-@given(count=st.integers(0, 13), width=st.sampled_from([2, 64, 10**6]))
+@given(count=st.integers(0, 13), width=st.sampled_from([3, 64, 10**6]))
 def test_groups_hold_every_state_once_and_fit_the_cache(count, width):
     task = plain()
-    layers = {"0": nn.Linear(1, width, device="meta")}
+    layers = {"0": nn.Linear(1, width, device="meta"), "1": nn.Linear(width, 1, device="meta")}
     found = groups(task, layers, np.arange(count))
     assert np.concatenate([*found, []]).tolist() == list(range(count))
     assert all(1 <= len(group) <= 4 for group in found)
-    assert all(len(group) == 1 for group in found) or width < 10**6
+    assert all(len(group) == 1 for group in found) or width == 64
+
+
+@pytest.mark.parametrize("hidden", [(17, 33), (32, 64), (100,), ()])
+def test_single_precision_scores_depend_on_their_state_alone(hidden):
+    task = jr.Task(partial(jr.models.mlp, (1, 8, 8), 10, hidden=hidden), jr.data.digits())
+    states = np.stack([task.initial(seed) for seed in range(6)])
+    together = jr.evaluate(task, states)
+    for k, state in enumerate(states):
+        alone = jr.evaluate(task, [state])
+        assert all(together[name][k] == alone[name][0] for name in together)
+    alphas = np.linspace(0, 1, 7)
+    whole = jr.interpolate(task, states[0], states[1], alphas=alphas)
+    for n_jobs in (2, 3, 7):
+        spread = jr.Execution(n_jobs=n_jobs, progress=False)
+        parts = jr.interpolate(task, states[0], states[1], alphas=alphas, execution=spread)
+        assert all(np.array_equal(parts.metrics[n], whole.metrics[n]) for n in whole.metrics)
+    still = jr.interpolate(task, states[0], states[0], alphas=9)
+    assert still.monotonicity().min_delta == 0
+
+
+def body():
+    return nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))
+
+
+def ten_times(module, given):
+    return (given[0] * 10,)
+
+
+def patched(place):
+    model = body()
+    part = model if place is None else model[place]
+    original = part.forward
+    part.forward = lambda x: 2 * original(x)
+    return model
+
+
+def pre_hooked(place):
+    model = body()
+    (model if place is None else model[place]).register_forward_pre_hook(ten_times)
+    return model
+
+
+def plain_bias():
+    model = body()
+    del model[3].bias
+    model[3].bias = torch.arange(4.0, dtype=torch.float64)
+    return model
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *[partial(patched, place) for place in (0, 1)],
+        *[partial(pre_hooked, place) for place in (None, 0, 2)],
+        plain_bias,
+    ],
+)
+def test_what_was_hung_onto_a_network_counts(make):
+    model = make().double()
+    task = jr.Task(model, DATA)
+    assert dense_layers(task) is None
+    x, y = task.tensors["test_x"], task.tensors["test_y"]
+    expected = nn.functional.cross_entropy(model(x), y).item()
+    assert jr.evaluate(task, [task.state(model)])["test_loss"][0] == pytest.approx(expected)
+
+
+def test_flattening_of_other_axes_is_left_to_the_module():
+    data = jr.Dataset(*[RNG.normal(size=(8, 1, 6)) for _ in range(4)])
+    layers = nn.Flatten(2), nn.Linear(6, 3), nn.ReLU(), nn.Linear(3, 6)
+    task = task_of(*layers, data=data, loss=jr.measures.squared_error)
+    assert dense_layers(task) is None
+    assert jr.evaluate(task, [task.initial(0)])["train_loss"].shape == (1,)
+
+
+@dataclass
+class Doubled:
+    """A loss that has no hash."""
+
+    times: float = 2.0
+
+    def __call__(self, outputs, targets):
+        return self.times * nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+
+def test_a_loss_need_not_be_hashable():
+    task, usual = plain(loss=Doubled(), metrics={}), plain()
+    states = [task.state(usual.template)]
+    found = jr.evaluate(task, states)["test_loss"]
+    np.testing.assert_allclose(found, 2 * jr.evaluate(usual, states)["test_loss"])
+
+
+def test_a_layer_that_overflows_at_the_end_is_scored_as_ever():
+    task = jr.Task(partial(jr.models.mlp, (1, 2, 3), 4, hidden=(8,)), DATA)
+    start, end = task.initial(0), task.initial(1)
+    end = end / np.abs(end).max() * np.float32(2e38)
+    path = jr.interpolate(task, start, end, alphas=5)
+    assert path.metrics["train_loss"][0] == jr.evaluate(task, [start])["train_loss"][0]

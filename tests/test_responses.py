@@ -3,8 +3,10 @@
 import nets
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
+import jumpretrain as jr
 from jumpretrain.data import Dataset
 from jumpretrain.gauss import certificate, linearity
 from jumpretrain.interpolation import interpolate
@@ -67,3 +69,23 @@ def test_sources_that_do_not_fit_are_refused(walked):
         gauss_length(path, path)
     with pytest.raises(ValueError, match="split must be train or test, but is 'all'"):
         gauss_length(task, path, "all")
+
+
+def test_an_accuracy_of_the_users_own_makes_no_class_errors():
+    x = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(np.int64)
+
+    def right(outputs, targets):
+        return ((outputs[:, 0] > 0) == targets.bool()).float()
+
+    def loss(outputs, targets):
+        return torch.nn.functional.binary_cross_entropy_with_logits(
+            outputs[:, 0], targets.float(), reduction="none"
+        )
+
+    for labels in (y, y.astype(np.float32)):
+        data = jr.Dataset(x, labels, x, labels)
+        task = jr.Task(lambda: jr.models.mlp((3,), 1, (4,)), data, loss, {"accuracy": right})
+        path = jr.interpolate(task, task.initial(0), task.initial(1), alphas=3)
+        assert path.class_error is None and "train_error" not in path.metrics
+        assert "train_accuracy" in path.metrics

@@ -429,3 +429,12 @@ def test_strided_pixels_of_few_channels_stay_in_plain_memory(channels, strided, 
     task = Task(model, data)
     images = task.laid_out(torch.zeros(4, channels, 4, 4))
     assert images.is_contiguous(memory_format=torch.channels_last) == last
+
+
+def test_a_forward_that_changes_the_data_is_refused():
+    inputs = np.linspace(-1, 1, 12).reshape(4, 3)
+    data = Dataset(inputs, np.arange(4) % 2, inputs, np.arange(4) % 2)
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(3, 2)).double()
+    with pytest.raises(ValueError, match="changes its inputs in place"):
+        Task(model, data)
+    assert inputs.min() == -1
