@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,10 @@ from jumpretrain.survey import Survey, Traced
 __all__ = ["overview", "write_atlas"]
 
 MEDIANS = (
-    *("barrier_above_ends", "plateau_error", "plateau_loss", "excess", "gauss_mean"),
-    *("distance_relative", "final_train_loss", "final_test_loss", "final_test_accuracy"),
+    *("train_barrier_above_ends", "train_plateau_error", "train_plateau_loss", "test_gauss_mean"),
+    *("distance_relative", "end_train_loss", "end_test_loss", "end_test_accuracy"),
 )
+FIGURES = "train_loss test_loss train_error test_error classes layers random".split()
 
 
 def overview(traced: Sequence[Traced]) -> pd.DataFrame:
@@ -38,19 +40,21 @@ def overview(traced: Sequence[Traced]) -> pd.DataFrame:
             "kind": kind,
             "layer": layer,
             "paths": len(some),
-            "never_rise": int((some["min_delta"] == 0).sum()),
-            "largest_min_delta": some["min_delta"].max(),
+            "never_rise": int((some["train_min_delta"] == 0).sum()),
+            "largest_min_delta": some["train_min_delta"].max(),
             **some[[n for n in MEDIANS if n in some]].median().to_dict(),
         })
     return pd.DataFrame(rows)
 
 
 def _summary(traced: Sequence[Traced]) -> pd.DataFrame:
-    rows = [
-        {"seed": t.seed, "kind": t.kind, "layer": t.layer, "draw": t.draw, **t.numbers}
-        for t in traced
-    ]
-    return pd.DataFrame(rows).astype({"draw": "Int64"})
+    return pd.DataFrame([_whose(t) | t.numbers for t in traced]).astype({"draw": "Int64"})
+
+
+def _whose(traced: Traced) -> dict[str, Any]:
+    biases = traced.path.provenance["biases"]
+    names = {"seed": traced.seed, "kind": traced.kind, "biases": biases}
+    return names | {"layer": traced.layer, "draw": traced.draw}
 
 
 def write_atlas(survey: Survey, traced: Sequence[Traced], folder: str | Path) -> Path:
@@ -59,30 +63,30 @@ def write_atlas(survey: Survey, traced: Sequence[Traced], folder: str | Path) ->
     Args:
         survey: What was asked for.
         traced: Paths, from `trace`.
-        folder: Where to; files of the same names are replaced, each in one step.
+        folder: Where to; files of the same names are replaced, each in one step, and figures of
+            an earlier call that are not drawn again are removed.
 
     Returns:
         The folder of the figures.
     """
     folder = Path(folder)
     points = [
-        pd.DataFrame({
-            "seed": t.seed,
-            "kind": t.kind,
-            "layer": t.layer,
-            "draw": pd.array([t.draw] * len(t.path.alphas), dtype="Int64"),
-            "alpha": t.path.alphas,
-            **t.path.metrics,
-        })
-        for t in traced
+        pd.DataFrame(_whose(t) | {"alpha": t.path.alphas} | dict(t.path.metrics)) for t in traced
     ]
-    tables = {"paths.csv": pd.concat(points), "summary.csv": _summary(traced)}
+    tables = {
+        "paths.csv": pd.concat(points).astype({"draw": "Int64"}),
+        "summary.csv": _summary(traced),
+    }
     for name, table in tables.items():
         store.write_bytes(folder / name, table.to_csv(index=False).encode())
     whole = {"survey": asdict(survey), "first path": traced[0].path.provenance}
     store.write_json(folder / "provenance.json", whole)
+    stale = set(FIGURES)
     for name, content in _figures(survey, traced):
         store.write_bytes(folder / "figures" / f"{name}.png", content)
+        stale.remove(name)
+    for name in stale:
+        (folder / "figures" / f"{name}.png").unlink(missing_ok=True)
     return folder / "figures"
 
 

@@ -66,7 +66,7 @@ def bias_report(
     if path.class_error is None or path.curve is None:
         raise ValueError("a bias report needs class labels and states; take a path of interpolate")
     if bias is None or depth is None:
-        layers = list(weight_layers(task.template))
+        layers = list(weight_layers(task.template, "pass bias= and depth="))
         bias, depth = bias or f"{layers[-1]}.bias", depth or len(layers)
     biases = _values(task, path.curve.end, bias, path.class_error.shape[1])
     outputs = next(outputs_at(task, path.curve, [1.0], "train")).astype(np.float64)

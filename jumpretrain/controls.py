@@ -82,7 +82,7 @@ def permute_units(task: Task, state: ArrayLike, seed: int) -> NDArray[Any]:
     Raises:
         ValueError: If the network is of another kind, or the state does not fit.
     """
-    layers = weight_layers(task.template)
+    layers = weight_layers(task.template, "permute units of sequential networks only")
     other = [name for name, layer in layers.items() if not isinstance(layer, nn.Linear)]
     if other:
         raise ValueError(

@@ -15,11 +15,16 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-__all__ = ["fresh", "initialise"]
+__all__ = ["WEIGHTED", "fresh", "initialise"]
 
 Scheme = Literal["torch", "he", "xavier", "orthogonal"]
 Biases = Literal["all", "last", "none"]
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+WEIGHTED = (
+    nn.Linear,
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+)
+"""Linear and convolutional layers."""
 DRAWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "he": partial(nn.init.kaiming_normal_, nonlinearity="relu"),
     "xavier": nn.init.xavier_normal_,
@@ -54,19 +59,24 @@ def initialise(
 ) -> Callable[[], nn.Module]:
     """Choose the law of fresh weights and which layers have biases.
 
-    This concerns linear and convolutional layers (`nn.Linear`, `nn.Conv1d` to `nn.Conv3d`) whose
-    weights are trained. Frozen layers and what other modules hold, BatchNorm's shifts among it,
-    stay as the builder left them.
+    This concerns linear and convolutional layers (`nn.Linear`, `nn.Conv1d` to `nn.Conv3d` and
+    `nn.ConvTranspose1d` to `nn.ConvTranspose3d`) whose weights are trained. Frozen layers and
+    what other modules hold, BatchNorm's shifts among it, stay as the builder left them.
+
+    Fans are torch's: the fan-in of a convolution is in / groups x kernel, that of a transposed
+    one out / groups x kernel, as of the convolution that it transposes; the fan-out is out x
+    kernel, of a transposed one in x kernel.
 
     Args:
         build: A function without arguments that builds the network.
         scheme: `"torch"` keeps the builder's weights and biases. The others draw weights and set
             biases to zero: `"he"` from a normal law of variance 2 / fan-in (arXiv:1502.01852),
             `"xavier"` of variance 2 / (fan-in + fan-out) (Glorot and Bengio 2010),
-            `"orthogonal"` matrices (arXiv:1312.6120), a convolution as (out, in x kernel).
+            `"orthogonal"` matrices (arXiv:1312.6120), a convolution as (out, in x kernel), a
+            transposed one as (in, out x kernel).
         scale: What the weights are multiplied by afterwards; biases are not.
-        biases: `"last"` removes all biases but those of the last layer that has some, `"none"`
-            removes all.
+        biases: `"last"` removes all biases but those of the last layer that has some, in the
+            order in which the network registered its layers; `"none"` removes all.
         zero_biases: Whether the builder's biases are set to zero under `"torch"` as well.
 
     Returns:
@@ -116,7 +126,7 @@ def _initialised(
 
 
 def _trained_layers(network: nn.Module, biases: Biases) -> list[Any]:
-    found = [part for part in network.modules() if isinstance(part, LAYERS)]
+    found = [part for part in network.modules() if isinstance(part, WEIGHTED)]
     layers = [part for part in found if part.weight.requires_grad]
     if not layers:
         raise ValueError(

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
+from jumpretrain.initialisation import WEIGHTED
 from jumpretrain.layout import Layout
 from jumpretrain.task import Task
 
@@ -24,15 +25,7 @@ __all__ = [
     "weight_layers",
 ]
 
-WEIGHTED = (
-    nn.Linear,
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-)
+REMEDY = "pass depth={parameter name: number of its layer, from 1 at the input}"
 
 
 def check_state(task: Task, state: ArrayLike | torch.Tensor, name: str) -> NDArray[Any]:
@@ -111,8 +104,12 @@ def layer_groups(layout: Layout) -> dict[str, list[str]]:
     return {group: [name for name in layout.names if owner(name) == group] for group in owners}
 
 
-def weight_layers(module: nn.Module) -> dict[str, nn.Module]:
+def weight_layers(module: nn.Module, remedy: str = REMEDY) -> dict[str, nn.Module]:
     """List the linear and convolutional layers of a sequential network.
+
+    Args:
+        module: The network.
+        remedy: What a user can do where the order of the layers cannot be told.
 
     Returns:
         Layers by name, from the input to the output.
@@ -128,7 +125,7 @@ def weight_layers(module: nn.Module) -> dict[str, nn.Module]:
             raise ValueError(
                 "the order of layers is known for nn.Sequential networks of linear and "
                 f"convolutional layers, but {name or 'the model'!r} is a {type(leaf).__name__}; "
-                "pass depth={parameter name: number of its layer, from 1 at the input}"
+                f"{remedy}"
             )
     return layers
 

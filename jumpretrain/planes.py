@@ -29,6 +29,7 @@ class Plane:
 
     def __post_init__(self) -> None:
         rows = np.asarray(self.directions)
+        object.__setattr__(self, "directions", rows)
         gram = rows @ rows.T if rows.ndim == 2 else np.zeros((1, 1))
         if not np.allclose(gram, np.eye(len(gram)), atol=1e-4):
             raise ValueError(

@@ -26,6 +26,7 @@ from jumpretrain.task import Task
 __all__ = ["Signals", "signals"]
 
 BLOCK = 8
+REMEDY = "pass names=[modules, from the input to the output]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class Signals:
 
     Attributes:
         alphas: Where on the path (A,).
-        layers: Names of the layers, from the input to the output.
+        layers: Names of the layers, in the order asked for.
         values: Signal of each layer at each alpha, in units of its outputs (A, L).
         scale: The signal at alpha 1, the root mean square of the centred outputs (L,).
 
@@ -82,8 +83,8 @@ def signals(
         task: The task of the path.
         path: A path with its states, from `interpolate`.
         alphas: Where to measure, or how many points; the path's where left out.
-        names: Modules whose outputs are taken, in order of depth; the linear and convolutional
-            layers where the network is sequential.
+        names: Modules whose outputs are taken; where the network is sequential and they are left
+            out, its linear and convolutional layers from the input to the output.
         split: Whose examples, `"train"` (the scored ones) or `"test"`.
         execution: Where to compute.
 
@@ -106,10 +107,10 @@ def signals(
     if split not in ("train", "test"):
         raise ValueError(f"split must be train or test, but is {split!r}")
     shares = check_alphas(path.alphas if alphas is None else alphas)
-    layers = tuple(weight_layers(task.template) if names is None else names)
+    layers = tuple(weight_layers(task.template, REMEDY) if names is None else names)
     pair = _paired(task, layers, split)
     blocks = np.array_split(np.append(shares, 1.0), -(-(len(shares) + 1) // BLOCK))
-    jobs = [(task, pair, path.curve, block, split) for block in blocks]
+    jobs = [(task, pair, path.curve, block, split, layers) for block in blocks]
     products = np.concatenate(spread(_products, jobs, execution or Execution()))
     scale = np.sqrt(np.maximum(products[-1], 0))
     values = np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
@@ -205,7 +206,12 @@ def _nothing(_: Any, targets: torch.Tensor) -> torch.Tensor:
 
 
 def _products(
-    task: Task, pair: Task, curve: Curve, alphas: NDArray[np.float64], split: str
+    task: Task,
+    pair: Task,
+    curve: Curve,
+    alphas: NDArray[np.float64],
+    split: str,
+    layers: Sequence[str],
 ) -> NDArray[np.float64]:
     """Average the centred products over the examples.
 
@@ -223,9 +229,8 @@ def _products(
 
     measure(pair, _states(task, pair, curve, alphas), watch=watch)
     count = len(task.tensors[f"{wanted}_y"])
-    names = dict.fromkeys(name for _, name in sums)
     means = [
-        [[term / count for term in sums[row, n]] for n in names] for row in range(len(alphas))
+        [[term / count for term in sums[row, n]] for n in layers] for row in range(len(alphas))
     ]
     return np.array([[float(inner - a @ b) for inner, a, b in row] for row in means])
 

@@ -122,7 +122,7 @@ def task_builder(study: Study) -> Callable[[int, str], Task]:
     if study.task is not None:
         return _imported(study.task)
     data = load(study.data, study.data_root)
-    if study.train_size or study.test_size:
+    if study.train_size is not None or study.test_size is not None:
         data = data.subset(study.train_size, study.test_size)
     if study.crop or study.flip:
         data = data.augment(study.crop, study.flip)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from jumpretrain import paths, store
@@ -31,12 +32,15 @@ SHARED = "data data_root train_size test_size model task".split()
 CHANGEABLE = frozenset("data_root seeds alphas biases layerwise random".split())
 """What another call may change in a folder: no training depends on it."""
 MEASURED = (
-    *("min_delta", "rise_from", "rise_to"),
-    *(f"barrier_{kind}" for kind in get_args(paths.BarrierKind)),
-    *("plateau_error", "plateau_loss", "excess", "gauss_mean", "gauss_joint"),
+    *("train_min_delta", "train_rise_from", "train_rise_to"),
+    *(f"train_barrier_{kind}" for kind in get_args(paths.BarrierKind)),
+    *("train_plateau_error", "train_plateau_loss", "train_excess"),
+    *("test_gauss_mean", "test_gauss_joint"),
 )
 UNRELATED = 1_000_000
 """First seed of the unrelated initialisations."""
+FEW = 8
+"""Number of examples on which a survey is rehearsed."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,11 @@ class Survey:
                 f"alphas of a survey run from 0 to 1, but from {ends[0]} to {ends[1]}"
             )
         known = get_args(Biases)
-        if not set(known) >= set(self.biases) or not self.biases:
-            raise ValueError(f"biases must be some of {', '.join(known)}, but are {self.biases}")
+        distinct = set(self.biases)
+        if not set(known) >= distinct or not 0 < len(self.biases) == len(distinct):
+            raise ValueError(
+                f"biases must be some of {', '.join(known)}, each once, but are {self.biases}"
+            )
         if self.task is not None and (self.scheme, self.scale) != ("torch", 1.0):
             raise ValueError(
                 "scheme and scale are the built-in tasks', leave them out beside task"
@@ -161,7 +168,9 @@ def trace(
     survey, execution = survey or Survey(), execution or Execution(n_jobs=-1)
     folder, build = Path(folder), _builder(survey)
     seeds = range(survey.seeds if survey.end is None else 1)
-    given = _rehearse(survey, build(0))
+    for seed in seeds if survey.task else seeds[:1]:  # built-in tasks differ in labels alone
+        _rehearse(survey, build(seed))
+    given = _given(survey, build)
     with store.lock(folder):
         claimed = {name: v for name, v in asdict(survey).items() if name not in CHANGEABLE}
         store.claim(folder / "survey.json", claimed)
@@ -186,20 +195,27 @@ def _builder(survey: Survey) -> Callable[[int], Task]:
     return build
 
 
-def _rehearse(survey: Survey, task: Task) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """Score two points for each kind of path, so that what cannot work is refused now.
-
-    Returns:
-        The states at both ends where files hold them, else nothing.
+def _rehearse(survey: Survey, task: Task) -> None:
+    """Measure two points for each kind of path on few examples: what cannot work is refused now.
 
     Raises:
-        ValueError: If biases cannot move as asked for, or a file does not fit.
+        ValueError: If biases cannot move as asked for, or there is no batch to train on.
     """
-    state = task.initial(0)
+    data, state = task.data, task.initial(0)
+    if survey.end is None:
+        survey.training.batches(len(data.train_x))
+    few = data.subset(min(FEW, len(data.train_x)), min(FEW, len(data.test_x)))
+    small = replace(task, data=few)
     for biases in survey.biases:
-        interpolate(task, state, state, alphas=2, biases=biases)
+        _measure(small, interpolate(small, state, state, alphas=2, biases=biases))
+
+
+def _given(
+    survey: Survey, build: Callable[[int], Task]
+) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     if survey.start is None or survey.end is None:
         return []
+    task = build(0)
     return [(task.state(survey.start), task.state(survey.end))]
 
 
@@ -242,7 +258,7 @@ def _trace(
 
 
 def _measure(task: Task, path: paths.Path) -> dict[str, float]:
-    """Measure what stands in the summary; NaN where outputs or losses are not finite.
+    """Measure what stands in the summary; NaN where losses are not finite.
 
     Returns:
         Numbers by name.
@@ -251,11 +267,25 @@ def _measure(task: Task, path: paths.Path) -> dict[str, float]:
     moved = weight_distance(task, path.curve.start, path.curve.end)
     found = dict.fromkeys(MEASURED, np.nan)
     found |= {"distance": moved.absolute, "distance_relative": moved.relative}
-    found |= {f"final_{name}": float(values[-1]) for name, values in path.metrics.items()}
+    found |= {f"end_{name}": float(values[-1]) for name, values in path.metrics.items()}
     if not all(np.isfinite(path.metrics[name]).all() for name in ("train_loss", "test_loss")):
         return found
-    rises, plateau, turned = path.monotonicity(), path.plateau(), gauss_length(task, path)
+    rises, plateau = path.monotonicity(), path.plateau()
     where = rises.where or (np.nan, np.nan)
     barriers = [path.barrier(kind) for kind in get_args(paths.BarrierKind)]
     numbers = [rises.min_delta, *where, *barriers, plateau.error, plateau.loss, plateau.excess]
-    return found | dict(zip(MEASURED, [*numbers, turned.mean, turned.joint], strict=True))
+    return found | dict(zip(MEASURED, [*numbers, *_turned(task, path)], strict=True))
+
+
+def _turned(task: Task, path: paths.Path) -> tuple[float, float]:
+    """Measure the Gauss length; NaN where outputs are no single tensor.
+
+    Returns:
+        Mean over the examples, and joint.
+    """
+    with torch.no_grad():
+        outputs = task.module().eval()(task.tensors["test_x"][:2])
+    if not isinstance(outputs, torch.Tensor):
+        return np.nan, np.nan
+    turned = gauss_length(task, path)
+    return turned.mean, turned.joint

@@ -6,21 +6,30 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import jumpretrain as jr
 from jumpretrain.atlas import overview, write_atlas
 from jumpretrain.paths import Path
-from jumpretrain.survey import Survey, Traced
+from jumpretrain.survey import Survey, Traced, trace
 
 ALPHAS = np.linspace(0, 1, 4)
-NUMBERS = {"min_delta": 0.0, "excess": 0.1, "plateau_error": 0.2, "final_test_loss": 1.0}
+NUMBERS = {
+    "train_min_delta": 0.0,
+    "train_plateau_loss": 0.1,
+    "train_plateau_error": 0.2,
+    "end_test_loss": 1.0,
+}
 
 
-def path(loss, labelled=True):
+def path(loss, labelled=True, biases="linear"):
     metrics = {"train_loss": np.array(loss), "test_loss": np.array(loss) + 0.1}
     error = np.linspace(0.9, 0, 12).reshape(4, 3) if labelled else None
     if labelled:
         metrics["train_error"] = error.mean(axis=1)
-    provenance = {"task": {"measures": "loss=cross_entropy"}, "biases": "linear", "others": "end"}
+    provenance = {"task": {"measures": "loss=cross_entropy"}, "biases": biases, "others": "end"}
     return Path(ALPHAS, metrics, error, provenance=provenance)
+
+
+MOVES = {"layer": "linear", "random": "linear"}
 
 
 def traced(seeds=(0, 1), labelled=True):
@@ -35,12 +44,16 @@ def traced(seeds=(0, 1), labelled=True):
             ("random", "", 0, 1.5),
             ("random", "", 1, 0.5),
         ):
-            numbers = {**NUMBERS, "min_delta": rise, "excess": 0.1 * seed}
-            line = path([start, 1.0, 1.0 + rise, 0.5], labelled)
+            numbers = {**NUMBERS, "train_min_delta": rise, "train_plateau_loss": 0.1 * seed}
+            biases = MOVES.get(kind, kind)
+            line = path([start, 1.0, 1.0 + rise, 0.5], labelled, biases)
             found.append(Traced(seed, kind, layer, draw, line, numbers))
     return found
 
 
+SHORT = Survey(
+    train_size=100, test_size=50, seeds=1, alphas=3, training=jr.Recipe(epochs=1, record_every=0)
+)
 SURVEY = Survey(seeds=2, alphas=4, biases=("linear", "zero"), layerwise=True, random=2)
 
 
@@ -52,12 +65,12 @@ def test_the_overview_counts_paths_without_a_rise_and_takes_medians():
     }  # fmt: skip
     assert table["never_rise"].tolist() == [3, 1, 0, 3, 0]
     assert table["largest_min_delta"].tolist() == [0, 7, 0.2, 0, 1.5]
-    assert table["excess"].tolist() == pytest.approx([0.1] * 5)
-    assert "gauss_mean" not in table
+    assert table["train_plateau_loss"].tolist() == pytest.approx([0.1] * 5)
+    assert "test_gauss_mean" not in table
 
 
 def test_a_path_without_numbers_counts_but_is_not_said_to_never_rise():
-    lost = [replace(t, numbers={**t.numbers, "min_delta": np.nan}) for t in traced((0,))[:1]]
+    lost = [replace(t, numbers={**t.numbers, "train_min_delta": np.nan}) for t in traced((0,))[:1]]
     row = overview(lost + traced((1,))[:1]).iloc[0]
     assert (row["paths"], row["never_rise"]) == (2, 1)
 
@@ -75,7 +88,21 @@ def test_tables_hold_every_path_and_point_once(tmp_path):
         same &= points["draw"].fillna(-1) == (-1 if one.draw is None else one.draw)
         assert points.loc[same, "alpha"].tolist() == ALPHAS.tolist()
         np.testing.assert_array_equal(points.loc[same, "test_loss"], one.path.metrics["test_loss"])
-    assert rows["min_delta"].tolist() == [one.numbers["min_delta"] for one in found]
+    deltas = [one.numbers["train_min_delta"] for one in found]
+    assert rows["train_min_delta"].tolist() == deltas
+    for table in (points, rows):
+        expected = [MOVES.get(kind, kind) for kind in table["kind"]]
+        assert table["biases"].tolist() == expected
+
+
+def test_the_printed_table_has_columns_of_the_summary_and_few_of_its_own(tmp_path):
+    found = trace(SHORT, tmp_path, jr.Execution(progress=False))
+    write_atlas(SHORT, found, tmp_path)
+    rows, shown = pd.read_csv(tmp_path / "summary.csv"), overview(found)
+    own = {"paths", "never_rise", "largest_min_delta"}
+    assert set(shown) - set(rows) == own and len(shown.columns) <= 13
+    measured = [name for name in rows if name not in ("seed", "kind", "layer", "draw", "biases")]
+    assert all(name.startswith(("train_", "test_", "end_", "distance")) for name in measured)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +119,16 @@ def test_figures_are_those_of_what_was_asked_for(tmp_path, labelled, kinds, name
     folder = write_atlas(replace(SURVEY, biases=biases), some, tmp_path)
     assert {file.stem for file in folder.iterdir()} == names
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in folder.iterdir())
+
+
+def test_figures_of_an_earlier_wider_call_are_removed_and_no_other_file(tmp_path):
+    folder = write_atlas(SURVEY, traced(), tmp_path)
+    before = {file.name for file in folder.iterdir()}
+    (folder / "mine.png").write_text("a figure of the user's own")
+    narrow = [one for one in traced(labelled=False) if one.kind == "linear"]
+    write_atlas(replace(SURVEY, biases=("linear",), layerwise=False, random=0), narrow, tmp_path)
+    after = {file.name for file in folder.iterdir()}
+    assert after == {"train_loss.png", "test_loss.png", "mine.png"} and len(before) == 6
 
 
 def test_the_same_paths_give_the_same_bytes(tmp_path):

@@ -161,6 +161,25 @@ def test_orthogonal_draws_have_orthonormal_rows_or_columns(scale):
         np.testing.assert_allclose(short @ short.T, np.eye(len(short)), atol=1e-6)
 
 
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_transposed_convolutions_have_the_fans_of_the_convolution_they_transpose(axes, groups):
+    kind = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[axes - 1]
+    build = partial(kind, 24, 90, 3, stride=2, groups=groups)
+    fan_in, fan_out = 90 // groups * 3**axes, 24 * 3**axes
+    for scheme, variance in (("he", 2 / fan_in), ("xavier", 2 / (fan_in + fan_out))):
+        layer = fresh(initialise(build, scheme, 0.5), 0)
+        values = layer.weight.detach().double().numpy().ravel() / (0.5 * math.sqrt(variance))
+        error = 5 / math.sqrt(values.size)
+        assert np.mean(values**2) == pytest.approx(1, abs=error * math.sqrt(2))
+        assert np.mean(values**4) == pytest.approx(3, abs=error * math.sqrt(96))
+        assert not layer.bias.any()
+    rows = fresh(initialise(build, "orthogonal"), 0).weight.detach().double().flatten(1).numpy()
+    np.testing.assert_allclose(rows @ rows.T, np.eye(24), atol=1e-6)
+    plain, scaled = fresh(build, 1), fresh(initialise(build, scale=3), 1)
+    assert torch.equal(3 * plain.weight, scaled.weight) and torch.equal(plain.bias, scaled.bias)
+
+
 @pytest.mark.parametrize("scheme", ["torch", "he", "xavier", "orthogonal"])
 def test_a_scale_of_every_layer_scales_a_homogeneous_network_by_its_power(scheme):
     x = torch.randn(5, 6)
@@ -207,6 +226,27 @@ def test_the_last_biases_are_those_of_the_last_layer_that_has_some():
 
     names = [name for name, _ in initialise(build, biases="last")().named_parameters()]
     assert names == ["0.weight", "1.weight", "1.bias", "2.weight"]
+
+
+def test_the_last_layer_may_be_a_transposed_convolution():
+    def build():
+        return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ConvTranspose2d(2, 1, 3))
+
+    names = [name for name, _ in initialise(build, biases="last")().named_parameters()]
+    assert names == ["0.weight", "1.weight", "1.bias"]
+
+
+def test_the_last_layer_is_the_one_that_was_registered_last():
+    class Crossed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head, self.trunk = nn.Linear(4, 3), nn.Linear(6, 4)
+
+        def forward(self, x):
+            return self.head(self.trunk(x))
+
+    names = [name for name, _ in initialise(Crossed, biases="last")().named_parameters()]
+    assert names == ["head.weight", "trunk.weight", "trunk.bias"]
 
 
 def test_normalisation_frozen_layers_and_other_modules_stay():

@@ -78,6 +78,15 @@ def test_each_run_has_its_own_plane_and_the_folder_knows_it(tmp_path):
         jr.train(TASK, RECIPE, [0, 1, 2], folder=tmp_path, planes=planes[0])
 
 
+def test_a_plane_takes_lists():
+    row = np.eye(TASK.weight_count)[0].tolist()
+    found, same = (
+        jr.train(TASK, RECIPE, [0], planes=Plane(rows, normal=True)).final
+        for rows in ([row], np.array([row]))
+    )
+    np.testing.assert_array_equal(found, same)
+
+
 def test_a_plane_of_all_directions_holds_nothing():
     whole = random_plane(TASK.weight_count, TASK.weight_count, seed=0)
     free, held = jr.train(TASK, RECIPE, [0]), jr.train(TASK, RECIPE, [0], planes=whole)

@@ -11,6 +11,7 @@ from torch import nn
 
 from jumpretrain.interpolation import interpolate
 from jumpretrain.layers import entries
+from jumpretrain.models import resnet
 from jumpretrain.paths import Path
 from jumpretrain.propagation import Signals, signals
 from jumpretrain.task import Task
@@ -94,6 +95,32 @@ def test_signals_are_those_of_all_outputs_held_at_once(name, split):
     assert found.layers == tuple(names)
 
 
+def residual():
+    return resnet((1, 4, 4), 3, blocks=(1, 1), width=4).double()
+
+
+OTHERWISE = {
+    "permuted": (nets.TASKS["mlp"], ["3", "2", "1"]),
+    "container first": (nets.TASKS["transformer"], ["block", "head", "block.linear1"]),
+    "resnet": (
+        lambda: Task(residual, nets.images(dtype=np.float64)),
+        ["2.0", "2.0.shortcut.1", "1.0.branch.3", "1.0.branch.0", "0.0", "1.0", "3.2"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_columns_stand_in_the_order_asked_for(name):
+    build, names = OTHERWISE[name]
+    task = build()
+    path = interpolate(task, task.initial(0), task.initial(1), alphas=3)
+    found = signals(task, path, names=names)
+    assert found.layers == tuple(names)
+    expected = by_hand(task, path, names)
+    np.testing.assert_allclose(found.values, expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found.scale, expected[-1], rtol=1e-6)
+
+
 @pytest.mark.parametrize("batchnorm", ["recalibrate", "stored", "batch"])
 def test_batchnorm_follows_the_policy_of_the_task(batchnorm):
     task = Task(lambda: nets.normed().double(), nets.images(dtype=np.float64), batchnorm=batchnorm)
@@ -162,7 +189,7 @@ def test_what_does_not_fit_is_refused():
         signals(task, path, split="all")
     with pytest.raises(ValueError, match=r"but \['head'\] are none; it has 0, 1, 2, 3"):
         signals(task, path, names=["0", "head"])
-    with pytest.raises(ValueError, match="the order of layers is known for"):
+    with pytest.raises(ValueError, match=r"the order of layers is known for .* pass names="):
         other = nets.TASKS["transformer"]()
         signals(other, interpolate(other, other.initial(0), other.initial(1), alphas=2))
     with pytest.raises(ValueError, match=r"'block\.self_attn' does not give one tensor"):

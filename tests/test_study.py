@@ -179,6 +179,9 @@ def test_what_does_not_fit_is_refused_when_the_study_is_made(change, message):
         ({"task": "nets:nothing"} | OWN, "task must be module:function"),
         ({"task": "test_study:no_task"} | OWN, "a task function must return a Task, not int"),
         ({"train_size": 10**9}, "1257 examples"),
+        ({"train_size": 0, "test_size": None}, "train has 1257 examples, but 0 were asked for"),
+        ({"train_size": None, "test_size": 0}, "test has 540 examples, but 0 were asked for"),
+        ({"test_size": -1}, "test has 540 examples, but -1 were asked for"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_trained(change, message, tmp_path):

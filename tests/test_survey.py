@@ -12,6 +12,7 @@ import nets
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import jumpretrain as jr
 from jumpretrain.survey import RECIPE, UNRELATED, Survey, trace
@@ -39,6 +40,38 @@ def own(seed, group):
 
 def nothing(seed, group):
     return "no task"
+
+
+class Headed(nn.Module):
+    """Two heads, whose outputs are no single tensor."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.one, self.other, self.kind = nn.Linear(6, 3), nn.Linear(6, 3), kind
+
+    def forward(self, x):
+        return self.kind({"one": self.one(x), "other": self.other(x)})
+
+
+def of_the_first(outputs, targets):
+    one = outputs["one"] if isinstance(outputs, dict) else outputs[0]
+    return nn.functional.cross_entropy(one, targets, reduction="none")
+
+
+def headed(seed, group):
+    def build():
+        return Headed(dict if group == "dict" else lambda outputs: tuple(outputs.values()))
+
+    return nets.Task(build, nets.vectors(seed=seed), loss=of_the_first)
+
+
+def only_the_first(seed, group):
+    return None if seed else own(seed, group)
+
+
+def fewer_for_the_second(seed, group):
+    task = own(seed, group)
+    return replace(task, data=task.data.subset(5)) if seed else task
 
 
 def bits(traced):
@@ -84,19 +117,21 @@ def test_paths_and_numbers_are_those_of_training_and_interpolation_by_hand(trace
         numbers, rises = one.numbers, path.monotonicity()
         length = jr.gauss_length(task, path)
         moved = jr.weight_distance(task, path.curve.start, path.curve.end)
-        assert numbers["min_delta"] == numbers["barrier_running_minimum"] == rises.min_delta
-        assert (numbers["rise_from"], numbers["rise_to"]) == pytest.approx(
+        assert numbers["train_min_delta"] == rises.min_delta
+        assert numbers["train_barrier_running_minimum"] == rises.min_delta
+        assert (numbers["train_rise_from"], numbers["train_rise_to"]) == pytest.approx(
             rises.where or (np.nan, np.nan), nan_ok=True
         )
-        assert numbers["barrier_above_ends"] == path.barrier("above_ends")
-        assert numbers["barrier_above_chord"] == path.barrier("above_chord")
+        assert numbers["train_barrier_above_ends"] == path.barrier("above_ends")
+        assert numbers["train_barrier_above_chord"] == path.barrier("above_chord")
         plateau = path.plateau()
-        names = ("plateau_error", "plateau_loss", "excess")
+        names = ("train_plateau_error", "train_plateau_loss", "train_excess")
         assert [numbers[name] for name in names] == [plateau.error, plateau.loss, plateau.excess]
-        assert (numbers["gauss_mean"], numbers["gauss_joint"]) == (length.mean, length.joint)
+        turned = numbers["test_gauss_mean"], numbers["test_gauss_joint"]
+        assert turned == (length.mean, length.joint)
         distances = numbers["distance"], numbers["distance_relative"]
         assert distances == (moved.absolute, moved.relative)
-        assert numbers["final_test_accuracy"] == fit.metrics["test_accuracy"][0, -1]
+        assert numbers["end_test_accuracy"] == fit.metrics["test_accuracy"][0, -1]
 
 
 def test_unrelated_starts_are_the_same_for_all_networks_and_none_is_a_networks_own(traced):
@@ -167,6 +202,17 @@ def test_a_task_of_ones_own_is_called_with_seed_and_group(tmp_path):
         )
 
 
+@pytest.mark.parametrize("group", ["dict", "tuple"])
+def test_outputs_that_are_no_single_tensor_turn_by_nothing_known(tmp_path, group):
+    short = replace(RECIPE, epochs=1, batch_size=8)
+    survey = Survey(task="test_survey:headed", group=group, seeds=2, alphas=3, training=short)
+    for one in trace(survey, tmp_path, QUIET):
+        numbers = one.numbers
+        assert np.isnan([numbers["test_gauss_mean"], numbers["test_gauss_joint"]]).all()
+        names = ("train_min_delta", "train_barrier_above_ends", "train_plateau_loss", "distance")
+        assert np.isfinite([numbers[name] for name in names]).all()
+
+
 def test_labels_and_fresh_weights_are_as_asked_for(tmp_path):
     survey = replace(BARE, scheme="he", scale=0.1, noise=1.0, seeds=1)
     found = trace(survey, tmp_path, QUIET)[0]
@@ -184,7 +230,7 @@ def test_paths_that_leave_the_numbers_are_kept_with_what_can_be_measured(tmp_pat
         torch.save(task.module(state).state_dict(), tmp_path / f"{name}.pt")
     files = {name: tmp_path / f"{name}.pt" for name in ("start", "end")}
     numbers = trace(Survey(task="test_survey:own", **files, alphas=3), tmp_path, QUIET)[0].numbers
-    assert np.isnan([numbers["min_delta"], numbers["gauss_mean"]]).all()
+    assert np.isnan([numbers["train_min_delta"], numbers["test_gauss_mean"]]).all()
     assert np.isfinite(numbers["distance"])
 
 
@@ -200,6 +246,7 @@ def test_paths_that_leave_the_numbers_are_kept_with_what_can_be_measured(tmp_pat
         ({"alphas": (0.5, 1.0)}, "alphas of a survey run from 0 to 1, but from 0.5 to 1.0"),
         ({"biases": ()}, "biases must be some of linear"),
         ({"biases": ("squared",)}, "biases must be some of linear"),
+        ({"biases": ("linear", "end", "linear")}, "biases must be some of linear.*, each once"),
         ({"model": "mpl"}, "model must be one of mlp"),
         ({"task": "a:b", "scale": 2.0}, "scheme and scale are the built-in tasks'"),
         ({"task": "a:b", "noise": 0.5}, "noise is the built-in tasks'"),
@@ -215,6 +262,14 @@ def test_a_survey_that_does_not_fit_together_is_refused(change, words):
     [
         ({"data": "imagenet"}, "data must be one of"),
         ({"task": "test_survey:nothing"}, "a task function must return a Task, not str"),
+        ({"task": "test_survey:only_the_first"}, "must return a Task, not NoneType"),
+        (
+            {
+                "task": "test_survey:fewer_for_the_second",
+                "training": replace(RECIPE, batch_size=16, drop_last=True),
+            },
+            "5 examples make no batch of 16",
+        ),
         ({"task": "test_survey:missing"}, "task must be module:function"),
         ({"model": "wide_resnet", "biases": ("homogeneous",)}, "the order of layers is known"),
         ({"scale": -1.0}, "scale must be finite and above 0"),

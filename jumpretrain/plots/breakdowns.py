@@ -54,12 +54,7 @@ def classes(path: Path, ax: Axes | None = None) -> Axes:
     ax.set_ylim(-0.03, 1.03)
     ax.set_ylabel("training error of a class (fraction)")
     along(ax)
-    first, last = order[0], order[-1]
-    canvas.title(
-        ax,
-        f"half of class {first} is right beyond alpha {turns[first]:.2g}, half of class {last}, "
-        f"the last of {len(order)}, beyond {turns[last]:.2g}",
-    )
+    canvas.title(ax, _turned(order, turns, error))
     return ax
 
 
@@ -92,7 +87,8 @@ def layers(paths: Mapping[str, Path], metric: str = "test_loss", ax: Axes | None
     if len(keys) <= LEGENDS:
         _aside(ax, keys, "what moves")
     frame(ax, named, metric)
-    canvas.title(ax, _worst(single, metric))
+    held = {paths[name].provenance.get("others") for name in single}
+    canvas.title(ax, (_best if held == {"start"} else _worst)(single, metric))
     return ax
 
 
@@ -131,15 +127,43 @@ def signals(signals: Signals, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def _turned(
+    order: NDArray[np.int64], turns: NDArray[np.float64], error: NDArray[np.float64]
+) -> str:
+    first, last, count = order[0], order[-1], len(order)
+    wrong = order[error[-1, order] >= 0.5]
+    if len(wrong) == count:
+        return "at least half of every class is wrong at the end"
+    begun = f"half of class {first} is right beyond alpha {turns[first]:.2g}"
+    if len(wrong) == 1:
+        return f"{begun}, class {last} is at least half wrong at the end"
+    if len(wrong):
+        return f"{begun}, {len(wrong)} of {count} classes are at least half wrong at the end"
+    return f"{begun}, half of class {last}, the last of {count}, beyond {turns[last]:.2g}"
+
+
 def _worst(columns: Mapping[str, NDArray[np.float64]], metric: str) -> str:
-    sign = -1 if metric.endswith("accuracy") else 1
-    cost = {name: sign * (column[0] - column[-1]) for name, column in columns.items()}
-    most, least = max(cost, key=cost.__getitem__), min(cost, key=cost.__getitem__)
-    name = metric.replace("_", " ")
+    least, most = _gains(columns, metric)
     return (
-        f"with layer {most} at its start the {name} is {columns[most][0]:.2g}, the worst; with "
-        f"layer {least} at its start {columns[least][0]:.2g}; at the end {columns[most][-1]:.2g}"
+        f"with layer {most} at its start the {metric.replace('_', ' ')} is "
+        f"{columns[most][0]:.2g}, the worst; with layer {least} at its start "
+        f"{columns[least][0]:.2g}; at the end {columns[most][-1]:.2g}"
     )
+
+
+def _best(columns: Mapping[str, NDArray[np.float64]], metric: str) -> str:
+    least, most = _gains(columns, metric)
+    return (
+        f"with only layer {most} at its end the {metric.replace('_', ' ')} is "
+        f"{columns[most][-1]:.2g}, the best; with only layer {least} at its end "
+        f"{columns[least][-1]:.2g}; at the start {columns[most][0]:.2g}"
+    )
+
+
+def _gains(columns: Mapping[str, NDArray[np.float64]], metric: str) -> tuple[str, str]:
+    sign = -1 if metric.endswith("accuracy") else 1
+    gain = {name: sign * (column[0] - column[-1]) for name, column in columns.items()}
+    return min(gain, key=gain.__getitem__), max(gain, key=gain.__getitem__)
 
 
 def _aside(ax: Axes, keys: list[Line2D], heading: str) -> None:
