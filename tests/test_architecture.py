@@ -17,10 +17,11 @@ ORDER = """
     evaluating planes replicas training directions trajectories sampling
     responses interpolation controls biases propagation hessians curvature alignment
     bridges connectors connecting
+    departures tunnels sections ensembles subspaces restarts thresholds
     distances graphs affinities placements fidelity embedding geometry
     filtrations homology
     relabelling effects correlation statistics description comparison
-    design study plots page report survey atlas checking cli
+    design study plots page report survey atlas junction checking cli
 """.split()
 ONLY = {
     "matplotlib": {"plots"},

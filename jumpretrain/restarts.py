@@ -1,0 +1,212 @@
+"""Training that goes on from where other training has ended: in cycles and in branches."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from jumpretrain.curves import check_alphas
+from jumpretrain.execution import Execution
+from jumpretrain.interpolation import interpolate
+from jumpretrain.paths import Path
+from jumpretrain.recipe import Recipe
+from jumpretrain.task import Task
+from jumpretrain.training import Runs, train
+
+__all__ = ["Branches", "branches", "cycles"]
+
+
+def cycles(
+    task: Task,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    count: int,
+    states: ArrayLike | torch.Tensor | None = None,
+    folder: str | pathlib.Path | None = None,
+    execution: Execution | None = None,
+) -> list[Runs]:
+    """Train one cycle of the learning rate after the other: the snapshots of arXiv:1906.04724.
+
+    Each cycle is the recipe once more, from where the last one ended, with a fresh optimiser and
+    the data in other orders. A cosine schedule makes the cycles of section 4.5.
+
+    Args:
+        task: Network, data, loss and metrics.
+        recipe: How each cycle goes.
+        seeds: One seed a network (K,): of the orders of the data and, without states, of the
+            fresh weights.
+        count: Number of cycles.
+        states: Where to start (K, S); fresh weights where left out.
+        folder: Where finished cycles are kept; the same call goes on where it was stopped, and
+            one with more cycles goes on from there.
+        execution: Where and how it is run.
+
+    Returns:
+        The runs of each cycle; their `final` states are the snapshots.
+
+    Raises:
+        ValueError: If an argument does not fit, or a run diverges before the last cycle.
+
+    Example:
+        >>> import jumpretrain as jr
+        >>> task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10, hidden=(8,)), jr.data.digits())
+        >>> found = cycles(task, jr.Recipe(epochs=2, lr=0.05, schedule="cosine"), [0], count=3)
+        >>> np.stack([runs.final[0] for runs in found]).shape == (3, task.layout.width)
+        True
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1 cycle, but is {count}")
+    found: list[Runs] = []
+    for turn in range(count):
+        keys = [_order(seed, turn) for seed in seeds]
+        place = None if folder is None else pathlib.Path(folder) / f"cycle-{turn + 1}"
+        label = f"cycle {turn + 1} of {count}"
+        begin = found[-1].final if found else states
+        found.append(train(task, recipe, keys, begin, place, execution, label))
+        lost = np.asarray(seeds)[found[-1].status != "ok"]
+        if len(lost) and turn < count - 1:
+            raise ValueError(
+                f"cycles go on from finite states, but seeds {lost.tolist()} diverged in cycle "
+                f"{turn + 1} at rate {recipe.lr}; lower it, or leave these seeds out"
+            )
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Branches:
+    """Networks with a shared beginning, and the straight lines between where they ended.
+
+    Attributes:
+        shared: The state at which they part (S,).
+        finals: Where they ended (K, S).
+        paths: The straight line between each two, by their numbers.
+        provenance: Everything needed to make them again.
+
+    Raises:
+        ValueError: If a pair has no line, or states disagree in length.
+    """
+
+    shared: NDArray[Any]
+    finals: NDArray[Any]
+    paths: Mapping[tuple[int, int], Path]
+    provenance: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        pairs = set(combinations(range(len(self.finals)), 2))
+        if not pairs or set(self.paths) != pairs or self.finals.shape[1:] != self.shared.shape:
+            raise ValueError(
+                f"branches {self.finals.shape} of a state {self.shared.shape} need a line for "
+                f"each pair, but have {sorted(self.paths)}"
+            )
+
+    def instability(self, metric: str = "test_error") -> float:
+        """Measure how far the straight lines rise above the mean of their ends.
+
+        For an error, arXiv:1912.05671 calls networks stable where this is below 0.02.
+
+        Returns:
+            The largest value on a line minus the mean of its ends, as a mean over the lines.
+        """
+        lines = [path.values(metric) for path in self.paths.values()]
+        return float(np.mean([line.max() - (line[0] + line[-1]) / 2 for line in lines]))
+
+
+def branches(
+    task: Task,
+    recipe: Recipe,
+    seed: int,
+    shared_epochs: int,
+    count: int = 2,
+    alphas: int | ArrayLike = 31,
+    folder: str | pathlib.Path | None = None,
+    execution: Execution | None = None,
+) -> Branches:
+    """Train a network, then copies of it on the data in other orders: arXiv:1912.05671.
+
+    The copies start with a fresh optimiser; seen from the initialisation, all train for the
+    recipe's epochs.
+
+    Args:
+        task: Network, data, loss and metrics.
+        recipe: How training goes; its rate must be constant, since it starts anew for the copies.
+        seed: Of the fresh weights and the orders of the data.
+        shared_epochs: Epochs before the copies part, from 0 to all of the recipe's.
+        count: Number K of copies.
+        alphas: As for `interpolate`.
+        folder: Where finished runs are kept; the same call goes on where it was stopped.
+        execution: Where and how it is run.
+
+    Returns:
+        The copies with the straight lines between them.
+
+    Raises:
+        ValueError: If an argument does not fit, or a run diverges.
+
+    Example:
+        >>> import jumpretrain as jr
+        >>> task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10, hidden=(8,)), jr.data.digits())
+        >>> early, late = (
+        ...     branches(task, jr.Recipe(epochs=12, lr=0.1), seed=0, shared_epochs=shared)
+        ...     for shared in (0, 11)
+        ... )
+        >>> early.instability("train_loss") > late.instability("train_loss")
+        True
+    """
+    if recipe.schedule != "constant":
+        raise ValueError(
+            f"branches need a constant rate, but the schedule is {recipe.schedule!r}, which "
+            "would start anew for the copies"
+        )
+    if not 0 <= shared_epochs <= recipe.epochs:
+        raise ValueError(f"shared_epochs must lie in 0..{recipe.epochs}, but is {shared_epochs}")
+    if count < 2:
+        raise ValueError(f"branches need at least 2 copies, but count is {count}")
+    shares = check_alphas(alphas)
+    quick = replace(recipe, record_every=0, record_early=False)
+    left = recipe.epochs - shared_epochs
+
+    def go(name: str, epochs: int, keys: list[int], states: NDArray[Any]) -> NDArray[Any]:
+        if not epochs:
+            return states
+        place = None if folder is None else pathlib.Path(folder) / name
+        runs = train(task, replace(quick, epochs=epochs), keys, states, place, execution, name)
+        if (runs.status != "ok").any():
+            raise ValueError(
+                f"branches must converge, but {name} diverged at rate {recipe.lr}; lower it"
+            )
+        return np.asarray(runs.final)
+
+    shared = go("shared", shared_epochs, [seed], task.initial(seed)[None])[0]
+    orders = [_order(seed, 1 + copy) for copy in range(count)]
+    finals = go("copies", left, orders, np.repeat(shared[None], count, axis=0))
+    paths = {
+        (a, b): interpolate(task, finals[a], finals[b], shares, execution=execution)
+        for a, b in combinations(range(count), 2)
+    }
+    provenance = {
+        "task": task.fingerprint,
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "shared_epochs": shared_epochs,
+        "versions": {"torch": torch.__version__, "numpy": np.__version__},
+    }
+    return Branches(shared, finals, paths, provenance)
+
+
+def _order(seed: int, turn: int) -> int:
+    """Derive another seed of the order of the data; turn 0 has the seed itself.
+
+    Returns:
+        The seed.
+    """
+    if not turn:
+        return seed
+    drawn = np.random.SeedSequence((int(seed), 0, 7, turn)).generate_state(1, np.uint64)
+    return int(drawn[0] >> 1)
