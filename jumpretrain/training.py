@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +159,12 @@ def _check_planes(
             f"planes must be one, or one for each of {count} runs, in {task.weight_count} "
             f"weights, but there are {len(each)} in {sorted(widths)}"
         )
-    return each
+    cast = {id(plane): replace(plane, directions=_cast(task, plane)) for plane in each}
+    return [cast[id(plane)] for plane in each]
+
+
+def _cast(task: Task, plane: Plane) -> NDArray[Any]:
+    return plane.directions.astype(task.layout.numpy_dtype, copy=False)
 
 
 def _check_last_batch(task: Task, recipe: Recipe) -> None:
