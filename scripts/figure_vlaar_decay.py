@@ -1,0 +1,249 @@
+"""Weight decay and the shape of the linear path: arXiv:2106.16004 (H7, H8).
+
+Loss from initialisation to trained network for six weight decays; with BatchNorm statistics that
+are interpolated (as the paper's curves must be) and re-estimated; whether the barrier or the place
+of the fall says how well a network does; how both change with weight decay. Three barriers are
+judged: with so few images the test loss rises again before alpha is 1, which counts as a rise
+above what was reached and hides a barrier above both ends; the training loss does neither. The
+full form needs `cifar10.npz` and `fashion_mnist.npz` in the folder that JUMPRETRAIN_DATA names.
+Redo it:
+
+    .venv/bin/python scripts/figure_vlaar_decay.py            # --quick for a small one
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+import vlaar
+from figure import Flags, flags, save
+from judging import entry, tally, within
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+import jumpretrain as jr
+from jumpretrain.execution import spread
+from jumpretrain.statistics import Correlation, partial_spearman, spearman
+
+DECAYS = (0.0, 1e-3, 3e-3, vlaar.DECAY, 2e-2, 3e-2)
+PREDICTS = 0.5  # a correlation of this size or more would say something of a network's accuracy
+SMALLEST_TREND = 0.2
+SMALLEST_DELAY = 0.1  # of the fall, in alpha
+SHORT = {
+    vlaar.BARRIER: "the barrier",
+    "above_ends": "the barrier above both ends",
+    "train_rise": "the barrier of the training loss",
+    "half": "the place of the fall",
+}
+JUDGED = (
+    ("stored", vlaar.BARRIER),
+    ("stored", "above_ends"),
+    ("stored", "train_rise"),
+    ("stored", "half"),
+    ("recalibrate", vlaar.BARRIER),
+    ("recalibrate", "half"),
+)
+CLIFF = (
+    f"at weight decay {vlaar.DECAY:g} the fall is late only where BatchNorm statistics are "
+    "interpolated"
+)
+BARRIERS = (
+    (vlaar.BARRIER, "#0072B2", "o", "test loss, above what was reached"),
+    ("above_ends", "#56B4E9", "s", "test loss, above both ends"),
+    ("train_rise", "#D55E00", "^", "training loss, above what was reached"),
+)
+
+
+def main() -> None:
+    asked = flags(__file__, "weight decay and the shape of the linear path")
+    data = vlaar.images(asked.quick)
+    decays = (DECAYS[0], vlaar.DECAY, DECAYS[-1]) if asked.quick else DECAYS
+    jobs = [(asked, data["base"], *pair) for pair in product(decays, vlaar.seeds(asked))]
+    rows = spread(measured, jobs, jr.Execution(n_jobs=asked.jobs), f"{len(jobs)} networks")
+    claims = judged(rows)
+    numbers = {
+        "data": list(data["base"].history),
+        "recipe": asdict(vlaar.recipe(asked.quick, 0.0)),
+        "weight_decays": decays,
+        "seeds": list(vlaar.seeds(asked)),
+        "barrier_judged": vlaar.BARRIER,
+        "claims": claims,
+        "networks": rows,
+    }
+    save(drawn(asked, rows, claims, vlaar.describe(asked, data)), asked, numbers)
+
+
+def measured(asked: Flags, data: jr.Dataset, weight_decay: float, seed: int) -> dict[str, Any]:
+    net = vlaar.standard(asked, data, weight_decay, seed)
+    name = f"standard-{weight_decay:g}-{seed}"
+    found = {
+        policy: vlaar.facts(vlaar.path(asked, data, name, net.start, net.end, policy))
+        for policy in vlaar.POLICIES
+    }
+    moved = jr.weight_distance(vlaar.task(data), net.start, net.end)
+    return {
+        "weight_decay": weight_decay,
+        "seed": seed,
+        "accuracy": net.accuracy,
+        "accuracy_recalibrated": net.recalibrated,
+        "train_accuracy": net.train_accuracy,
+        "relative_distance": moved.relative,
+        **found,
+    }
+
+
+def column(rows: list[dict[str, Any]], policy: str, measure: str) -> NDArray[np.float64]:
+    found = [row[policy] for row in rows]
+    if measure in vlaar.KINDS:
+        return np.array([one["barrier"][measure] for one in found])
+    return np.array([one[measure] for one in found])
+
+
+def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    decay = np.array([row["weight_decay"] for row in rows])
+    accuracy = np.array([row["accuracy"] for row in rows])
+    groups = (decay[:, None] == np.unique(decay)[1:]).astype(float)
+    claims = []
+    for policy, measure in JUDGED:
+        values, what = column(rows, policy, measure), f"{SHORT[measure]} ({policy})"
+        over, inside = spearman(values, accuracy), partial_spearman(values, accuracy, groups)
+        claims += [
+            weak(f"{what} says little of accuracy, over all weight decays", over, len(rows)),
+            weak(f"{what} says little of accuracy, at equal weight decay", inside, len(rows)),
+            trend(policy, measure, spearman(decay, values), len(rows)),
+        ]
+    base = [row for row in rows if row["weight_decay"] == vlaar.DECAY]
+    late = column(base, "stored", "half") - column(base, "recalibrate", "half")
+    statistic = "alpha of the half fall, stored minus re-estimated"
+    return [*claims, within("interpolation-H8", CLIFF, statistic, late, SMALLEST_DELAY)]
+
+
+def weak(claim: str, found: Correlation, n: int) -> dict[str, Any]:
+    """Judge that a correlation is small: what is left of the least size that would say much."""
+    sizes = sorted((abs(found.low), abs(found.high)))
+    least = 0.0 if found.low <= 0 <= found.high else sizes[0]
+    statistic = f"{PREDICTS} minus the size of Spearman's rho with test accuracy"
+    effect, low, high = (PREDICTS - size for size in (abs(found.rho), sizes[1], least))
+    claim_ = entry("interpolation-H7", claim, statistic, effect, low, high, n, 0.0)
+    return claim_ | {"rho": found.rho, "rho_interval": [found.low, found.high]}
+
+
+def trend(policy: str, measure: str, found: Correlation, n: int) -> dict[str, Any]:
+    claim = f"{SHORT[measure]} {'comes later' if measure == 'half' else 'falls'} with weight decay"
+    numbers = found.rho, found.low, found.high, n, SMALLEST_TREND
+    way: Literal[1, -1] = 1 if measure == "half" else -1
+    return entry("interpolation-H8", f"{claim} ({policy})", "Spearman's rho", *numbers, way)
+
+
+def drawn(
+    asked: Flags, rows: list[dict[str, Any]], claims: list[dict[str, Any]], what: str
+) -> Figure:
+    decays = sorted({row["weight_decay"] for row in rows})
+    ramp = colormaps["viridis"](np.linspace(0, 0.92, len(decays)))
+    colours = dict(zip(decays, ramp, strict=True))
+    figure = Figure(figsize=(14, 8.2), layout="constrained")
+    (left, middle, right), (scatter, heights, places) = figure.subplots(2, 3)
+    curves(left, rows, "stored", "test_loss", colours)
+    curves(middle, rows, "stored", "train_loss", colours)
+    curves(right, rows, "recalibrate", "test_loss", colours)
+    left.set_title("test loss, BatchNorm statistics interpolated", fontsize=10)
+    middle.set_title("training loss, BatchNorm statistics interpolated", fontsize=10)
+    right.set_title("test loss, statistics re-estimated at each state", fontsize=10)
+    middle.legend(title="weight decay", fontsize=8, title_fontsize=8, frameon=False, ncols=2)
+    spots(scatter, rows, colours)
+    over, inside = claims[:2]
+    scatter.set_title(
+        f"does the barrier say how well a network does?\nSpearman's ρ {shown(over)}; "
+        f"at equal weight decay {shown(inside)}",
+        fontsize=9,
+    )
+    for measure, colour, mark, label in BARRIERS:
+        moves(heights, rows, "stored", measure, (colour, mark, label))
+    heights.set(ylabel="barrier (nats)")
+    heights.set_title("barrier, statistics interpolated", fontsize=10)
+    for policy, colour, mark in (("stored", "#0072B2", "o"), ("recalibrate", "#D55E00", "s")):
+        label = f"statistics {'interpolated' if policy == 'stored' else 're-estimated'}"
+        moves(places, rows, policy, "half", (colour, mark, label))
+    places.set(ylabel="α of the half fall", ylim=(0, 1.03))
+    places.set_title("where the training loss has fallen half of its way", fontsize=10)
+    for ax in (heights, places):
+        ax.set_xticks(range(len(decays)), [f"{decay:g}" for decay in decays])
+        ax.set(xlabel="weight decay")
+        ax.legend(fontsize=8, frameon=False)
+    figure.suptitle(headline(claims), fontsize=11)
+    count = len({row["seed"] for row in rows})
+    figure.supxlabel(
+        f"n = {len(rows)} networks ({count} seeds each): {what}; thin: networks, thick: means; "
+        f"{tally(claims)}",
+        fontsize=8,
+    )
+    return figure
+
+
+def curves(
+    ax: Axes, rows: list[dict[str, Any]], policy: str, metric: str, colours: dict[float, Any]
+) -> None:
+    for decay, colour in colours.items():
+        lines = np.array([r[policy][metric] for r in rows if r["weight_decay"] == decay])
+        alphas = np.linspace(0, 1, lines.shape[1])
+        ax.plot(alphas, lines.T, color=colour, lw=0.5, alpha=0.5)
+        ax.plot(alphas, lines.mean(0), color=colour, lw=2.2, label=f"{decay:g}")
+    ax.axhline(vlaar.CHANCE, color="0.4", lw=1, ls=":")
+    name = metric.replace("_", " ").replace("train", "training")
+    ax.set(xlabel="α, from initialisation (0) to trained (1)", ylabel=f"{name} (nats)")
+
+
+def spots(ax: Axes, rows: list[dict[str, Any]], colours: dict[float, Any]) -> None:
+    for row in rows:
+        height = row["stored"]["barrier"][vlaar.BARRIER]
+        ax.plot(
+            height, 100 * row["accuracy"], "o", color=colours[row["weight_decay"]], mec="white"
+        )
+    ax.set(xlabel="barrier of the test loss, interpolated statistics (nats)",
+           ylabel="test accuracy (%)")  # fmt: skip
+
+
+def moves(
+    ax: Axes, rows: list[dict[str, Any]], policy: str, measure: str, style: tuple[str, str, str]
+) -> None:
+    colour, mark, label = style
+    decays = np.array([row["weight_decay"] for row in rows])
+    values, places = column(rows, policy, measure), np.unique(decays, return_inverse=True)[1]
+    ax.plot(places, values, mark, color=colour, ms=4, alpha=0.4, mec="none")
+    means = [values[places == place].mean() for place in np.unique(places)]
+    ax.plot(means, mark + "-", color=colour, label=label)
+
+
+def shown(claim: dict[str, Any]) -> str:
+    if claim["effect"] is None:
+        return "unknown"
+    low, high = claim["rho_interval"]
+    return f"{claim['rho']:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def headline(claims: list[dict[str, Any]]) -> str:
+    verdicts = {claim["claim"]: claim["verdict"] for claim in claims}
+    lowers = [
+        f"{name} {verdicts[f'{SHORT[measure]} falls with weight decay (stored)']}"
+        for measure, name in (
+            (vlaar.BARRIER, "test loss above what was reached"),
+            ("above_ends", "above both ends"),
+            ("train_rise", "training loss"),
+        )
+    ]
+    little = "the barrier (stored) says little of accuracy, over all weight decays"
+    later = "the place of the fall comes later with weight decay (stored)"
+    return (
+        f"The barrier says little of accuracy: {verdicts[little]}; weight decay lowers it: "
+        f"{', '.join(lowers)};\nand delays the fall: {verdicts[later]}; the fall is late only "
+        f"where BatchNorm statistics are interpolated: {verdicts[CLIFF]}"
+    )
+
+
+if __name__ == "__main__":
+    main()

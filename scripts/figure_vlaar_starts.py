@@ -1,0 +1,451 @@
+"""Where the linear path begins: arXiv:2106.16004 (H9, H5, and H7 for a restart).
+
+Test loss along the line to the trained network, for networks that began at fresh weights, at
+weights pre-trained on other images, on random labels (an adversarial initialisation) or at the top
+of another network's barrier; and along lines from points where no training began: unrelated fresh
+weights, zero and noise. On small CIFAR-10 images with both treatments of BatchNorm statistics, on
+a spiral, and on MNIST for unrelated weights. The full form needs `cifar10.npz`,
+`fashion_mnist.npz` and `mnist.npz` in the folder that JUMPRETRAIN_DATA names. Redo it:
+
+    .venv/bin/python scripts/figure_vlaar_starts.py            # --quick for a small one
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+import vlaar
+from cells import trained
+from figure import Flags, flags, save
+from judging import between, tally, within
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+import jumpretrain as jr
+from jumpretrain.execution import spread
+
+OWN, TOP, UNRELATED = "fresh weights", "top of a barrier", "unrelated weights"
+BEFORE = {"Fashion-MNIST": 10, "other images": 10, "random labels": 80}
+"""Epochs of pre-training; 10 on 4,000 images are as many steps as 40 on the 1,000."""
+AFTER = {
+    "Fashion-MNIST": (vlaar.DECAY,),
+    "other images": (0.0, vlaar.DECAY),
+    "random labels": (0.0,),
+}
+"""Weight decays of the training that follows."""
+IMAGES, SPIRAL, MNIST = "CIFAR-10", "spiral", "MNIST"
+STYLES = {
+    OWN: ("#000000", "-"),
+    "Fashion-MNIST": ("#E69F00", "-"),
+    "other images": ("#009E73", "-"),
+    "other spiral": ("#009E73", "-"),
+    "random labels": ("#D55E00", "-"),
+    TOP: ("#CC79A7", "-"),
+    UNRELATED: ("#0072B2", "--"),
+    "noise": ("#56B4E9", ":"),
+    "zero": ("0.55", ":"),
+}
+DRAWS, FEW_DRAWS = 10, 3  # few where statistics are re-estimated or there is weight decay
+MONOTONE = 0.01  # nats: a training loss that rises less is called monotone
+SMALLEST_RISE = 0.1  # nats
+SMALLEST_LOSS = 0.02  # of accuracy, by a restart
+WAY = jr.Recipe(epochs=1500, lr=0.1, batch_size=500, record_every=0, record_early=False)
+MNIST_WAY = jr.Recipe(epochs=40, lr=0.05, batch_size=64, record_every=0, record_early=False)
+ORDERED = (
+    (IMAGES, vlaar.DECAY, "half", OWN, "Fashion-MNIST",
+     "pre-training on Fashion-MNIST brings the fall forward"),
+    (IMAGES, vlaar.DECAY, "half", OWN, "other images",
+     "pre-training on other images brings the fall forward"),
+    (IMAGES, 0.0, "barrier", OWN, "other images",
+     "pre-training on other images lowers the barrier"),
+    (IMAGES, 0.0, "barrier", "random labels", OWN,
+     "pre-training on random labels raises the barrier"),
+    (IMAGES, 0.0, "barrier", OWN, TOP, "from the top of a barrier the barrier is lower"),
+    (SPIRAL, 0.0, "barrier", OWN, "other spiral",
+     "pre-training on another spiral lowers the barrier"),
+    (SPIRAL, 0.0, "barrier", "random labels", OWN,
+     "pre-training on random labels raises the barrier"),
+    (SPIRAL, 0.0, "barrier", OWN, TOP, "from the top of a barrier the barrier is lower"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Line:
+    """The line from one start to one network, or the mean of several.
+
+    Attributes:
+        data: What the network was trained on.
+        weight_decay: Penalty in training.
+        start: Where the line begins.
+        seed: The network's.
+        policy: How BatchNorm is scored.
+        found: What `vlaar.facts` gives; means over draws, with their standard deviation.
+        accuracy: Of the network, on test images; None where no training began at the start.
+        train_accuracy: Idem, on training images.
+        before: Training accuracy at the end of pre-training, if there was any.
+    """
+
+    data: str
+    weight_decay: float
+    start: str
+    seed: int
+    policy: str
+    found: dict[str, Any]
+    accuracy: float | None = None
+    train_accuracy: float | None = None
+    before: float | None = None
+
+
+def main() -> None:
+    asked = flags(__file__, "where the linear path begins")
+    data = vlaar.images(asked.quick)
+    run = partial(spread, execution=jr.Execution(n_jobs=asked.jobs))
+    seeds = vlaar.seeds(asked)
+    own = [(asked, data["base"], *pair) for pair in product((0.0, vlaar.DECAY), seeds)]
+    lines = flat(run(from_fresh, own, label="from fresh weights"))
+    jobs = [(asked, data["base"], data[kind], kind, seed) for kind, seed in product(BEFORE, seeds)]
+    lines += flat(run(pretrained, jobs, label="pre-trained"))
+    tops = [(asked, data["base"], seed) for seed in seeds]
+    lines += flat(run(restarted, tops, label="from the top"))
+    lines += flat(run(elsewhere, own, label="from elsewhere"))
+    lines += flat(run(small, [(asked, SPIRAL), (asked, MNIST)], label="spiral and MNIST"))
+    claims = judged(lines)
+    numbers = {
+        "data": {name: list(part.history) for name, part in data.items()},
+        "recipe": asdict(vlaar.recipe(asked.quick, 0.0)),
+        "epochs_of_pretraining": BEFORE,
+        "spiral": asdict(WAY),
+        "mnist": asdict(MNIST_WAY),
+        "seeds": list(seeds),
+        "barrier_judged": vlaar.BARRIER,
+        "claims": claims,
+        "lines": [asdict(line) for line in lines],
+    }
+    save(drawn(lines, claims, vlaar.describe(asked, data)), asked, numbers)
+
+
+def flat(parts: Sequence[list[Line]]) -> list[Line]:
+    return [line for part in parts for line in part]
+
+
+def lined(
+    asked: Flags, data: jr.Dataset, kind: str, decay: float, seed: int, net: vlaar.Network
+) -> list[Line]:
+    name = f"{kind}-{decay:g}-{seed}".replace(" ", "-")
+    if kind == OWN:
+        name = f"standard-{decay:g}-{seed}"
+    reached = (net.accuracy, net.train_accuracy)
+    return [
+        Line(IMAGES, decay, kind, seed, policy,
+             vlaar.facts(vlaar.path(asked, data, name, net.start, net.end, policy)), *reached)
+        for policy in vlaar.POLICIES
+    ]  # fmt: skip
+
+
+def from_fresh(asked: Flags, data: jr.Dataset, decay: float, seed: int) -> list[Line]:
+    return lined(asked, data, OWN, decay, seed, vlaar.standard(asked, data, decay, seed))
+
+
+def pretrained(
+    asked: Flags, data: jr.Dataset, other: jr.Dataset, kind: str, seed: int
+) -> list[Line]:
+    name = kind.replace(" ", "-")
+    first = vlaar.network(asked, other, f"before-{name}", seed, 0.0, epochs=BEFORE[kind])
+    lines = []
+    for decay in AFTER[kind]:
+        net = vlaar.network(asked, data, f"after-{name}-{decay:g}", seed, decay, first.end)
+        lines += lined(asked, data, kind, decay, seed, net)
+    return [replace(line, before=first.train_accuracy) for line in lines]
+
+
+def restarted(asked: Flags, data: jr.Dataset, seed: int) -> list[Line]:
+    """Train from the state of the highest test loss between the ends of a network's path."""
+    net = vlaar.standard(asked, data, 0.0, seed)
+    path = vlaar.path(asked, data, f"standard-0-{seed}", net.start, net.end)
+    again = vlaar.network(asked, data, "from-the-top", seed, 0.0, top(path))
+    return lined(asked, data, TOP, 0.0, seed, again)
+
+
+def top(path: jr.Path) -> NDArray[Any]:
+    assert path.curve is not None
+    highest = 1 + int(path.values("test_loss")[1:-1].argmax())
+    return path.curve.at(path.alphas[highest])[0]
+
+
+def elsewhere(asked: Flags, data: jr.Dataset, decay: float, seed: int) -> list[Line]:
+    net = vlaar.standard(asked, data, decay, seed)
+    lines = []
+    for policy in ("stored",) if decay else vlaar.POLICIES:
+        made = vlaar.task(data, policy)
+        draws = DRAWS if policy == "stored" and not decay else FEW_DRAWS
+        score = partial(scored, asked, data, f"standard-{decay:g}-{seed}", net.end, policy)
+        for kind, starts in strangers(made, net.start, seed, 2 if asked.quick else draws):
+            found = [score(f"{kind}{number}", start) for number, start in enumerate(starts)]
+            lines.append(Line(IMAGES, decay, kind, seed, policy, averaged(found)))
+    return lines
+
+
+def scored(
+    asked: Flags, data: jr.Dataset, name: str, end: NDArray[Any], policy: vlaar.Policy,
+    kind: str, start: NDArray[Any],
+) -> dict[str, Any]:  # fmt: skip
+    return vlaar.facts(vlaar.path(asked, data, f"{name}-{kind}", start, end, policy))
+
+
+def strangers(
+    task: jr.Task, start: NDArray[Any], seed: int, draws: int
+) -> Iterator[tuple[str, list[NDArray[Any]]]]:
+    """List states that no training of this network began at."""
+    yield UNRELATED, [task.initial(1000 + DRAWS * seed + draw) for draw in range(draws)]
+    yield "noise", [jr.controls.noise(task, start, seed)]
+    yield "zero", [jr.controls.zero(task, start)]
+
+
+def averaged(found: list[dict[str, Any]]) -> dict[str, Any]:
+    losses = np.array([one["test_loss"] for one in found])
+    return {
+        "test_loss": losses.mean(0),
+        "sd": losses.std(0, ddof=1) if len(found) > 1 else np.zeros(losses.shape[1]),
+        "barrier": {
+            kind: float(np.mean([one["barrier"][kind] for one in found])) for kind in vlaar.KINDS
+        },
+        "half": float(np.mean([one["half"] for one in found])),
+        "excess": float(np.mean([one["excess"] for one in found])),
+        "train_rise": float(np.mean([one["train_rise"] for one in found])),
+        "train_rises": [one["train_rise"] for one in found],
+        "draws": len(found),
+    }
+
+
+def small(asked: Flags, which: str) -> list[Line]:
+    """Do the same with fully connected networks, five at once."""
+    seeds = list(vlaar.seeds(asked))
+    fit, made, way = fully_connected(asked, which)
+    again = partial(trained, vlaar.shared(asked), task=made, recipe=way, seeds=seeds, jobs=1)
+    fits = {OWN: fit}
+    if which == SPIRAL:
+        paths = [line(asked, made, f"{which}-{OWN}", fit, seed) for seed in seeds]
+        fits[TOP] = again(name="spiral-top", states=np.stack([top(path) for path in paths]))
+        for kind, other in elder_spirals(asked).items():
+            name = f"spiral-{kind.replace(' ', '-')}"
+            task = replace(made, data=other)
+            first = trained(vlaar.shared(asked), f"{name}-before", task, way, seeds, jobs=1)
+            fits[kind] = again(name=name, states=first.final)
+    lines = []
+    for kind, runs in fits.items():
+        for seed in seeds:
+            found = vlaar.facts(line(asked, made, f"{which}-{kind}", runs, seed))
+            last = (float(runs.metrics[m][seed, -1]) for m in ("test_accuracy", "train_accuracy"))
+            lines.append(Line(which, 0.0, kind, seed, "stored", found, *last))
+    for seed in seeds:
+        draws = 2 if asked.quick else DRAWS
+        for kind, starts in strangers(made, fit.initial[seed], seed, draws):
+            found = [
+                vlaar.facts(vlaar.kept_path(
+                    asked, made, f"{which}-{kind}{n}-{seed}", start, fit.final[seed]))
+                for n, start in enumerate(starts)
+            ]  # fmt: skip
+            lines.append(Line(which, 0.0, kind, seed, "stored", averaged(found)))
+    return lines
+
+
+def line(asked: Flags, made: jr.Task, name: str, runs: jr.Runs, seed: int) -> jr.Path:
+    name = f"{name.replace(' ', '-')}-{seed}"
+    return vlaar.kept_path(asked, made, name, runs.initial[seed], runs.final[seed])
+
+
+def fully_connected(asked: Flags, which: str) -> tuple[jr.Runs, jr.Task, jr.Recipe]:
+    if which == SPIRAL:
+        data, way = spiral(asked), WAY
+        build = partial(jr.models.mlp, (2,), 2, (64, 64, 64))
+        model: Any = jr.initialise(build, "he")
+    else:
+        data = jr.data.digits() if asked.quick else jr.data.load("mnist").subset(2000, 1000)
+        way = MNIST_WAY
+        model = partial(jr.models.mlp, data.train_x.shape[1:], 10, (100, 100))
+    way = replace(way, epochs=5) if asked.quick else way
+    made = jr.Task(model, data, batchnorm="stored", scored=1000)
+    seeds = list(vlaar.seeds(asked))
+    return trained(vlaar.shared(asked), which, made, way, seeds, jobs=1), made, way
+
+
+def spiral(asked: Flags, turns: float = 3.5) -> jr.Dataset:
+    return jr.data.spirals(200 if asked.quick else 1000, turns=turns)
+
+
+def elder_spirals(asked: Flags) -> dict[str, jr.Dataset]:
+    return {"other spiral": spiral(asked, 2.0), "random labels": spiral(asked).corrupt(1.0)}
+
+
+def values(
+    lines: list[Line], data: str, decay: float, start: str, policy: str, measure: str
+) -> NDArray[np.float64]:
+    found = [
+        getattr(line, measure) if measure == "accuracy" else line.found[measure]
+        for line in lines
+        if (line.data, line.weight_decay, line.start, line.policy) == (data, decay, start, policy)
+    ]
+    return np.array([v[vlaar.BARRIER] if measure == "barrier" else v for v in found])
+
+
+def judged(lines: list[Line]) -> list[dict[str, Any]]:
+    claims = []
+    for data, decay, place, larger, smaller, claim in ORDERED:
+        policies = vlaar.POLICIES if data == IMAGES else ("stored",)
+        measures = ("half",) if place == "half" else ("barrier", "train_rise")
+        for policy, measure in product(policies, measures):
+            take = partial(values, lines, data, decay, policy=policy, measure=measure)
+            what = f"{data}, weight decay {decay:g}, {policy}" if data == IMAGES else data
+            what += ", training loss" if measure == "train_rise" else ""
+            statistic = f"{measure}, {larger} against {smaller}"
+            claims.append(
+                between("interpolation-H9", f"{claim} ({what})", statistic,
+                        take(start=larger), take(start=smaller))
+            )  # fmt: skip
+    for data in (IMAGES, SPIRAL):
+        take = partial(values, lines, data, 0.0, policy="stored")
+        cost = take(start=TOP, measure="accuracy") - take(start=OWN, measure="accuracy")
+        claims.append(
+            within(
+                "interpolation-H7",
+                f"starting at the top of a barrier costs no accuracy ({data})",
+                f"gain of accuracy plus {SMALLEST_LOSS}",
+                cost + SMALLEST_LOSS,
+                0.0,
+            )
+        )
+        for measure, loss in (("barrier", ""), ("train_rise", ", training loss")):
+            more = take(start=UNRELATED, measure=measure) - take(start=OWN, measure=measure)
+            claims.append(
+                within(
+                    "interpolation-H5",
+                    "the barrier is higher from unrelated weights than from its own "
+                    f"({data}{loss})",
+                    "difference of barriers, in nats",
+                    more,
+                    SMALLEST_RISE,
+                )
+            )
+    return [*claims, *map(partial(monotone, lines), (MNIST, SPIRAL))]
+
+
+def monotone(lines: list[Line], data: str) -> dict[str, Any]:
+    rises = values(lines, data, 0.0, UNRELATED, "stored", "train_rises")
+    return within(
+        "interpolation-H5",
+        f"the training loss falls monotonically from most unrelated weights ({data})",
+        f"share of draws that rise less than {MONOTONE} nats, minus one half",
+        (rises < MONOTONE).mean(1) - 0.5,
+        0.0,
+    )
+
+
+def drawn(lines: list[Line], claims: list[dict[str, Any]], what: str) -> Figure:
+    figure = Figure(figsize=(14, 8.4), layout="constrained")
+    axes = figure.subplots(2, 3)
+    panels = (
+        (IMAGES, vlaar.DECAY, "stored", f"{IMAGES}, weight decay {vlaar.DECAY:g}, interpolated"),
+        (IMAGES, 0.0, "stored", f"{IMAGES}, no weight decay, interpolated"),
+        (IMAGES, 0.0, "recalibrate", f"{IMAGES}, no weight decay, re-estimated"),
+        (SPIRAL, 0.0, "stored", f"{SPIRAL} (MLP 2-64-64-64-2, no BatchNorm)"),
+    )
+    for ax, (data, decay, policy, title) in zip(axes.flat, panels, strict=False):
+        chosen = [line for line in lines if (line.data, line.weight_decay, line.policy)
+                  == (data, decay, policy)]  # fmt: skip
+        curves(ax, chosen)
+        ax.set_title(title, fontsize=10)
+    barriers(axes[1, 1], lines)
+    accuracies(axes[1, 2], lines)
+    for ax in (axes[0, 0], axes[0, 1], axes[1, 0]):
+        ax.legend(fontsize=7, frameon=False, ncols=2)
+    figure.suptitle(headline(claims))
+    count = len({line.seed for line in lines})
+    figure.supxlabel(
+        f"n = {count} networks (seeds) a start; thick: means, thin: networks, band: standard "
+        f"deviation over {DRAWS} unrelated draws ({FEW_DRAWS} where decayed or re-estimated); "
+        f"barrier: {vlaar.BARRIER.replace('_', ' ')} of the test loss;\n{what}; BatchNorm "
+        f"statistics interpolated or re-estimated at each state; {tally(claims)}",
+        fontsize=8,
+    )
+    return figure
+
+
+def curves(ax: Axes, lines: list[Line]) -> None:
+    for start, (colour, style) in STYLES.items():
+        chosen = [line.found for line in lines if line.start == start]
+        if not chosen:
+            continue
+        losses = np.array([found["test_loss"] for found in chosen])
+        alphas = np.linspace(0, 1, losses.shape[1])
+        ax.plot(alphas, losses.mean(0), color=colour, ls=style, lw=2, label=start)
+        if start == UNRELATED:
+            reach = np.mean([found["sd"] for found in chosen], axis=0)
+            mean = losses.mean(0)
+            ax.fill_between(alphas, mean - reach, mean + reach, color=colour, alpha=0.2, lw=0)
+        else:
+            ax.plot(alphas, losses.T, color=colour, ls=style, lw=0.5, alpha=0.4)
+    ax.set(yscale="log", xlabel="α, from start (0) to trained (1)", ylabel="test loss (nats)")
+    vlaar.plain(ax)
+
+
+def barriers(ax: Axes, lines: list[Line]) -> None:
+    starts = [start for start in STYLES if start not in {"noise", "zero"}]
+    for place, start in enumerate(starts):
+        for offset, (data, policy, mark) in enumerate((
+            (IMAGES, "stored", "o"), (IMAGES, "recalibrate", "s"), (SPIRAL, "stored", "^")
+        )):  # fmt: skip
+            found = values(lines, data, 0.0, start, policy, "barrier")
+            where = np.full(len(found), place + 0.25 * (offset - 1))
+            ax.plot(found, where, mark, color=STYLES[start][0], ms=5, alpha=0.7, mec="white")
+    for mark, name in (("o", "CIFAR-10, interpolated"), ("s", "CIFAR-10, re-estimated"),
+                       ("^", "spiral")):  # fmt: skip
+        ax.plot([], [], mark, color="0.4", label=name)
+    ax.set_yticks(range(len(starts)), starts)
+    ax.invert_yaxis()
+    ax.set(xlabel="barrier of the test loss (nats)")
+    ax.set_title("barrier by start, no weight decay", fontsize=10)
+    ax.legend(fontsize=8, frameon=False)
+
+
+def accuracies(ax: Axes, lines: list[Line]) -> None:
+    starts = [OWN, *BEFORE, TOP]
+    for place, start in enumerate(starts):
+        for decay, mark, shift in ((0.0, "o", -0.15), (vlaar.DECAY, "D", 0.15)):
+            found = 100 * values(lines, IMAGES, decay, start, "stored", "accuracy")
+            if not len(found):
+                continue
+            where = np.full(len(found), place + shift)
+            ax.plot(found, where, mark, color=STYLES[start][0], ms=5, alpha=0.6, mec="white")
+            ax.plot([found.mean()] * 2, [place + shift - 0.14, place + shift + 0.14], "k", lw=1.5)
+    for mark, name in (("o", "no weight decay"), ("D", f"weight decay {vlaar.DECAY:g}")):
+        ax.plot([], [], mark, color="0.4", label=name)
+    ax.set_yticks(range(len(starts)), starts)
+    ax.invert_yaxis()
+    ax.set(xlabel="test accuracy after training (%)")
+    ax.set_title(f"accuracy by start, {IMAGES}; line: mean", fontsize=10)
+    ax.legend(fontsize=8, frameon=False)
+
+
+def headline(claims: list[dict[str, Any]]) -> str:
+    verdicts = {claim["claim"]: claim["verdict"] for claim in claims}
+    images = f"({IMAGES}, weight decay 0, stored)"
+    return "; ".join((
+        "pre-training on other images lowers the barrier: "
+        + verdicts[f"pre-training on other images lowers the barrier {images}"],
+        "random labels raise it: "
+        + verdicts[f"pre-training on random labels raises the barrier {images}"],
+        "it is higher from unrelated weights, on images: "
+        + verdicts[f"the barrier is higher from unrelated weights than from its own ({IMAGES})"]
+        + ", on a spiral: "
+        + verdicts[f"the barrier is higher from unrelated weights than from its own ({SPIRAL})"],
+    ))
+
+
+if __name__ == "__main__":
+    main()
