@@ -456,10 +456,11 @@ def caption(asked: Flags, kept: pd.DataFrame, exact: pd.DataFrame, starts: pd.Da
     return (
         f"left and middle: n = {len(kept)} networks in {kept['cell'].nunique()} cells, {data}, "
         f"final training loss at most {lucas.fitted(asked.quick):g}; open symbols: norms pushed "
-        f"to {', '.join(f'{radius:g}' for radius in RADII)}; 51 alphas\n"
+        f"to {', '.join(f'{radius:g}' for radius in RADII)}; lines: all (black, judged), none "
+        "(blue) and BatchNorm (red), added after the numbers were seen and not judged\n"
         f"right: {len(exact)} networks with one hidden layer on 16 or 64 images; "
         f"{int(starts['trained'].sum())} networks approached from unrelated initialisations; "
-        "dotted: a rise of 1e-3"
+        "dotted: a rise of 1e-3; 51 alphas"
     )
 
 

@@ -81,10 +81,10 @@ def main() -> None:
 def measured(asked: Flags, data: jr.Dataset, weight_decay: float, seed: int) -> dict[str, Any]:
     net = vlaar.standard(asked, data, weight_decay, seed)
     name = f"standard-{weight_decay:g}-{seed}"
-    found = {
-        policy: vlaar.facts(vlaar.path(asked, data, name, net.start, net.end, policy))
-        for policy in vlaar.POLICIES
-    }
+    found = {}
+    for policy in vlaar.POLICIES:
+        path = vlaar.path(asked, data, name, net.start, net.end, policy)
+        found[policy] = {**vlaar.facts(path), "train_loss": path.values("train_loss").round(5)}
     moved = jr.weight_distance(vlaar.task(data), net.start, net.end)
     return {
         "weight_decay": weight_decay,
@@ -98,10 +98,7 @@ def measured(asked: Flags, data: jr.Dataset, weight_decay: float, seed: int) -> 
 
 
 def column(rows: list[dict[str, Any]], policy: str, measure: str) -> NDArray[np.float64]:
-    found = [row[policy] for row in rows]
-    if measure in vlaar.KINDS:
-        return np.array([one["barrier"][measure] for one in found])
-    return np.array([one[measure] for one in found])
+    return np.array([vlaar.number(row[policy], measure) for row in rows])
 
 
 def judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

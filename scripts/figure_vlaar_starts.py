@@ -40,6 +40,14 @@ AFTER = {
 }
 """Weight decays of the training that follows."""
 IMAGES, SPIRAL, MNIST = "CIFAR-10", "spiral", "MNIST"
+DEFAULT = "spiral, torch's weights"
+LOSSES = {
+    vlaar.BARRIER: "",
+    "above_ends": ", above both ends",
+    "train_rise": ", training loss",
+}
+"""Barriers that are judged, and what is said of them: the test loss above what was reached unless
+said otherwise."""
 STYLES = {
     OWN: ("#000000", "-"),
     "Fashion-MNIST": ("#E69F00", "-"),
@@ -62,16 +70,16 @@ ORDERED = (
      "pre-training on Fashion-MNIST brings the fall forward"),
     (IMAGES, vlaar.DECAY, "half", OWN, "other images",
      "pre-training on other images brings the fall forward"),
-    (IMAGES, 0.0, "barrier", OWN, "other images",
+    (IMAGES, 0.0, vlaar.BARRIER, OWN, "other images",
      "pre-training on other images lowers the barrier"),
-    (IMAGES, 0.0, "barrier", "random labels", OWN,
+    (IMAGES, 0.0, vlaar.BARRIER, "random labels", OWN,
      "pre-training on random labels raises the barrier"),
-    (IMAGES, 0.0, "barrier", OWN, TOP, "from the top of a barrier the barrier is lower"),
-    (SPIRAL, 0.0, "barrier", OWN, "other spiral",
+    (IMAGES, 0.0, vlaar.BARRIER, OWN, TOP, "from the top of a barrier the barrier is lower"),
+    (SPIRAL, 0.0, vlaar.BARRIER, OWN, "other spiral",
      "pre-training on another spiral lowers the barrier"),
-    (SPIRAL, 0.0, "barrier", "random labels", OWN,
+    (SPIRAL, 0.0, vlaar.BARRIER, "random labels", OWN,
      "pre-training on random labels raises the barrier"),
-    (SPIRAL, 0.0, "barrier", OWN, TOP, "from the top of a barrier the barrier is lower"),
+    (SPIRAL, 0.0, vlaar.BARRIER, OWN, TOP, "from the top of a barrier the barrier is lower"),
 )  # fmt: skip
 
 
@@ -114,7 +122,13 @@ def main() -> None:
     tops = [(asked, data["base"], seed) for seed in seeds]
     lines += flat(run(restarted, tops, label="from the top"))
     lines += flat(run(elsewhere, own, label="from elsewhere"))
-    lines += flat(run(small, [(asked, SPIRAL), (asked, MNIST)], label="spiral and MNIST"))
+    lines += flat(
+        run(
+            small,
+            [(asked, which) for which in (SPIRAL, DEFAULT, MNIST)],
+            label="spirals and MNIST",
+        )
+    )
     claims = judged(lines)
     numbers = {
         "data": {name: list(part.history) for name, part in data.items()},
@@ -137,7 +151,7 @@ def flat(parts: Sequence[list[Line]]) -> list[Line]:
 def lined(
     asked: Flags, data: jr.Dataset, kind: str, decay: float, seed: int, net: vlaar.Network
 ) -> list[Line]:
-    name = f"{kind}-{decay:g}-{seed}".replace(" ", "-")
+    name = f"{slug(kind)}-{decay:g}-{seed}"
     if kind == OWN:
         name = f"standard-{decay:g}-{seed}"
     reached = (net.accuracy, net.train_accuracy)
@@ -155,7 +169,7 @@ def from_fresh(asked: Flags, data: jr.Dataset, decay: float, seed: int) -> list[
 def pretrained(
     asked: Flags, data: jr.Dataset, other: jr.Dataset, kind: str, seed: int
 ) -> list[Line]:
-    name = kind.replace(" ", "-")
+    name = slug(kind)
     first = vlaar.network(asked, other, f"before-{name}", seed, 0.0, epochs=BEFORE[kind])
     lines = []
     for decay in AFTER[kind]:
@@ -210,8 +224,8 @@ def strangers(
 def averaged(found: list[dict[str, Any]]) -> dict[str, Any]:
     losses = np.array([one["test_loss"] for one in found])
     return {
-        "test_loss": losses.mean(0),
-        "sd": losses.std(0, ddof=1) if len(found) > 1 else np.zeros(losses.shape[1]),
+        "test_loss": losses.mean(0).round(5),
+        "sd": losses.std(0, ddof=1).round(5) if len(found) > 1 else None,
         "barrier": {
             kind: float(np.mean([one["barrier"][kind] for one in found])) for kind in vlaar.KINDS
         },
@@ -233,7 +247,7 @@ def small(asked: Flags, which: str) -> list[Line]:
         paths = [line(asked, made, f"{which}-{OWN}", fit, seed) for seed in seeds]
         fits[TOP] = again(name="spiral-top", states=np.stack([top(path) for path in paths]))
         for kind, other in elder_spirals(asked).items():
-            name = f"spiral-{kind.replace(' ', '-')}"
+            name = f"spiral-{slug(kind)}"
             task = replace(made, data=other)
             first = trained(vlaar.shared(asked), f"{name}-before", task, way, seeds, jobs=1)
             fits[kind] = again(name=name, states=first.final)
@@ -248,7 +262,7 @@ def small(asked: Flags, which: str) -> list[Line]:
         for kind, starts in strangers(made, fit.initial[seed], seed, draws):
             found = [
                 vlaar.facts(vlaar.kept_path(
-                    asked, made, f"{which}-{kind}{n}-{seed}", start, fit.final[seed]))
+                    asked, made, f"{slug(which)}-{kind}{n}-{seed}", start, fit.final[seed]))
                 for n, start in enumerate(starts)
             ]  # fmt: skip
             lines.append(Line(which, 0.0, kind, seed, "stored", averaged(found)))
@@ -256,27 +270,32 @@ def small(asked: Flags, which: str) -> list[Line]:
 
 
 def line(asked: Flags, made: jr.Task, name: str, runs: jr.Runs, seed: int) -> jr.Path:
-    name = f"{name.replace(' ', '-')}-{seed}"
-    return vlaar.kept_path(asked, made, name, runs.initial[seed], runs.final[seed])
+    return vlaar.kept_path(
+        asked, made, f"{slug(name)}-{seed}", runs.initial[seed], runs.final[seed]
+    )
 
 
 def fully_connected(asked: Flags, which: str) -> tuple[jr.Runs, jr.Task, jr.Recipe]:
-    if which == SPIRAL:
-        data, way = spiral(asked), WAY
-        build = partial(jr.models.mlp, (2,), 2, (64, 64, 64))
-        model: Any = jr.initialise(build, "he")
-    else:
+    if which == MNIST:
         data = jr.data.digits() if asked.quick else jr.data.load("mnist").subset(2000, 1000)
-        way = MNIST_WAY
-        model = partial(jr.models.mlp, data.train_x.shape[1:], 10, (100, 100))
+        model: Any = partial(jr.models.mlp, data.train_x.shape[1:], 10, (100, 100))
+    else:
+        data = spiral(asked, points=1000 if which == SPIRAL else 2000)
+        model = partial(jr.models.mlp, (2,), 2, (64, 64, 64))
+        model = jr.initialise(model, "he") if which == SPIRAL else model
+    way = MNIST_WAY if which == MNIST else WAY
     way = replace(way, epochs=5) if asked.quick else way
     made = jr.Task(model, data, batchnorm="stored", scored=1000)
-    seeds = list(vlaar.seeds(asked))
-    return trained(vlaar.shared(asked), which, made, way, seeds, jobs=1), made, way
+    name, seeds = slug(which), list(vlaar.seeds(asked))
+    return trained(vlaar.shared(asked), name, made, way, seeds, jobs=1), made, way
 
 
-def spiral(asked: Flags, turns: float = 3.5) -> jr.Dataset:
-    return jr.data.spirals(200 if asked.quick else 1000, turns=turns)
+def slug(name: str) -> str:
+    return name.replace(" ", "-").replace(",", "").replace("'", "")
+
+
+def spiral(asked: Flags, turns: float = 3.5, points: int = 1000) -> jr.Dataset:
+    return jr.data.spirals(200 if asked.quick else points, turns=turns)
 
 
 def elder_spirals(asked: Flags) -> dict[str, jr.Dataset]:
@@ -286,41 +305,31 @@ def elder_spirals(asked: Flags) -> dict[str, jr.Dataset]:
 def values(
     lines: list[Line], data: str, decay: float, start: str, policy: str, measure: str
 ) -> NDArray[np.float64]:
-    found = [
-        getattr(line, measure) if measure == "accuracy" else line.found[measure]
+    return np.array([
+        line.accuracy if measure == "accuracy" else vlaar.number(line.found, measure)
         for line in lines
         if (line.data, line.weight_decay, line.start, line.policy) == (data, decay, start, policy)
-    ]
-    return np.array([v[vlaar.BARRIER] if measure == "barrier" else v for v in found])
+    ])
 
 
 def judged(lines: list[Line]) -> list[dict[str, Any]]:
     claims = []
     for data, decay, place, larger, smaller, claim in ORDERED:
-        policies = vlaar.POLICIES if data == IMAGES else ("stored",)
-        measures = ("half",) if place == "half" else ("barrier", "train_rise")
-        for policy, measure in product(policies, measures):
+        measures = (place,) if place == "half" else tuple(LOSSES)
+        cases = [("stored", measure) for measure in measures]
+        cases += [("recalibrate", place)] if data == IMAGES else []
+        for policy, measure in cases:
             take = partial(values, lines, data, decay, policy=policy, measure=measure)
             what = f"{data}, weight decay {decay:g}, {policy}" if data == IMAGES else data
-            what += ", training loss" if measure == "train_rise" else ""
+            what += LOSSES.get(measure, "")
             statistic = f"{measure}, {larger} against {smaller}"
             claims.append(
                 between("interpolation-H9", f"{claim} ({what})", statistic,
                         take(start=larger), take(start=smaller))
             )  # fmt: skip
-    for data in (IMAGES, SPIRAL):
+    for data in (IMAGES, SPIRAL, DEFAULT):
         take = partial(values, lines, data, 0.0, policy="stored")
-        cost = take(start=TOP, measure="accuracy") - take(start=OWN, measure="accuracy")
-        claims.append(
-            within(
-                "interpolation-H7",
-                f"starting at the top of a barrier costs no accuracy ({data})",
-                f"gain of accuracy plus {SMALLEST_LOSS}",
-                cost + SMALLEST_LOSS,
-                0.0,
-            )
-        )
-        for measure, loss in (("barrier", ""), ("train_rise", ", training loss")):
+        for measure, loss in LOSSES.items():
             more = take(start=UNRELATED, measure=measure) - take(start=OWN, measure=measure)
             claims.append(
                 within(
@@ -332,7 +341,22 @@ def judged(lines: list[Line]) -> list[dict[str, Any]]:
                     SMALLEST_RISE,
                 )
             )
-    return [*claims, *map(partial(monotone, lines), (MNIST, SPIRAL))]
+    return [
+        *claims,
+        *map(partial(harmless, lines), (IMAGES, SPIRAL)),
+        *map(partial(monotone, lines), (MNIST, SPIRAL)),
+    ]
+
+
+def harmless(lines: list[Line], data: str) -> dict[str, Any]:
+    take = partial(values, lines, data, 0.0, policy="stored", measure="accuracy")
+    return within(
+        "interpolation-H7",
+        f"starting at the top of a barrier costs no accuracy ({data})",
+        f"gain of accuracy plus {SMALLEST_LOSS}",
+        take(start=TOP) - take(start=OWN) + SMALLEST_LOSS,
+        0.0,
+    )
 
 
 def monotone(lines: list[Line], data: str) -> dict[str, Any]:
@@ -364,7 +388,7 @@ def drawn(lines: list[Line], claims: list[dict[str, Any]], what: str) -> Figure:
     accuracies(axes[1, 2], lines)
     for ax in (axes[0, 0], axes[0, 1], axes[1, 0]):
         ax.legend(fontsize=7, frameon=False, ncols=2)
-    figure.suptitle(headline(claims))
+    figure.suptitle(headline(claims), fontsize=11)
     count = len({line.seed for line in lines})
     figure.supxlabel(
         f"n = {count} networks (seeds) a start; thick: means, thin: networks, band: standard "
@@ -395,22 +419,26 @@ def curves(ax: Axes, lines: list[Line]) -> None:
 
 
 def barriers(ax: Axes, lines: list[Line]) -> None:
-    starts = [start for start in STYLES if start not in {"noise", "zero"}]
+    cases = (
+        (IMAGES, "stored", vlaar.BARRIER, "o", "CIFAR-10, test loss, interpolated"),
+        (IMAGES, "recalibrate", vlaar.BARRIER, "s", "the same, re-estimated"),
+        (IMAGES, "stored", "train_rise", "D", "CIFAR-10, training loss, interpolated"),
+        (SPIRAL, "stored", vlaar.BARRIER, "^", "spiral"),
+        (DEFAULT, "stored", vlaar.BARRIER, "v", "spiral, torch's default weights"),
+    )
+    starts = [start for start in STYLES if start not in {"Fashion-MNIST", "noise", "zero"}]
     for place, start in enumerate(starts):
-        for offset, (data, policy, mark) in enumerate((
-            (IMAGES, "stored", "o"), (IMAGES, "recalibrate", "s"), (SPIRAL, "stored", "^")
-        )):  # fmt: skip
-            found = values(lines, data, 0.0, start, policy, "barrier")
-            where = np.full(len(found), place + 0.25 * (offset - 1))
-            ax.plot(found, where, mark, color=STYLES[start][0], ms=5, alpha=0.7, mec="white")
-    for mark, name in (("o", "CIFAR-10, interpolated"), ("s", "CIFAR-10, re-estimated"),
-                       ("^", "spiral")):  # fmt: skip
+        for offset, (data, policy, measure, mark, _) in enumerate(cases):
+            found = values(lines, data, 0.0, start, policy, measure)
+            where = np.full(len(found), place + 0.16 * (offset - 2))
+            ax.plot(found, where, mark, color=STYLES[start][0], ms=4.5, alpha=0.7, mec="white")
+    for *_, mark, name in cases:
         ax.plot([], [], mark, color="0.4", label=name)
     ax.set_yticks(range(len(starts)), starts)
-    ax.invert_yaxis()
-    ax.set(xlabel="barrier of the test loss (nats)")
+    ax.set(ylim=(len(starts) + 1.9, -0.6))  # leaves room for the legend
+    ax.set(xlabel="barrier: rise above what was reached (nats)")
     ax.set_title("barrier by start, no weight decay", fontsize=10)
-    ax.legend(fontsize=8, frameon=False)
+    ax.legend(fontsize=7, frameon=False, loc="lower right")
 
 
 def accuracies(ax: Axes, lines: list[Line]) -> None:
@@ -434,17 +462,22 @@ def accuracies(ax: Axes, lines: list[Line]) -> None:
 
 def headline(claims: list[dict[str, Any]]) -> str:
     verdicts = {claim["claim"]: claim["verdict"] for claim in claims}
-    images = f"({IMAGES}, weight decay 0, stored)"
-    return "; ".join((
-        "pre-training on other images lowers the barrier: "
-        + verdicts[f"pre-training on other images lowers the barrier {images}"],
-        "random labels raise it: "
-        + verdicts[f"pre-training on random labels raises the barrier {images}"],
-        "it is higher from unrelated weights, on images: "
-        + verdicts[f"the barrier is higher from unrelated weights than from its own ({IMAGES})"]
-        + ", on a spiral: "
-        + verdicts[f"the barrier is higher from unrelated weights than from its own ({SPIRAL})"],
-    ))
+
+    def each(claim: str, where: str) -> str:
+        test, _, training = (verdicts[f"{claim} ({where}{loss})"] for loss in LOSSES.values())
+        return f"{test} by test, {training} by training loss"
+
+    images = f"{IMAGES}, weight decay 0, stored"
+    apart = "the barrier is higher from unrelated weights than from its own"
+    free = f"starting at the top of a barrier costs no accuracy ({IMAGES})"
+    return (
+        "Pre-training on other images lowers the barrier: "
+        f"{each('pre-training on other images lowers the barrier', images)}; random labels raise "
+        f"it: {each('pre-training on random labels raises the barrier', images)};\nit is higher "
+        f"from unrelated weights, on {IMAGES}: {verdicts[f'{apart} ({IMAGES})']}, on a spiral: "
+        f"{verdicts[f'{apart} ({SPIRAL})']}; a start at its top costs no accuracy: "
+        f"{verdicts[free]}"
+    )
 
 
 if __name__ == "__main__":

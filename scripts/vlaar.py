@@ -249,20 +249,28 @@ def facts(found: jr.Path) -> dict[str, Any]:
     """Read off a path what is judged and drawn.
 
     Returns:
-        Test and training losses (A,), barriers of all kinds in nats, the largest rise of the
-        training loss, the alpha from which on that stays below half of its way down (1 where it
+        Test losses (A,), barriers of all kinds in nats, the largest rise of the training loss, the
+        alpha from which on that stays below half of its way down (1 where it
         is not lower at the end), and the mean of the test loss above its last value.
     """
     half = found.plateau("train").half
     losses = found.values("test_loss")
     return {
-        "test_loss": losses,
-        "train_loss": found.values("train_loss"),
+        "test_loss": losses.round(5),
         "barrier": {kind: found.barrier(kind, "test_loss") for kind in KINDS},
         "train_rise": found.monotonicity("train_loss").min_delta,
         "half": 1.0 if np.isnan(half) else half,
         "excess": float((losses - losses[-1]).mean()),
     }
+
+
+def number(found: Mapping[str, Any], measure: str) -> Any:
+    """Look up one of the facts of a path; barriers of the test loss by their kind.
+
+    Returns:
+        The value.
+    """
+    return found["barrier"][measure] if measure in KINDS else found[measure]
 
 
 def shared(asked: Flags) -> Flags:
