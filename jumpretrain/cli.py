@@ -14,6 +14,8 @@ from jumpretrain.atlas import overview, write_atlas
 from jumpretrain.checking import check
 from jumpretrain.design import TRAINING, Study
 from jumpretrain.execution import Execution
+from jumpretrain.junction import Junction, join, write_junction
+from jumpretrain.junction import overview as overview_junction
 from jumpretrain.report import write_report
 from jumpretrain.study import explore
 from jumpretrain.survey import Survey, trace
@@ -60,6 +62,24 @@ class Interpolate:
 
 
 @dataclass(frozen=True)
+class Connect:
+    """Train networks, join them by a connector of low loss, and draw it.
+
+    Attributes:
+        junction: What is done.
+        execution: Where and how it is run.
+        out: Folder for the trained networks, nodes.safetensors, points.csv, summary.csv and
+            figures.
+    """
+
+    junction: Annotated[Junction, tyro.conf.arg(name="")] = field(default_factory=Junction)
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: Execution(n_jobs=-1)
+    )
+    out: Path = Path("runs/connect")
+
+
+@dataclass(frozen=True)
 class Check:
     """Compare the program with closed forms on this machine."""
 
@@ -68,11 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        The exit code: 0, or 1 where the input was refused or a check failed.
+        The exit code: 0, 1 where the input was refused or a check failed, 130 where it was
+        interrupted.
     """
     commands = (
         Annotated[Explore, tyro.conf.subcommand("explore")]
         | Annotated[Interpolate, tyro.conf.subcommand("interpolate")]
+        | Annotated[Connect, tyro.conf.subcommand("connect")]
         | Annotated[Check, tyro.conf.subcommand("check")]
     )
     sys.path.insert(0, str(Path.cwd()))  # for a task of the user's own
@@ -83,12 +105,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = error.args[0] if isinstance(error, KeyError) else error
         print(f"jumpretrain: {message}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("jumpretrain: stopped; the same call goes on from here", file=sys.stderr)
+        return 130
 
 
-def _run(command: Explore | Interpolate | Check) -> int:
+def _run(command: Explore | Interpolate | Connect | Check) -> int:
     if isinstance(command, Explore):
         return _explore(command)
-    return _interpolate(command) if isinstance(command, Interpolate) else _check()
+    if isinstance(command, Interpolate):
+        return _interpolate(command)
+    return _connect(command) if isinstance(command, Connect) else _check()
 
 
 def _explore(command: Explore) -> int:
@@ -110,6 +137,16 @@ def _interpolate(command: Interpolate) -> int:
     print(
         "never_rise: paths on which the training loss never rises; then its largest rise, medians"
     )
+    print(f"\nLook at {figures} and {command.out / 'summary.csv'}")
+    return 0
+
+
+def _connect(command: Connect) -> int:
+    connector = join(command.junction, command.out, command.execution)
+    figures = write_junction(command.junction, connector, command.out)
+    shown = overview_junction(connector)
+    print(shown.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3g}"))
+    print("barrier: the largest training loss above that of the highest optimum")
     print(f"\nLook at {figures} and {command.out / 'summary.csv'}")
     return 0
 

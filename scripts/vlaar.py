@@ -147,11 +147,7 @@ def recipe(quick: bool, weight_decay: float, epochs: int = 40) -> jr.Recipe:
 
 
 def seeds(asked: Flags) -> range:
-    """Give the seeds.
-
-    Returns:
-        Five; two in quick form.
-    """
+    """Give the seeds: five, or two in quick form."""
     return range(2 if asked.quick else SEEDS)
 
 
@@ -179,11 +175,7 @@ def network(
 
 
 def standard(asked: Flags, data: jr.Dataset, weight_decay: float, seed: int) -> Network:
-    """Train one network from fresh weights.
-
-    Returns:
-        The network.
-    """
+    """Train one network from fresh weights."""
     return network(asked, data, f"standard-{weight_decay:g}", seed, weight_decay)
 
 
@@ -265,11 +257,7 @@ def facts(found: jr.Path) -> dict[str, Any]:
 
 
 def number(found: Mapping[str, Any], measure: str) -> Any:
-    """Look up one of the facts of a path; barriers of the test loss by their kind.
-
-    Returns:
-        The value.
-    """
+    """Look up one of the facts of a path; barriers of the test loss by their kind."""
     return found["barrier"][measure] if measure in KINDS else found[measure]
 
 

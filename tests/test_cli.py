@@ -8,6 +8,8 @@ from pathlib import Path
 import nets
 import pandas as pd
 import pytest
+import torch
+from safetensors.numpy import load_file
 
 from jumpretrain.cli import main, quickened
 from jumpretrain.design import Study
@@ -102,9 +104,8 @@ def test_check_prints_each_truth(capsys):
 def test_the_command_is_installed():
     program = Path(sys.executable).parent / "jumpretrain"
     answer = subprocess.run([program, "--help"], capture_output=True, text=True, check=True)
-    assert (
-        "explore" in answer.stdout and "interpolate" in answer.stdout and "check" in answer.stdout
-    )
+    for name in ("explore", "interpolate", "connect", "check"):
+        assert name in answer.stdout
 
 
 LINES = (
@@ -156,3 +157,48 @@ def test_an_unknown_kind_of_biases_exits_with_2(capsys):
     with pytest.raises(SystemExit) as stop:
         main([*LINES, "--biases", "homogenous"])
     assert stop.value.code == 2
+
+
+JOIN = (
+    "connect --train-size 150 --test-size 80 --training.epochs 4 --recipe.epochs 2 --n-jobs 1 "
+    "--no-progress"
+).split()
+
+
+def test_connect_leaves_tables_and_figures_and_prints_the_summary(tmp_path, capsys):
+    words = ["--inner", "3", "--refine", "--rounds", "1"]
+    assert main([*JOIN, *words, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "summary.csv").set_index("number")
+    assert f"{table.loc['barrier', 'straight']:.3g}" in printed and str(tmp_path) in printed
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"networks", "nodes.safetensors", "points.csv", "figures"} <= names
+
+
+def test_connect_takes_trained_networks_of_a_task_of_ones_own(tmp_path, capsys):
+    task = my_task(0, "a")
+    files = [str(tmp_path / f"{seed}.pt") for seed in (3, 4)]
+    for path, seed in zip(files, (3, 4), strict=True):
+        torch.save(task.module(task.initial(seed)).state_dict(), path)
+    words = "connect --task test_cli:my_task --inner 2 --n-jobs 1 --no-progress --recipe.epochs 1"
+    more = ["--recipe.batch-size", "8", "--networks", *files, "--out", str(tmp_path / "out")]
+    assert main([*words.split(), *more]) == 0
+    assert "length in chords" in capsys.readouterr().out
+    nodes = load_file(tmp_path / "out" / "nodes.safetensors")["nodes"]
+    assert (nodes[[0, -1]] == [task.initial(3), task.initial(4)]).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--seeds", "1"], "a connector joins 2 to 11 networks"),
+        (["--seeds", "3", "--method", "bezier"], "bezier joins 2 networks"),
+        (["--networks", "a.pt", "b.pt"], "a.pt must hold a state dict"),
+        (["--data", "imagenet"], "data must be one of"),
+    ],
+)
+def test_connect_refuses_in_one_line(tmp_path, capsys, words, said):
+    assert main([*JOIN, *words, "--out", str(tmp_path / "out")]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith(f"jumpretrain: {said}") and message.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -15,10 +15,11 @@ from matplotlib.figure import Figure
 
 from jumpretrain import plots
 from jumpretrain.comparison import compare
+from jumpretrain.connectors import Connector
 from jumpretrain.embedding import Embedding
 from jumpretrain.homology import Diagrams
 from jumpretrain.paths import Path
-from jumpretrain.plots import canvas, contrasts, curves, scatters, sheets
+from jumpretrain.plots import canvas, connectors, contrasts, curves, scatters, sheets
 from jumpretrain.propagation import Signals
 
 ARMS = cases.arms()
@@ -580,6 +581,21 @@ def test_classes_stand_in_the_order_in_which_they_turn_right():
         plots.classes(FALLING)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ([0], "half of class 2 is right beyond alpha 0.33, class 0 is at least half wrong"),
+        ([0, 2], "half of class 1 is right beyond alpha 0.67, 2 of 3 classes are at least half"),
+        ([0, 1, 2], "at least half of every class is wrong at the end"),
+    ],
+)
+def test_classes_that_never_turn_right_are_told_apart(wrong, words):
+    error = TURNING.copy()
+    error[-1, wrong] = 0.5
+    ax = plots.classes(line([1, 1, 1, 0], error=error))
+    assert heading(ax).startswith(words) and heading(ax).endswith("wrong at the end")
+
+
 def test_layers_are_drawn_in_order_and_the_whole_is_dashed():
     ax = plots.layers(ALL_BUT_ONE)
     assert legend(ax) == ["fc2", "conv", "all"]
@@ -592,6 +608,25 @@ def test_layers_are_drawn_in_order_and_the_whole_is_dashed():
     )
 
 
+def test_layers_that_move_while_the_others_rest_at_the_start_are_told_by_where_they_end():
+    held = {
+        name: line([9.0, 5.0, end], "test_loss", select=name, others="start")
+        for name, end in (("fc1", 8.0), ("fc2", 3.0), ("fc3", 9.5))
+    }
+    ax = plots.layers({**held, "all": line([9.0, 3.0, 0.5], "test_loss", others="start")})
+    assert heading(ax) == (
+        "with only layer fc2 at its end the test loss is 3, the best; with only layer fc3 at its "
+        "end 9.5; at the start 9"
+    )
+    right = {
+        name: line([0.1, end], "test_accuracy", select=name, others="start")
+        for name, end in (("fc1", 0.2), ("fc2", 0.8))
+    }
+    assert heading(plots.layers(right, "test_accuracy")).startswith(
+        "with only layer fc2 at its end the test accuracy is 0.8, the best; with only layer fc1"
+    )
+
+
 def test_signals_stand_over_depth_and_those_below_zero_leave_gaps():
     ax = plots.signals(SIGNALS)
     assert ax.get_yscale() == "log"
@@ -600,3 +635,128 @@ def test_signals_stand_over_depth_and_those_below_zero_leave_gaps():
     assert ax.lines[0].get_xdata().tolist() == [1, 2]
     assert legend(ax) == ["1", "0.5", "0"]
     assert heading(ax) == "at alpha 0.5 layer 1 holds 0.5 of its signal at the end, layer 2 0.25"
+
+
+def joined(nodes, bent, straight, changed=None, metric="train_loss", **facts):
+    """A polygonal chain through nodes in the plane, scored at its nodes."""
+    rows = np.array(nodes, dtype=float)
+    reached = np.append(0, np.cumsum(np.linalg.norm(np.diff(rows, axis=0), axis=1)))
+    places = np.c_[1 - reached / reached[-1], reached / reached[-1]]
+    scores = ({metric: np.array(values, dtype=float)} for values in (bent, straight))
+    provenance = {"weights": rows.shape[1], "method": "hyperplane", **LABELLED, **facts}
+    return Connector(rows, np.eye(len(rows)), places, *scores, changed, provenance)
+
+
+CORNERS = [[0, 0, 0], [1, 1, 0], [2, 2, 0], [3, 0, 1], [4, 0, 0]]
+CHANGED = np.array([[0, 0.2], [0.1, 0.2], [0.3, 0.4], [0.2, 0.1], [0.2, 0]])
+BENT = joined(CORNERS, [0.1, 0.1, 0.3, 0.2, 0.2], [0.1, 1, 2, 1, 0.2], CHANGED)
+
+
+def test_a_connector_is_drawn_beside_the_straight_line_with_its_nodes():
+    ax = plots.connector(BENT)
+    straight, bent, nodes = ax.lines
+    assert straight.get_ydata().tolist() == [0.1, 1, 2, 1, 0.2]
+    assert straight.get_linestyle() == "--" and bent.get_linestyle() == "-"
+    assert bent.get_ydata().tolist() == nodes.get_ydata().tolist() == [0.1, 0.1, 0.3, 0.2, 0.2]
+    np.testing.assert_array_equal(bent.get_xdata(), BENT.alphas)
+    assert legend(ax) == ["straight line", "hyperplane connector", "nodes (5)"]
+    assert heading(ax) == (
+        "train loss rises by 1.8 from the higher end on the straight line, by 0.1 on the "
+        f"connector, {BENT.length_ratio:.2f} times as long"
+    )
+    assert (ax.get_ylabel(), ax.get_yscale()) == ("train loss (nats)", "linear")
+
+
+def test_points_that_are_no_nodes_are_not_marked():
+    half = np.array([[1, 0, 0], [0.25, 0.5, 0.25], [0, 0, 1]])
+    scores = {"train_loss": np.array([1.0, 2, 1])}
+    places = np.array([[1, 0], [0.5, 0.5], [0, 1]])
+    nodes = np.array([[0.0, 0], [1, 1], [2, 0]])
+    curve = Connector(nodes, half, places, scores, scores, None, {"weights": 2})
+    ax = plots.connector(curve)
+    assert ax.lines[2].get_xdata().tolist() == [0, 1]
+    assert legend(ax)[2] == "optima"
+
+
+def test_a_connectors_scale_is_logarithmic_where_it_towers_above_its_ends():
+    towering = joined(CORNERS, [0.1, 0.1, 0.3, 0.2, 0.1], [0.1, 1, 1.01, 1, 0.1])
+    assert plots.connector(towering).get_yscale() == "log"
+    without = replace(towering, metrics={"train_loss": np.array([0.1, 0, 0.3, 0.2, 0.1])})
+    assert plots.connector(without).get_yscale() == "linear"  # 0 has no logarithm
+    lost = replace(towering, straight_metrics={"train_loss": np.array([0.1, np.inf, 1, 1, 0.1])})
+    plots.connector(lost).figure.canvas.draw()
+
+
+def test_an_accuracy_falls_from_the_lower_end():
+    found = joined(CORNERS, [0.9, 0.8, 0.6, 0.7, 0.8], [0.9, 0.5, 0.3, 0.5, 0.8],
+                   metric="test_accuracy")  # fmt: skip
+    ax = plots.connector(found, "test_accuracy")
+    assert heading(ax).startswith(
+        "test accuracy falls by 0.5 from the lower end on the straight line, by 0.2 on the"
+    )
+    assert ax.get_ylabel() == "test accuracy (fraction)"
+    with pytest.raises(KeyError, match="no metric 'train_loss'; recorded: test_accuracy"):
+        plots.connector(found)
+
+
+SURFACE = Connector(
+    np.zeros((3, 2)),
+    np.eye(3)[[0, 1, 2, 0]],
+    np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.2, 0.3, 0.5]]),
+    {"train_loss": np.array([1.0, 2, 1, 1.5])},
+    {"train_loss": np.array([1.0, 2, 1, 9])},
+    None,
+    {"weights": 2},
+)
+
+
+def test_a_surface_is_drawn_as_sorted_values():
+    ax = plots.connector(SURFACE)
+    straight, bent, top = ax.lines
+    assert straight.get_ydata().tolist() == [1, 1, 2, 9]
+    assert bent.get_ydata().tolist() == [1, 1, 1.5, 2]
+    assert bent.get_xdata().tolist() == [0.125, 0.375, 0.625, 0.875]
+    assert top.get_ydata()[0] == 2
+    assert heading(ax) == (
+        "train loss rises by 7 from the highest of 3 optima on the flat simplex, by 0 on the "
+        "connector"
+    )
+    for draw in (plots.deviations, plots.label_change):
+        with pytest.raises(ValueError, match="curve between 2 optima"):
+            draw(SURFACE)
+
+
+def test_deviations_are_cosines_from_minus_one_to_one():
+    ax = plots.deviations(BENT)
+    drawn = ax.images[0]
+    # deviations from the chord, the first axis, are (1, 0), (2, 0) and (0, 1)
+    np.testing.assert_allclose(drawn.get_array(), [[1, 1, 0], [1, 1, 0], [0, 0, 1]], atol=1e-12)
+    assert drawn.get_clim() == (-1, 1)
+    assert heading(ax) == "mean cosine of deviations: no pair within a half, 0.00 across"
+
+
+def test_halves_are_told_apart_by_where_nodes_stand_on_the_chord():
+    # nodes at 0.1, 0.2, 0.50005, 0.8: to rounding the third is in the middle and in no half
+    nodes = [[0, 0, 0], [1, 1, 0], [2, 1, 0], [5.0005, 1, 1], [8, 3, 4], [10, 0, 0]]
+    found = joined(nodes, [0] * 6, [0] * 6)
+    np.testing.assert_allclose(connectors.halves(found), (1, 0.6))
+    flat = joined([[0, 0], [1, 0], [2, 1], [10, 0]], [0] * 4, [0] * 4)
+    assert np.isnan(connectors.halves(flat)).all()
+    plots.deviations(flat).figure.canvas.draw()
+
+
+def test_label_changes_are_drawn_against_both_optima():
+    ax = plots.label_change(BENT)
+    assert [line.get_ydata().tolist() for line in ax.lines] == CHANGED.T.tolist()
+    assert heading(ax) == "the optima differ in 0.2 of the labels; at most 0.4 change on the way"
+    with pytest.raises(ValueError, match="need class labels"):
+        plots.label_change(replace(BENT, changed=None))
+
+
+def test_connectors_print_how_they_were_made():
+    recipe = {"optimiser": "adam", "lr": 0.001, "epochs": 20}
+    assert plots.connector(BENT).figure.get_supxlabel() == "hyperplane, 5 nodes, 5 points"
+    found = joined(CORNERS, [0] * 5, [0] * 5, refine=True, recipe=recipe)
+    assert plots.connector(found).figure.get_supxlabel() == (
+        "hyperplane, refined, 5 nodes, 5 points, adam, rate 0.001, 20 epochs"
+    )

@@ -8,6 +8,7 @@ shows a window or changes matplotlib's settings.
 from jumpretrain.plots import sheets
 from jumpretrain.plots.breakdowns import classes, layers, signals
 from jumpretrain.plots.canvas import caption
+from jumpretrain.plots.connectors import connector, deviations, label_change
 from jumpretrain.plots.contrasts import comparison, fidelity
 from jumpretrain.plots.curves import distance, loss
 from jumpretrain.plots.paths import paths, spread
@@ -18,9 +19,12 @@ __all__ = [
     "caption",
     "classes",
     "comparison",
+    "connector",
+    "deviations",
     "diagram",
     "distance",
     "fidelity",
+    "label_change",
     "layers",
     "loss",
     "paths",

@@ -1,0 +1,283 @@
+"""Join networks at a junction: train them or take them, connect them, keep tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from jumpretrain import plots, store
+from jumpretrain.connecting import RECIPE, connect
+from jumpretrain.connectors import Connector
+from jumpretrain.design import Study
+from jumpretrain.execution import Execution, spread
+from jumpretrain.plots import canvas
+from jumpretrain.plots.connectors import halves
+from jumpretrain.recipe import Recipe
+from jumpretrain.study import task_builder
+from jumpretrain.survey import RECIPE as TRAINING
+from jumpretrain.survey import Survey
+from jumpretrain.task import Task
+from jumpretrain.training import train
+
+__all__ = ["Junction", "join", "overview", "write_junction"]
+
+MOST = 11
+TRAINED = "data data_root train_size test_size model noise training task group".split()
+"""What the networks depend on, beside their number."""
+CHOICES = "method refine recipe inner each tolerance rounds seed".split()
+"""How they are joined."""
+CHANGEABLE = frozenset("data_root seeds each refine rounds".split())
+"""What another call may change in a folder: what was trained stays as it is."""
+FEW = 8
+"""Number of examples on which a connector is rehearsed."""
+FIGURES = "train_loss test_loss train_accuracy test_accuracy deviations label_change".split()
+
+
+@dataclass(frozen=True)
+class Junction:
+    """Which networks are trained, and how they are joined.
+
+    Attributes:
+        data: `digits`, `mnist`, `fashion_mnist` or `cifar10`.
+        data_root: Folder with the npz file of the data, see `data.load`.
+        train_size: Number of training examples to draw; all where left out.
+        test_size: Number of test examples to draw; all where left out.
+        model: Name of a network in `models.BUILDERS`.
+        noise: Share of training labels redrawn, the same ones for all networks.
+        seeds: Number of networks, 2 for a curve and up to 11 for a surface.
+        training: How networks are trained.
+        task: A task of one's own, `module:function`, called as `function(0, group)`.
+        group: What that function is called with.
+        networks: Files with the weights of trained networks, instead of training.
+        method: `hyperplane` trains points normal to the straight line, or to each face of the
+            simplex of more than two networks; `bezier` and `polychain` train a curve's control
+            points.
+        refine: Whether pieces of a curve that still rise are halved, or a surface is trained
+            as a whole.
+        recipe: How points are trained, in each round.
+        inner: Number of nodes between two networks.
+        each: Number of steps scored on each piece of a curve, or random points a node of a
+            surface.
+        tolerance: Rise of a piece, as a share of the straight line's barrier, up to which it is
+            not halved.
+        rounds: Most rounds of halving.
+        seed: Of the order of the data and of random points, while points are trained.
+    """
+
+    data: str = "digits"
+    data_root: str | None = None
+    train_size: int | None = None
+    test_size: int | None = None
+    model: str = "mlp"
+    noise: float = 0.0
+    seeds: int = 2
+    training: Recipe = TRAINING
+    task: str | None = None
+    group: str = "generalise"
+    networks: tuple[Path, ...] = ()
+    method: Literal["hyperplane", "bezier", "polychain"] = "hyperplane"
+    refine: bool = False
+    recipe: Recipe = RECIPE
+    inner: int = 9
+    each: int = 10
+    tolerance: float = 0.02
+    rounds: int = 6
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.count <= MOST:
+            raise ValueError(
+                f"a connector joins 2 to {MOST} networks (seeds or networks), not {self.count}"
+            )
+        if self.count > 2 and self.method != "hyperplane":
+            raise ValueError(
+                f"{self.method} joins 2 networks, but there are {self.count}; use hyperplane"
+            )
+        for name, least in {"inner": 1, "each": 1, "rounds": 0, "seed": 0, "tolerance": 0}.items():
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} must be at least {least}, but is {getattr(self, name)}")
+        _ = self.study
+
+    @property
+    def count(self) -> int:
+        """How many networks are joined."""
+        return len(self.networks) or self.seeds
+
+    @property
+    def study(self) -> Study:
+        """The study of one group that has the same task."""
+        return Survey(**{name: getattr(self, name) for name in TRAINED}).study
+
+
+def join(
+    junction: Junction | None = None,
+    folder: str | Path = "runs/connect",
+    execution: Execution | None = None,
+) -> Connector:
+    """Train networks and connect them; the same call goes on where it was stopped.
+
+    A folder holds networks trained in one way; more of them, and connectors made by other
+    methods, may join those that are there.
+
+    Args:
+        junction: What to do; by default two networks on digits.
+        folder: Where trained networks and points are kept.
+        execution: Where and how it is run.
+
+    Returns:
+        The connector.
+
+    Raises:
+        ValueError: If the junction does not fit together, the folder holds another one, or
+            training diverged.
+    """
+    junction, execution = junction or Junction(), execution or Execution(n_jobs=-1)
+    folder, task = Path(folder), _task(junction)
+    _rehearse(junction, task)
+    given = [task.state(path) for path in junction.networks]
+    claimed = {name: v for name, v in asdict(junction).items() if name not in CHANGEABLE}
+    shared = {name: claimed.pop(name) for name in TRAINED if name in claimed}
+    with store.lock(folder):
+        store.claim(folder / "junction.json", shared)
+        made = f"{junction.method}-{junction.inner}-of-{junction.count}"
+        store.claim(folder / "connectors" / made / "connector.json", claimed)
+        inner = replace(execution, n_jobs=1, progress=False)
+        places = [folder / "networks" / f"{seed}" for seed in range(junction.count)]
+        fits = [(task, junction.training, inner, k, place) for k, place in enumerate(places)]
+        optima = np.stack(given or spread(_optimum, fits, execution, "training networks"))
+        choices = {name: getattr(junction, name) for name in CHOICES}
+        place = folder / "connectors" / made
+        return connect(task, optima, folder=place, execution=execution, **choices)
+
+
+def _task(junction: Junction) -> Task:
+    task = task_builder(junction.study)(0, junction.group)
+    if not isinstance(task, Task):
+        raise ValueError(f"a task function must return a Task, not {type(task).__name__}")
+    if junction.count > task.weight_count:
+        raise ValueError(
+            f"{junction.count} networks span no simplex in {task.weight_count} weights; join fewer"
+        )
+    for recipe in (junction.training, junction.recipe):
+        recipe.batches(len(task.data.train_x))
+    return task
+
+
+def _rehearse(junction: Junction, task: Task) -> None:
+    """Train points near a fresh network for a step on few examples: what cannot work is refused.
+
+    Raises:
+        ValueError: If the network cannot be trained or scored in this way.
+    """
+    data, width = task.data, task.weight_count
+    few = data.subset(min(FEW, len(data.train_x)), min(FEW, len(data.test_x)))
+    states = np.tile(task.initial(0), (min(junction.count, 3), 1))
+    states[:, :width] += 0.01 * np.random.default_rng(0).normal(size=(len(states), width))
+    recipe = replace(junction.recipe, epochs=1, lr=1e-6, batch_size=FEW, drop_last=False)
+    small, quiet = replace(task, data=few), Execution(progress=False)
+    choices: dict[str, Any] = {"inner": 1, "each": 1, "rounds": 1, "execution": quiet}
+    try:
+        connect(small, states, junction.method, junction.refine, recipe, **choices)
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{junction.method} cannot train points with this network ({reason}); "
+            "use hyperplane without refine, or a network whose output is one tensor"
+        ) from error
+
+
+def _optimum(task: Task, recipe: Recipe, inner: Execution, seed: int, place: Path) -> NDArray[Any]:
+    fit = train(task, recipe, [seed], folder=place, execution=inner)
+    if fit.status[0] != "ok":
+        raise ValueError(
+            f"training must converge, but network {seed} diverged at rate {recipe.lr}; "
+            "lower it (--training.lr) and name another folder"
+        )
+    return np.asarray(fit.final[0])
+
+
+def overview(connector: Connector) -> pd.DataFrame:
+    """Sum up a connector beside the straight line or simplex.
+
+    Args:
+        connector: From `join` or `connect`.
+
+    Returns:
+        One row a number, with columns `straight` and `connector`: the barrier of the training
+        loss, the worst value of each metric, and for curves the length in chords, the mean
+        cosine of deviations within halves and across, and the labels that change.
+    """
+    rows = {"barrier": (connector.linear_barrier, connector.barrier)}
+    for name, values in connector.metrics.items():
+        which = "smallest" if name.endswith("accuracy") else "largest"
+        worst = np.min if which == "smallest" else np.max
+        rows[f"{which} {name}"] = (worst(connector.straight_metrics[name]), worst(values))
+    if connector.coordinates.shape[1] == 2:
+        rows["length in chords"] = (1.0, connector.length_ratio)
+        if len(connector.nodes) > 3:
+            within, across = halves(connector)
+            rows["cosine within a half"] = (np.nan, within)
+            rows["cosine across halves"] = (np.nan, across)
+        if connector.changed is not None:
+            rows["labels changed between the optima"] = (np.nan, connector.changed[-1, 0])
+    if connector.changed is not None:
+        most = connector.changed.max()
+        rows["labels changed at most"] = (np.nan, most)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["straight", "connector"])
+    return table.rename_axis("number").reset_index()
+
+
+def write_junction(junction: Junction, connector: Connector, folder: str | Path) -> Path:
+    """Write nodes.safetensors, points.csv, summary.csv, provenance.json and figures.
+
+    Args:
+        junction: What was asked for.
+        connector: From `join`.
+        folder: Where to; files of the same names are replaced, each in one step.
+
+    Returns:
+        The folder of the figures.
+    """
+    folder = Path(folder)
+    arrays = {name: getattr(connector, name) for name in ("nodes", "shares", "coordinates")}
+    store.write_arrays(folder / "nodes.safetensors", arrays, connector.provenance)
+    for name, table in {"points": _points(connector), "summary": overview(connector)}.items():
+        store.write_bytes(folder / f"{name}.csv", table.to_csv(index=False).encode())
+    whole = {"junction": asdict(junction), "connector": connector.provenance}
+    store.write_json(folder / "provenance.json", whole)
+    figures, drawn = folder / "figures", dict(_figures(connector))
+    for name in FIGURES:
+        if name in drawn:
+            store.write_bytes(figures / f"{name}.png", drawn[name])
+        else:
+            (figures / f"{name}.png").unlink(missing_ok=True)
+    return figures
+
+
+def _points(connector: Connector) -> pd.DataFrame:
+    corners = range(connector.coordinates.shape[1])
+    places = {f"share_{k}": connector.coordinates[:, k] for k in corners}
+    changed = connector.changed
+    labels = {} if changed is None else {f"labels_changed_{k}": changed[:, k] for k in corners}
+    straight = {f"straight_{name}": v for name, v in connector.straight_metrics.items()}
+    return pd.DataFrame(
+        places | dict(connector.metrics) | straight | {"norm": connector.norms} | labels
+    )
+
+
+def _figures(connector: Connector) -> Iterator[tuple[str, bytes]]:
+    for metric in FIGURES:
+        if metric in connector.metrics:
+            yield metric, canvas.png(plots.connector(connector, metric).figure)
+    if connector.coordinates.shape[1] > 2:
+        return
+    if len(connector.nodes) > 3:
+        yield "deviations", canvas.png(plots.deviations(connector).figure)
+    if connector.changed is not None:
+        yield "label_change", canvas.png(plots.label_change(connector).figure)
