@@ -128,7 +128,7 @@ def test_paths_and_numbers_are_those_of_training_and_interpolation_by_hand(trace
         names = ("train_plateau_error", "train_plateau_loss", "train_excess")
         assert [numbers[name] for name in names] == [plateau.error, plateau.loss, plateau.excess]
         turned = numbers["test_gauss_mean"], numbers["test_gauss_joint"]
-        assert turned == (length.mean, length.joint)
+        assert turned == pytest.approx((length.mean, length.joint), rel=1e-9)
         distances = numbers["distance"], numbers["distance_relative"]
         assert distances == (moved.absolute, moved.relative)
         assert numbers["end_test_accuracy"] == fit.metrics["test_accuracy"][0, -1]
