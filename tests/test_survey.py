@@ -130,7 +130,7 @@ def test_paths_and_numbers_are_those_of_training_and_interpolation_by_hand(trace
         turned = numbers["test_gauss_mean"], numbers["test_gauss_joint"]
         assert turned == pytest.approx((length.mean, length.joint), rel=1e-9)
         distances = numbers["distance"], numbers["distance_relative"]
-        assert distances == (moved.absolute, moved.relative)
+        assert distances == pytest.approx((moved.absolute, moved.relative), rel=1e-12)
         assert numbers["end_test_accuracy"] == fit.metrics["test_accuracy"][0, -1]
 
 
