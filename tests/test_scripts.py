@@ -26,7 +26,13 @@ def test_there_are_figure_scripts():
     assert len(SCRIPTS) >= 4
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def of_a_paper(script):
+    """Group a script with those of its paper, with which it shares what was trained."""
+    paper = script.stem.split("_")[1]
+    return pytest.param(script, id=script.stem, marks=pytest.mark.xdist_group(paper))
+
+
+@pytest.mark.parametrize("script", map(of_a_paper, SCRIPTS))
 def test_a_figure_script_leaves_a_picture_and_its_numbers(script, work, tmp_path):
     words = ["--quick", "--out", str(tmp_path), "--work", str(work)]
     done = subprocess.run(
