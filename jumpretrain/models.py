@@ -104,19 +104,34 @@ def lenet(shape: Sequence[int], classes: int) -> nn.Sequential:
     )
 
 
-def simple_cnn(shape: Sequence[int], classes: int) -> nn.Sequential:
-    """Build the 16-32-32 convolutional tanh network of arXiv:1906.04724.
+def simple_cnn(
+    shape: Sequence[int],
+    classes: int,
+    channels: Sequence[int] = (16, 32, 32),
+    dropout: float = 0.0,
+) -> nn.Sequential:
+    """Build the convolutional network of arXiv:1906.04724, section 4.1.
 
-    Three 3x3 convolutions, each followed by tanh and 2x2 pooling, and one linear layer.
+    3x3 convolutions, each followed by tanh and 2x2 pooling, and one linear layer.
+
+    Args:
+        shape: Shape of one input (C, H, W), of at least 2 pixels a side for each convolution
+            (8 for three).
+        classes: Number of outputs.
+        channels: Of each convolution.
+        dropout: Probability with which an input of the linear layer is left out in training;
+            0 leaves the layer out.
 
     Returns:
-        The network, for inputs of `shape` (C, H, W) of at least 8 pixels a side.
+        The network.
     """
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip((shape[0], 16, 32), (16, 32, 32), strict=True):
+    for fan_in, fan_out in pairwise((shape[0], *channels)):
         layers += [nn.Conv2d(fan_in, fan_out, 3, padding=1), nn.Tanh(), nn.MaxPool2d(2)]
-    flat = 32 * (shape[1] // 8) * (shape[2] // 8)
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, classes))
+    part = 2 ** len(channels)
+    flat = channels[-1] * (shape[1] // part) * (shape[2] // part)
+    thinned = [nn.Dropout(dropout)] if dropout else []
+    return nn.Sequential(*layers, nn.Flatten(), *thinned, nn.Linear(flat, classes))
 
 
 BUILDERS: dict[str, Callable[[Sequence[int], int], nn.Module]] = {

@@ -35,12 +35,28 @@ def test_small_networks_have_the_sizes_that_their_layers_add_up_to():
     assert size(mlp((6,), 3, hidden=(4, 5), batchnorm=True)) == size(mlp((6,), 3, (4, 5))) + 2 * 9
     assert size(autoencoder((1, 8, 8), hidden=(16,), code=2)) == 1040 + 34 + 48 + 17 * 64
     assert size(simple_cnn((3, 32, 32), 10)) == convolutions + 512 * 10 + 10
+    narrow = 9 * (8 + 8 * 4) + 8 + 4
+    assert size(simple_cnn((1, 14, 8), 5, channels=(8, 4), dropout=0.2)) == narrow + 24 * 5 + 5
     assert size(lenet((1, 28, 28), 10)) == 61_706
 
 
 @pytest.mark.parametrize(("builder", "side"), [(lenet, 12), (simple_cnn, 8)])
 def test_the_smallest_images_fit(builder, side):
     assert builder((1, side, side), 3)(torch.rand(2, 1, side, side)).shape == (2, 3)
+
+
+def test_dropout_leaves_out_inputs_of_the_linear_layer_in_training_only():
+    network = simple_cnn((1, 8, 8), 3, dropout=0.5)
+    seen = {}
+    network[-1].register_forward_pre_hook(lambda _, given: seen.update(x=given[0]))
+    x = torch.rand(40, 1, 8, 8)
+    plain = network.eval()(x)
+    kept = seen["x"]
+    assert torch.equal(plain, network(x)) and (kept != 0).all()
+    network.train()(x)
+    thinned = seen["x"]
+    assert 0.4 < (thinned == 0).double().mean() < 0.6
+    assert torch.equal(thinned[thinned != 0], 2 * kept[thinned != 0])
 
 
 def test_an_mlp_is_its_formula():
