@@ -32,7 +32,7 @@ def of_a_paper(script):
     return pytest.param(script, id=script.stem, marks=pytest.mark.xdist_group(paper))
 
 
-@pytest.mark.parametrize("script", map(of_a_paper, SCRIPTS))
+@pytest.mark.parametrize("script", [of_a_paper(script) for script in SCRIPTS])
 def test_a_figure_script_leaves_a_picture_and_its_numbers(script, work, tmp_path):
     words = ["--quick", "--out", str(tmp_path), "--work", str(work)]
     done = subprocess.run(
