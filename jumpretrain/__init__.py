@@ -13,6 +13,7 @@ __version__ = "0.2.0"
 _HOMES = {
     "Comparison": "comparison",
     "Connector": "connectors",
+    "Cost": "costs",
     "Dataset": "data",
     "Diagrams": "homology",
     "Embedding": "embedding",
@@ -32,6 +33,8 @@ _HOMES = {
     "describe": "description",
     "embed": "embedding",
     "ensemble": "ensembles",
+    "estimate": "costs",
+    "estimate_study": "costs",
     "evaluate": "evaluating",
     "explore": "study",
     "gauss_length": "responses",

@@ -12,6 +12,7 @@ import tyro
 
 from jumpretrain.atlas import overview, write_atlas
 from jumpretrain.checking import check
+from jumpretrain.costs import estimate_study
 from jumpretrain.design import TRAINING, Study
 from jumpretrain.execution import Execution
 from jumpretrain.junction import Junction, join, write_junction
@@ -80,6 +81,21 @@ class Connect:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """Say what a study costs before anything is spent: runs, steps, disk, memory, time.
+
+    Attributes:
+        study: What would be done.
+        execution: Where and how it would be run.
+    """
+
+    study: Annotated[Study, tyro.conf.arg(name="")] = field(default_factory=Study)
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: Execution(n_jobs=-1)
+    )
+
+
+@dataclass(frozen=True)
 class Check:
     """Compare the program with closed forms on this machine."""
 
@@ -95,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Annotated[Explore, tyro.conf.subcommand("explore")]
         | Annotated[Interpolate, tyro.conf.subcommand("interpolate")]
         | Annotated[Connect, tyro.conf.subcommand("connect")]
+        | Annotated[Estimate, tyro.conf.subcommand("estimate")]
         | Annotated[Check, tyro.conf.subcommand("check")]
     )
     sys.path.insert(0, str(Path.cwd()))  # for a task of the user's own
@@ -110,12 +127,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(command: Explore | Interpolate | Connect | Check) -> int:
+def _run(command: Explore | Interpolate | Connect | Estimate | Check) -> int:
     if isinstance(command, Explore):
         return _explore(command)
     if isinstance(command, Interpolate):
         return _interpolate(command)
-    return _connect(command) if isinstance(command, Connect) else _check()
+    if isinstance(command, Connect):
+        return _connect(command)
+    return _estimate(command) if isinstance(command, Estimate) else _check()
 
 
 def _explore(command: Explore) -> int:
@@ -148,6 +167,12 @@ def _connect(command: Connect) -> int:
     print(shown.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3g}"))
     print("barrier: the largest training loss above that of the highest optimum")
     print(f"\nLook at {figures} and {command.out / 'summary.csv'}")
+    return 0
+
+
+def _estimate(command: Estimate) -> int:
+    print(estimate_study(command.study, command.execution))
+    print("to train and retrain; embedding and homology come on top")
     return 0
 
 

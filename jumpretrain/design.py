@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
@@ -118,6 +118,26 @@ class Study:
                 f"{points} jumps of about {snapshots} snapshots are too few for k={self.k} and "
                 f"knn={self.knn} neighbours; use more directions or epochs, or fewer neighbours"
             )
+
+    def training_of(self, group: str) -> Recipe:
+        """Say how the networks of a group are trained.
+
+        Returns:
+            The group's own recipe, or that of all.
+        """
+        return self.trainings.get(group, self.training)
+
+    def retraining_of(self, group: str, probe: str) -> Recipe:
+        """Say how the networks of a group are retrained by a probe.
+
+        Returns:
+            The common recipe, or that of the group's training for as many epochs and snapshots.
+        """
+        if probe == "common":
+            return self.retraining
+        names = ("epochs", "record_every", "record_early")
+        kept = {name: getattr(self.retraining, name) for name in names}
+        return replace(self.training_of(group), **kept)
 
     def _check_tasks(self) -> None:
         """Check what the built-in tasks are made of.

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jumpretrain import plots, store
+from jumpretrain.builders import task_builder
 from jumpretrain.connecting import RECIPE, connect
 from jumpretrain.connectors import Connector
 from jumpretrain.design import Study
@@ -19,7 +20,6 @@ from jumpretrain.execution import Execution, spread
 from jumpretrain.plots import canvas
 from jumpretrain.plots.connectors import halves
 from jumpretrain.recipe import Recipe
-from jumpretrain.study import task_builder
 from jumpretrain.survey import RECIPE as TRAINING
 from jumpretrain.survey import Survey
 from jumpretrain.task import Task

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from safetensors.numpy import save as to_bytes
 from jumpretrain.stored import StoredStates
 
 __all__ = [
+    "check_space",
     "claim",
     "lock",
     "plain",
@@ -145,6 +147,26 @@ def _sweep(folder: Path) -> None:
     for place in (folder, folder / "runs"):
         for part in place.glob("*.[0-9]*.part"):
             part.unlink(missing_ok=True)
+
+
+def check_space(folder: Path, wanted: int) -> None:
+    """Check that files of a size fit beside what is there.
+
+    Args:
+        folder: Where they would lie; it need not exist yet.
+        wanted: Bytes.
+
+    Raises:
+        ValueError: If the disk has less space.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if wanted > free:
+        raise ValueError(
+            f"{folder} needs {wanted / 1e9:.3g} GB for what is sampled, but its disk has "
+            f"{free / 1e9:.3g} GB free; name a folder on another disk, or record less "
+            "(record_every, fewer directions)"
+        )
 
 
 def claim(path: Path, design: Mapping[str, Any]) -> None:

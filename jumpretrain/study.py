@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jumpretrain import store
+from jumpretrain.builders import check_task, task_builder
 from jumpretrain.comparison import Comparison, compare, describe
-from jumpretrain.data import Dataset, load
 from jumpretrain.design import CHANGEABLE, Study
 from jumpretrain.embedding import Embedding, embed
-from jumpretrain.evaluating import metric_names
 from jumpretrain.execution import Execution, spread
-from jumpretrain.models import BUILDERS
 from jumpretrain.sampling import sample
 from jumpretrain.task import Task
-from jumpretrain.training import train
+from jumpretrain.training import bytes_of, train
 from jumpretrain.trajectories import Trajectories
 
 __all__ = ["Findings", "Network", "Study", "explore"]
@@ -89,12 +85,14 @@ def explore(
     cases = [(group, seed) for group in study.groups for seed in range(study.seeds)]
     build = task_builder(study)
     trained = _trained_files(study)
-    for group in study.groups:
-        _check_task(build(0, group), study.metric)
+    tasks = {group: build(0, group) for group in study.groups}
+    for task in tasks.values():
+        check_task(task, study.metric)
     with store.lock(folder):
         claimed = {name: v for name, v in asdict(study).items() if name not in CHANGEABLE}
         store.claim(folder / "study.json", claimed)
         places = [folder / "networks" / f"{group}-{seed}" for group, seed in cases]
+        store.check_space(folder, _bytes_left(study, tasks, cases, places))
         inner = replace(execution, n_jobs=1, progress=False)
         pairs = zip(cases, places, strict=True)
         fits = [(study, build, inner, *c, p, trained) for c, p in pairs]
@@ -108,50 +106,6 @@ def explore(
         probe: _compared(study, networks, probe) for probe in study.probes
     }
     return Findings(study, tuple(networks), comparisons, time.monotonic() - began)
-
-
-def task_builder(study: Study) -> Callable[[int, str], Task]:
-    """Make the function that builds the task of a network from its seed and group.
-
-    Returns:
-        The user's function where the study names one.
-
-    Raises:
-        ValueError: If the function cannot be found.
-    """
-    if study.task is not None:
-        return _imported(study.task)
-    data = load(study.data, study.data_root)
-    if study.train_size is not None or study.test_size is not None:
-        data = data.subset(study.train_size, study.test_size)
-    if study.crop or study.flip:
-        data = data.augment(study.crop, study.flip)
-    return partial(_task, study, data)
-
-
-def _check_task(task: Task, metric: str) -> None:
-    if not isinstance(task, Task):
-        raise ValueError(f"a task function must return a Task, not {type(task).__name__}")
-    names = metric_names(task)
-    if metric not in names:
-        raise ValueError(f"no metric {metric!r}; measured: {', '.join(names)}")
-
-
-def _imported(name: str) -> Callable[[int, str], Task]:
-    module, _, function = name.partition(":")
-    try:
-        found = getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"task must be module:function, but {name!r} fails: {error}") from error
-    return found  # type: ignore[no-any-return]
-
-
-def _task(study: Study, data: Dataset, seed: int, group: str) -> Task:
-    share = study.noise[study.groups.index(group)]
-    labelled = data.corrupt(share, seed) if share else data
-    classes = int(data.train_y.max()) + 1
-    model = partial(BUILDERS[study.model], data.train_x.shape[1:], classes)
-    return Task(model, labelled, batchnorm=study.batchnorm)
 
 
 def _trained_files(study: Study) -> dict[str, list[str]]:
@@ -171,6 +125,18 @@ def _trained_files(study: Study) -> dict[str, list[str]]:
     return files
 
 
+def _bytes_left(
+    study: Study, tasks: Mapping[str, Task], cases: list[tuple[str, int]], places: list[Path]
+) -> int:
+    runs = study.directions * len(study.step_sizes)
+    return sum(
+        bytes_of(tasks[group], study.retraining_of(group, probe), runs)
+        for (group, _), place in zip(cases, places, strict=True)
+        for probe in study.probes
+        if not (place / probe).exists()
+    )
+
+
 def _optimum(
     study: Study,
     build: Callable[[int, str], Task],
@@ -183,7 +149,7 @@ def _optimum(
     task = build(seed, group)
     if study.networks:
         return task.state(trained[group][seed])
-    recipe = study.trainings.get(group, study.training)
+    recipe = study.training_of(group)
     fit = train(task, recipe, [seed], folder=place / "training", execution=inner)
     if not np.isfinite(fit.final).all():
         raise ValueError(
@@ -203,14 +169,10 @@ def _sample(
     place: Path,
     optimum: Any,
 ) -> None:
-    recipe = study.retraining
-    if probe == "own":
-        kept = {name: getattr(recipe, name) for name in ("epochs", "record_every", "record_early")}
-        recipe = replace(study.trainings.get(group, study.training), **kept)
     sample(
         build(seed, group),
         optimum,
-        recipe,
+        study.retraining_of(group, probe),
         step_sizes=study.step_sizes,
         directions=study.directions,
         order_seed=study.order_seed,

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from jumpretrain import paths, store
+from jumpretrain.builders import task_builder
 from jumpretrain.curves import check_alphas
 from jumpretrain.design import TRAINING, Study
 from jumpretrain.execution import Execution, spread
@@ -21,7 +22,6 @@ from jumpretrain.interpolation import Biases, interpolate, layerwise
 from jumpretrain.layers import weight_distance
 from jumpretrain.recipe import Recipe
 from jumpretrain.responses import gauss_length
-from jumpretrain.study import task_builder
 from jumpretrain.task import Task
 from jumpretrain.training import train
 

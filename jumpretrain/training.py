@@ -14,7 +14,7 @@ from torch.nn import BatchNorm1d
 
 from jumpretrain import store
 from jumpretrain.data import augmented
-from jumpretrain.evaluating import measure_both, normalisers
+from jumpretrain.evaluating import measure_both, metric_names, normalisers
 from jumpretrain.execution import Execution, chunks, spread
 from jumpretrain.planes import Plane
 from jumpretrain.recipe import Recipe
@@ -22,7 +22,7 @@ from jumpretrain.replicas import Single, Stack, hold, stack_refusal
 from jumpretrain.stored import StoredStates
 from jumpretrain.task import Task, digest
 
-__all__ = ["Runs", "train"]
+__all__ = ["Runs", "bytes_of", "train"]
 
 STACKED_WEIGHTS = 300_000
 
@@ -136,8 +136,20 @@ def train(
             for job, part in zip(jobs, parts, strict=True)
             if not all(store.run_path(folder, run).exists() for run in part)
         ]
+        store.check_space(folder, bytes_of(task, recipe, sum(len(job[-1]) for job in pending)))
         spread(_keep_chunk, pending, execution, label)
         return Runs(*store.read_runs(folder, len(keys), epoch), keys, design)
+
+
+def bytes_of(task: Task, recipe: Recipe, runs: int) -> int:
+    """Say how large what a folder keeps of runs will be.
+
+    Returns:
+        Bytes of states and metrics.
+    """
+    times = len(recipe.record_steps(recipe.batches(len(task.data.train_x))))
+    names = len(metric_names(task)) * (2 if normalisers(task.module()) else 1)
+    return runs * times * (task.layout.width * task.layout.numpy_dtype.itemsize + 8 * names)
 
 
 def _check_seeds(seeds: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:

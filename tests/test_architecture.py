@@ -21,7 +21,7 @@ ORDER = """
     distances graphs affinities placements fidelity embedding geometry
     filtrations homology
     relabelling effects correlation statistics description comparison
-    design study plots page report survey atlas junction checking cli
+    design builders timing costs study plots page report survey atlas junction checking cli
 """.split()
 ONLY = {
     "matplotlib": {"plots"},

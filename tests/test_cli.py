@@ -53,6 +53,13 @@ def test_a_users_own_task_is_named_on_the_command_line(tmp_path, capsys):
     assert "a (n = 2) against b (n = 2)" in capsys.readouterr().out
 
 
+def test_estimate_says_what_explore_would_cost(capsys):
+    words = [w for w in TINY if w != "explore"]
+    assert main(["estimate", *words]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("28 runs: 828 steps, 344 snapshots\n") and "on disk" in printed
+
+
 def test_a_refusal_is_one_line(tmp_path, capsys):
     assert main([*TINY, "--data", "imagenet", "--out", str(tmp_path)]) == 1
     message = capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -255,3 +256,10 @@ def test_status_looks_at_states_and_metrics():
     metrics = {"a": np.zeros((4, 2)), "b": np.zeros((4, 2))}
     metrics["b"][3, 0] = -np.inf
     assert store.status(states, metrics).tolist() == ["ok", "diverged", "ok", "diverged"]
+
+
+def test_more_than_the_disk_holds_is_refused_with_the_number(tmp_path):
+    free = shutil.disk_usage(tmp_path).free
+    store.check_space(tmp_path / "new" / "folder", free // 2)
+    with pytest.raises(ValueError, match=r"new needs 1e\+06 GB .* disk has [\d.e+]+ GB free"):
+        store.check_space(tmp_path / "new", 10**15)

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 import jumpretrain as jr
-from jumpretrain.study import task_builder
+from jumpretrain.builders import task_builder
 
 SMALL = jr.Study(
     train_size=200,
@@ -188,6 +188,13 @@ def test_what_does_not_fit_is_refused_before_anything_is_trained(change, message
     with pytest.raises(ValueError, match=message):
         jr.explore(dataclasses.replace(SMALL, **change), tmp_path, QUIET)
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_study_that_the_disk_cannot_hold_is_refused_first(tmp_path):
+    wide = dataclasses.replace(SMALL, directions=2_000_000)
+    with pytest.raises(ValueError, match="name a folder on another disk, or record less"):
+        jr.explore(wide, tmp_path, QUIET)
+    assert not (tmp_path / "networks").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path):
