@@ -62,18 +62,21 @@ def align(
         >>> bool((align(task, copy, to=optimum) == optimum).all())
         True
     """
-    if restarts < 0:
-        raise ValueError(f"restarts must be at least 0, but is {restarts}")
+    if restarts < 0 or seed < 0:
+        raise ValueError(f"restarts and seed must be at least 0, but are {restarts} and {seed}")
     widths, ties = _units(task)
     values, target = check_state(task, state, "state"), check_state(task, to, "to")
     rng = np.random.default_rng(seed)
     with one_thread():
-        _check_alike(task, ties, values, _shuffled(widths, rng))
+        turned = [np.roll(np.arange(width), 1) for width in widths]
+        for orders in (turned, _shuffled(widths, rng)):
+            _check_alike(task, ties, values, orders)
         pairs = _pairs(task, ties, values, target)
         starts = [[np.arange(width) for width in widths], _forward(pairs, widths)]
         starts += [_shuffled(widths, rng) for _ in range(restarts)]
         found = [_climb(pairs, start, rng) for start in starts]
         best = max(found, key=lambda orders: _agreement(pairs, orders))
+        _check_alike(task, ties, values, best)
     return _permuted(task, ties, values, best)
 
 
@@ -145,12 +148,16 @@ def _check_alike(task: Task, ties: Ties, values: NDArray[Any], orders: Orders) -
     """
     inputs = task.tensors["scored_x"][:EXAMPLES]
     inputs = inputs.double() if inputs.is_floating_point() else inputs
-    with torch.no_grad():
-        plain, moved = (
-            task.module(state).double().eval()(inputs)
-            for state in (values, _permuted(task, ties, values, orders))
-        )
-    scale = float(plain.abs().max())
+    states = values, _permuted(task, ties, values, orders)
+    try:
+        with torch.no_grad():
+            plain, moved = (task.module(state).double().eval()(inputs) for state in states)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the network must compute in double precision, but does not ({error}); leave out "
+            "what fixes a type in its forward"
+        ) from error
+    scale = float(plain.abs().nan_to_num().max())
     if not torch.allclose(plain, moved, rtol=0, atol=ROUNDING * scale, equal_nan=True):
         raise ValueError(
             "functions between layers must treat all units alike, but the network with permuted "

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 from tqdm.auto import tqdm
 
 from jumpretrain.execution import Execution, chunks, one_thread, spread
 from jumpretrain.hessians import Dtype, Hessian, hessian_product
-from jumpretrain.task import Task
+from jumpretrain.layers import check_state
+from jumpretrain.task import Task, digest
 
 __all__ = ["SharpDirections", "goldilocks", "sharp_directions"]
 
@@ -36,8 +38,9 @@ class SharpDirections:
         gradient_norm: Euclidean length of its gradient; the counts of two states compare where
             loss and gradient are alike.
         method: `"exact"` or `"lanczos"`.
-        provenance: With which type, on how many examples, with how many Hessian products, and
-            with which seed and draws trace and Frobenius norm were estimated.
+        provenance: Of which task and state, with which type, on how many examples, with how many
+            Hessian products, and with which seed and draws trace and Frobenius norm were
+            estimated.
 
     Raises:
         ValueError: If the eigenvalues are not finite and in order, or the cut is not positive.
@@ -116,7 +119,7 @@ def sharp_directions(
         seed: Of the first vectors of Lanczos and the draws of the estimates.
         draws: Random sign vectors of the estimates.
         budget: Most Hessian products of the search for eigenvalues; one costs about two gradients
-            of the whole training set.
+            of the scored training examples.
         execution: Where the exact method computes, and whether a bar is shown.
 
     Returns:
@@ -152,7 +155,14 @@ def sharp_directions(
         loss=hessian.loss,
         gradient_norm=hessian.gradient_norm,
         method=method,
-        provenance={"dtype": dtype, "examples": hessian.examples} | parts["provenance"],
+        provenance={
+            "task": task.fingerprint,
+            "state": digest(check_state(task, state, "state")),
+            "dtype": dtype,
+            "examples": hessian.examples,
+            "versions": {"torch": torch.__version__, "numpy": np.__version__},
+            **parts["provenance"],
+        },
     )
 
 
@@ -241,6 +251,8 @@ def _lanczos(
     most = sought = min(SOUGHT, width // BASIS)
     while sought:
         start, basis = rng.normal(size=width), max(BASIS * sought, SOUGHT // 2)
+        if not operator.matvec(start).any():
+            break  # what is left is flat
         found, along = eigsh(
             operator, sought, which="LA", v0=start, ncv=basis, tol=TOLERANCE, maxiter=budget
         )
@@ -255,7 +267,7 @@ def _lanczos(
         "eigenvalues": np.sort(values)[::-1],
         "trace": float(values.sum() + (seen * rest).sum() / draws),
         "frobenius": float(np.sqrt((values**2).sum() + (rest**2).sum() / draws)),
-        "provenance": {"products": spent, "seed": seed, "draws": draws},
+        "provenance": {"products": spent + draws, "budget": budget, "seed": seed, "draws": draws},
     }
 
 

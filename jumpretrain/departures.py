@@ -65,7 +65,7 @@ class Rays:
 
 
 def check_directions(
-    task: Task, state: ArrayLike | torch.Tensor, directions: int, tangential: bool
+    task: Task, state: ArrayLike | torch.Tensor, directions: int, seed: int, tangential: bool
 ) -> NDArray[np.floating]:
     """Check that random directions can leave a state.
 
@@ -77,8 +77,10 @@ def check_directions(
     """
     start = check_state(task, state, "state")
     weights = start[: task.weight_count]
-    if directions < 1:
-        raise ValueError(f"directions must be at least 1, but is {directions}")
+    if directions < 1 or seed < 0:
+        raise ValueError(
+            f"directions must be at least 1 and seed at least 0, but are {directions} and {seed}"
+        )
     if tangential and (len(weights) < 2 or not weights.any()):
         raise ValueError(
             "tangential directions need two weights or more, not all zero; pass tangential=False"

@@ -86,7 +86,8 @@ def ensemble(
         Scores of the networks, alone and together, and how much they differ.
 
     Raises:
-        ValueError: If the task is not one of class labels, or states do not fit.
+        ValueError: If the task is not one of class labels, states do not fit, or outputs are not
+            finite.
 
     Example:
         >>> import jumpretrain as jr
@@ -221,11 +222,20 @@ def _answers(
 
     Returns:
         Metrics (K,) by name, and log-probabilities of the test examples (K, n, C).
+
+    Raises:
+        ValueError: If outputs are NaN.
     """
     jobs = [(task, states[some]) for some in chunks(len(states), TOGETHER)]
     parts = spread(_answer, jobs, execution, "predicting")
     metrics = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
-    return metrics, np.concatenate([part[1] for part in parts])
+    logs = np.concatenate([part[1] for part in parts])
+    lost = np.flatnonzero(np.isnan(logs).any((1, 2)))
+    if len(lost):
+        raise ValueError(
+            f"networks need finite outputs, but those of {lost.tolist()} are not; leave them out"
+        )
+    return metrics, logs
 
 
 def _answer(

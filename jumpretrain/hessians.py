@@ -66,6 +66,7 @@ class Hessian:
         batches = zip(task.batches("scored_x"), task.batches("scored_y"), strict=True)
         self.batches = [(self._cast(x), self._cast(y)) for x, y in batches]
         few = len(self.batches) == 1
+        self._check_differentiable()
         self.kept = [self._slope(*self.batches[0])] if few else None  # then needs no second pass
         self.loss, gradient = 0.0, torch.zeros_like(self.weights)
         for loss, part in self.kept or self._slopes():
@@ -76,6 +77,25 @@ class Hessian:
             raise ValueError(
                 "loss and gradient must be finite, but are not here; take another state"
             )
+
+    def _check_differentiable(self) -> None:
+        """Try one product on two examples.
+
+        Raises:
+            ValueError: If loss or network cannot be differentiated twice in this type.
+        """
+        inputs, targets = self.batches[0]
+        try:
+            _, gradient = self._slope(inputs[:2], targets[:2])
+            if gradient.requires_grad:
+                torch.autograd.grad(gradient, self.weights, torch.zeros_like(self.weights))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"loss and network must be twice differentiable in {self.dtype}, but fail: "
+                f"{reason}; pass dtype='float32' where they hold float32 tensors of their own, or "
+                "take another loss"
+            ) from error
 
     def product(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
         """Multiply a vector (P,) by the Hessian.

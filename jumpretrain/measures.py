@@ -43,6 +43,7 @@ def accuracy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Tell whether the largest output is the target class.
 
     Returns:
-        1 or 0 for each example (B,).
+        1 or 0 for each example (B,); NaN where an output is NaN.
     """
-    return (outputs.argmax(1) == targets).to(outputs.dtype)
+    hits = (outputs.argmax(1) == targets).to(outputs.dtype)
+    return torch.where(outputs.isnan().any(1), torch.nan, hits)

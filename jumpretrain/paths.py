@@ -179,11 +179,12 @@ class Path:
             The height, never below 0.
 
         Raises:
-            ValueError: If the kind is unknown.
+            ValueError: If the kind is unknown, or needs ends that the path lacks.
         """
         values = self.values(metric)
         if kind == "running_minimum":
             return float(_rise(values).max())
+        self.check_ends()
         if kind == "above_ends":
             return float(values.max() - max(values[0], values[-1]))
         if kind == "above_chord":
@@ -192,6 +193,18 @@ class Path:
         raise ValueError(
             f"kind must be running_minimum, above_ends or above_chord, but is {kind!r}"
         )
+
+    def check_ends(self) -> None:
+        """Check that the path goes from end to end.
+
+        Raises:
+            ValueError: If its alphas do not begin at 0 and end at 1.
+        """
+        if self.alphas[0] != 0 or self.alphas[-1] != 1:
+            raise ValueError(
+                "what is measured against the ends needs alphas from 0 to 1, but they go from "
+                f"{self.alphas[0]} to {self.alphas[-1]}"
+            )
 
     def plateau(self, split: str = "train", epsilon: float = 0.1) -> Plateau:
         """Measure how long error and loss stay high.

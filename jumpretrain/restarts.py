@@ -6,12 +6,14 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from jumpretrain import store
 from jumpretrain.curves import check_alphas
 from jumpretrain.execution import Execution
 from jumpretrain.interpolation import interpolate
@@ -61,8 +63,9 @@ def cycles(
         >>> np.stack([runs.final[0] for runs in found]).shape == (3, task.layout.width)
         True
     """
-    if count < 1:
+    if not isinstance(count, Integral) or count < 1:
         raise ValueError(f"count must be at least 1 cycle, but is {count}")
+    _claim(folder, task, recipe, method="cycles", seeds=list(seeds))
     found: list[Runs] = []
     for turn in range(count):
         keys = [_order(seed, turn) for seed in seeds]
@@ -105,6 +108,8 @@ class Branches:
                 f"branches {self.finals.shape} of a state {self.shared.shape} need a line for "
                 f"each pair, but have {sorted(self.paths)}"
             )
+        for path in self.paths.values():
+            path.check_ends()
 
     def instability(self, metric: str = "test_error") -> float:
         """Measure how far the straight lines rise above the mean of their ends.
@@ -139,7 +144,7 @@ def branches(
         seed: Of the fresh weights and the orders of the data.
         shared_epochs: Epochs before the copies part, from 0 to all of the recipe's.
         count: Number K of copies.
-        alphas: As for `interpolate`.
+        alphas: As for `interpolate`, from 0 to 1.
         folder: Where finished runs are kept; the same call goes on where it was stopped.
         execution: Where and how it is run.
 
@@ -164,13 +169,19 @@ def branches(
             f"branches need a constant rate, but the schedule is {recipe.schedule!r}, which "
             "would start anew for the copies"
         )
-    if not 0 <= shared_epochs <= recipe.epochs:
-        raise ValueError(f"shared_epochs must lie in 0..{recipe.epochs}, but is {shared_epochs}")
-    if count < 2:
+    if shared_epochs not in range(recipe.epochs + 1):
+        raise ValueError(
+            f"shared_epochs must be a whole number in 0..{recipe.epochs}, but is {shared_epochs}"
+        )
+    if not isinstance(count, Integral) or count < 2:
         raise ValueError(f"branches need at least 2 copies, but count is {count}")
     shares = check_alphas(alphas)
+    if shares[0] != 0 or shares[-1] != 1:
+        raise ValueError(f"alphas must go from 0 to 1, but go from {shares[0]} to {shares[-1]}")
     quick = replace(recipe, record_every=0, record_early=False)
     left = recipe.epochs - shared_epochs
+    choices = {"seed": seed, "shared_epochs": shared_epochs, "count": count}
+    _claim(folder, task, recipe, method="branches", **choices)
 
     def go(name: str, epochs: int, keys: list[int], states: NDArray[Any]) -> NDArray[Any]:
         if not epochs:
@@ -193,11 +204,19 @@ def branches(
     provenance = {
         "task": task.fingerprint,
         "recipe": asdict(recipe),
-        "seed": seed,
-        "shared_epochs": shared_epochs,
+        **choices,
+        "orders": orders,
+        "alphas": shares.tolist(),
         "versions": {"torch": torch.__version__, "numpy": np.__version__},
     }
     return Branches(shared, finals, paths, provenance)
+
+
+def _claim(folder: str | pathlib.Path | None, task: Task, recipe: Recipe, **choices: Any) -> None:
+    """Check that a folder holds nothing else, before the first of several trainings."""
+    if folder is not None:
+        design = {"task": task.fingerprint, "recipe": asdict(recipe), **choices}
+        store.claim(pathlib.Path(folder) / "restarts.json", design)
 
 
 def _order(seed: int, turn: int) -> int:

@@ -29,7 +29,8 @@ class Section:
     """Scores on a grid in the plane through three states.
 
     The first state lies at (0, 0), the second on the positive x-axis, the third above it. Buffers
-    and frozen parameters are mixed as the weights are.
+    and frozen parameters are mixed as the weights are between the three; beyond them negative
+    shares count as none, since a running variance below 0 means nothing.
 
     Attributes:
         coordinates: Where the three states lie, in weight units (3, 2).
@@ -137,7 +138,12 @@ def plane_through(
     with one_thread():
         weights = nodes[:, : task.weight_count].astype(np.float64)
         moved = weights - weights[0]
-        axes = spanned_by(moved[1:]).directions
+        try:
+            axes = spanned_by(moved[1:]).directions
+        except ValueError as error:
+            raise ValueError(
+                "three states span a plane unless they lie in line, but these do; take another"
+            ) from error
         axes = axes * np.sign(np.diagonal(moved[1:] @ axes.T))[:, None]
         coordinates = moved @ axes.T
     coordinates[1, 1] = 0
@@ -174,4 +180,8 @@ def _mixed(
 def _score(
     task: Task, nodes: NDArray[Any], shares: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
-    return measure(task, (shares @ nodes.astype(np.float64)).astype(nodes.dtype))
+    rows, count = nodes.astype(np.float64), task.weight_count
+    between = np.clip(shares, 0, None)
+    between /= between.sum(axis=1, keepdims=True)
+    states = np.hstack([shares @ rows[:, :count], between @ rows[:, count:]])
+    return measure(task, states.astype(nodes.dtype))

@@ -286,17 +286,21 @@ def _scan(path: Path) -> _Run:
 
 
 def _mark(run: _Run) -> str:
-    measured = all(np.isfinite(values).all() for values in run.metrics.values())
+    measured = all(np.isfinite(values).all() for values in _losses(run.metrics))
     return "ok" if run.finite and measured else "diverged"
 
 
+def _losses(metrics: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    return [values for name, values in metrics.items() if name.split("_")[1:2] == ["loss"]]
+
+
 def status(states: NDArray[Any], metrics: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
-    """Tell runs that stayed finite from runs that diverged.
+    """Tell runs whose states and losses stayed finite from runs that diverged.
 
     Returns:
         `"ok"` or `"diverged"` for each run (R,).
     """
     finite = np.isfinite(states).all((1, 2))
-    for values in metrics.values():
+    for values in _losses(metrics):
         finite &= np.isfinite(values).all(1)
     return np.where(finite, "ok", "diverged").astype("<U8")

@@ -78,7 +78,7 @@ def draw_principal(
         task: The task of the snapshots.
         snapshots: Late states of one training run (T, S), two or more.
         count: Number K of states.
-        rank: Number of components, up to T - 1; the code has 5.
+        rank: Number of components, up to T - 1 and P; the code has 5.
         seed: Of the draw.
 
     Returns:
@@ -88,10 +88,9 @@ def draw_principal(
         ValueError: If snapshots or an argument do not fit.
     """
     rows, rng = _check_snapshots(task, snapshots), _stream(count, seed)
-    if not 1 <= rank < len(rows):
-        raise ValueError(
-            f"{len(rows)} snapshots have 1..{len(rows) - 1} principal components, not {rank}"
-        )
+    most = min(len(rows) - 1, task.weight_count)
+    if not 1 <= rank <= most:
+        raise ValueError(f"{len(rows)} snapshots have 1..{most} principal components, not {rank}")
     with one_thread():
         weights = rows[:, : task.weight_count]
         _, sizes, axes = np.linalg.svd(weights - weights.mean(axis=0), full_matrices=False)
@@ -108,8 +107,10 @@ def _check_snapshots(task: Task, snapshots: ArrayLike) -> NDArray[np.float64]:
 
 
 def _stream(count: int, seed: int) -> np.random.Generator:
-    if count < 1:
-        raise ValueError(f"count must be at least 1, but is {count}")
+    if count < 1 or seed < 0:
+        raise ValueError(
+            f"count must be at least 1 and seed at least 0, but are {count} and {seed}"
+        )
     return np.random.default_rng((seed, 0, 6))  # training draws from (seed, epoch)
 
 

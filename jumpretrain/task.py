@@ -36,7 +36,7 @@ class Task:
 
     Attributes:
         model: A network, or a function without arguments that builds one with fresh weights.
-            The network given is never changed.
+            The network given is never changed, nor are later changes to it seen.
         data: Training and test examples.
         loss: Loss of each example: `loss(outputs, targets) -> (B,)`.
         metrics: More values for each example, by name; None means accuracy where the loss is
@@ -79,6 +79,8 @@ class Task:
         taken = [name for name in self.metrics or {} if name.endswith(RESERVED)]
         if taken:
             raise ValueError(f"{taken[0]!r} is a name of the program's own; rename that metric")
+        if isinstance(self.model, nn.Module):
+            object.__setattr__(self, "model", self.template)
         object.__setattr__(self, "layout", Layout.of(self.template))
         probe(self.module(), self.layout, self.measures, self.tensors)
 

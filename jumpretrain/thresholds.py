@@ -17,7 +17,7 @@ from jumpretrain.execution import Execution
 from jumpretrain.planes import Plane, random_plane
 from jumpretrain.recipe import Recipe
 from jumpretrain.task import Task
-from jumpretrain.training import train
+from jumpretrain.training import Runs, train
 
 __all__ = ["ThresholdDimension", "threshold_dimension"]
 
@@ -28,7 +28,7 @@ class ThresholdDimension:
 
     Attributes:
         dims: Dimensions of the planes, rising (D,).
-        values: What each run reached (D, K).
+        values: What each run reached (D, K); NaN where it diverged.
         free: What the same networks reached without a plane (K,).
         initial: Where they set out (K,).
         metric: What is measured, a loss or an accuracy.
@@ -85,14 +85,16 @@ def threshold_dimension(
     A solution is reached from about the dimension on that is as large as the number of short
     directions around solutions (arXiv:1906.04724, section 3.3).
 
-    The planes of a seed take P numbers of 8 bytes for each dimension of the largest.
+    The optimiser is that of the whole space, whose steps are put back into the plane; Adam in the
+    plane's own coordinates, as in the paper, goes another way. Each seed's planes hold P numbers
+    for each dimension of the largest and of every smaller one.
 
     Args:
         task: Network, data, loss and metrics.
         recipe: How training goes.
         dims: Dimensions of the planes, rising (D,).
         seeds: One seed a network (K,): of its fresh weights, the orders of the data, and its
-            planes, each of which contains the smaller ones.
+            planes, each of which contains the smaller ones of the same call.
         metric: What counts: `train_loss`, `test_loss`, `train_accuracy` or `test_accuracy`.
         share: How much of the free training's result is to be reached; of the accuracy itself
             (0.9 in the paper), or of the fall of the loss.
@@ -103,7 +105,8 @@ def threshold_dimension(
         What was reached, and from which dimension on.
 
     Raises:
-        ValueError: If an argument does not fit.
+        ValueError: If an argument does not fit, or training without a plane diverges or does not
+            lower the loss.
 
     Example:
         >>> import jumpretrain as jr
@@ -115,7 +118,7 @@ def threshold_dimension(
     """
     sizes, width = np.asarray(dims), task.weight_count
     rising = sizes.ndim == 1 and len(sizes) and (np.diff(sizes) > 0).all()
-    if not rising or sizes.dtype.kind != "i" or sizes[0] < 1 or sizes[-1] > width:
+    if not rising or sizes.dtype.kind not in "iu" or sizes[0] < 1 or sizes[-1] > width:
         raise ValueError(f"dims must be a list that rises within 1..{width}, but is {dims}")
     known = [f"{split}_{name}" for split in ("train", "test") for name in task.measures]
     if metric not in known or metric.partition("_")[2] not in ("loss", "accuracy"):
@@ -125,7 +128,8 @@ def threshold_dimension(
     quick = replace(recipe, record_every=0, record_early=False)
     places = [None if folder is None else Path(folder) / name for name in ("free", "planes")]
     free = train(task, quick, seeds, None, places[0], execution, "training freely")
-    largest = [random_plane(width, int(sizes[-1]), int(seed)).directions for seed in seeds]
+    _check_free(free, metric, recipe)
+    largest = [_axes(task, int(sizes[-1]), int(seed)) for seed in seeds]
     held = train(
         task,
         quick,
@@ -136,7 +140,28 @@ def threshold_dimension(
         "training in planes",
         [Plane(rows[:dim], normal=False) for dim in sizes for rows in largest],
     )
-    reached = held.metrics[metric][:, -1].reshape(len(sizes), len(seeds))
+    ended = np.where(held.status == "ok", held.metrics[metric][:, -1], np.nan)
+    reached = ended.reshape(len(sizes), len(seeds))
     whole = free.metrics[metric]
     provenance = {"free": free.provenance, "planes": held.provenance}
     return ThresholdDimension(sizes, reached, whole[:, -1], whole[:, 0], metric, share, provenance)
+
+
+def _check_free(free: Runs, metric: str, recipe: Recipe) -> None:
+    lost = free.seeds[free.status != "ok"].tolist()
+    if lost:
+        raise ValueError(
+            f"training without a plane sets the goal, but seeds {lost} diverged at rate "
+            f"{recipe.lr}; lower it, or leave these seeds out"
+        )
+    before, after = (float(free.metrics[metric][:, k].mean()) for k in (0, -1))
+    if metric.endswith("loss") and after >= before:
+        raise ValueError(
+            f"training without a plane must lower {metric}, but it went from {before:.4g} to "
+            f"{after:.4g}; take another metric, rate or number of epochs"
+        )
+
+
+def _axes(task: Task, dim: int, seed: int) -> NDArray[Any]:
+    rows = random_plane(task.weight_count, dim, seed).directions
+    return rows.astype(task.layout.numpy_dtype, copy=False)

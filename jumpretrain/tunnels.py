@@ -60,7 +60,7 @@ class Width:
     @property
     def angle(self) -> NDArray[np.float64]:
         """Widths over the radius (n,): nearly angles, in radians, while they are small."""
-        return np.asarray(self.widths / self.radius)
+        return _ratio(self.widths, np.float64(self.radius))
 
     @property
     def endless(self) -> int:
@@ -117,7 +117,7 @@ class Isotropy:
 
         Where the loss is the distance from s short axes, it is about 1 / sqrt(2 s) (derived).
         """
-        return np.asarray(self.sd / self.mean)
+        return _ratio(self.sd, self.mean)
 
     @property
     def short(self) -> NDArray[np.float64]:
@@ -128,7 +128,7 @@ class Isotropy:
         directions in D dimensions (derived). Close to a state that is no minimum the slope
         spreads the loss as well, and the number is too small.
         """
-        square = (self.sd / (self.mean - self.start_loss)) ** 2
+        square = _ratio(self.sd, self.mean - self.start_loss) ** 2
         return np.asarray(self.dimensions / (1 + square * (self.dimensions + 2) / 2))
 
 
@@ -177,8 +177,10 @@ def tunnel_width(
         >>> 0 < found.median < found.radius
         True
     """
-    start = check_directions(task, state, directions, tangential)
+    start = check_directions(task, state, directions, seed, tangential)
     radius = float(np.linalg.norm(start[: task.weight_count]))
+    if reach is None and not radius:
+        raise ValueError("all weights are zero, so how far to look must be given as reach")
     reach = radius if reach is None else reach
     if not (0 < reach < np.inf and steps >= 1 and 0 < precision < 1):
         raise ValueError(
@@ -236,7 +238,7 @@ def isotropy(
     Raises:
         ValueError: If the state or an argument does not fit.
     """
-    start = check_directions(task, state, directions, tangential)
+    start = check_directions(task, state, directions, seed, tangential)
     places = np.asarray(distances, dtype=np.float64)
     if places.ndim != 1 or not len(places) or not ((places > 0) & (places < np.inf)).all():
         raise ValueError(f"distances must be a list of numbers above 0, but are {distances}")
@@ -248,6 +250,16 @@ def isotropy(
     provenance = _provenance(task, start) | {"tangential": tangential, "seed": seed}
     losses = np.concatenate(parts, axis=1)
     return Isotropy(places, losses, start_loss, task.weight_count - tangential, provenance)
+
+
+def _ratio(above: NDArray[np.float64], below: Any) -> NDArray[np.float64]:
+    """Divide; infinite or NaN where the divisor is 0: a flat loss, weights of zero.
+
+    Returns:
+        Ratios.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(above / below)
 
 
 def _widths(

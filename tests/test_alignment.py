@@ -344,8 +344,25 @@ def test_what_does_not_fit_is_refused():
         align(task, np.zeros(7), to=state)
     with pytest.raises(ValueError, match=r"to must be one state of this task, \(83,\)"):
         align(task, state, to=np.zeros(7))
-    with pytest.raises(ValueError, match="restarts must be at least 0, but is -1"):
+    with pytest.raises(ValueError, match="restarts and seed must be at least 0, but are -1 and 0"):
         align(task, state, to=state, restarts=-1)
     single = Task(lambda: nn.Linear(6, 3), nets.vectors())  # without hidden units nothing moves
     state = single.initial(0)
     np.testing.assert_array_equal(align(single, state, to=single.initial(1)), state)
+
+
+class First(nn.Module):
+    def forward(self, x):
+        return torch.cat([2 * x[:, :1], x[:, 1:]], dim=1)
+
+
+@pytest.mark.parametrize("part", [Ramp, First])
+@pytest.mark.parametrize("width", [2, 3, 6])
+@pytest.mark.parametrize("seed", range(6))
+def test_what_treats_single_units_differently_is_refused_whatever_is_drawn(part, width, seed):
+    task = Task(
+        lambda: nn.Sequential(nn.Linear(6, width), part(), nn.Tanh(), nn.Linear(width, 3)),
+        nets.vectors(),
+    )
+    with pytest.raises(ValueError, match="treat all units alike"):
+        align(task, task.initial(seed), to=task.initial(seed + 100), seed=seed)

@@ -244,3 +244,26 @@ def test_a_result_checks_itself():
             dataclasses.replace(found, eigenvalues=np.array(values))
     with pytest.raises(ValueError, match="cut must be a positive curvature"):
         dataclasses.replace(found, cut=0.0)
+
+
+def test_lanczos_ends_where_the_landscape_is_flat():
+    flat = Task(lambda: nn.Linear(60, 2, bias=False), Dataset(*flat_arrays()), loss=squared_error)
+    found = sharp_directions(flat, flat.initial(0), method="lanczos", execution=QUIET)
+    assert found.count == 0 and found.trace == 0
+    exact = sharp_directions(flat, flat.initial(0), execution=QUIET)
+    assert exact.count == 0 and np.isnan(exact.goldilocks)
+
+
+def test_lanczos_ends_where_what_is_left_is_flat():
+    x, y, *test = flat_arrays()
+    x[:, 0] = 2
+    task = Task(lambda: nn.Linear(60, 2, bias=False), Dataset(x, y, *test), loss=squared_error)
+    found = sharp_directions(task, task.initial(0), method="lanczos", execution=QUIET)
+    np.testing.assert_allclose(found.eigenvalues, [4, 4])  # x'x over two outputs' mean, twice
+    assert found.provenance["products"] > found.provenance["draws"]
+    assert found.provenance["task"] == task.fingerprint
+
+
+def flat_arrays():
+    x, y = np.zeros((8, 60), dtype=np.float32), np.zeros((8, 2), dtype=np.float32)
+    return x, y, x.copy(), y.copy()

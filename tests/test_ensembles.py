@@ -189,3 +189,11 @@ def test_what_is_no_ensemble_is_refused_before_work(task, states, make, message,
 def test_an_ensemble_checks_its_tables():
     with pytest.raises(ValueError, match="tables of pairs must be square"):
         Ensemble({"test_loss": np.ones(2)}, {}, {}, np.eye(3), 0.0, np.eye(2), None, {})
+
+
+def test_outputs_that_are_not_finite_are_refused():
+    task = jr.Task(lambda: jr.models.mlp((6,), 3, hidden=(5,)), nets.vectors())
+    wild = np.stack([task.initial(0), task.initial(1) * np.float32(1e30)])
+    assert np.isnan(jr.evaluate(task, wild)["test_accuracy"]).tolist() == [False, True]
+    with pytest.raises(ValueError, match=r"those of \[1\] are not; leave them out"):
+        ensemble(task, wild, execution=QUIET)

@@ -158,3 +158,15 @@ def test_what_does_not_fit_is_refused():
     )
     with pytest.raises(ValueError, match="loss and gradient must be finite"):
         hessian_product(steep, np.full(42, 1e200))
+
+
+def test_a_loss_of_a_fixed_type_is_refused_with_the_remedy():
+    weight = torch.tensor([1.0, 2.0, 3.0])
+
+    def weighted(out, y):
+        return nn.functional.cross_entropy(out, y, weight=weight, reduction="none")
+
+    task = Task(lambda: mlp((6,), 3, hidden=(5,)), nets.vectors(), loss=weighted)
+    with pytest.raises(ValueError, match="pass dtype='float32'"):
+        hessian_product(task, task.initial(0))
+    assert np.isfinite(Hessian(task, task.initial(0), "float32").gradient_norm)

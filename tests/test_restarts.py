@@ -2,8 +2,10 @@
 
 from itertools import pairwise
 
+import nets
 import numpy as np
 import pytest
+import torch
 
 import jumpretrain as jr
 from jumpretrain import restarts
@@ -132,8 +134,9 @@ def test_branches_go_on_from_their_folder(task, tmp_path, monkeypatch):
     ("change", "message"),
     [
         ({"recipe": RECIPE}, "constant rate"),
-        ({"shared_epochs": 4}, r"must lie in 0\.\.3"),
-        ({"shared_epochs": -1}, r"must lie in 0\.\.3"),
+        ({"shared_epochs": 4}, r"a whole number in 0\.\.3"),
+        ({"shared_epochs": 1.5}, r"a whole number in 0\.\.3"),
+        ({"shared_epochs": -1}, r"a whole number in 0\.\.3"),
         ({"count": 1}, "at least 2 copies"),
         ({"alphas": 1}, "at least 2 alphas"),
     ],
@@ -148,3 +151,29 @@ def test_branches_that_diverge_are_refused(task):
     wild = jr.Recipe(epochs=2, lr=1e30)
     with pytest.raises(ValueError, match=r"shared diverged at rate 1e\+30; lower it"):
         branches(task, wild, 0, 1, execution=QUIET)
+
+
+@pytest.mark.parametrize("alphas", [[0.4, 0.5, 0.6], [0, 0.25, 0.5], [0.5, 1.0]])
+def test_lines_without_both_ends_are_refused(task, alphas, tmp_path):
+    with pytest.raises(ValueError, match="alphas must go from 0 to 1, but go from"):
+        branches(task, STEADY, 0, 1, alphas=alphas, folder=tmp_path, execution=QUIET)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_holds_one_design(task, tmp_path):
+    cycles(task, RECIPE, [0], 1, folder=tmp_path / "cycles", execution=QUIET)
+    branches(task, STEADY, 0, 1, alphas=2, folder=tmp_path / "branches", execution=QUIET)
+    cycles(task, RECIPE, [0], 2, folder=tmp_path / "cycles", execution=QUIET)
+    with pytest.raises(ValueError, match="shared_epochs is 0 here and 1 there"):
+        branches(task, STEADY, 0, 0, alphas=2, folder=tmp_path / "branches", execution=QUIET)
+    with pytest.raises(ValueError, match="a folder holds one design"):
+        cycles(task, RECIPE, [9], 1, folder=tmp_path / "branches", execution=QUIET)
+    assert not (tmp_path / "branches" / "cycle-1").exists()
+
+
+def test_a_metric_that_is_not_a_number_is_no_divergence():
+    metrics = {"x": lambda out, y: torch.where(y == 0, torch.nan, 1.0)}
+    task = jr.Task(lambda: jr.models.mlp((6,), 3, hidden=(5,)), nets.vectors(), metrics=metrics)
+    found = cycles(task, jr.Recipe(epochs=2, lr=0.05), [0], 2, execution=QUIET)
+    assert [runs.status.tolist() for runs in found] == [["ok"], ["ok"]]
+    assert np.isnan(found[1].metrics["test_x"]).all()

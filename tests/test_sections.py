@@ -88,8 +88,9 @@ def test_the_grid_scores_points_made_by_hand(batchnorm):
         weights = found.origin + place @ found.axes
         across = place[1] / found.coordinates[2, 1]
         along = (place[0] - across * found.coordinates[2, 0]) / found.coordinates[1, 0]
-        shares = [1 - along - across, along, across]
-        corner = np.concatenate([weights, shares @ states[:, task.weight_count :]])
+        between = np.maximum([1 - along - across, along, across], 0)  # no negative variances
+        buffers = between / between.sum() @ states[:, task.weight_count :]
+        corner = np.concatenate([weights, buffers])
         for metric, values in jr.evaluate(task, [corner]).items():
             assert found.metrics[metric][row, column] == pytest.approx(values[0], rel=1e-9)
 
@@ -107,7 +108,7 @@ def test_grid_points_on_states_score_them():
     ("change", "message"),
     [
         ({"states": [0, 1]}, "a plane goes through 3 states, but there are 2"),
-        ({"states": [0, 1, 1]}, "independent"),
+        ({"states": [0, 1, 1]}, "lie in line"),
         ({"size": 1}, "size must be at least 2"),
         ({"margin": -0.1}, "margin at least 0"),
         ({"margin": np.nan}, "margin at least 0"),
@@ -129,3 +130,20 @@ def test_bad_factors_are_refused_before_work(factors, monkeypatch):
         radial_cut(task, task.initial(0), factors)
     with pytest.raises(ValueError, match="state must be one state"):
         radial_cut(task, np.ones(3), [1.0])
+
+
+def test_running_statistics_stay_possible_beyond_the_three_states():
+    data = jr.data.digits().subset(120, 60)
+    build = lambda: jr.models.mlp((1, 8, 8), 10, hidden=(12,), batchnorm=True)  # noqa: E731
+    task = jr.Task(build, data, batchnorm="stored")
+    fit = jr.train(task, jr.Recipe(epochs=10, lr=0.1, record_every=0), [0, 1], execution=QUIET)
+    states = [fit.initial[0], *fit.final]
+    found = plane_through(task, states, size=5, margin=0.5, execution=QUIET)
+    assert all(np.isfinite(values).all() for values in found.metrics.values())
+
+
+def test_states_in_line_span_no_plane():
+    task = nets.TASKS["mlp with BatchNorm"]()
+    a, b = task.initial(0), task.initial(1)
+    with pytest.raises(ValueError, match="unless they lie in line"):
+        plane_through(task, [a, b, 2 * b - a])

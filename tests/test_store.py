@@ -250,11 +250,12 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_holder_of_the_lock(tmp
         assert store.run_path(tmp_path, 1).exists()
 
 
-def test_status_looks_at_states_and_metrics():
+def test_status_looks_at_states_and_losses():
     states = np.zeros((4, 2, 3))
     states[1, 1, 2] = np.nan
-    metrics = {"a": np.zeros((4, 2)), "b": np.zeros((4, 2))}
-    metrics["b"][3, 0] = -np.inf
+    metrics = {name: np.zeros((4, 2)) for name in ("train_loss", "test_loss_stored", "test_f1")}
+    metrics["test_loss_stored"][3, 0] = -np.inf
+    metrics["test_f1"][0, 0] = np.nan  # of the user's own: 0 divided by 0, say
     assert store.status(states, metrics).tolist() == ["ok", "diverged", "ok", "diverged"]
 
 

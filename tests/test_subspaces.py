@@ -3,8 +3,12 @@
 import nets
 import numpy as np
 import pytest
+from torch import nn
 
+from jumpretrain.data import Dataset
+from jumpretrain.measures import squared_error
 from jumpretrain.subspaces import draw_diagonal, draw_principal, draw_uniform
+from jumpretrain.task import Task
 
 TASK = nets.TASKS["mlp with BatchNorm"]()
 WIDTH = TASK.weight_count
@@ -79,3 +83,17 @@ def test_equal_snapshots_are_drawn_again_and_seeds_count(draw):
 def test_what_cannot_be_drawn_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_no_more_components_than_weights_are_drawn():
+    task = Task(lambda: nn.Linear(1, 2), Dataset(*(np.ones((3, n), "f4") for n in (1, 2, 1, 2))),
+                loss=squared_error)  # fmt: skip
+    some = np.random.default_rng(0).normal(size=(8, task.layout.width)).astype("f4")
+    assert draw_principal(task, some, 2, rank=4).shape == (2, 4)
+    with pytest.raises(ValueError, match=r"1\.\.4 principal components, not 5"):
+        draw_principal(task, some, 2, rank=5)
+
+
+def test_seeds_below_zero_are_refused():
+    with pytest.raises(ValueError, match="seed at least 0, but are 2 and -1"):
+        draw_uniform(TASK, TASK.initial(0), 1.0, 2, seed=-1)

@@ -438,3 +438,11 @@ def test_a_forward_that_changes_the_data_is_refused():
     with pytest.raises(ValueError, match="changes its inputs in place"):
         Task(model, data)
     assert inputs.min() == -1
+
+
+def test_later_changes_to_the_users_model_are_not_seen():
+    model = mlp((6,), 3, hidden=(4,))
+    task = Task(model, nets.vectors())
+    before = task.initial(3)
+    model.half()
+    assert np.array_equal(task.initial(3), before) and task.initial(3).dtype == np.float32

@@ -1,5 +1,6 @@
 """Training in planes reaches what algebra says, and a solution of codimension c from d = c on."""
 
+import nets
 import numpy as np
 import pytest
 from torch import nn
@@ -100,3 +101,27 @@ def test_bad_thresholds_are_refused_before_work(change, message, monkeypatch):
     asked = {"task": underdetermined(), "recipe": jr.Recipe(), "dims": [1, 2], "seeds": [0]}
     with pytest.raises(ValueError, match=message):
         threshold_dimension(**asked | {"metric": "train_loss"} | change)
+
+
+def test_free_training_that_diverges_or_raises_the_loss_sets_no_goal(tmp_path):
+    task = jr.Task(lambda: jr.models.mlp((6,), 3, hidden=(5,)), nets.vectors())
+    wild = jr.Recipe(epochs=1, lr=1e30, batch_size=44)
+    with pytest.raises(ValueError, match=r"seeds \[0, 1\] diverged at rate 1e\+30"):
+        threshold_dimension(task, wild, [1, 5], [0, 1], folder=tmp_path, execution=QUIET)
+    assert not (tmp_path / "planes").exists()
+    rising = jr.Recipe(epochs=30, lr=3.0, batch_size=11)
+    with pytest.raises(ValueError, match="training without a plane must lower test_loss"):
+        threshold_dimension(task, rising, [1, 5], [0], "test_loss", execution=QUIET)
+
+
+def test_a_run_that_diverges_in_a_plane_counts_as_nothing():
+    found = ThresholdDimension(
+        np.array([1, 2]),
+        np.array([[0.9, np.nan], [0.9, 0.9]]),
+        np.array([0.9, 0.9]),
+        np.array([0.1, 0.1]),
+        "test_accuracy",
+        0.9,
+        {},
+    )
+    assert found.dim == 2

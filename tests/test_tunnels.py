@@ -1,5 +1,6 @@
 """Widths and spreads around the minimum of a quadratic loss are those of algebra."""
 
+import nets
 import numpy as np
 import pytest
 import torch
@@ -226,3 +227,28 @@ def test_bad_spreads_are_refused_before_work(change, message, monkeypatch):
 def test_isotropy_checks_its_shapes():
     with pytest.raises(ValueError, match="2 or more directions"):
         Isotropy(np.ones(2), np.ones((2, 1)), 0.0, 3, {})
+
+
+def test_what_becomes_of_the_users_model_afterwards_changes_nothing():
+    model = jr.models.mlp((6,), 3, hidden=(5,)).double()
+    task = jr.Task(model, nets.vectors(dtype=np.float64))
+    state = task.initial(0)
+    before = tunnel_width(task, state, 2.0, directions=4, reach=50.0, execution=QUIET).widths
+    for parameter in model[-1].parameters():
+        parameter.requires_grad_(False)
+    after = tunnel_width(task, state, 2.0, directions=4, reach=50.0, execution=QUIET).widths
+    np.testing.assert_array_equal(before, after)
+
+
+def test_a_flat_loss_has_no_spread():
+    flat = Isotropy(np.ones(1), np.zeros((1, 3)), 0.0, 5, {})
+    assert np.isnan(flat.spread).all() and np.isnan(flat.short).all()
+
+
+def test_weights_of_zero_have_no_reach():
+    task = jr.Task(lambda: jr.models.mlp((6,), 3, hidden=(5,)), nets.vectors())
+    zero = jr.controls.zero(task, task.initial(0))
+    with pytest.raises(ValueError, match="how far to look must be given as reach"):
+        tunnel_width(task, zero, 2.0, tangential=False)
+    found = tunnel_width(task, zero, 2.0, 4, tangential=False, reach=1e3, execution=QUIET)
+    assert found.radius == 0 and np.isinf(found.angle).all()
