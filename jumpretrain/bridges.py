@@ -1,134 +1,29 @@
-"""Points of curves and surfaces through states, and a network that is trained on one of them.
-
-Curves are those of arXiv:1802.10026; surfaces are piecewise linear on the barycentric subdivision
-of a simplex (derived from arXiv:1906.04724, section 4.3).
-"""
+"""A network that is trained at points of a curve or surface through states."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import comb
+from numpy.typing import NDArray
 from torch import nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from jumpretrain.layout import Layout
+from jumpretrain.shares import Draw
 
-__all__ = ["Bridge", "Draw", "bezier_shares", "face_shares", "faces", "polychain_shares"]
+__all__ = ["Bridge"]
 
-Shares = NDArray[np.float64]
 PARTS = 4  # of a batch, each at a point of its own: the gradient varies less
-
-
-def bezier_shares(alphas: ArrayLike, nodes: int) -> Shares:
-    """Weigh the control points of a Bezier curve.
-
-    Returns:
-        Bernstein's polynomials, one row an alpha (A, nodes); rows sum to 1.
-
-    Example:
-        >>> bezier_shares([0, 0.5], 3).tolist()
-        [[1.0, 0.0, 0.0], [0.25, 0.5, 0.25]]
-    """
-    t, k = np.atleast_1d(np.asarray(alphas, dtype=np.float64))[:, None], np.arange(nodes)
-    return np.asarray(comb(nodes - 1, k) * t**k * (1 - t) ** (nodes - 1 - k))
-
-
-def polychain_shares(alphas: ArrayLike, nodes: int) -> Shares:
-    """Weigh the corners of a polygonal chain with pieces of equal shares of alpha.
-
-    Returns:
-        Two weights a row (A, nodes); rows sum to 1.
-
-    Example:
-        >>> polychain_shares([0.25], 3).tolist()
-        [[0.5, 0.5, 0.0]]
-    """
-    t = np.atleast_1d(np.asarray(alphas, dtype=np.float64))[:, None] * (nodes - 1)
-    return np.asarray(np.maximum(0, 1 - np.abs(t - np.arange(nodes))))
-
-
-def faces(corners: int) -> list[tuple[int, ...]]:
-    """List the faces of a simplex: first its corners, then edges, triangles and so on.
-
-    Returns:
-        The corners of each face.
-
-    Example:
-        >>> faces(3)
-        [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]
-    """
-    return [face for size in range(1, corners + 1) for face in combinations(range(corners), size)]
-
-
-def face_shares(coordinates: ArrayLike) -> Shares:
-    """Weigh the nodes of a simplex's barycentric subdivision, one a face.
-
-    A point with coordinates sorted from large to small weighs the face of its k largest corners
-    with k times the step from the k-th coordinate to the next (derived).
-
-    Args:
-        coordinates: Barycentric coordinates (A, m + 1).
-
-    Returns:
-        Weights in the order of `faces`, one row a point; rows sum to 1.
-
-    Example:
-        >>> face_shares([[0.75, 0.25]]).tolist()
-        [[0.5, 0.0, 0.5]]
-    """
-    points = np.atleast_2d(np.asarray(coordinates, dtype=np.float64))
-    corners = points.shape[1]
-    place = {face: number for number, face in enumerate(faces(corners))}
-    order = np.argsort(-points, axis=1, kind="stable")
-    largest = np.take_along_axis(points, order, axis=1)
-    steps = np.arange(1, corners + 1) * -np.diff(largest, axis=1, append=0.0)
-    shares = np.zeros((len(points), len(place)))
-    for row, (rank, step) in enumerate(zip(order, steps, strict=True)):
-        for size in range(1, corners + 1):
-            shares[row, place[tuple(sorted(rank[:size].tolist()))]] += step[size - 1]
-    return shares
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Where on a curve or surface a batch is scored.
-
-    Attributes:
-        weigh: Shares of the nodes at coordinates.
-        corners: Number of coordinates: one for a curve's alpha, else those of a simplex.
-        nodes: Number of nodes, for curves.
-    """
-
-    weigh: Callable[..., Shares]
-    corners: int
-    nodes: int
-
-    def at(self, numbers: torch.Tensor) -> Shares:
-        """Weigh the nodes at a point given by uniform numbers.
-
-        Returns:
-            Shares (N,).
-        """
-        values = numbers.double().numpy()
-        if self.corners == 1:
-            return np.asarray(self.weigh(values, self.nodes)[0])
-        waits = -np.log1p(-values)  # exponential: uniform in the simplex when normalised
-        return np.asarray(self.weigh(waits / waits.sum())[0])
 
 
 class Bridge(nn.Module):
     """A network at a random point of a curve or surface; its weights are the free nodes.
 
-    In evaluation mode it stands in the middle.
+    In evaluation mode it stands in the middle. Frozen parameters and buffers are mixed as the
+    weights are.
     """
 
     def __init__(
@@ -139,16 +34,28 @@ class Bridge(nn.Module):
         self.network = copy.deepcopy(network).requires_grad_(False)
         rows = torch.as_tensor(nodes[:, : layout.weight_count])
         self.register_buffer("ends", rows[:fixed].clone())
+        self.register_buffer("others", torch.as_tensor(nodes[:, layout.weight_count :]).clone())
         self.free = nn.Parameter(rows[fixed:].clone())
         self.layout, self.draw = layout, draw
         normalised = any(isinstance(part, BatchNorm) for part in network.modules())
         self.parts = 1 if normalised else PARTS  # BatchNorm needs the whole batch
+
+    def extra_repr(self) -> str:
+        """Name what the layers do not show.
+
+        Returns:
+            The curve or surface with its numbers of nodes.
+        """
+        return f"{self.draw.name}, {self.draw.nodes} nodes, {len(self.free)} free"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Answer as the network does, in training at a point of its own for each of some parts.
 
         Returns:
             What the network returns.
+
+        Raises:
+            ValueError: If that is not one tensor.
         """
         if not self.training:
             return self._answer(x, torch.full((self.draw.corners,), 0.5))
@@ -158,9 +65,14 @@ class Bridge(nn.Module):
     def _answer(self, x: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
         shares = torch.as_tensor(self.draw.at(numbers)).to(self.free)
         weights = shares @ torch.cat([torch.as_tensor(self.ends), self.free])
-        count = self.layout.trainable
-        names, shapes = self.layout.names[:count], self.layout.shapes[:count]
-        pieces = torch.split(weights, list(self.layout.sizes[:count]))
-        named = zip(names, pieces, shapes, strict=True)
-        tensors = {name: piece.view(shape) for name, piece, shape in named}
-        return torch.as_tensor(functional_call(self.network, tensors, (x,)))
+        state = torch.cat([weights, shares @ torch.as_tensor(self.others)])
+        tensors = self.layout.split(state)
+        for name in self.layout.names[self.layout.trainable :]:
+            tensors[name] = tensors[name].detach().clone()  # BatchNorm writes into its buffers
+        answer = functional_call(self.network, tensors, (x,))
+        if not isinstance(answer, torch.Tensor):
+            raise ValueError(
+                "points are trained together where a network returns one tensor, but this one "
+                f"returns {type(answer).__name__}; use hyperplane without refine"
+            )
+        return answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,22 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from jumpretrain.bridges import (
-    Bridge,
-    Draw,
-    bezier_shares,
-    face_shares,
-    faces,
-    polychain_shares,
-)
+from jumpretrain.bridges import Bridge
 from jumpretrain.connectors import Connector, lengths, score_connector
+from jumpretrain.evaluating import normalisers
 from jumpretrain.execution import Execution
 from jumpretrain.planes import normal_to
 from jumpretrain.recipe import Recipe
-from jumpretrain.task import Task
+from jumpretrain.shares import Draw, bezier_shares, face_shares, faces, polychain_shares
+from jumpretrain.task import Task, digest
 from jumpretrain.training import train
 
-__all__ = ["connect"]
+__all__ = ["check_optima", "connect"]
 
 Method = Literal["hyperplane", "bezier", "polychain"]
 RECIPE = Recipe(epochs=20, lr=0.001, optimiser="adam", record_every=0, record_early=False)
@@ -60,13 +56,13 @@ def connect(
         task: Network, data, loss and metrics; its BatchNorm policy holds at every point.
         optima: The states (m + 1, S), with m up to 10.
         method: How a curve is made; surfaces take `"hyperplane"`.
-        refine: Whether pieces of a curve whose loss rises above their ends are halved, the
-            middles trained normal to them; a surface's nodes are trained on its loss at random
-            points.
+        refine: Whether pieces of a hyperplane curve whose loss rises above their ends are
+            halved, the middles trained normal to them; a surface's nodes are trained on its loss
+            at random points.
         recipe: How points are trained, in each round.
-        inner: Number of nodes between two optima.
-        each: Number of steps scored on each piece of a curve; a surface is scored at that many
-            random points a node.
+        inner: Number of nodes between two optima; surfaces have one a face.
+        each: Number of steps scored on each piece of a curve, 2 or more; a surface is scored at
+            that many random points a node.
         tolerance: Rise above the higher end of a piece, as a share of the straight line's
             barrier, up to which the piece is not halved.
         rounds: Most rounds of halving.
@@ -78,8 +74,8 @@ def connect(
         The connector with its scores, and those of the straight line or simplex.
 
     Raises:
-        ValueError: If there are fewer than two optima or too many, two are the same, or the
-            method is unknown or not for surfaces.
+        ValueError: If there are fewer than two optima or too many, some are the same or in line,
+            the method is unknown, or an argument does not fit it.
 
     Example:
         >>> import jumpretrain as jr
@@ -90,11 +86,15 @@ def connect(
         >>> joined.barrier < joined.linear_barrier
         True
     """
-    ends = _check_optima(task, optima, method, inner)
-    choices: dict[str, Any] = {"method": method, "refine": refine, "inner": inner, "seed": seed}
-    choices |= {"tolerance": tolerance, "rounds": rounds} if refine else {}
+    ends = check_optima(task, optima)
+    _check_choices(task, len(ends), method, refine, inner, each, tolerance, rounds)
+    execution = execution or Execution()
+    choices: dict[str, Any] = {"method": method, "refine": refine, "each": each, "seed": seed}
+    choices |= {"inner": inner} if len(ends) == 2 else {}
+    choices |= {"tolerance": tolerance, "rounds": rounds} if refine and len(ends) == 2 else {}
+    choices["execution"] = {"mode": execution.mode, "chunk": execution.chunk}
     place = None if folder is None else Path(folder)
-    work = _Work(task, recipe, seed, place, execution or Execution(), choices)
+    work = _Work(task, recipe, seed, place, execution, choices)
     if len(ends) > 2:
         return _surface(work, ends, refine, each)
     if method == "hyperplane":
@@ -102,9 +102,8 @@ def connect(
         return _halved(work, joined, each, tolerance, rounds) if refine else joined
     weigh = bezier_shares if method == "bezier" else polychain_shares
     start = polychain_shares(np.linspace(0, 1, inner + 2), 2) @ ends.astype(np.float64)
-    nodes = _bridged(
-        work, start[[0, -1, *range(1, inner + 1)]], 2, Draw(_ended(weigh), 1, inner + 2)
-    )
+    draw = Draw(partial(_ends_first, weigh), 1, inner + 2, method)
+    nodes = _bridged(work, start[[0, -1, *range(1, inner + 1)]], 2, draw)
     return _curve(work, nodes[[0, *range(2, inner + 2), 1]], weigh, each)
 
 
@@ -140,24 +139,62 @@ class _Work:
         return score_connector(self.task, nodes, shares, coordinates, choices, self.execution)
 
 
-def _check_optima(
-    task: Task, optima: ArrayLike | torch.Tensor, method: str, inner: int
-) -> NDArray[Any]:
+def check_optima(task: Task, optima: ArrayLike | torch.Tensor) -> NDArray[Any]:
+    """Check that optima span a line or a simplex.
+
+    Returns:
+        The states (m + 1, S).
+
+    Raises:
+        ValueError: If they do not.
+    """
     ends = task.check_states(optima)
-    if method not in ("hyperplane", "bezier", "polychain"):
-        raise ValueError(f"method must be hyperplane, bezier or polychain, but is {method!r}")
-    if inner < 1:
-        raise ValueError(f"a connector needs at least 1 inner node, but inner is {inner}")
     most = min(MOST, task.weight_count - 1)
     if not 2 <= len(ends) <= most + 1:
         raise ValueError(
-            f"a connector joins 2 to {most + 1} optima of {task.weight_count} weights, but there "
-            f"are {len(ends)}"
+            f"a connector joins 2 to {MOST + 1} optima, no more than there are weights "
+            f"({task.weight_count}), but there are {len(ends)}"
         )
-    if len(ends) > 2 and method != "hyperplane":
-        raise ValueError(f"{method} joins 2 optima, but there are {len(ends)}; use hyperplane")
-    normal_to(_chords(task, ends))  # refuses optima that are the same or in line
+    chords = _chords(task, ends)
+    apart = np.abs(np.diagonal(np.linalg.qr(chords.T, mode="r"))).min()
+    size = np.linalg.norm(ends[:, : task.weight_count].astype(np.float64), axis=1).max()
+    if apart <= 4 * np.finfo(ends.dtype).eps * size:
+        raise ValueError(
+            f"optima must differ in their weights and not lie in line, but these {len(ends)} do "
+            "up to rounding; leave out what is repeated or a mean of others"
+        )
     return ends
+
+
+def _check_choices(
+    task: Task,
+    count: int,
+    method: str,
+    refine: bool,
+    inner: int,
+    each: int,
+    tolerance: float,
+    rounds: int,
+) -> None:
+    if method not in ("hyperplane", "bezier", "polychain"):
+        raise ValueError(f"method must be hyperplane, bezier or polychain, but is {method!r}")
+    if method != "hyperplane" and (count > 2 or refine):
+        raise ValueError(
+            f"{method} joins 2 optima and is not refined (its points are trained on the whole "
+            f"curve), but there are {count} and refine is {refine}; use hyperplane"
+        )
+    least = {"inner": (inner, 1), "each": (each, 2), "rounds": (rounds, 0)}
+    for name, (value, lowest) in least.items():
+        if not isinstance(value, Integral) or value < lowest:
+            raise ValueError(f"{name} must be a whole number from {lowest}, but is {value}")
+    if not 0 <= tolerance < np.inf:
+        raise ValueError(f"tolerance must be a share from 0, but is {tolerance}")
+    together = method != "hyperplane" or (refine and count > 2)
+    if together and task.batchnorm == "stored" and normalisers(task.module()):
+        raise ValueError(
+            "points that are trained together keep no BatchNorm statistics of their own, but "
+            "batchnorm is 'stored'; use a task with batchnorm='recalibrate', or hyperplane"
+        )
 
 
 def _chords(task: Task, ends: NDArray[Any]) -> NDArray[np.float64]:
@@ -183,14 +220,18 @@ def _halved(work: _Work, joined: Connector, each: int, tolerance: float, rounds:
     Returns:
         The curve with more nodes.
     """
+    straight = joined.straight_metrics["train_loss"]
+    known = straight[np.isfinite(straight)]
+    limit = tolerance * max(float(known.max() - straight[[0, -1]].max()), 0.0)
     for number in range(rounds):
-        high = _rises(joined, each) > tolerance * joined.linear_barrier
+        high = ~(_rises(joined, each) <= limit)  # a loss that is not finite is high
         if not high.any():
             break
         pairs = [joined.nodes[k : k + 2] for k in np.flatnonzero(high)]
         middles = np.stack([pair.astype(np.float64).mean(0) for pair in pairs])
         planes = [normal_to(_chords(work.task, pair)) for pair in pairs]
-        found = work.train(work.task, f"round-{number + 1}", middles, planes)
+        name = f"round-{number + 1}-{digest(middles)[:8]}"
+        found = work.train(work.task, name, middles, planes)
         nodes = np.insert(joined.nodes, np.flatnonzero(high) + 1, found, axis=0)
         joined = _curve(work, nodes, polychain_shares, each)
     return joined
@@ -214,18 +255,16 @@ def _bridged(work: _Work, nodes: NDArray[Any], fixed: int, draw: Draw) -> NDArra
     Returns:
         The nodes (N, S), the fixed ones first and as they were.
     """
-    task, width = work.task, work.task.weight_count
-    start = nodes.astype(task.layout.numpy_dtype)
-    model = Bridge(task.module(), task.layout, start, fixed, draw)
-    bridge = replace(task, model=model)
-    final = work.train(bridge, "bridge", bridge.state(model)[None], None)
-    moved = start.copy()
+    width, moved = work.task.weight_count, nodes.astype(work.task.layout.numpy_dtype)
+    bridge = _bridge(work.task, moved, fixed, draw)
+    final = work.train(bridge, draw.name, bridge.state(bridge.template)[None], None)
     moved[fixed:, :width] = final[0, : bridge.weight_count].reshape(-1, width)
     return moved
 
 
-def _ended(weigh: Any) -> Any:
-    return partial(_ends_first, weigh)
+def _bridge(task: Task, nodes: NDArray[Any], fixed: int, draw: Draw) -> Task:
+    model = Bridge(task.module(nodes[0]), task.layout, nodes, fixed, draw)
+    return replace(task, model=model)
 
 
 def _ends_first(weigh: Any, alphas: ArrayLike, nodes: int) -> NDArray[np.float64]:
@@ -243,10 +282,14 @@ def _surface(work: _Work, ends: NDArray[Any], refine: bool, each: int) -> Connec
     inner = [face for face in faces(count) if len(face) > 1]
     start = np.stack([ends[list(face)].astype(np.float64).mean(0) for face in inner])
     planes = [normal_to(_chords(work.task, ends[list(face)])) for face in inner]
-    found = work.train(work.task, "nodes", start.astype(ends.dtype), planes)
+    start = start.astype(ends.dtype)
+    draw = Draw(face_shares, count, count + len(start), "surface")
+    if refine:
+        _bridge(work.task, np.concatenate([ends, start]), count, draw)  # refuses before work
+    found = work.train(work.task, "nodes", start, planes)
     nodes = np.concatenate([ends, found])
     if refine:
-        nodes = _bridged(work, nodes, count, Draw(face_shares, count, len(nodes)))
+        nodes = _bridged(work, nodes, count, draw)
     centres = np.array([[(k in face) / len(face) for k in range(count)] for face in faces(count)])
     rng = np.random.default_rng((work.seed, 0, 4))  # training draws from (seed, epoch)
     draws = rng.dirichlet(np.ones(count), each * len(nodes))

@@ -190,13 +190,18 @@ def score_connector(
     return Connector(nodes, shares, coordinates, bent, straight, changed, provenance)
 
 
+def _labelled(outputs: Any, targets: torch.Tensor) -> bool:
+    whole = not targets.is_floating_point() and targets.ndim == 1
+    return whole and isinstance(outputs, torch.Tensor) and outputs.ndim == 2 < 1 + outputs.shape[1]
+
+
 def _score(
     task: Task, nodes: NDArray[Any], shares: NDArray[np.float64]
 ) -> dict[str, NDArray[Any]]:
     labels: dict[int, list[torch.Tensor]] = {}
 
     def watch(row: int, split: str, outputs: Any, targets: torch.Tensor) -> None:
-        if split == "test" and "accuracy" in task.measures:
+        if split == "test" and _labelled(outputs, targets):
             labels.setdefault(row, []).append(outputs.argmax(1).cpu())
 
     states = (shares @ nodes.astype(np.float64)).astype(nodes.dtype)

@@ -17,6 +17,8 @@ from jumpretrain.wedges import Points, Toy
 
 __all__ = ["connect", "deviation_cosines", "refine", "relax", "trace"]
 
+SHORTEST = 1e-9  # shorter pieces, against their distance from the origin, are lost in rounding
+
 
 def trace(toy: Toy, nodes: ArrayLike, each: int = 20) -> Path:
     """Score the straight pieces between nodes; two nodes give the linear path.
@@ -106,19 +108,21 @@ def refine(toy: Toy, nodes: ArrayLike, times: int = 10, each: int = 20) -> Point
     """Halve, time after time, the piece with the largest loss; its middle is relaxed.
 
     The connector leaves a bump where the nearest wedge changes: no node lies where two wedges
-    meet. Each halving brings the two nodes beside the bump closer to there (derived).
+    meet. Each halving brings the two nodes beside the bump closer to there (derived). It ends
+    where a piece is too short to be halved.
 
     Args:
         toy: The landscape.
         nodes: Corners of a polyline (T, D).
-        times: Number of nodes that are put in.
-        each: Number of steps on each piece in search of the largest loss.
+        times: Most nodes that are put in.
+        each: Number of steps on each piece in search of the largest loss, 2 or more.
 
     Returns:
-        The corners (T + times, D).
+        The corners, up to (T + times, D).
 
     Raises:
-        ValueError: If there are fewer than 2 nodes, or neighbours are the same point.
+        ValueError: If there are fewer than 2 nodes, neighbours are the same point, or a number is
+            too small.
 
     Example:
         >>> toy = Toy(dim=200, short=20, wedges=2)
@@ -129,10 +133,17 @@ def refine(toy: Toy, nodes: ArrayLike, times: int = 10, each: int = 20) -> Point
         [1.8, 1.0, 0.0]
     """
     corners = _corners(toy, nodes)
+    if times < 0 or each < 2:
+        raise ValueError(
+            f"times must be at least 0 and each at least 2, but are {times} and {each}"
+        )
     for _ in range(times):
         losses = toy.loss(_between(corners, each))[1:].reshape(-1, each)
         worst = int(losses.max(axis=1).argmax())
-        middle = relax(toy, corners[worst : worst + 2], [[0.5, 0.5]])
+        piece = corners[worst : worst + 2]
+        if np.linalg.norm(piece[1] - piece[0]) <= SHORTEST * np.linalg.norm(piece):
+            break
+        middle = relax(toy, piece, [[0.5, 0.5]])
         corners = np.insert(corners, worst + 1, middle, axis=0)
     return corners
 
@@ -147,12 +158,14 @@ def deviation_cosines(nodes: ArrayLike) -> NDArray[np.float64]:
         nodes: Corners, the first and last of which span the chord (T, D).
 
     Returns:
-        Cosines between the parts normal to the chord (T - 2, T - 2); NaN for nodes on it.
+        Cosines between the parts normal to the chord (T - 2, T - 2); NaN for nodes that lie on it
+        up to the rounding of their type.
 
     Raises:
         ValueError: If there is no inner node, or the ends are the same point.
     """
-    corners = np.asarray(nodes, dtype=np.float64)
+    given = np.asarray(nodes)
+    corners = given.astype(np.float64)
     if corners.ndim != 2 or len(corners) < 3 or (corners[0] == corners[-1]).all():
         raise ValueError(
             "deviations need inner nodes between two different ends, (T, D) with T of 3 or more, "
@@ -162,7 +175,9 @@ def deviation_cosines(nodes: ArrayLike) -> NDArray[np.float64]:
     moved = corners[1:-1] - corners[0]
     off = moved - (moved @ chord)[:, None] * chord
     size = np.linalg.norm(off, axis=1, keepdims=True)
-    straight = size <= 1e-9 * np.linalg.norm(corners[-1] - corners[0])
+    single = given.dtype == np.float32
+    rounding = 4 * np.finfo(np.float32).eps * np.linalg.norm(corners, axis=1).max() * single
+    straight = size <= max(1e-9 * np.linalg.norm(corners[-1] - corners[0]), rounding)
     unit = np.divide(off, size, out=np.full_like(off, np.nan), where=~straight)
     return np.asarray(unit @ unit.T)
 

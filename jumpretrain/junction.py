@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from jumpretrain import plots, store
 from jumpretrain.builders import task_builder
-from jumpretrain.connecting import RECIPE, connect
+from jumpretrain.connecting import RECIPE, check_optima, connect
 from jumpretrain.connectors import Connector
 from jumpretrain.design import Study
 from jumpretrain.execution import Execution, spread
@@ -23,7 +25,7 @@ from jumpretrain.recipe import Recipe
 from jumpretrain.survey import RECIPE as TRAINING
 from jumpretrain.survey import Survey
 from jumpretrain.task import Task
-from jumpretrain.training import train
+from jumpretrain.training import check_last_batch, train
 
 __all__ = ["Junction", "join", "overview", "write_junction"]
 
@@ -58,12 +60,12 @@ class Junction:
         method: `hyperplane` trains points normal to the straight line, or to each face of the
             simplex of more than two networks; `bezier` and `polychain` train a curve's control
             points.
-        refine: Whether pieces of a curve that still rise are halved, or a surface is trained
-            as a whole.
+        refine: Whether pieces of a hyperplane curve that still rise are halved, or a surface is
+            trained as a whole.
         recipe: How points are trained, in each round.
         inner: Number of nodes between two networks.
-        each: Number of steps scored on each piece of a curve, or random points a node of a
-            surface.
+        each: Number of steps scored on each piece of a curve, 2 or more, or random points a node
+            of a surface.
         tolerance: Rise of a piece, as a share of the straight line's barrier, up to which it is
             not halved.
         rounds: Most rounds of halving.
@@ -95,11 +97,12 @@ class Junction:
             raise ValueError(
                 f"a connector joins 2 to {MOST} networks (seeds or networks), not {self.count}"
             )
-        if self.count > 2 and self.method != "hyperplane":
+        if self.method != "hyperplane" and (self.count > 2 or self.refine):
             raise ValueError(
-                f"{self.method} joins 2 networks, but there are {self.count}; use hyperplane"
+                f"{self.method} joins 2 networks without refine, but there are {self.count} and "
+                f"refine is {self.refine}; use hyperplane"
             )
-        for name, least in {"inner": 1, "each": 1, "rounds": 0, "seed": 0, "tolerance": 0}.items():
+        for name, least in {"inner": 1, "each": 2, "rounds": 0, "seed": 0, "tolerance": 0}.items():
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} must be at least {least}, but is {getattr(self, name)}")
         _ = self.study
@@ -141,19 +144,25 @@ def join(
     folder, task = Path(folder), _task(junction)
     _rehearse(junction, task)
     given = [task.state(path) for path in junction.networks]
+    if given:
+        check_optima(task, given)
     claimed = {name: v for name, v in asdict(junction).items() if name not in CHANGEABLE}
     shared = {name: claimed.pop(name) for name in TRAINED if name in claimed}
+    claimed["count"] = junction.count
     with store.lock(folder):
         store.claim(folder / "junction.json", shared)
-        made = f"{junction.method}-{junction.inner}-of-{junction.count}"
-        store.claim(folder / "connectors" / made / "connector.json", claimed)
+        made = folder / "connectors" / f"{junction.method}-{_short_digest(claimed)}"
+        store.claim(made / "connector.json", claimed)
         inner = replace(execution, n_jobs=1, progress=False)
         places = [folder / "networks" / f"{seed}" for seed in range(junction.count)]
         fits = [(task, junction.training, inner, k, place) for k, place in enumerate(places)]
         optima = np.stack(given or spread(_optimum, fits, execution, "training networks"))
         choices = {name: getattr(junction, name) for name in CHOICES}
-        place = folder / "connectors" / made
-        return connect(task, optima, folder=place, execution=execution, **choices)
+        return connect(task, optima, folder=made, execution=execution, **choices)
+
+
+def _short_digest(design: Any) -> str:
+    return hashlib.sha256(json.dumps(store.plain(design), sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _task(junction: Junction) -> Task:
@@ -166,6 +175,7 @@ def _task(junction: Junction) -> Task:
         )
     for recipe in (junction.training, junction.recipe):
         recipe.batches(len(task.data.train_x))
+        check_last_batch(task, recipe)
     return task
 
 
@@ -181,7 +191,7 @@ def _rehearse(junction: Junction, task: Task) -> None:
     states[:, :width] += 0.01 * np.random.default_rng(0).normal(size=(len(states), width))
     recipe = replace(junction.recipe, epochs=1, lr=1e-6, batch_size=FEW, drop_last=False)
     small, quiet = replace(task, data=few), Execution(progress=False)
-    choices: dict[str, Any] = {"inner": 1, "each": 1, "rounds": 1, "execution": quiet}
+    choices: dict[str, Any] = {"inner": 1, "each": 2, "rounds": 1, "execution": quiet}
     try:
         connect(small, states, junction.method, junction.refine, recipe, **choices)
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from jumpretrain.replicas import Single, Stack, hold, stack_refusal
 from jumpretrain.stored import StoredStates
 from jumpretrain.task import Task, digest
 
-__all__ = ["Runs", "bytes_of", "train"]
+__all__ = ["Runs", "bytes_of", "check_last_batch", "train"]
 
 STACKED_WEIGHTS = 300_000
 
@@ -104,7 +105,7 @@ def train(
         raise ValueError(f"each state needs one seed, but there are {len(start)} and {len(keys)}")
     held = _check_planes(task, planes, len(keys))
     batches = recipe.batches(len(task.data.train_x))
-    _check_last_batch(task, recipe)
+    check_last_batch(task, recipe)
     mode, reason = _mode(task, start, execution)
     design = {
         "task": task.fingerprint,
@@ -165,21 +166,27 @@ def _check_planes(
     if planes is None:
         return None
     each = [planes] * count if isinstance(planes, Plane) else list(planes)
+    if not all(isinstance(plane, Plane) for plane in each):
+        raise ValueError("planes must be Planes, as normal_to, spanned_by and random_plane make")
     widths = {plane.directions.shape[1] for plane in each}
     if len(each) != count or widths != {task.weight_count}:
         raise ValueError(
             f"planes must be one, or one for each of {count} runs, in {task.weight_count} "
             f"weights, but there are {len(each)} in {sorted(widths)}"
         )
-    cast = {id(plane): replace(plane, directions=_cast(task, plane)) for plane in each}
-    return [cast[id(plane)] for plane in each]
+    keys = [(digest(plane.directions), plane.normal) for plane in each]  # equal ones are one
+    as_task = partial(np.asarray, dtype=task.layout.numpy_dtype)
+    pairs = zip(keys, each, strict=True)
+    cast = {key: replace(plane, directions=as_task(plane.directions)) for key, plane in pairs}
+    return [cast[key] for key in keys]
 
 
-def _cast(task: Task, plane: Plane) -> NDArray[Any]:
-    return plane.directions.astype(task.layout.numpy_dtype, copy=False)
+def check_last_batch(task: Task, recipe: Recipe) -> None:
+    """Check that no batch is too small for BatchNorm.
 
-
-def _check_last_batch(task: Task, recipe: Recipe) -> None:
+    Raises:
+        ValueError: If one is.
+    """
     left = len(task.data.train_x) % recipe.batch_size
     alone = recipe.batch_size == 1 or (left == 1 and not recipe.drop_last)
     if alone and any(isinstance(part, BatchNorm1d) for part in normalisers(task.module())):

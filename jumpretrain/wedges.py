@@ -196,7 +196,8 @@ def predict_width(toy: Toy, threshold: float, loss: float = 0.0) -> float:
 def predict_short(toy: Toy, wedges: int) -> float:
     """Predict the short axes of what k wedges have in common: D (1 - (1 - s / D)^k).
 
-    The mean over random wedges (derived): 2 s for two and s << D (arXiv:1906.04724 section 3.1).
+    The mean over wedges drawn independently (derived): 2 s for two and s << D (arXiv:1906.04724
+    section 3.1). A toy's own wedges differ, which counts where few are possible.
 
     Returns:
         Their number.
@@ -212,8 +213,9 @@ def predict_short(toy: Toy, wedges: int) -> float:
 def predict_average(toy: Toy) -> float:
     """Predict the loss at the average of points on two wedges: sqrt(s (1 - s / D)) / 2.
 
-    The root mean square over random wedges of the distance to one of them, for independent normal
-    coordinates of variance 1 on long axes (derived); 0 for two points on the same wedge.
+    The root mean square of the distance to one of them, over wedges drawn independently, for
+    independent normal coordinates of variance 1 on long axes (derived); 0 for two points on the
+    same wedge.
 
     Returns:
         The loss.

@@ -16,7 +16,7 @@ ORDER = """
     curves paths gauss homogeneity layers dense wedges descents crossings
     evaluating planes replicas training directions trajectories sampling
     responses interpolation controls biases propagation hessians curvature alignment
-    bridges connectors connecting
+    shares bridges connectors connecting
     departures tunnels sections ensembles subspaces restarts thresholds
     distances graphs affinities placements fidelity embedding geometry
     filtrations homology

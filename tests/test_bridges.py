@@ -1,78 +1,25 @@
-"""Shares of nodes against closed forms, and the gradient of a bridge against a chain rule."""
+"""The gradient of a bridge against a chain rule; what is frozen is mixed too."""
 
 import joblib
 import numpy as np
+import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 import jumpretrain as jr
-from jumpretrain.bridges import (
-    Bridge,
-    Draw,
-    bezier_shares,
-    face_shares,
-    faces,
-    polychain_shares,
-)
-
-UNIT = st.floats(0, 1)
-
-
-@given(alpha=UNIT, nodes=st.integers(2, 7), seed=st.integers(0, 99))
-def test_bezier_is_what_de_casteljau_finds(alpha, nodes, seed):
-    points = np.random.default_rng(seed).normal(size=(nodes, 3))
-    expected = points
-    while len(expected) > 1:
-        expected = (1 - alpha) * expected[:-1] + alpha * expected[1:]
-    np.testing.assert_allclose(bezier_shares(alpha, nodes) @ points, expected, atol=1e-12)
-
-
-@given(alpha=UNIT, nodes=st.integers(2, 7))
-def test_a_chain_is_what_interp_finds(alpha, nodes):
-    heights = np.random.default_rng(nodes).normal(size=nodes)
-    expected = np.interp(alpha, np.linspace(0, 1, nodes), heights)
-    np.testing.assert_allclose(polychain_shares(alpha, nodes) @ heights, [expected], atol=1e-12)
-
-
-@given(corners=st.integers(2, 6), seed=st.integers(0, 99))
-def test_flat_faces_give_the_point_itself(corners, seed):
-    rng = np.random.default_rng(seed)
-    optima = rng.normal(size=(corners, 4))
-    flat = np.array([optima[list(face)].mean(0) for face in faces(corners)])
-    points = rng.dirichlet(np.ones(corners), 5)
-    shares = face_shares(points)
-    np.testing.assert_allclose(shares @ flat, points @ optima, atol=1e-12)
-    np.testing.assert_allclose(shares.sum(1), 1)
-    assert (shares >= 0).all() and ((shares > 0).sum(1) <= corners).all()
-
-
-@given(corners=st.integers(2, 6))
-def test_the_centre_of_a_face_is_its_node_alone(corners):
-    centres = [[(k in face) / len(face) for k in range(corners)] for face in faces(corners)]
-    np.testing.assert_allclose(face_shares(centres), np.eye(2**corners - 1), atol=1e-12)
-
-
-@settings(deadline=None, max_examples=5)
-@given(corners=st.integers(2, 4))
-def test_random_points_are_uniform_in_the_simplex(corners):
-    generator = torch.Generator().manual_seed(0)
-    draw = Draw(face_shares, corners, 0)
-    flat = np.array([[(k in f) / len(f) for k in range(corners)] for f in faces(corners)])
-    numbers = torch.rand(4000, corners, generator=generator)
-    points = np.array([draw.at(row) @ flat for row in numbers])
-    # a uniform (Dirichlet) coordinate has mean 1 / n and variance (n - 1) / (n^2 (n + 1))
-    spread = np.sqrt((corners - 1) / (corners**2 * (corners + 1)))
-    assert (np.abs(points.mean(0) - 1 / corners) < 4 * spread / np.sqrt(4000)).all()
-    np.testing.assert_allclose(points.std(0), spread, rtol=0.06)
+from jumpretrain.bridges import Bridge
+from jumpretrain.shares import Draw, bezier_shares
 
 
 def bridge(alpha=None):
     data = jr.Dataset(np.eye(3), np.arange(3), np.eye(3), np.arange(3))
     task = jr.Task(nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)).double(), data)
     nodes = np.random.default_rng(0).normal(size=(3, task.layout.width))
-    return task, nodes, Bridge(task.module(), task.layout, nodes, 2, Draw(ends_first, 1, 3))
+    return (
+        task,
+        nodes,
+        Bridge(task.module(), task.layout, nodes, 2, Draw(ends_first, 1, 3, "bezier")),
+    )
 
 
 def ends_first(alphas, nodes):
@@ -109,3 +56,38 @@ def test_a_bridge_travels_to_worker_processes():
     x = task.tensors["train_x"]
     [there] = joblib.Parallel(n_jobs=2)([joblib.delayed(model.eval())(x)])
     torch.testing.assert_close(there, model.eval()(x))
+
+
+def test_frozen_parameters_and_buffers_are_those_of_the_nodes():
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)).double().eval()
+    model[0].requires_grad_(False)
+    data = jr.Dataset(np.eye(3), np.arange(3), np.eye(3), np.arange(3))
+    task = jr.Task(model.requires_grad_(True), data)
+    task.template[0].requires_grad_(False)
+    frozen = jr.Task(task.template, data, batchnorm="stored")
+    nodes = np.random.default_rng(1).uniform(0.5, 1, size=(3, frozen.layout.width))
+    draw = Draw(ends_first, 1, 3, "bezier")
+    bent = Bridge(frozen.module(), frozen.layout, nodes, 2, draw)
+    x = frozen.tensors["train_x"]
+    middle = frozen.module(np.array([0.25, 0.25, 0.5]) @ nodes).eval()
+    torch.testing.assert_close(bent.eval()(x), middle(x))
+
+
+def test_bridges_of_other_curves_have_other_names():
+    task, nodes, model = bridge()
+    other = Bridge(task.module(), task.layout, nodes, 2, Draw(ends_first, 1, 3, "polychain"))
+    assert "bezier, 3 nodes, 1 free" in repr(model) and "polychain" in repr(other)
+
+
+def test_outputs_that_are_no_tensor_are_refused():
+    class Pair(nn.Linear):
+        def forward(self, x):
+            return super().forward(x), x
+
+    data = jr.Dataset(np.eye(3), np.arange(3), np.eye(3), np.arange(3))
+    loss = lambda out, y: nn.functional.cross_entropy(out[0], y, reduction="none")  # noqa: E731
+    task = jr.Task(lambda: Pair(3, 3).double(), data, loss=loss, metrics={})
+    nodes = np.stack([task.initial(seed) for seed in range(3)])
+    model = Bridge(task.module(), task.layout, nodes, 2, Draw(ends_first, 1, 3, "bezier"))
+    with pytest.raises(ValueError, match="returns one tensor, but this one returns tuple"):
+        model(task.tensors["train_x"])

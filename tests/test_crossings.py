@@ -140,3 +140,25 @@ def test_what_cannot_work_is_refused():
     for nodes in (optima, optima[[0, 1, 0]]):
         with pytest.raises(ValueError, match="deviations need inner nodes between two different"):
             deviation_cosines(nodes)
+
+
+def test_halving_ends_where_pieces_are_lost_in_rounding():
+    toy = Toy(dim=60, short=6, wedges=2)
+    optima = np.where(toy.normals, 0.0, np.random.default_rng(0).normal(size=(2, 60)))
+    nodes = refine(toy, connect(toy, optima, inner=2), times=120)
+    assert 4 < len(nodes) < 124
+    assert trace(toy, nodes).barrier() < 1e-6
+
+
+@pytest.mark.parametrize("wrong", [{"times": -1}, {"each": 1}])
+def test_too_small_numbers_of_halvings_are_refused(wrong):
+    toy = Toy(dim=6, short=2, wedges=2)
+    with pytest.raises(ValueError, match="times must be at least 0 and each at least 2"):
+        refine(toy, [[0.0] * 6, [1.0] * 6], **wrong)
+
+
+def test_nodes_on_the_chord_up_to_rounding_have_no_direction():
+    ends = np.random.default_rng(0).normal(size=(2, 5000)).astype(np.float32)
+    shares = np.linspace(0, 1, 6)[:, None]
+    nodes = ((1 - shares) * ends[0].astype(np.float64) + shares * ends[1]).astype(np.float32)
+    assert np.isnan(deviation_cosines(nodes)).all()

@@ -17,6 +17,7 @@ from jumpretrain.evaluating import evaluate
 from jumpretrain.execution import Execution, chunks
 from jumpretrain.measures import squared_error
 from jumpretrain.models import mlp
+from jumpretrain.planes import random_plane
 from jumpretrain.recipe import Recipe
 from jumpretrain.task import Task
 from jumpretrain.training import train
@@ -417,3 +418,15 @@ def test_the_order_of_the_data_is_no_other_stream():
     )
     first = np.random.default_rng((0, 0)).permutation(count)[:1500]
     assert 900 < len(np.intersect1d(scored, first)) < 1100
+
+
+def test_equal_planes_are_one_plane():
+    task = Task(lambda: mlp((6,), 3, hidden=(5,)), nets.vectors())
+    recipe = Recipe(epochs=2, lr=0.1, batch_size=11)
+    one, again = (random_plane(task.weight_count, 4, 0) for _ in range(2))
+    quiet = Execution(progress=False)
+    first = train(task, recipe, [0, 1], execution=quiet, planes=one)
+    second = train(task, recipe, [0, 1], execution=quiet, planes=[one, again])
+    assert np.array_equal(first.states, second.states)
+    with pytest.raises(ValueError, match="planes must be Planes"):
+        train(task, recipe, [0, 1], execution=quiet, planes=[one, None])
