@@ -248,12 +248,12 @@ def test_middles_are_normal_to_their_piece_and_a_large_tolerance_halves_none(pai
 def test_losses_that_are_not_finite_do_not_end_refinement(pair):
     def walled(out, y):
         value = nn.functional.cross_entropy(out, y, reduction="none")
-        beyond = not torch.is_grad_enabled() and value.mean() > wall
+        beyond = len(out) == 120 and value.mean() > wall  # all training examples
         return value + torch.inf if beyond else value
 
     line = jr.interpolate(small(), *pair, alphas=31).metrics["train_loss"]
     wall = (line.max() + line[[10, 20]].max()) / 2  # beyond it lies the middle, but no node
-    share = {"recipe": FEW, "inner": 2, "rounds": 1, "tolerance": 0.5, "execution": QUIET}
+    share = {"recipe": FEW, "inner": 2, "rounds": 1, "execution": QUIET}
     found = connect(small(loss=walled, metrics={}), pair, refine=True, **share)
     assert np.isinf(found.straight_metrics["train_loss"]).any()
     assert len(found.nodes) > 4
