@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import nn
 
-from jumpretrain.layers import check_state, entries, weight_layers
+from jumpretrain.execution import one_thread
+from jumpretrain.layers import check_state, entries
 from jumpretrain.task import Task
+from jumpretrain.units import check_alike, hidden_units, permute, shuffled
 
 __all__ = ["noise", "permute_units", "reinitialise", "zero"]
 
@@ -68,11 +67,11 @@ def reinitialise(
 
 
 def permute_units(task: Task, state: ArrayLike, seed: int) -> NDArray[Any]:
-    """Shuffle the hidden units of a fully connected network, which computes the same.
+    """Shuffle the hidden units of a network, which computes the same.
 
     Args:
-        task: A task whose network is an `nn.Sequential` of linear layers, with functions that
-            treat all units alike between them.
+        task: A task whose network is an `nn.Sequential` of linear and convolutional layers,
+            BatchNorm, and functions without parameters that treat all units alike.
         state: A state (S,).
         seed: Of the permutations, one a hidden layer.
 
@@ -82,22 +81,12 @@ def permute_units(task: Task, state: ArrayLike, seed: int) -> NDArray[Any]:
     Raises:
         ValueError: If the network is of another kind, or the state does not fit.
     """
-    layers = weight_layers(task.template, "permute units of sequential networks only")
-    other = [name for name, layer in layers.items() if not isinstance(layer, nn.Linear)]
-    if other:
-        raise ValueError(
-            f"hidden units are permuted in networks of linear layers, but {other[0]!r} is none"
-        )
-    shuffled = torch.as_tensor(check_state(task, state, "state").copy())
-    tensors = task.layout.split(shuffled)
-    rng = np.random.default_rng(seed)
-    for above, below in pairwise(layers):
-        order = torch.as_tensor(rng.permutation(len(tensors[f"{above}.weight"])))
-        for name in (f"{above}.weight", f"{above}.bias"):
-            if name in tensors:
-                tensors[name].copy_(tensors[name][order])
-        tensors[f"{below}.weight"].copy_(tensors[f"{below}.weight"][:, order])
-    return shuffled.numpy()
+    widths, ties = hidden_units(task)
+    values = check_state(task, state, "state")
+    orders = shuffled(widths, np.random.default_rng(seed))
+    with one_thread():
+        check_alike(task, ties, values, orders)
+    return permute(task, ties, values, orders)
 
 
 def _trainable(task: Task) -> NDArray[np.bool_]:

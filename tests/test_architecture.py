@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
     stored store measures data residual sequences models layout initialisation
     probing execution recipe task
-    curves paths gauss homogeneity layers dense wedges descents crossings
+    curves paths gauss homogeneity layers units dense wedges descents crossings
     evaluating planes replicas training directions trajectories sampling
     responses interpolation controls biases propagation hessians curvature alignment
     shares bridges connectors connecting

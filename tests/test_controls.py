@@ -39,15 +39,16 @@ def test_permuting_moves_every_hidden_layer_and_nothing_is_lost(deep):
     assert not np.array_equal(moved, permute_units(deep, state, 1))
 
 
-def test_only_linear_layers_are_permuted():
+def test_units_of_convolutions_are_permuted_and_of_other_networks_not():
     task = nets.TASKS["conv with BatchNorm"]()
-    with pytest.raises(ValueError, match="is a BatchNorm2d"):
-        permute_units(task, task.initial(0), 0)
-    lenet = Task(
-        lambda: torch.nn.Sequential(torch.nn.Conv2d(1, 3, 4), torch.nn.Flatten()), nets.images()
-    )
-    with pytest.raises(ValueError, match="linear layers, but '0' is none"):
-        permute_units(lenet, lenet.initial(0), 0)
+    state = task.initial(0)
+    moved = permute_units(task, state, 0)
+    assert not np.array_equal(moved, state)
+    for values in evaluate(task, [state, moved]).values():
+        assert values[0] == pytest.approx(values[1], rel=1e-5)
+    other = nets.TASKS["transformer"]()
+    with pytest.raises(ValueError, match="residual networks are not known"):
+        permute_units(other, other.initial(0), 0)
 
 
 def test_zero_and_noise_leave_statistics_and_match_sizes():
