@@ -65,7 +65,7 @@ def test_a_forward_that_fixes_its_type_is_refused():
 
     build = lambda: nn.Sequential(nn.Linear(6, 4), Cast(), nn.Linear(4, 3))  # noqa: E731
     task = Task(build, nets.vectors())
-    widths, ties = hidden_units(task)
+    _, ties = hidden_units(task)
     with pytest.raises(ValueError, match="must compute in double precision"):
         check_alike(task, ties, task.initial(0), [np.arange(4)])
 
