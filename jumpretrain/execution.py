@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 from tqdm.auto import tqdm
 
-__all__ = ["Execution", "chunks", "one_thread", "spread"]
+__all__ = ["Execution", "chunks", "one_thread", "persist", "spread"]
 
 Result = TypeVar("Result")
 
@@ -114,6 +115,36 @@ def spread(
     results = joblib.Parallel(n_jobs=workers, return_as="generator")(calls)
     hidden = not (execution.progress and label and jobs)
     return list(tqdm(results, desc=label, total=len(jobs), disable=hidden, leave=bool(label)))
+
+
+def persist(
+    function: Callable[..., object],
+    pending: Callable[[], Sequence[Sequence[Any]]],
+    execution: Execution,
+    label: str = "",
+) -> None:
+    """Call a function until no job is left, though workers die on the way.
+
+    Args:
+        function: What to call; it keeps its results itself.
+        pending: Says which jobs are left, as arguments of each call.
+        execution: Number of processes, and whether a bar is shown.
+        label: What the bar says.
+
+    Raises:
+        CancelledError: If workers of a cluster die and nothing was finished between.
+        BrokenExecutor: If worker processes die and nothing was finished between.
+    """
+    jobs = pending()
+    while jobs:
+        try:
+            spread(function, jobs, execution, label)
+            return
+        except (CancelledError, BrokenExecutor):
+            left = pending()
+            if len(left) == len(jobs):
+                raise
+            jobs = left
 
 
 def _on_one_thread(function: Callable[..., Result], *job: Any) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch.nn import BatchNorm1d
 
 from jumpretrain import store
-from jumpretrain.data import augmented
+from jumpretrain.batches import reseed, walk
 from jumpretrain.evaluating import measure_both, metric_names, normalisers
-from jumpretrain.execution import Execution, chunks, spread
+from jumpretrain.execution import Execution, chunks, persist, spread
 from jumpretrain.planes import Plane
 from jumpretrain.recipe import Recipe
 from jumpretrain.replicas import Single, Stack, hold, stack_refusal
@@ -132,14 +132,20 @@ def train(
     folder = Path(folder)
     with store.lock(folder):
         store.claim(folder / "manifest.json", design)
-        pending = [
-            (*job, folder, part)
-            for job, part in zip(jobs, parts, strict=True)
-            if not all(store.run_path(folder, run).exists() for run in part)
-        ]
-        store.check_space(folder, bytes_of(task, recipe, sum(len(job[-1]) for job in pending)))
-        spread(_keep_chunk, pending, execution, label)
+        kept = [(*job, folder, part) for job, part in zip(jobs, parts, strict=True)]
+        pending = partial(_unfinished, kept)
+        left = sum(len(job[-1]) for job in pending())
+        store.check_space(folder, bytes_of(task, recipe, left))
+        persist(_keep_chunk, pending, execution, label)
         return Runs(*store.read_runs(folder, len(keys), epoch), keys, design)
+
+
+def _unfinished(jobs: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return [
+        (*job, folder, part)
+        for *job, folder, part in jobs
+        if not all(store.run_path(folder, run).exists() for run in part)
+    ]
 
 
 def bytes_of(task: Task, recipe: Recipe, runs: int) -> int:
@@ -273,9 +279,9 @@ def _record(
     with torch.random.fork_rng(devices=cuda):
         for epoch in range(recipe.epochs):
             optimiser.param_groups[0]["lr"] = recipe.rate(epoch)
-            for x, y in _batches(task, recipe, seeds, epoch):
+            for x, y in walk(task, recipe, seeds, epoch):
                 if task.random:
-                    _reseed(device, _key(seeds[0], step))
+                    reseed(device, int(seeds[0]), step)
                 optimiser.zero_grad()
                 loss = replicas.losses(x, y).sum()
                 if recipe.push:
@@ -288,43 +294,3 @@ def _record(
                 if step in wanted:
                     kept.append(replicas.read())
     return torch.stack(kept, dim=1).cpu().numpy()
-
-
-def _batches(
-    task: Task, recipe: Recipe, seeds: NDArray[np.int64], epoch: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Walk through the data in each run's own order, keyed by its seed and the epoch.
-
-    Yields:
-        Inputs and targets (K, B, ...).
-    """
-    inputs, targets = task.tensors["train_x"], task.tensors["train_y"]
-    rngs = [np.random.default_rng((int(seed), epoch)) for seed in seeds]
-    orders = torch.as_tensor(
-        np.stack([rng.permutation(len(inputs)) for rng in rngs]), device=inputs.device
-    )
-    for batch in range(recipe.batches(len(inputs))):
-        rows = orders[:, batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
-        x = inputs[rows]
-        if task.data.crop or task.data.flip:
-            pairs = zip(x, rngs, strict=True)
-            x = torch.stack([_augment(images, task, rng) for images, rng in pairs])
-        yield x, targets[rows]
-
-
-def _augment(images: torch.Tensor, task: Task, rng: np.random.Generator) -> torch.Tensor:
-    def draw(high: int, count: int) -> torch.Tensor:
-        return torch.as_tensor(rng.integers(high, size=count), device=images.device)
-
-    return augmented(images, task.data.crop, task.data.flip, draw)
-
-
-def _reseed(device: torch.device, key: int) -> None:
-    if device.type == "cpu":
-        torch.default_generator.manual_seed(key)  # 80 times as fast as torch.manual_seed
-    else:
-        torch.manual_seed(key)
-
-
-def _key(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence((int(seed), step)).generate_state(1, np.uint64)[0] >> 1)

@@ -1,7 +1,10 @@
 """Where work is run never changes what comes out."""
 
 import os
+import signal
 import time
+from concurrent.futures import BrokenExecutor
+from functools import partial
 
 import joblib
 import numpy as np
@@ -11,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
-from jumpretrain.execution import Execution, chunks, one_thread, spread
+from jumpretrain.execution import Execution, chunks, one_thread, persist, spread
 
 QUIET = Execution(progress=False)
 
@@ -107,3 +110,36 @@ def test_a_bar_is_shown_where_it_has_a_label_and_is_wanted(capfd):
     spread(described, jobs, Execution(), "shown")
     printed = capfd.readouterr()
     assert "shown: 100%" in printed.err and printed.out == ""
+
+
+def write_or_die(folder, job):
+    """Keep a result; the first to come to job 3 takes its process down."""
+    if job == 3 and not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / f"{job}.txt").write_text("done")
+
+
+def left(folder):
+    return [(folder, job) for job in range(6) if not (folder / f"{job}.txt").exists()]
+
+
+def test_what_a_dead_worker_had_begun_is_begun_again(tmp_path):
+    persist(write_or_die, partial(left, tmp_path), Execution(n_jobs=2, progress=False))
+    assert not left(tmp_path) and (tmp_path / "died").exists()
+
+
+def test_workers_that_die_without_an_end_are_an_error(tmp_path):
+    calls = []
+
+    def pending():
+        calls.append(1)
+        return [(9,), (9,)]
+
+    with pytest.raises(BrokenExecutor):
+        persist(_die, pending, Execution(n_jobs=2, progress=False))
+    assert len(calls) == 2
+
+
+def _die(number):
+    os.kill(os.getpid(), number)
