@@ -31,6 +31,8 @@ class Execution:
         mode: `"stacked"` trains the runs of a chunk together, `"looped"` one after the other,
             `"auto"` chooses by a fixed rule from the network and the number of runs.
         chunk: Most runs that are trained together; the unit of resumption.
+        checkpoint: Epochs after which unfinished runs are written into the folder, so that a run
+            of hours goes on from there; 0 writes finished ones only.
         progress: Whether bars are shown.
 
     Raises:
@@ -40,6 +42,7 @@ class Execution:
     n_jobs: int = 1
     mode: Literal["auto", "stacked", "looped"] = "auto"
     chunk: int = 16
+    checkpoint: int = 0
     progress: bool = True
 
     def __post_init__(self) -> None:
@@ -49,6 +52,8 @@ class Execution:
             raise ValueError(f"n_jobs must be -1 or at least 1, but is {self.n_jobs}")
         if self.chunk < 1:
             raise ValueError(f"chunk must be at least 1, but is {self.chunk}")
+        if self.checkpoint < 0:
+            raise ValueError(f"checkpoint must be at least 0, but is {self.checkpoint}")
 
 
 def chunks(count: int, largest: int) -> list[NDArray[np.int64]]:

@@ -25,11 +25,23 @@ class Single:
 
     def __init__(self, task: Task, states: NDArray[Any]) -> None:
         """Take the first of states (1, S)."""
-        self.task = task
+        self.task, self.device = task, torch.device(task.device)
         self.module = task.module(states[0])
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
 
         self.start = self.read()[:, : task.weight_count]
+
+    def tensors_by_name(self) -> dict[str, torch.Tensor]:
+        """Collect all that training changes, counters of BatchNorm included.
+
+        Returns:
+            Tensors by name.
+        """
+        return dict(self.module.state_dict())
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Take tensors that `tensors_by_name` gave."""
+        self.module.load_state_dict(tensors)
 
     def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Compute the mean training loss of a batch (1, B, ...).
@@ -61,7 +73,7 @@ class Stack:
 
     def __init__(self, task: Task, states: NDArray[Any]) -> None:
         """Stack states (K, S)."""
-        self.task = task
+        self.task, self.device = task, torch.device(task.device)
         self.module = task.module()
         layout = task.layout
         pieces = layout.split(torch.as_tensor(states, device=task.device))
@@ -73,6 +85,20 @@ class Stack:
             self.tensors[name].requires_grad_() for name in layout.names[: layout.trainable]
         ]
         self.start = self.read()[:, : task.weight_count]
+
+    def tensors_by_name(self) -> dict[str, torch.Tensor]:
+        """Collect all that training changes.
+
+        Returns:
+            Stacked tensors by name.
+        """
+        return self.tensors
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Take tensors that `tensors_by_name` gave."""
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                self.tensors[name].copy_(tensor)
 
     def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Compute the mean training losses of batches (K, B, ...).

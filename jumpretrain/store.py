@@ -144,7 +144,7 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 def _sweep(folder: Path) -> None:
-    for place in (folder, folder / "runs"):
+    for place in (folder, folder / "runs", folder / "checkpoints"):
         for part in place.glob("*.[0-9]*.part"):
             part.unlink(missing_ok=True)
 

@@ -15,6 +15,7 @@ from torch.nn import BatchNorm1d
 
 from jumpretrain import store
 from jumpretrain.batches import reseed, walk
+from jumpretrain.checkpoints import Checkpoint
 from jumpretrain.evaluating import measure_both, metric_names, normalisers
 from jumpretrain.execution import Execution, chunks, persist, spread
 from jumpretrain.planes import Plane
@@ -117,10 +118,11 @@ def train(
     }
     if held is not None:
         design["planes"] = [f"{digest(p.directions)} normal={p.normal}" for p in held]
-    parts = chunks(len(keys), execution.chunk)
+    parts = chunks(len(keys), execution.chunk if mode == "stacked" else 1)
     few = [None if held is None else [held[k] for k in part] for part in parts]
+    make = Stack if mode == "stacked" else Single
     jobs = [
-        (task, recipe, mode, keys[part], start[part], some)
+        (make, task, recipe, keys[part], start[part], some)
         for part, some in zip(parts, few, strict=True)
     ]
     epoch = recipe.record_steps(batches) / batches
@@ -132,7 +134,15 @@ def train(
     folder = Path(folder)
     with store.lock(folder):
         store.claim(folder / "manifest.json", design)
-        kept = [(*job, folder, part) for job, part in zip(jobs, parts, strict=True)]
+        kept = [
+            (
+                *job,
+                Checkpoint(folder / "checkpoints" / f"{part[0]:05d}", execution.checkpoint),
+                folder,
+                part,
+            )
+            for job, part in zip(jobs, parts, strict=True)
+        ]
         pending = partial(_unfinished, kept)
         left = sum(len(job[-1]) for job in pending())
         store.check_space(folder, bytes_of(task, recipe, left))
@@ -221,39 +231,35 @@ def _mode(task: Task, states: NDArray[Any], execution: Execution) -> tuple[str, 
 
 
 def _keep_chunk(
+    make: type[Single | Stack],
     task: Task,
     recipe: Recipe,
-    mode: str,
     seeds: NDArray[np.int64],
     start: NDArray[Any],
     planes: list[Plane] | None,
+    checkpoint: Checkpoint,
     folder: Path,
     part: NDArray[np.int64],
 ) -> None:
-    states, metrics = _train_chunk(task, recipe, mode, seeds, start, planes)
+    states, metrics = _train_chunk(make, task, recipe, seeds, start, planes, checkpoint)
     for k, run in enumerate(part):
         path = store.run_path(folder, int(run))
         if not path.exists():
             values = {name: value[k] for name, value in metrics.items()}
             store.write_run(path, states[k], values)
+    checkpoint.drop()
 
 
 def _train_chunk(
+    make: type[Single | Stack],
     task: Task,
     recipe: Recipe,
-    mode: str,
     seeds: NDArray[np.int64],
     start: NDArray[Any],
     planes: list[Plane] | None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
-    if mode == "stacked":
-        states = _record(Stack(task, start), task, recipe, seeds, planes)
-    else:
-        rows = [slice(k, k + 1) for k in range(len(seeds))]
-        states = np.concatenate([
-            _record(Single(task, start[row]), task, recipe, seeds[row], planes and planes[row])
-            for row in rows
-        ])
+    states = _record(make(task, start), task, recipe, seeds, planes, checkpoint)
     values = measure_both(task, states.reshape(-1, states.shape[-1]))
     return states, {name: value.reshape(states.shape[:2]) for name, value in values.items()}
 
@@ -264,33 +270,45 @@ def _record(
     recipe: Recipe,
     seeds: NDArray[np.int64],
     planes: list[Plane] | None,
+    checkpoint: Checkpoint | None,
 ) -> NDArray[Any]:
     """Train replicas and collect their snapshots.
 
     Returns:
         States (K, T, S).
     """
-    wanted = set(recipe.record_steps(recipe.batches(len(task.data.train_x))).tolist())
+    batches = recipe.batches(len(task.data.train_x))
+    wanted = set(recipe.record_steps(batches).tolist())
     optimiser = recipe.optimise(replicas.parameters)
-    kept = [replicas.read()]
-    step = 0
-    device = torch.device(task.device)
-    cuda = [] if device.type == "cpu" else [device]
+    begun = (0, [replicas.read()])
+    done, kept = checkpoint.resume(replicas, optimiser) if checkpoint else begun
+    cuda = [] if replicas.device.type == "cpu" else [replicas.device]
     with torch.random.fork_rng(devices=cuda):
-        for epoch in range(recipe.epochs):
+        for epoch in range(done, recipe.epochs):
             optimiser.param_groups[0]["lr"] = recipe.rate(epoch)
-            for x, y in walk(task, recipe, seeds, epoch):
+            for step, (x, y) in enumerate(walk(task, recipe, seeds, epoch), epoch * batches):
                 if task.random:
-                    reseed(device, int(seeds[0]), step)
-                optimiser.zero_grad()
-                loss = replicas.losses(x, y).sum()
-                if recipe.push:
-                    loss = loss + recipe.push * (replicas.norms() - recipe.radius).square().sum()
-                torch.autograd.backward(loss)
-                optimiser.step()
+                    reseed(replicas.device, int(seeds[0]), step)
+                _step(replicas, optimiser, recipe, x, y)
                 if planes:
                     hold(replicas, planes)
-                step += 1
-                if step in wanted:
+                if step + 1 in wanted:
                     kept.append(replicas.read())
+            if checkpoint:
+                checkpoint.keep(replicas, optimiser, kept, epoch + 1)
     return torch.stack(kept, dim=1).cpu().numpy()
+
+
+def _step(
+    replicas: Single | Stack,
+    optimiser: torch.optim.Optimizer,
+    recipe: Recipe,
+    x: torch.Tensor,
+    y: torch.Tensor,
+) -> None:
+    optimiser.zero_grad()
+    loss = replicas.losses(x, y).sum()
+    if recipe.push:
+        loss = loss + recipe.push * (replicas.norms() - recipe.radius).square().sum()
+    torch.autograd.backward(loss)
+    optimiser.step()

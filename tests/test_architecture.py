@@ -14,7 +14,7 @@ ORDER = """
     stored store measures data residual sequences models layout initialisation
     probing execution recipe task
     curves paths gauss homogeneity layers units dense wedges descents crossings
-    batches evaluating planes replicas training directions trajectories sampling
+    batches evaluating planes replicas checkpoints training directions trajectories sampling
     responses interpolation controls biases propagation hessians curvature alignment
     shares bridges connectors connecting
     departures tunnels sections ensembles subspaces restarts thresholds
