@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,17 @@ from numpy.typing import NDArray
 
 __all__ = ["Recipe"]
 
+Optimiser = Literal["sgd", "adam", "adamw", "nadam", "radam", "rmsprop", "adagrad"]
+OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "nadam": torch.optim.NAdam,
+    "radam": torch.optim.RAdam,
+    "rmsprop": torch.optim.RMSprop,
+    "adagrad": torch.optim.Adagrad,
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -21,8 +32,9 @@ class Recipe:
     Attributes:
         epochs: Passes over the training data.
         lr: Learning rate at the start.
-        optimiser: `"sgd"` or `"adam"`.
-        momentum: Momentum of SGD; Adam uses torch's defaults.
+        optimiser: `"sgd"`, `"adam"`, `"adamw"`, `"nadam"`, `"radam"`, `"rmsprop"` or `"adagrad"`:
+            torch's that treat each weight alone, so that networks can be trained together.
+        momentum: Momentum of SGD; the others use torch's defaults.
         weight_decay: L2 penalty on the gradient, as torch applies it.
         batch_size: Examples a step.
         schedule: `"constant"`, `"cosine"` (to zero) or `"steps"` (divided by 10).
@@ -45,7 +57,7 @@ class Recipe:
 
     epochs: int = 40
     lr: float = 0.005
-    optimiser: Literal["sgd", "adam"] = "sgd"
+    optimiser: Optimiser = "sgd"
     momentum: float = 0.9
     weight_decay: float = 0.0
     batch_size: int = 64
@@ -58,7 +70,7 @@ class Recipe:
     radius: float = 0.0
 
     def __post_init__(self) -> None:
-        self._check("optimiser", self.optimiser in ("sgd", "adam"), "sgd or adam")
+        self._check("optimiser", self.optimiser in OPTIMISERS, " or ".join(OPTIMISERS))
         schedules = ("constant", "cosine", "steps")
         self._check("schedule", self.schedule in schedules, ", ".join(schedules))
         self._check("epochs", self.epochs >= 1, "at least 1")
@@ -124,8 +136,6 @@ class Recipe:
         Returns:
             The optimiser.
         """
-        if self.optimiser == "adam":
-            return torch.optim.Adam(parameters, self.lr, weight_decay=self.weight_decay)
-        return torch.optim.SGD(
-            parameters, self.lr, momentum=self.momentum, weight_decay=self.weight_decay
-        )
+        own = {"momentum": self.momentum} if self.optimiser == "sgd" else {}
+        make = OPTIMISERS[self.optimiser]
+        return make(parameters, lr=self.lr, weight_decay=self.weight_decay, **own)

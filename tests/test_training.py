@@ -2,6 +2,7 @@
 
 import copy
 import random
+from inspect import isclass
 from itertools import pairwise
 
 import nets
@@ -30,8 +31,8 @@ def by_hand(task, recipe, seed, state):
     module = task.module(state)
     inputs, targets = task.tensors["train_x"], task.tensors["train_y"]
     trainable = [p for p in module.parameters() if p.requires_grad]
-    kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-    extra = {} if recipe.optimiser == "adam" else {"momentum": recipe.momentum}
+    kinds = {kind.__name__.lower(): kind for kind in vars(torch.optim).values() if isclass(kind)}
+    extra = {"momentum": recipe.momentum} if recipe.optimiser == "sgd" else {}
     optimiser = kinds[recipe.optimiser](
         trainable, lr=recipe.lr, weight_decay=recipe.weight_decay, **extra
     )
@@ -71,6 +72,18 @@ RECIPES = [
 )
 def test_every_execution_equals_the_loop_by_hand(name, mode, recipe):
     task = nets.TASKS[name]()
+    runs = train(task, recipe, [4, 5], execution=Execution(mode=mode, progress=False))
+    steps = recipe.record_steps(recipe.batches(len(task.data.train_x)))
+    for k, seed in enumerate((4, 5)):
+        expected = by_hand(task, recipe, seed, task.initial(seed))[steps]
+        np.testing.assert_allclose(runs.states[k], expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "nadam", "radam", "rmsprop", "adagrad"])
+@pytest.mark.parametrize("mode", ["stacked", "looped"])
+def test_every_elementwise_optimiser_equals_torchs_loop(optimiser, mode):
+    task = nets.TASKS["mlp"]()
+    recipe = Recipe(epochs=3, lr=0.01, optimiser=optimiser, weight_decay=0.1, batch_size=10)
     runs = train(task, recipe, [4, 5], execution=Execution(mode=mode, progress=False))
     steps = recipe.record_steps(recipe.batches(len(task.data.train_x)))
     for k, seed in enumerate((4, 5)):
