@@ -156,7 +156,8 @@ def grid(
     """Score the nodes of a three-dimensional grid around the optimum (the paper's grid sampler).
 
     The paper leaves the layout open; here each axis runs from -reach to reach, and axes of even
-    length leave the optimum out.
+    length leave the optimum out. An axis of one node stays at the optimum, so that a shape of
+    (a, b, 1) is a plane.
 
     Returns:
         One run of one snapshot a node; its direction is the node's number, its step size the
@@ -164,7 +165,7 @@ def grid(
     """
     centre = task.check_states(np.asarray(optimum)[None])[0]
     axes, _ = _drawn(task, centre, np.asarray(seeds), normalise, include_1d=False)
-    lines = [np.linspace(-reach, reach, count) for count in shape]
+    lines = [np.linspace(-reach, reach, count) if count > 1 else np.zeros(1) for count in shape]
     nodes = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 3)
     with one_thread():
         moves = (nodes @ axes).astype(centre.dtype)

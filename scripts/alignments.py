@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,8 +10,7 @@ from typing import Any, Literal
 
 import fort
 import numpy as np
-from cells import trained
-from connections import QUIET, kept
+from cells import QUIET, kept, trained
 from figure import Flags
 from numpy.typing import NDArray
 
@@ -22,6 +22,7 @@ INNER = 10  # interior points, as in figure 3 of the paper
 EACH = 5  # steps scored on each piece of a connector
 GRID = np.linspace(0, 1, 21)
 Found = dict[str, Any]
+Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Setup:
     def name(self) -> str:
         """What the figure calls it."""
         return f"digits MLP {self.width}" if self.data == "digits" else "Fashion-MNIST CNN"
+
+    @property
+    def short(self) -> str:
+        """The same without the data."""
+        return self.name.split(" ", 1)[1]
 
     @property
     def half(self) -> int:
@@ -140,3 +146,26 @@ def branched(task: jr.Task, setup: Setup, seed: int, shared: int, folder: Path) 
         "instability": found.instability(),
         "angles": angles(task, start, found.finals),
     }
+
+
+def straight(pairs: Sequence[Found], kind: str) -> Values:
+    return np.array([one["lines"][kind]["barrier"] for one in pairs])
+
+
+def removed(pairs: Sequence[Found]) -> Values:
+    """Give the share of each straight line's barrier that aligning removes."""
+    plain, aligned = (straight(pairs, kind) for kind in ("plain", "aligned"))
+    return 1 - np.divide(aligned, plain, out=np.full(len(plain), np.nan), where=plain > 0)
+
+
+def bends(pairs: Sequence[Found], kind: str, name: str) -> Values:
+    return np.array([one["connectors"][kind][name] for one in pairs])
+
+
+def shares(setup: Setup, pairs: Sequence[Found], shared: int, name: str) -> Values:
+    place = setup.shared.index(shared)
+    return np.array([one["branches"][place][name] for one in pairs])
+
+
+def difference(pairs: Sequence[Found], kind: str) -> Values:
+    return bends(pairs, kind, "within") - bends(pairs, kind, "across")

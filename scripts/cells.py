@@ -1,15 +1,19 @@
-"""Train the networks of one cell of a design, or read what was kept."""
+"""Train and measure the networks of a cell of a design, or read what was kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from figure import Flags
 from numpy.typing import ArrayLike
 
 import jumpretrain as jr
+from jumpretrain import store
 
 CHUNK = 5
+QUIET = jr.Execution(progress=False)
 
 
 def trained(
@@ -40,3 +44,19 @@ def trained(
         n_jobs=asked.jobs if jobs is None else jobs, chunk=chunk, progress=jobs is None
     )
     return jr.train(task, recipe, seeds, states, asked.work / name, execution, label=name)
+
+
+def kept(path: Path, of: object, measure: Callable[[], Any]) -> Any:
+    """Measure, or read what was kept of the same.
+
+    Args:
+        path: The JSON file.
+        of: What is measured, told apart by how it prints.
+        measure: Called where nothing is kept.
+
+    Returns:
+        The measurement, as JSON gives it back.
+    """
+    if not path.exists() or store.read_json(path)["of"] != repr(of):
+        store.write_json(path, {"of": repr(of), "found": measure()})
+    return store.read_json(path)["found"]

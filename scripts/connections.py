@@ -6,7 +6,7 @@ count; between the untrained networks a hyperplane connector of the same budget,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,17 +14,15 @@ from typing import Any, Literal
 
 import fort
 import numpy as np
-from cells import trained
+from cells import QUIET, kept, trained
 from figure import Flags
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 import jumpretrain as jr
-from jumpretrain import store
 from jumpretrain.plots.connectors import halves
 
 INNER = 10  # interior points, as in figure 3 of the paper
-QUIET = jr.Execution(progress=False)
 FIRST_TWIN = 10_000  # seed
 Found = dict[str, Any]
 
@@ -63,13 +61,6 @@ class Setup:
         if self.data == "digits":
             return fort.mlp(jr.data.digits().subset(*self.sizes), self.hidden)
         return fort.cnn(fort.fashion(*self.sizes))
-
-
-def kept(path: Path, of: object, measure: Callable[[], Any]) -> Any:
-    """Measure, or read what was kept of the same."""
-    if not path.exists() or store.read_json(path)["of"] != repr(of):
-        store.write_json(path, {"of": repr(of), "found": measure()})
-    return store.read_json(path)["found"]
 
 
 def told(recipe: jr.Recipe) -> str:

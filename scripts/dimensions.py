@@ -15,8 +15,7 @@ from typing import Any
 
 import fort
 import numpy as np
-from cells import trained
-from connections import kept
+from cells import kept, trained
 from figure import Flags
 from numpy.typing import NDArray
 

@@ -20,12 +20,23 @@ from typing import Any
 
 import fort
 import numpy as np
-from alignments import GRID, INNER, Found, Setup, matched
+from alignments import (
+    GRID,
+    INNER,
+    Found,
+    Setup,
+    Values,
+    bends,
+    difference,
+    matched,
+    removed,
+    shares,
+    straight,
+)
 from figure import flags, save
 from judging import entry, tally, within
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 import jumpretrain as jr
 from jumpretrain.execution import spread
@@ -56,7 +67,6 @@ QUICK = (
 )
 KINDS = dict(zip(("plain", "aligned"), canvas.colours(2), strict=True))
 Results = Mapping[Setup, Sequence[Found]]
-Values = NDArray[np.float64]
 
 
 def main() -> None:
@@ -79,25 +89,6 @@ def main() -> None:
             "pairs": {setup.name: pairs for setup, pairs in results.items()},
         },
     )
-
-
-def straight(pairs: Sequence[Found], kind: str) -> Values:
-    return np.array([one["lines"][kind]["barrier"] for one in pairs])
-
-
-def removed(pairs: Sequence[Found]) -> Values:
-    """Give the share of each straight line's barrier that aligning removes."""
-    plain, aligned = (straight(pairs, kind) for kind in KINDS)
-    return 1 - np.divide(aligned, plain, out=np.full(len(plain), np.nan), where=plain > 0)
-
-
-def bends(pairs: Sequence[Found], kind: str, name: str) -> Values:
-    return np.array([one["connectors"][kind][name] for one in pairs])
-
-
-def shares(setup: Setup, pairs: Sequence[Found], shared: int, name: str) -> Values:
-    place = setup.shared.index(shared)
-    return np.array([one["branches"][place][name] for one in pairs])
 
 
 def judged(results: Results) -> list[Found]:
@@ -128,10 +119,6 @@ def said_of_connectors(pairs: Sequence[Found]) -> list[tuple[Any, ...]]:
          "cosine of deviations within halves minus across, plain minus aligned",
          apart[0] - apart[1], LESS),
     ]  # fmt: skip
-
-
-def difference(pairs: Sequence[Found], kind: str) -> Values:
-    return bends(pairs, kind, "within") - bends(pairs, kind, "across")
 
 
 def said_of_branches(setup: Setup, pairs: Sequence[Found]) -> list[tuple[Any, ...]]:
@@ -221,7 +208,7 @@ def caption(results: Results) -> str:
     ]
     return ". ".join(said) + (
         ". MLPs: two hidden layers. Barrier: largest training loss on the straight line "
-        f"({len(GRID)} points) minus that of the higher end; connector: {INNER} nodes. Dots and "
+        f"({len(GRID)} points) minus that of the higher end; connectors: {INNER} nodes. Dots and "
         "thin lines: pairs, bars and thick lines: medians. Way: from start to optimum."
     )
 
@@ -275,9 +262,9 @@ def _halves(ax: Axes, joined: Results) -> None:
         for place, name in enumerate(("within", "across")):
             for shift, (kind, colour) in zip((-0.17, 0.17), KINDS.items(), strict=True):
                 _dots(ax, 2 * row + place + shift, bends(pairs, kind, name), colour)
-            labels.append(f"{setup.name},\n{'within a half' if name == 'within' else name}")
+            labels.append(f"{setup.short},\n{'within a half' if name == 'within' else name}")
         gaps = [difference(pairs, kind).mean() for kind in KINDS]
-        means.append(f"{gaps[0]:.2f} plain, {gaps[1]:.2f} aligned ({setup.name})")
+        means.append(f"{gaps[0]:.2f} plain, {gaps[1]:.2f} aligned ({setup.short})")
     for kind, colour in KINDS.items():
         ax.scatter([], [], color=[colour], label=kind)
     ax.axhline(0, color="0.4", ls=":", lw=1.2)
@@ -304,7 +291,7 @@ def _branches(ax: Axes, apart: Results, name: str, limit: float) -> None:
         ax.plot(x, middle, color=colour, lw=2.4, marker=mark, label=setup.name)
         level = np.median([one["lines"]["plain"][name] for one in pairs])
         ax.axhline(level, color=colour, ls="--", lw=1.2)
-        ends.append(f"{middle[0]:.3f} to {middle[-1]:.3f} ({setup.name})")
+        ends.append(f"{middle[0]:.3f} to {middle[-1]:.3f} ({setup.short})")
     ax.plot([], [], color="0.4", ls="--", lw=1.2, label="two starts")
     ax.axhline(limit, color="0.4", ls=":", lw=1.2, label="limit judged")
     ax.set_yscale("symlog", linthresh=limit)
@@ -334,7 +321,7 @@ def _angles(ax: Axes, apart: Results) -> None:
                     ax.scatter([], [], color=[colour], marker=mark, label=name)
             labels.append(("two starts", "same start", f"{setup.half} epochs\nshared")[place])
         two, same = (np.median([one["angles"]["ways"] for one in ones]) for ones in (pairs, first))
-        ways.append(f"{same:.2f} from the same, {two:.2f} from two starts ({setup.name})")
+        ways.append(f"{same:.2f} from the same, {two:.2f} from two starts ({setup.short})")
     ax.set_xticks(range(len(labels)), labels, fontsize=8)
     ax.set_xlabel("; ".join(setup.name for setup in apart))
     ax.axhline(0, color="0.4", ls=":", lw=1.2)

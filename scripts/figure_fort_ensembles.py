@@ -21,7 +21,7 @@ from typing import Any
 
 import fort
 import numpy as np
-from connections import kept
+from cells import kept
 from figure import flags, save
 from judging import tally, within
 from matplotlib.axes import Axes

@@ -39,7 +39,7 @@ FULL = Plan(
     drawn=(250, 250), curved=500, directions=64, cut=0.3, method="lanczos",
 )  # fmt: skip
 QUICK = Plan(
-    "digits", (200, 200), (16,), (6,), fort.recipe(30, 1e-2, 16), seeds=3, grid=7,
+    "digits", (200, 200), (16,), (6,), fort.recipe(20, 1e-2, 16), seeds=3, grid=7,
     drawn=(50, 50), curved=100, directions=16, cut=0.3, method="exact",
 )  # fmt: skip
 

@@ -19,8 +19,8 @@ from typing import Any
 import fort
 import numpy as np
 import pandas as pd
-from cells import trained
-from connections import QUIET, Found, dots, kept, told
+from cells import QUIET, kept, trained
+from connections import Found, dots, told
 from figure import Flags, flags, save
 from judging import tally, within
 from matplotlib.axes import Axes

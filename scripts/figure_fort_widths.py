@@ -59,8 +59,8 @@ FULL = Plan(
 )  # fmt: skip
 QUICK = Plan(
     data="digits", sizes=(200, 50), seen=50, channels=(8,), base=Choices(rate=0.03, batch=16),
-    epochs=10, seeds=3, losses=(0.9, 0.75), matched=0.75, directions=6, cut=0.03, method="exact",
-    levels={"rate": (0.03, 0.06), "width": (1, 1.25)},
+    epochs=12, seeds=3, losses=(1.0, 0.9), matched=0.9, directions=6, cut=0.03, method="exact",
+    levels={"rate": (0.03, 0.06), "width": (1, 1.5)},
 )  # fmt: skip
 NAMES = {
     "rate": "learning rate", "decay": "L2 penalty", "dropout": "dropout",
@@ -227,14 +227,17 @@ def drawn(plan: Plan, found: Sequence[Found], claims: list[Found]) -> Figure:
     ends = [at(one, "end") for one in found]
     spread = np.median([np.ptp(np.array(one["quartiles"], float)) / one["width"] for one in ends])
     angle = np.median([float(one["angle"]) for one in ends])
-    kind = "Fashion-MNIST at 14x14" if plan.data == "fashion" else "digits"
+    kind = (
+        "Fashion-MNIST at 14x14; tanh CNN, channels" if plan.data == "fashion"
+        else "digits at 4x4; MLP, hidden"
+    )  # fmt: skip
     canvas.note(
         figure,
-        f"{kind}, {plan.sizes[0]} training examples; tanh CNN, channels "
-        f"{' '.join(map(str, plan.channels))}; Adam, {plan.epochs} epochs; baseline: rate "
-        f"{base.rate:g}, batches of {base.batch}, no L2, no dropout. n = {plan.seeds} networks "
-        f"(seeds 0 to {plan.seeds - 1}) a condition: thin lines and dots; thick: median. Width: "
-        f"distance at which the training loss exceeds {THRESHOLD:.2f} nats (half of log 10), "
+        f"{kind} {' '.join(map(str, plan.channels))}; {plan.sizes[0]} training examples; Adam, "
+        f"{plan.epochs} epochs; baseline: rate {base.rate:g}, batches of {base.batch}, no L2, no "
+        f"dropout. n = {plan.seeds} networks (seeds 0 to {plan.seeds - 1}) a condition: thin "
+        f"lines and dots; thick: median. Width: distance at which the training loss exceeds "
+        f"{THRESHOLD:.2f} nats (half of log 10), "
         f"median over {plan.directions} random directions orthogonal to the weights, on "
         f"{plan.seen} training images; the quartiles are {spread:.0%} of it apart, the angle is "
         f"{angle:.1f} rad at the end. Sharp: Hessian eigenvalues above {plan.cut:g} on the same. "
@@ -252,8 +255,9 @@ def finding(plan: Plan, found: Sequence[Found]) -> str:
     times = over_quadratic(found, "matched")
     return (
         f"Width of tunnels at equal training loss, highest level over lowest: {', '.join(parts)}\n"
-        f"Width is {times:.2f} times where a quadratic of the Hessian's trace would end; over the share "
-        f"of sharp directions it has power {every:.2f}, {alike:.2f} among networks of equal size (wedge model: -0.5)"
+        f"Width is {times:.2f} times where a quadratic of the Hessian's trace would end; over the "
+        f"share of sharp directions it has power {every:.2f}, {alike:.2f} among networks of equal "
+        "size (wedge model: -0.5)"
     )
 
 

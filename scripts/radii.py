@@ -10,7 +10,7 @@ from typing import Any, Literal
 import fort
 import numpy as np
 import pandas as pd
-from connections import kept
+from cells import kept
 from figure import Flags
 from numpy.typing import NDArray
 

@@ -95,6 +95,11 @@ class Counts:
     setup: Setup
     table: pd.DataFrame
 
+    @property
+    def missed(self) -> int:
+        """Number of states that never come below the loss asked for."""
+        return int((self.table["loss"] > 1.001 * self.table["level"]).sum())
+
     def column(self, name: str, way: str, kind: str, **where: float) -> Array:
         """Take one value a set of what was measured."""
         some = self.table[(self.table["way"] == way) & (self.table["kind"] == kind)]

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import fort
 import numpy as np
-from cells import trained
-from connections import QUIET, kept
+from cells import QUIET, kept, trained
 from figure import Flags
 from numpy.typing import NDArray
 

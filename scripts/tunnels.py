@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 import fort
 import numpy as np
-from cells import trained
+from cells import QUIET, kept, trained
 from figure import Flags
 from numpy.typing import NDArray
-from widths import QUIET, THRESHOLD, Found, kept
+from widths import THRESHOLD, Found
 
 import jumpretrain as jr
 from jumpretrain.directions import directions

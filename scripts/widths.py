@@ -7,26 +7,23 @@ training loss first falls below given levels; sharp directions at the end and at
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Literal
 
 import fort
 import numpy as np
-from cells import trained
+from cells import QUIET, kept, trained
 from figure import Flags
 from numpy.typing import NDArray
 
 import jumpretrain as jr
-from jumpretrain import store
 from jumpretrain.execution import spread
 
 THRESHOLD = math.log(10) / 2  # nats, where a tunnel ends: halfway to guessing among 10 classes
 REACH = 3.0  # norms of the weights, how far tunnels are followed
-QUIET = jr.Execution(progress=False)
 Found = dict[str, Any]
 Moment = Literal["end", "matched"]
 Place = Literal["end", "matched", "radius"]
@@ -101,10 +98,13 @@ class Plan:
         return [(way, seed) for seed in range(self.seeds) for way in ways]
 
     def examples(self) -> jr.Dataset:
-        """Load the data."""
-        if self.data == "digits":
-            return jr.data.digits().subset(*self.sizes)
-        return fort.fashion(*self.sizes)
+        """Load the data; of the digits every other pixel each way."""
+        if self.data == "fashion":
+            return fort.fashion(*self.sizes)
+        whole = jr.data.digits().subset(*self.sizes)
+        thin = (x[..., ::2, ::2] for x in (whole.train_x, whole.test_x))
+        train, test = map(np.ascontiguousarray, thin)
+        return jr.Dataset(train, whole.train_y, test, whole.test_y, history=whole.history)
 
     def build(self, choices: Choices, data: jr.Dataset) -> jr.Task:
         """Build the task; the MLP has no dropout."""
@@ -129,13 +129,6 @@ def measured(asked: Flags, plan: Plan) -> list[Found]:
     execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
     jobs = [(asked, plan, *cell) for cell in plan.cells()]
     return spread(_network, jobs, execution, "networks")
-
-
-def kept(path: Path, of: object, measure: Callable[[], Any]) -> Any:
-    """Measure, or read what was kept of the same."""
-    if not path.exists() or store.read_json(path)["of"] != repr(of):
-        store.write_json(path, {"of": repr(of), "found": measure()})
-    return store.read_json(path)["found"]
 
 
 def _network(asked: Flags, plan: Plan, choices: Choices, seed: int) -> Found:

@@ -172,6 +172,13 @@ def test_the_grid_visits_the_nodes_that_it_names(task, optimum):
         )
 
 
+def test_an_axis_of_one_node_stays_at_the_optimum(task, optimum):
+    found = grid(task, optimum, shape=(3, 3, 1), execution=QUIET)
+    nodes = np.array(found.provenance["nodes"])
+    assert not nodes[:, 2].any() and len(nodes) == 9
+    np.testing.assert_array_equal(found.states[4, 0], optimum)
+
+
 def test_a_walk_keeps_starts_and_step_lengths_but_no_direction(task, optimum):
     runs = sample(task, optimum, SHORT, (0.5, 1.0), 2, execution=QUIET)
     null = walk(task, runs, seed=3, execution=QUIET)

@@ -1,0 +1,122 @@
+"""The plain loops that a user writes, to compare the library with."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+from torch.utils.data import DataLoader, TensorDataset
+
+import jumpretrain as jr
+
+Scores = list[float]
+
+
+def retrain(
+    task: jr.Task, recipe: jr.Recipe, states: NDArray[Any], seeds: Sequence[int]
+) -> NDArray[np.float64]:
+    """Retrain jump by jump: load_state_dict, DataLoader, SGD; record states and scores.
+
+    Returns:
+        Losses and accuracies on training and test examples, with stale and with recalibrated
+        statistics where there is BatchNorm (K, T, M).
+    """
+    model = task.module()
+    train, test = (dataset(task, split) for split in ("train", "test"))
+    found = []
+    for state, seed in zip(states, seeds, strict=True):
+        model.load_state_dict(copy.deepcopy(task.module(state).state_dict()))
+        order = torch.Generator().manual_seed(int(seed))
+        loader = DataLoader(train, recipe.batch_size, shuffle=True, generator=order)
+        optimiser = torch.optim.SGD(model.parameters(), recipe.lr, momentum=recipe.momentum)
+        rows, kept = [scored(model, train, test)], []
+        for _ in range(recipe.epochs):
+            model.train()
+            for x, y in loader:
+                optimiser.zero_grad()
+                nn.functional.cross_entropy(model(x), y).backward()
+                optimiser.step()
+            kept.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+            rows.append(scored(model, train, test))
+        found.append(rows)
+    return np.array(found)
+
+
+def dataset(task: jr.Task, split: str) -> TensorDataset:
+    """Make torch's dataset of one split.
+
+    Returns:
+        Inputs and labels.
+    """
+    return TensorDataset(*(task.tensors[f"{split}_{part}"] for part in ("x", "y")))
+
+
+def scored(model: nn.Module, train: TensorDataset, test: TensorDataset) -> Scores:
+    """Score a network as it stands and, with BatchNorm, with fresh statistics.
+
+    Returns:
+        Loss and accuracy of both splits, once or twice.
+    """
+    values = _scored(model, train) + _scored(model, test)
+    layers = [part for part in model.modules() if isinstance(part, BatchNorm)]
+    if not layers:
+        return values
+    kept = copy.deepcopy(model.state_dict())
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None
+    model.train()
+    with torch.no_grad():
+        for x, _ in DataLoader(train, 512):
+            model(x)
+    values += _scored(model, train) + _scored(model, test)
+    model.load_state_dict(kept)
+    for layer in layers:
+        layer.momentum = 0.1
+    return values
+
+
+@torch.no_grad()
+def _scored(model: nn.Module, data: TensorDataset) -> Scores:
+    model.eval()
+    loss = hits = 0.0
+    for x, y in DataLoader(data, 512):
+        out = model(x)
+        loss += nn.functional.cross_entropy(out, y, reduction="sum").item()
+        hits += (out.argmax(1) == y).sum().item()
+    return [loss / len(data), hits / len(data)]
+
+
+@torch.no_grad()
+def interpolate(task: jr.Task, start: NDArray[Any], end: NDArray[Any], alphas: int) -> Scores:
+    """Score a straight path: load_state_dict and a pass over all data for each alpha.
+
+    Returns:
+        Losses of the training examples.
+    """
+    ends = [task.module(state).state_dict() for state in (start, end)]
+    model, train, test = task.module(), dataset(task, "train"), dataset(task, "test")
+    found = []
+    for alpha in np.linspace(0, 1, alphas):
+        mixed = {name: (1 - alpha) * a + alpha * ends[1][name] for name, a in ends[0].items()}
+        model.load_state_dict(mixed)
+        found.append(_scored(model, train)[0])
+        _scored(model, test)
+    return found
+
+
+@torch.no_grad()
+def passes(task: jr.Task, count: int) -> None:
+    """Pass over all data with its loss, again and again, with the same weights."""
+    model = task.module().eval()
+    for _ in range(count):
+        for name in ("scored", "test"):
+            pairs = zip(task.batches(f"{name}_x"), task.batches(f"{name}_y"), strict=True)
+            for x, y in pairs:
+                nn.functional.cross_entropy(model(x), y).item()
