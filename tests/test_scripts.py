@@ -26,13 +26,14 @@ def test_there_are_figure_scripts():
     assert len(SCRIPTS) >= 4
 
 
-def of_a_paper(script):
-    """Group a script with those of its paper, with which it shares what was trained."""
+def grouped(script):
+    """Group a script with those of its paper where they share what was trained."""
     paper = script.stem.split("_")[1]
-    return pytest.param(script, id=script.stem, marks=pytest.mark.xdist_group(paper))
+    group = paper if paper in ("horoi", "lucas", "vlaar") else script.stem
+    return pytest.param(script, id=script.stem, marks=pytest.mark.xdist_group(group))
 
 
-@pytest.mark.parametrize("script", [of_a_paper(script) for script in SCRIPTS])
+@pytest.mark.parametrize("script", [grouped(script) for script in SCRIPTS])
 def test_a_figure_script_leaves_a_picture_and_its_numbers(script, work, tmp_path):
     words = ["--quick", "--out", str(tmp_path), "--work", str(work)]
     done = subprocess.run(
