@@ -35,7 +35,7 @@ def grouped(script):
 
 @pytest.mark.parametrize("script", [grouped(script) for script in SCRIPTS])
 def test_a_figure_script_leaves_a_picture_and_its_numbers(script, work, tmp_path):
-    words = ["--quick", "--out", str(tmp_path), "--work", str(work)]
+    words = ["--quick", "--jobs", "1", "--out", str(tmp_path), "--work", str(work)]
     done = subprocess.run(
         [sys.executable, str(script), *words],
         cwd=tmp_path,
