@@ -25,6 +25,10 @@ def test_a_block_of_python_runs_as_printed(number, tmp_path, monkeypatch):
         assert (tmp_path / "paths.png").stat().st_size > 10_000
         plateaus = [names["ways"][kind][0].plateau().error for kind in ("linear", "homogeneous")]
         assert plateaus[0] > plateaus[1] + 0.05
+    elif "bent" in names:
+        assert (tmp_path / "connector.png").stat().st_size > 10_000
+        bent, aligned = names["bent"], names["aligned"]
+        assert max(bent.barrier, aligned) < bent.linear_barrier / 2
     else:
         assert len(names["runs"].frame()) == 10 * len(names["runs"].epoch)
 

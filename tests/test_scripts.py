@@ -26,6 +26,19 @@ def test_there_are_figure_scripts():
     assert len(SCRIPTS) >= 4
 
 
+def test_the_gallery_shows_every_figure():
+    page = (ROOT / "figures" / "README.md").read_text()
+    pictures = {path.name for path in (ROOT / "figures").glob("figure_*.png")}
+    assert pictures == {f"{script.stem}.png" for script in SCRIPTS}
+    assert [name for name in pictures if f"({name})" not in page] == []
+
+
+def test_small_figures_never_replace_those_of_the_project():
+    call = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), "--quick"]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 2 and "pass --out" in done.stderr
+
+
 def grouped(script):
     """Group a script with those of its paper where they share what was trained."""
     paper = script.stem.split("_")[1]
