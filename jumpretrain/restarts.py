@@ -164,20 +164,7 @@ def branches(
         >>> early.instability("train_loss") > late.instability("train_loss")
         True
     """
-    if recipe.schedule != "constant":
-        raise ValueError(
-            f"branches need a constant rate, but the schedule is {recipe.schedule!r}, which "
-            "would start anew for the copies"
-        )
-    if shared_epochs not in range(recipe.epochs + 1):
-        raise ValueError(
-            f"shared_epochs must be a whole number in 0..{recipe.epochs}, but is {shared_epochs}"
-        )
-    if not isinstance(count, Integral) or count < 2:
-        raise ValueError(f"branches need at least 2 copies, but count is {count}")
-    shares = check_alphas(alphas)
-    if shares[0] != 0 or shares[-1] != 1:
-        raise ValueError(f"alphas must go from 0 to 1, but go from {shares[0]} to {shares[-1]}")
+    shares = _check_branches(recipe, shared_epochs, count, alphas)
     quick = replace(recipe, record_every=0, record_early=False)
     left = recipe.epochs - shared_epochs
     choices = {"seed": seed, "shared_epochs": shared_epochs, "count": count}
@@ -210,6 +197,26 @@ def branches(
         "versions": {"torch": torch.__version__, "numpy": np.__version__},
     }
     return Branches(shared, finals, paths, provenance)
+
+
+def _check_branches(
+    recipe: Recipe, shared_epochs: int, count: int, alphas: int | ArrayLike
+) -> NDArray[np.float64]:
+    if recipe.schedule != "constant":
+        raise ValueError(
+            f"branches need a constant rate, but the schedule is {recipe.schedule!r}, which "
+            "would start anew for the copies"
+        )
+    if shared_epochs not in range(recipe.epochs + 1):
+        raise ValueError(
+            f"shared_epochs must be a whole number in 0..{recipe.epochs}, but is {shared_epochs}"
+        )
+    if not isinstance(count, Integral) or count < 2:
+        raise ValueError(f"branches need at least 2 copies, but count is {count}")
+    shares = check_alphas(alphas)
+    if shares[0] != 0 or shares[-1] != 1:
+        raise ValueError(f"alphas must go from 0 to 1, but go from {shares[0]} to {shares[-1]}")
+    return shares
 
 
 def _claim(folder: str | pathlib.Path | None, task: Task, recipe: Recipe, **choices: Any) -> None:

@@ -100,10 +100,7 @@ def train(
     """
     execution = execution or Execution()
     keys = _check_seeds(seeds)
-    begin = np.stack([task.initial(int(s)) for s in keys]) if states is None else states
-    start = task.check_states(begin)
-    if len(start) != len(keys):
-        raise ValueError(f"each state needs one seed, but there are {len(start)} and {len(keys)}")
+    start = _starts(task, keys, states)
     held = _check_planes(task, planes, len(keys))
     batches = recipe.batches(len(task.data.train_x))
     check_last_batch(task, recipe)
@@ -134,26 +131,19 @@ def train(
     folder = Path(folder)
     with store.lock(folder):
         store.claim(folder / "manifest.json", design)
-        kept = [
-            (
-                *job,
-                Checkpoint(folder / "checkpoints" / f"{part[0]:05d}", execution.checkpoint),
-                folder,
-                part,
-            )
-            for job, part in zip(jobs, parts, strict=True)
-        ]
-        pending = partial(_unfinished, kept)
+        pending = partial(_unfinished, jobs, parts, folder, execution.checkpoint)
         left = sum(len(job[-1]) for job in pending())
         store.check_space(folder, bytes_of(task, recipe, left))
         persist(_keep_chunk, pending, execution, label)
         return Runs(*store.read_runs(folder, len(keys), epoch), keys, design)
 
 
-def _unfinished(jobs: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+def _unfinished(
+    jobs: list[tuple[Any, ...]], parts: list[NDArray[np.int64]], folder: Path, every: int
+) -> list[tuple[Any, ...]]:
     return [
-        (*job, folder, part)
-        for *job, folder, part in jobs
+        (*job, Checkpoint(folder / "checkpoints" / f"{part[0]:05d}", every), folder, part)
+        for job, part in zip(jobs, parts, strict=True)
         if not all(store.run_path(folder, run).exists() for run in part)
     ]
 
@@ -167,6 +157,16 @@ def bytes_of(task: Task, recipe: Recipe, runs: int) -> int:
     times = len(recipe.record_steps(recipe.batches(len(task.data.train_x))))
     names = len(metric_names(task)) * (2 if normalisers(task.module()) else 1)
     return runs * times * (task.layout.width * task.layout.numpy_dtype.itemsize + 8 * names)
+
+
+def _starts(
+    task: Task, keys: NDArray[np.int64], states: ArrayLike | torch.Tensor | None
+) -> NDArray[Any]:
+    begin = np.stack([task.initial(int(key)) for key in keys]) if states is None else states
+    start = task.check_states(begin)
+    if len(start) != len(keys):
+        raise ValueError(f"each state needs one seed, but there are {len(start)} and {len(keys)}")
+    return start
 
 
 def _check_seeds(seeds: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
