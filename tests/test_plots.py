@@ -16,11 +16,13 @@ from matplotlib.figure import Figure
 from jumpretrain import plots
 from jumpretrain.comparison import compare
 from jumpretrain.connectors import Connector
+from jumpretrain.curvature import SharpDirections
 from jumpretrain.embedding import Embedding
 from jumpretrain.homology import Diagrams
 from jumpretrain.paths import Path
 from jumpretrain.plots import canvas, connectors, contrasts, curves, scatters, sheets
 from jumpretrain.propagation import Signals
+from jumpretrain.sections import Section
 
 ARMS = cases.arms()
 JUMPS = ARMS.jumps()
@@ -85,7 +87,23 @@ SIGNALS = Signals(
     np.array([2.0, 2.0]),
 )
 
+PLANE = Section(
+    np.array([[0.0, 0.0], [2.0, 0.0], [1.0, 1.0]]),
+    np.linspace(-1, 3, 5),
+    np.linspace(-1, 2, 4),
+    {"train_loss": np.geomspace(0.01, 5, 20).reshape(4, 5), "test_accuracy": np.full((4, 5), 0.5)},
+    np.zeros(3),
+    np.eye(2, 3),
+    {"size": 5, "margin": 0.2},
+)
+SHARP = SharpDirections(
+    np.array([5.0, 1.0, 0.01, -0.2]), 0.03, 5.81, 5.1, 0.02, 0.001, "exact", {}
+)
+
 DRAW = {
+    "section": lambda ax: plots.section(PLANE, ax=ax),
+    "flat section": lambda ax: plots.section(PLANE, "test_accuracy", ax),
+    "spectrum": lambda ax: plots.spectrum(SHARP, ax),
     "paths": lambda ax: plots.paths({"own": [FALLING, RISING], "other": RISING}, ax=ax),
     "spread": lambda ax: plots.spread([FALLING, RISING], ax=ax),
     "classes": lambda ax: plots.classes(line([1, 1, 1, 0], error=TURNING), ax),
@@ -760,3 +778,26 @@ def test_connectors_print_how_they_were_made():
     assert plots.connector(found).figure.get_supxlabel() == (
         "hyperplane, refined, 5 nodes, 5 points, adam, rate 0.001, 20 epochs"
     )
+
+
+def test_a_section_numbers_its_states_and_tells_its_range():
+    ax = plots.section(PLANE)
+    assert heading(ax) == "train loss: 0.01 to 5 in the plane"
+    assert [text.get_text() for text in ax.texts] == ["1", "2", "3"]
+    np.testing.assert_array_equal([line.get_xydata()[0] for line in ax.lines], PLANE.coordinates)
+    with pytest.raises(KeyError, match="no metric 'f1'; scored: train_loss, test_accuracy"):
+        plots.section(PLANE, "f1")
+
+
+def test_a_section_leaves_white_what_is_not_finite():
+    holed = np.array(PLANE.metrics["train_loss"])
+    holed[0, 0] = np.inf
+    ax = plots.section(replace(PLANE, metrics={"train_loss": holed}))
+    assert heading(ax).endswith("to 5 in the plane")
+
+
+def test_a_spectrum_divides_eigenvalues_at_the_cut():
+    ax = plots.spectrum(SHARP)
+    assert heading(ax) == "2 directions of curvature above 0.03 at a loss of 0.02"
+    above, others, _ = ax.lines
+    assert above.get_ydata().tolist() == [5, 1] and others.get_ydata().tolist() == [0.01, -0.2]

@@ -14,6 +14,7 @@ from jumpretrain.plots.curves import distance, loss
 from jumpretrain.plots.paths import paths, spread
 from jumpretrain.plots.persistence import diagram, range_law
 from jumpretrain.plots.scatters import trajectories
+from jumpretrain.plots.sections import section, spectrum
 
 __all__ = [
     "caption",
@@ -29,8 +30,10 @@ __all__ = [
     "loss",
     "paths",
     "range_law",
+    "section",
     "sheets",
     "signals",
+    "spectrum",
     "spread",
     "trajectories",
 ]
