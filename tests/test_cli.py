@@ -68,7 +68,7 @@ def test_a_refusal_is_one_line(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "words",
-    [["--optimiser", "rmsprop"], ["--seeds", "many"], ["--connect", "ring"], ["--learning", "1"]],
+    [["--optimiser", "lbfgs"], ["--seeds", "many"], ["--connect", "ring"], ["--learning", "1"]],
 )
 def test_a_flag_out_of_range_exits_with_2(words, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -65,6 +65,7 @@ def test_the_training_loss_is_the_same_without_the_rest(name, batchnorm):
     ("change", "message"),
     [
         ({"directions": 0}, "directions must be at least 1"),
+        ({"seed": -1}, "seed at least 0, but are 3 and -1"),
         ({"state": np.zeros(83)}, "not all zero"),
         ({"state": np.zeros(5)}, r"must be one state of this task, \(83,\)"),
         ({"state": np.full(83, np.nan)}, "must be finite"),
@@ -72,9 +73,9 @@ def test_the_training_loss_is_the_same_without_the_rest(name, batchnorm):
 )
 def test_what_cannot_be_left_is_refused(change, message):
     task = nets.TASKS["mlp"]()
-    given = {"state": task.initial(0), "directions": 3} | change
+    given = {"state": task.initial(0), "directions": 3, "seed": 0} | change
     with pytest.raises(ValueError, match=message):
-        check_directions(task, given["state"], given["directions"], tangential=True)
+        check_directions(task, **given, tangential=True)
 
 
 def test_a_loss_that_is_not_finite_is_refused():
