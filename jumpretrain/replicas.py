@@ -76,7 +76,7 @@ class Stack:
         self.task, self.device = task, torch.device(task.device)
         self.module = task.module()
         layout = task.layout
-        pieces = layout.split(torch.as_tensor(states, device=task.device))
+        pieces = layout.split(torch.tensor(states, device=task.device))  # memmaps are read-only
         dtypes = {name: t.dtype for name, t in self.module.state_dict(keep_vars=True).items()}
         self.tensors = {
             name: t.to(dtypes.get(name, t.dtype)).clone() for name, t in pieces.items()

@@ -27,7 +27,7 @@ def retrain(
         Losses and accuracies on training and test examples, with stale and with recalibrated
         statistics where there is BatchNorm (K, T, M).
     """
-    model = task.module()
+    model = copy.deepcopy(task.template)
     train, test = (dataset(task, split) for split in ("train", "test"))
     found = []
     for state, seed in zip(states, seeds, strict=True):
@@ -54,7 +54,8 @@ def dataset(task: jr.Task, split: str) -> TensorDataset:
     Returns:
         Inputs and labels.
     """
-    return TensorDataset(*(task.tensors[f"{split}_{part}"] for part in ("x", "y")))
+    arrays = (getattr(task.data, f"{split}_{part}") for part in ("x", "y"))
+    return TensorDataset(*(torch.as_tensor(array) for array in arrays))
 
 
 def scored(model: nn.Module, train: TensorDataset, test: TensorDataset) -> Scores:
@@ -101,7 +102,8 @@ def interpolate(task: jr.Task, start: NDArray[Any], end: NDArray[Any], alphas: i
         Losses of the training examples.
     """
     ends = [task.module(state).state_dict() for state in (start, end)]
-    model, train, test = task.module(), dataset(task, "train"), dataset(task, "test")
+    model = copy.deepcopy(task.template)
+    train, test = (dataset(task, split) for split in ("train", "test"))
     found = []
     for alpha in np.linspace(0, 1, alphas):
         mixed = {name: (1 - alpha) * a + alpha * ends[1][name] for name, a in ends[0].items()}
