@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from persim import bottleneck, sliced_wasserstein, wasserstein
 from ripser import ripser
 
+from jumpretrain.covers import cover
 from jumpretrain.filtrations import check_values, elder, lower_star, pairwise, transform
 from jumpretrain.graphs import check_distances, edges, farthest
 from jumpretrain.trajectories import Trajectories
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Diagrams", "released", "rips", "sublevel", "transform"]
 
 Bars = tuple[NDArray[np.float64], ...]
+MANY = 2000  # points from which on Vietoris-Rips is slow
 KINDS = {"bottleneck": bottleneck, "wasserstein": wasserstein, "sliced": sliced_wasserstein}
 
 
@@ -204,17 +207,24 @@ def sublevel(
     return Diagrams(bars, how | _sizes(values, links))
 
 
-def rips(distances: ArrayLike, maxdim: int = 1) -> Diagrams:
+def rips(distances: ArrayLike, maxdim: int = 1, points: int | None = None) -> Diagrams:
     """Grow balls around points and watch pieces merge and holes open and close (Vietoris-Rips).
 
-    Distances are exact in float64. Bars of length zero are left out.
+    Distances are exact in float64. Bars of length zero are left out. Memory grows with the square
+    of the points, time somewhat faster; beyond 2,000 points a warning says how much.
 
     Args:
         distances: Distances between all points (N, N).
         maxdim: Highest dimension, 0 to 2.
+        points: How many points to choose greedily (see `covers.cover`) in place of all; the
+            provenance then has the `cover_radius`, and for each dimension how many of the bars
+            are `certified`: longer than four times the radius, so that all points have them too.
 
     Returns:
         The diagrams of dimensions 0 to `maxdim`, with one essential bar: a piece born at 0.
+
+    Raises:
+        ValueError: If there are fewer points, or no such dimension.
 
     Example:
         >>> corners = [[0, 1, 2, 1], [1, 0, 1, 2], [2, 1, 0, 1], [1, 2, 1, 0]]
@@ -223,9 +233,15 @@ def rips(distances: ArrayLike, maxdim: int = 1) -> Diagrams:
     """
     matrix = check_distances(distances)
     _check_maxdim(maxdim)
-    bars = _bars(*pairwise(matrix), maxdim)
-    how = {"filtration": "rips", "complex": "flag", "maxdim": maxdim}
-    return Diagrams(bars, how | _sizes(matrix))
+    how: dict[str, Any] = {"filtration": "rips", "complex": "flag", "maxdim": maxdim}
+    if points is None:
+        _warn_of(len(matrix), maxdim)
+        return Diagrams(_bars(*pairwise(matrix), maxdim), how | _sizes(matrix))
+    chosen = cover(matrix, points)
+    bars = _bars(*pairwise(matrix[np.ix_(chosen.points, chosen.points)]), maxdim)
+    real = [int((np.diff(some) > 4 * chosen.radius).sum()) for some in bars]
+    how |= {"cover_radius": chosen.radius, "certified": real}
+    return Diagrams(bars, how | _sizes(chosen.points))
 
 
 def released(
@@ -271,6 +287,18 @@ def released(
     last = np.stack([births, np.full(len(births), values[links].max())], axis=1)
     bars = np.vstack([merged, last[: len(left)]]), last[len(left) :]
     return Diagrams(bars, how | _sizes(values, links))
+
+
+def _warn_of(count: int, maxdim: int) -> None:
+    """Say what many points cost: 2,000 took 7 s and 0.5 GB, 5,000 took 45 s and 2.1 GB (H1)."""
+    most = MANY if maxdim < 2 else MANY // 4
+    if count > most:
+        gigabytes, seconds = 0.5 * (count / most) ** 2, 7 * (count / most) ** 2.2
+        warnings.warn(
+            f"Vietoris-Rips of {count} points takes about {gigabytes:.1f} GB and {seconds:.0f} s; "
+            "pass points= to choose fewer, with the radius of what they cover",
+            stacklevel=3,
+        )
 
 
 def _check_maxdim(maxdim: int) -> None:

@@ -19,7 +19,7 @@ ORDER = """
     shares bridges connectors connecting
     departures tunnels sections ensembles subspaces restarts thresholds
     distances graphs affinities placements fidelity embedding geometry
-    filtrations homology
+    covers filtrations homology
     relabelling effects correlation statistics description comparison
     design builders timing costs study plots page report survey atlas junction checking cli
 """.split()

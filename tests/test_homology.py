@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.spatial.distance import pdist, squareform
 
+from jumpretrain.covers import cover
 from jumpretrain.distances import from_gram, gram
 from jumpretrain.embedding import Embedding
 from jumpretrain.graphs import farthest, knn_graph
@@ -502,3 +503,34 @@ def test_released_needs_the_potential_of_the_same_points():
         released(trajectories, embedded(np.eye(5)), k=2)
     with pytest.raises(KeyError, match="recorded"):
         released(trajectories, embedded(np.eye(48)), k=2, metric="loss")
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 10**6), count=st.integers(5, 30))
+def test_chosen_points_keep_bars_to_twice_the_radius(seed, count):
+    places = np.random.default_rng(seed).normal(size=(40, 2))
+    matrix = squareform(pdist(places))
+    few, whole = rips(matrix, points=count), rips(matrix)
+    radius = few.provenance["cover_radius"]
+    assert radius == pytest.approx(matrix[:, cover(matrix, count).points].min(1).max())
+    for dim in (0, 1):
+        assert few.distance(whole, "bottleneck", dim) <= 2 * radius + 1e-7
+        lengths = np.diff(few.bars[dim]).ravel()
+        assert few.provenance["certified"][dim] == (lengths > 4 * radius).sum()
+    assert few.provenance["points"] == count
+
+
+def test_a_circle_of_many_points_is_certified_from_few():
+    angles = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    matrix = squareform(pdist(np.c_[np.cos(angles), np.sin(angles)]))
+    assert rips(matrix, points=60).provenance["certified"] == [1, 1]
+    assert rips(matrix, points=5).provenance["certified"][1] == 0
+
+
+def test_many_points_are_warned_of_and_fewer_can_be_chosen():
+    matrix = np.abs(np.subtract.outer(np.arange(2001.0), np.arange(2001.0)))
+    with pytest.warns(UserWarning, match=r"of 2001 points takes about 0\.5 GB and 7 s; pass"):
+        rips(matrix, maxdim=0)
+    rips(matrix, maxdim=0, points=100)
+    with pytest.raises(ValueError, match="1 to 3 points can be chosen"):
+        rips(np.zeros((3, 3)), points=4)
