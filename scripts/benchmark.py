@@ -60,7 +60,7 @@ class Case:
 
 def cases(quick: bool) -> list[Case]:
     digits = jr.data.digits()
-    small, large = pictures((1, 28, 28), 640, 320), pictures((3, 32, 32), 256, 128)
+    small, large = pictures((1, 28, 28), 640, 320), pictures((3, 32, 32), 128, 64)
     mlps = [
         Case(f"MLP 64-{'-'.join(map(str, hidden))}-10", mlp(digits, hidden), 64, 2, 64)
         for hidden in ((64,), (128, 128), (256, 256))

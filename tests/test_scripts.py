@@ -39,6 +39,18 @@ def test_small_figures_never_replace_those_of_the_project():
     assert done.returncode == 2 and "pass --out" in done.stderr
 
 
+def test_the_benchmark_does_the_same_work_on_both_sides(tmp_path):
+    words = ["--quick", "--out", str(tmp_path)]
+    call = [sys.executable, str(ROOT / "scripts" / "benchmark.py"), *words]
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((tmp_path / "benchmark.json").read_text())
+    for row in found["training"]:
+        assert abs(row["loss"] - row["loss_plain"]) < 0.05 * row["loss_plain"]
+        assert row["wall_ratio_one_process"] > 0
+    assert found["scoring"][1]["largest_difference"] < 1e-5
+
+
 def grouped(script):
     """Group a script with those of its paper where they share what was trained."""
     paper = script.stem.split("_")[1]
