@@ -6,14 +6,15 @@ import math
 from dataclasses import dataclass, replace
 
 import joblib
+import numpy as np
 
 from jumpretrain.builders import task_builder
 from jumpretrain.design import Study
-from jumpretrain.execution import Execution, chunks
+from jumpretrain.execution import Execution
 from jumpretrain.recipe import Recipe
 from jumpretrain.task import Task
 from jumpretrain.timing import score_seconds, step_seconds
-from jumpretrain.training import bytes_of
+from jumpretrain.training import bytes_of, divide
 
 __all__ = ["Cost", "estimate", "estimate_study"]
 
@@ -75,7 +76,8 @@ def estimate(task: Task, recipe: Recipe, runs: int, execution: Execution | None 
     if runs < 1:
         raise ValueError(f"runs must be at least 1, but are {runs}")
     execution = execution or Execution()
-    parts = chunks(runs, execution.chunk)
+    some = np.stack([task.initial(seed) for seed in range(min(runs, 2))])
+    _, _, parts = divide(task, some, runs, execution)
     together = max(len(part) for part in parts)
     batches = recipe.batches(len(task.data.train_x))
     steps, times = recipe.epochs * batches, len(recipe.record_steps(batches))

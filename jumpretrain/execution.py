@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 __all__ = ["Execution", "chunks", "one_thread", "persist", "spread"]
 
 Result = TypeVar("Result")
+LOSSES = 3  # of workers, in a row without a finished job: then it is the job that kills them
 
 
 @dataclass(frozen=True)
@@ -137,17 +138,18 @@ def persist(
         label: What the bar says.
 
     Raises:
-        CancelledError: If workers of a cluster die and nothing was finished between.
-        BrokenExecutor: If worker processes die and nothing was finished between.
+        CancelledError: If workers of a cluster die three times and no job is finished between.
+        BrokenExecutor: If worker processes die so.
     """
-    jobs = pending()
+    jobs, losses = pending(), 0
     while jobs:
         try:
             spread(function, jobs, execution, label)
             return
         except (CancelledError, BrokenExecutor):
             left = pending()
-            if len(left) == len(jobs):
+            losses = losses + 1 if len(left) == len(jobs) else 0
+            if losses == LOSSES:
                 raise
             jobs = left
 

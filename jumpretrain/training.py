@@ -24,7 +24,7 @@ from jumpretrain.replicas import Single, Stack, hold, stack_refusal
 from jumpretrain.stored import StoredStates
 from jumpretrain.task import Task, digest
 
-__all__ = ["Runs", "bytes_of", "check_last_batch", "train"]
+__all__ = ["Runs", "bytes_of", "check_last_batch", "divide", "train"]
 
 STACKED_WEIGHTS = 300_000
 
@@ -104,7 +104,7 @@ def train(
     held = _check_planes(task, planes, len(keys))
     batches = recipe.batches(len(task.data.train_x))
     check_last_batch(task, recipe)
-    mode, reason = _mode(task, start, execution)
+    mode, reason, parts = divide(task, start, len(keys), execution)
     design = {
         "task": task.fingerprint,
         "recipe": asdict(recipe),
@@ -115,12 +115,10 @@ def train(
     }
     if held is not None:
         design["planes"] = [f"{digest(p.directions)} normal={p.normal}" for p in held]
-    parts = chunks(len(keys), execution.chunk if mode == "stacked" else 1)
-    few = [None if held is None else [held[k] for k in part] for part in parts]
     make = Stack if mode == "stacked" else Single
     jobs = [
-        (make, task, recipe, keys[part], start[part], some)
-        for part, some in zip(parts, few, strict=True)
+        (make, task, recipe, keys[part], start[part], held and [held[k] for k in part])
+        for part in parts
     ]
     epoch = recipe.record_steps(batches) / batches
     if folder is None:
@@ -192,8 +190,8 @@ def _check_planes(
         )
     keys = [(digest(plane.directions), plane.normal) for plane in each]  # equal ones are one
     as_task = partial(np.asarray, dtype=task.layout.numpy_dtype)
-    pairs = zip(keys, each, strict=True)
-    cast = {key: replace(plane, directions=as_task(plane.directions)) for key, plane in pairs}
+    unlike = dict(zip(keys, each, strict=True))
+    cast = {key: replace(p, directions=as_task(p.directions)) for key, p in unlike.items()}
     return [cast[key] for key in keys]
 
 
@@ -212,8 +210,26 @@ def check_last_batch(task: Task, recipe: Recipe) -> None:
         )
 
 
-def _mode(task: Task, states: NDArray[Any], execution: Execution) -> tuple[str, str]:
-    if len(states) == 1 or execution.chunk == 1:
+def divide(
+    task: Task, states: NDArray[Any], count: int, execution: Execution
+) -> tuple[str, str, list[NDArray[np.int64]]]:
+    """Divide runs into what is trained together: chunks where stacked, else single runs.
+
+    Args:
+        task: Network, data and loss.
+        states: Where some of the runs start, two or more unless there is one.
+        count: Number of runs.
+        execution: What is asked for.
+
+    Returns:
+        The mode, why it was chosen, and the runs of each part.
+    """
+    mode, reason = _mode(task, states, count, execution)
+    return mode, reason, chunks(count, execution.chunk if mode == "stacked" else 1)
+
+
+def _mode(task: Task, states: NDArray[Any], count: int, execution: Execution) -> tuple[str, str]:
+    if count == 1 or execution.chunk == 1:
         return "looped", "one run at a time"
     if task.random:
         return "looped", "the forward is random in training"

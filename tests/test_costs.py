@@ -1,10 +1,12 @@
 """Estimates against what the work then took."""
 
+import numpy as np
 import pytest
 from torch import nn
 
 import jumpretrain as jr
 from jumpretrain.costs import Cost, _rounds, estimate, estimate_study
+from jumpretrain.training import divide
 
 QUIET = jr.Execution(progress=False)
 STUDY = jr.Study(
@@ -39,6 +41,15 @@ def test_runs_take_the_steps_snapshots_and_bytes_foretold(build, tmp_path):
     assert cost.snapshots == 6 * len(fit.epoch)
     assert cost.bytes == pytest.approx(held(tmp_path), rel=0.05)
     assert cost.memory > fit.states[:].nbytes
+
+
+def test_looped_runs_are_held_and_spread_one_by_one():
+    build, data = (lambda: jr.models.simple_cnn((1, 8, 8), 10)), jr.data.digits().subset(64, 20)
+    task, recipe = jr.Task(build, data), jr.Recipe(epochs=1)
+    one, many = (estimate(task, recipe, runs, QUIET) for runs in (1, 16))
+    assert many.memory == one.memory and many.bytes == 16 * one.bytes
+    parts = divide(task, np.stack([task.initial(0)] * 2), 16, QUIET)[2]
+    assert [len(part) for part in parts] == [1] * 16
 
 
 def test_a_study_takes_what_was_foretold(tmp_path):

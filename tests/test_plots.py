@@ -94,7 +94,7 @@ PLANE = Section(
     {"train_loss": np.geomspace(0.01, 5, 20).reshape(4, 5), "test_accuracy": np.full((4, 5), 0.5)},
     np.zeros(3),
     np.eye(2, 3),
-    {"size": 5, "margin": 0.2},
+    {"task": {"measures": "loss=cross_entropy"}},
 )
 SHARP = SharpDirections(
     np.array([5.0, 1.0, 0.01, -0.2]), 0.03, 5.81, 5.1, 0.02, 0.001, "exact", {}
@@ -784,6 +784,7 @@ def test_a_section_numbers_its_states_and_tells_its_range():
     ax = plots.section(PLANE)
     assert heading(ax) == "train loss: 0.01 to 5 in the plane"
     assert [text.get_text() for text in ax.texts] == ["1", "2", "3"]
+    assert ax.figure.axes[1].get_ylabel() == "train loss (nats)"
     np.testing.assert_array_equal([line.get_xydata()[0] for line in ax.lines], PLANE.coordinates)
     with pytest.raises(KeyError, match="no metric 'f1'; scored: train_loss, test_accuracy"):
         plots.section(PLANE, "f1")

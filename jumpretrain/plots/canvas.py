@@ -88,6 +88,22 @@ def caption(provenance: Mapping[str, Any]) -> str:
     return ", ".join(value if name == "method" else f"{name} {value}" for name, value in words)
 
 
+def measured(metric: str, provenance: Mapping[str, Any]) -> str:
+    """Write a metric with its unit, where the task of a result tells it.
+
+    Returns:
+        Such as `train loss (nats)`.
+
+    Example:
+        >>> measured("test_accuracy", {})
+        'test accuracy (fraction)'
+    """
+    entropy = "loss=cross_entropy" in provenance.get("task", {}).get("measures", "")
+    share = metric.endswith(("accuracy", "error"))
+    unit = "nats" if metric.endswith("loss") and entropy else "fraction" if share else ""
+    return metric.replace("_", " ") + (f" ({unit})" if unit else "")
+
+
 def title(ax: Axes, text: str, size: float = 11) -> None:
     """Write a title, in as many lines as the width of the Axes asks for."""
     wide = max(16, int(inches(ax) * 72 / (0.47 * size)))

@@ -41,8 +41,7 @@ def connector(connector: Connector, metric: str = "train_loss", ax: Axes | None 
         _sorted(ax, connector, bent, straight)
     else:
         _along(ax, connector, bent, straight)
-    unit, name = _unit(connector, metric), metric.replace("_", " ")
-    ax.set_ylabel(f"{name} ({unit})" if unit else name)
+    ax.set_ylabel(canvas.measured(metric, connector.provenance))
     values, top = np.concatenate([bent, straight]), bent[_corners(connector)].max()
     if values.min() > 0 and np.isfinite(values).all() and values.max() > 10 * top:
         ax.set_yscale("log")
@@ -200,13 +199,6 @@ def _surface(connector: Connector) -> bool:
 
 def _corners(connector: Connector) -> NDArray[np.bool_]:
     return np.asarray(connector.coordinates.max(axis=1) == 1)
-
-
-def _unit(connector: Connector, metric: str) -> str:
-    measures = connector.provenance.get("task", {}).get("measures", "")
-    if metric.endswith("loss"):
-        return "nats" if "loss=cross_entropy" in measures else ""
-    return "fraction" if metric.endswith(("accuracy", "error")) else ""
 
 
 def _choices(connector: Connector) -> str:

@@ -34,9 +34,7 @@ def section(section: Section, metric: str = "train_loss", ax: Axes | None = None
     if metric not in section.metrics:
         raise KeyError(f"no metric {metric!r}; scored: {', '.join(section.metrics)}")
     values = np.ma.masked_invalid(section.metrics[metric])
-    ax = canvas.axes(
-        ax, canvas.caption({n: section.provenance.get(n) for n in ("size", "margin")})
-    )
+    ax = canvas.axes(ax, f"{len(section.x)} x {len(section.y)} points")
     low, high = float(values.min()), float(values.max())
     wide = low > 0 and high > 10 * low
     edges = np.geomspace(low, high, LEVELS) if wide else np.linspace(low, high, LEVELS)
@@ -44,7 +42,8 @@ def section(section: Section, metric: str = "train_loss", ax: Axes | None = None
         section.x, section.y, values, levels=edges if high > low else 1, cmap="viridis",
         norm=LogNorm() if wide else None,
     )  # fmt: skip
-    bar = ax.figure.colorbar(drawn, ax=ax, label=metric.replace("_", " "), shrink=0.85)
+    label = canvas.measured(metric, section.provenance)
+    bar = ax.figure.colorbar(drawn, ax=ax, label=label, shrink=0.85)
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.2g}")
     for number, (x, y) in enumerate(section.coordinates, start=1):
         ax.plot(x, y, "o", color="white", markeredgecolor="black", markersize=14)
