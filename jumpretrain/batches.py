@@ -30,11 +30,16 @@ def walk(
     )
     for batch in range(recipe.batches(len(inputs))):
         rows = orders[:, batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
-        x = inputs[rows]
+        x = _chosen(inputs, rows)
         if task.data.crop or task.data.flip:
             pairs = zip(x, rngs, strict=True)
             x = torch.stack([_augment(images, task, rng) for images, rng in pairs])
-        yield x, targets[rows]
+        yield x, _chosen(targets, rows)
+
+
+def _chosen(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    whole = values.index_select(0, rows.flatten())  # faster than indexing, which goes by entries
+    return whole.view(*rows.shape, *values.shape[1:])
 
 
 def _augment(images: torch.Tensor, task: Task, rng: np.random.Generator) -> torch.Tensor:
@@ -47,7 +52,7 @@ def _augment(images: torch.Tensor, task: Task, rng: np.random.Generator) -> torc
 def reseed(device: torch.device, seed: int, step: int) -> None:
     """Seed torch's own generator for what a network draws in a step of a run."""
     key = int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
-    if device.type == "cpu":
-        torch.default_generator.manual_seed(key)  # 80 times as fast as torch.manual_seed
-    else:
-        torch.manual_seed(key)
+    torch.default_generator.manual_seed(key)  # 80 times as fast as torch.manual_seed
+    if device.type == "cuda":
+        with torch.cuda.device(device):  # no other GPU is touched
+            torch.cuda.manual_seed(key)

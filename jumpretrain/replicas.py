@@ -1,12 +1,12 @@
 """Networks in training: one alone, or many stacked along a first axis.
 
-Both kinds have `parameters`, `losses(x, y)`, `norms()` and `read()`, so that one training loop
+Both kinds have `parameters`, `backward(x, y)`, `norms()` and `read()`, so that one training loop
 serves both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from jumpretrain.compilation import Gradients, compile_gradients
 from jumpretrain.planes import Plane
 from jumpretrain.task import Task
 
@@ -43,13 +44,10 @@ class Single:
         """Take tensors that `tensors_by_name` gave."""
         self.module.load_state_dict(tensors)
 
-    def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Compute the mean training loss of a batch (1, B, ...).
-
-        Returns:
-            The loss (1,).
-        """
-        return self.task.loss(self.module(self.task.laid_out(x[0])), y[0]).mean()[None]
+    def backward(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Add the gradient of the mean training loss of a batch (1, B, ...)."""
+        outputs = self.module(self.task.laid_out(x[0]))
+        torch.autograd.backward(self.task.loss(outputs, y[0]).mean())
 
     def norms(self) -> torch.Tensor:
         """Measure each trained tensor.
@@ -71,8 +69,8 @@ class Single:
 class Stack:
     """K networks whose tensors are stacked, trained by one vectorised forward and backward."""
 
-    def __init__(self, task: Task, states: NDArray[Any]) -> None:
-        """Stack states (K, S)."""
+    def __init__(self, task: Task, states: NDArray[Any], compiled: bool = False) -> None:
+        """Stack states (K, S); compiled are steps of the shape of the first."""
         self.task, self.device = task, torch.device(task.device)
         self.module = task.module()
         layout = task.layout
@@ -85,6 +83,8 @@ class Stack:
             self.tensors[name].requires_grad_() for name in layout.names[: layout.trainable]
         ]
         self.start = self.read()[:, : task.weight_count]
+        self.compiled = compiled
+        self._gradients: tuple[torch.Size, Gradients] | None = None
 
     def tensors_by_name(self) -> dict[str, torch.Tensor]:
         """Collect all that training changes.
@@ -100,20 +100,28 @@ class Stack:
             for name, tensor in tensors.items():
                 self.tensors[name].copy_(tensor)
 
-    def losses(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Compute the mean training losses of batches (K, B, ...).
+    def backward(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Set the gradients of the mean training losses of batches (K, B, ...)."""
+        if self.compiled and self._gradients is None:
+            weights = self.task.layout.names[: self.task.layout.trainable]
+            compiled = compile_gradients(self._losses, self.tensors, weights, x, y)
+            self._gradients = x.shape, compiled
+        if self._gradients is None or x.shape != self._gradients[0]:  # an incomplete last batch
+            torch.autograd.backward(self._losses(self.tensors, x, y).sum())
+            return
+        for parameter, gradient in zip(self.parameters, self._gradients[1](x, y), strict=True):
+            parameter.grad = gradient
 
-        Returns:
-            One loss a network (K,).
-        """
-
+    def _losses(
+        self, tensors: Mapping[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor
+    ) -> torch.Tensor:
         def one(
             tensors: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor
         ) -> torch.Tensor:
             return self.task.loss(functional_call(self.module, tensors, (x,)), y).mean()
 
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels know no vmap
-            return vmap(one, randomness="error")(self.tensors, x, y)
+            return vmap(one, randomness="error")(dict(tensors), x, y)
 
     def norms(self) -> torch.Tensor:
         """Measure each trained tensor of each network.
@@ -156,22 +164,23 @@ def hold(replicas: Single | Stack, planes: Sequence[Plane]) -> None:
             place += size
 
 
-def stack_refusal(task: Task, states: NDArray[Any]) -> str:
+def stack_refusal(task: Task, states: NDArray[Any], compiled: bool = False) -> str:
     """Try a training step on two states, alone and stacked, and say why stacking is refused.
 
     Args:
         task: Network, data and loss.
         states: At least two states (K, S).
+        compiled: Whether the stacked step is compiled.
 
     Returns:
         The reason, or an empty string where both agree.
     """
     few = [task.tensors[name][:4] for name in ("train_x", "train_y")]
-    x, y = (tensor.expand(2, *tensor.shape) for tensor in few)
+    x, y = (torch.stack([tensor, tensor]) for tensor in few)
     alone = torch.cat([_step(Single(task, states[k : k + 1]), x[:1], y[:1]) for k in (0, 1)])
     try:
-        stacked = _step(Stack(task, states[:2]), x, y)
-    except Exception as error:  # the user's forward may fail under vmap in any way
+        stacked = _step(Stack(task, states[:2], compiled), x, y)
+    except Exception as error:  # vmap and compilers fail in any way
         return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
     scale = float(alone[alone.isfinite()].abs().max())
     if not torch.allclose(alone, stacked, rtol=1e-3, atol=1e-4 * scale, equal_nan=True):
@@ -180,7 +189,7 @@ def stack_refusal(task: Task, states: NDArray[Any]) -> str:
 
 
 def _step(replicas: Single | Stack, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    torch.autograd.backward(replicas.losses(x, y).sum())
+    replicas.backward(x, y)
     gradients = [parameter.grad for parameter in replicas.parameters if parameter.grad is not None]
     flat = torch.cat([gradient.reshape(len(x), -1) for gradient in gradients], dim=1)
     return torch.cat([flat, replicas.read()], dim=1)

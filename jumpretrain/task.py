@@ -26,7 +26,7 @@ from jumpretrain.probing import probe
 
 __all__ = ["Task", "digest"]
 
-BATCH, BATCH_OF_IMAGES = 2048, 512  # measured: larger ones leave the cache in convolutions
+BATCH, BATCH_OF_IMAGES = 2048, 256  # measured: larger ones leave the cache in convolutions
 RESERVED = ("loss", "_stored", "_recalibrated")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,16 +17,21 @@ from jumpretrain import store
 from jumpretrain.batches import reseed, walk
 from jumpretrain.checkpoints import Checkpoint
 from jumpretrain.evaluating import measure_both, metric_names, normalisers
-from jumpretrain.execution import Execution, chunks, persist, spread
+from jumpretrain.execution import Execution, persist, spread
+from jumpretrain.partition import divide
 from jumpretrain.planes import Plane
 from jumpretrain.recipe import Recipe
-from jumpretrain.replicas import Single, Stack, hold, stack_refusal
+from jumpretrain.replicas import Single, Stack, hold
 from jumpretrain.stored import StoredStates
 from jumpretrain.task import Task, digest
 
 __all__ = ["Runs", "bytes_of", "check_last_batch", "divide", "train"]
 
-STACKED_WEIGHTS = 300_000
+MAKERS: dict[str, Callable[[Task, NDArray[Any]], Single | Stack]] = {
+    "looped": Single,
+    "stacked": Stack,
+    "compiled": partial(Stack, compiled=True),
+}
 
 
 @dataclass(frozen=True)
@@ -115,9 +120,8 @@ def train(
     }
     if held is not None:
         design["planes"] = [f"{digest(p.directions)} normal={p.normal}" for p in held]
-    make = Stack if mode == "stacked" else Single
     jobs = [
-        (make, task, recipe, keys[part], start[part], held and [held[k] for k in part])
+        (mode, task, recipe, keys[part], start[part], held and [held[k] for k in part])
         for part in parts
     ]
     epoch = recipe.record_steps(batches) / batches
@@ -210,44 +214,8 @@ def check_last_batch(task: Task, recipe: Recipe) -> None:
         )
 
 
-def divide(
-    task: Task, states: NDArray[Any], count: int, execution: Execution
-) -> tuple[str, str, list[NDArray[np.int64]]]:
-    """Divide runs into what is trained together: chunks where stacked, else single runs.
-
-    Args:
-        task: Network, data and loss.
-        states: Where some of the runs start, two or more unless there is one.
-        count: Number of runs.
-        execution: What is asked for.
-
-    Returns:
-        The mode, why it was chosen, and the runs of each part.
-    """
-    mode, reason = _mode(task, states, count, execution)
-    return mode, reason, chunks(count, execution.chunk if mode == "stacked" else 1)
-
-
-def _mode(task: Task, states: NDArray[Any], count: int, execution: Execution) -> tuple[str, str]:
-    if count == 1 or execution.chunk == 1:
-        return "looped", "one run at a time"
-    if task.random:
-        return "looped", "the forward is random in training"
-    if execution.mode == "looped":
-        return "looped", "asked for"
-    convolutional = task.convolutional and torch.device(task.device).type == "cpu"
-    if execution.mode == "auto" and (convolutional or task.weight_count > STACKED_WEIGHTS):
-        return "looped", "convolutions or many weights"
-    reason = stack_refusal(task, states)
-    if reason and execution.mode == "stacked":
-        raise ValueError(
-            f"stacked training needs a model that vmap accepts, but: {reason}; use mode='auto'"
-        )
-    return ("looped", reason) if reason else ("stacked", "small and without convolutions")
-
-
 def _keep_chunk(
-    make: type[Single | Stack],
+    mode: str,
     task: Task,
     recipe: Recipe,
     seeds: NDArray[np.int64],
@@ -257,7 +225,7 @@ def _keep_chunk(
     folder: Path,
     part: NDArray[np.int64],
 ) -> None:
-    states, metrics = _train_chunk(make, task, recipe, seeds, start, planes, checkpoint)
+    states, metrics = _train_chunk(mode, task, recipe, seeds, start, planes, checkpoint)
     for k, run in enumerate(part):
         path = store.run_path(folder, int(run))
         if not path.exists():
@@ -267,7 +235,7 @@ def _keep_chunk(
 
 
 def _train_chunk(
-    make: type[Single | Stack],
+    mode: str,
     task: Task,
     recipe: Recipe,
     seeds: NDArray[np.int64],
@@ -275,7 +243,7 @@ def _train_chunk(
     planes: list[Plane] | None,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
-    states = _record(make(task, start), task, recipe, seeds, planes, checkpoint)
+    states = _record(MAKERS[mode](task, start), task, recipe, seeds, planes, checkpoint)
     values = measure_both(task, states.reshape(-1, states.shape[-1]))
     return states, {name: value.reshape(states.shape[:2]) for name, value in values.items()}
 
@@ -295,9 +263,10 @@ def _record(
     """
     batches = recipe.batches(len(task.data.train_x))
     wanted = set(recipe.record_steps(batches).tolist())
-    optimiser = recipe.optimise(replicas.parameters)
+    optimiser = _optimiser(replicas, recipe)
     begun = (0, [replicas.read()])
-    done, kept = checkpoint.resume(replicas, optimiser) if checkpoint else begun
+    done, snapshots = checkpoint.resume(replicas, optimiser) if checkpoint else begun
+    kept = [snapshot.cpu() for snapshot in snapshots]
     cuda = [] if replicas.device.type == "cpu" else [replicas.device]
     with torch.random.fork_rng(devices=cuda):
         for epoch in range(done, recipe.epochs):
@@ -309,10 +278,19 @@ def _record(
                 if planes:
                     hold(replicas, planes)
                 if step + 1 in wanted:
-                    kept.append(replicas.read())
+                    kept.append(replicas.read().cpu())
             if checkpoint:
                 checkpoint.keep(replicas, optimiser, kept, epoch + 1)
-    return torch.stack(kept, dim=1).cpu().numpy()
+    return torch.stack(kept, dim=1).numpy()
+
+
+def _optimiser(replicas: Single | Stack, recipe: Recipe) -> torch.optim.Optimizer:
+    optimiser = recipe.optimise(replicas.parameters)
+    known = replicas.device.type == "cpu" and torch.__version__ >= "2.4"
+    if isinstance(replicas, Stack) and known:
+        for group in optimiser.param_groups:  # one pass; wrong where strides differ, unlike here
+            group["fused"] = True
+    return optimiser
 
 
 def _step(
@@ -323,8 +301,8 @@ def _step(
     y: torch.Tensor,
 ) -> None:
     optimiser.zero_grad()
-    loss = replicas.losses(x, y).sum()
+    replicas.backward(x, y)
     if recipe.push:
-        loss = loss + recipe.push * (replicas.norms() - recipe.radius).square().sum()
-    torch.autograd.backward(loss)
+        away = (replicas.norms() - recipe.radius).square().sum()
+        torch.autograd.backward(recipe.push * away)
     optimiser.step()

@@ -11,10 +11,11 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "jumpretrain"
 FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
-    stored store measures data residual sequences models layout initialisation
+    deltas stored locks store measures data residual sequences models layout initialisation
     probing execution recipe task
-    curves paths gauss homogeneity layers units dense wedges descents crossings
-    batches evaluating planes replicas checkpoints training directions trajectories sampling
+    curves paths gauss homogeneity layers units lines dense wedges descents crossings
+    batches evaluating planes compilation replicas partition checkpoints training
+    directions trajectories sampling
     responses interpolation controls biases propagation hessians curvature alignment
     shares bridges connectors connecting
     departures tunnels sections ensembles subspaces restarts thresholds

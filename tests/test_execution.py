@@ -22,7 +22,7 @@ QUIET = Execution(progress=False)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mode": "vmap"}, "mode must be auto, stacked or looped, but is 'vmap'"),
+        ({"mode": "vmap"}, "mode must be auto, stacked, looped or compiled, but is 'vmap'"),
         ({"n_jobs": 0}, "n_jobs must be -1 or at least 1, but is 0"),
         ({"n_jobs": -2}, "n_jobs must be -1 or at least 1, but is -2"),
         ({"chunk": 0}, "chunk must be at least 1, but is 0"),
@@ -55,6 +55,19 @@ def test_one_thread_is_held_and_given_back_also_after_an_exception():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_convolutions_on_a_gpu_are_exact_meanwhile_and_the_users_choice_stays():
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark
+    cudnn.benchmark = True
+    try:
+        with pytest.raises(KeyError), one_thread():
+            assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (False, True, False)
+            raise KeyError
+        assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (*before[:2], True)
+    finally:
+        cudnn.benchmark = before[2]
 
 
 def described(number):
