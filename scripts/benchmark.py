@@ -1,10 +1,13 @@
 """The library beside plain loops on the same work, in turn; ratios, since machines are noisy.
 
-    .venv/bin/python scripts/benchmark.py            # figures/benchmark.json, some ten minutes
+    .venv/bin/python scripts/benchmark.py            # benchmark.json and benchmark_costs.png
     .venv/bin/python scripts/benchmark.py --quick --out /tmp/figures
+    .venv/bin/python scripts/benchmark.py --device cuda          # benchmark_gpu.json instead
 
-Retraining takes one process with one thread in the plain loop, and in the library once one and
-once two, after they have started. Images are random where no data are needed to time.
+The first takes some ten minutes on a quiet machine. Retraining takes one process with one thread
+in the plain loop, and in the library once one and once two, after they have started. Images are
+random where no data are needed to time. Other libraries are compared where they are installed:
+see scripts/peers.py.
 """
 
 from __future__ import annotations
@@ -17,12 +20,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import devices
 import numpy as np
+import peers
 import plain
+import scaling
 import torch
+from clocks import Sides, counts_workers, in_turn, load
 from figure import ROOT
+from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 import jumpretrain as jr
@@ -30,6 +38,8 @@ from jumpretrain import store
 from jumpretrain.execution import spread
 
 QUIET = jr.Execution(progress=False)
+MODES: tuple[Literal["looped", "stacked", "compiled"], ...] = ("looped", "stacked", "compiled")
+FEW = 4  # jumps with which the losses of all executions are compared
 
 
 @dataclass(frozen=True)
@@ -60,15 +70,15 @@ class Case:
 
 def cases(quick: bool) -> list[Case]:
     digits = jr.data.digits()
-    small, large = pictures((1, 28, 28), 640, 320), pictures((3, 32, 32), 128, 64)
+    small, large = pictures((1, 28, 28), 320, 160), pictures((3, 32, 32), 64, 32)
     mlps = [
-        Case(f"MLP 64-{'-'.join(map(str, hidden))}-10", mlp(digits, hidden), 64, 2, 64)
+        Case(f"MLP 64-{'-'.join(map(str, hidden))}-10", mlp(digits, hidden), 32, 2, 64)
         for hidden in ((64,), (128, 128), (256, 256))
     ]
     nets = [
-        Case("LeNet 28x28", jr.Task(partial(jr.models.lenet, (1, 28, 28), 10), small), 16, 2, 64),
+        Case("LeNet 28x28", jr.Task(partial(jr.models.lenet, (1, 28, 28), 10), small), 8, 2, 64),
         Case(
-            "ResNet-8 32x32", jr.Task(partial(jr.models.resnet, (3, 32, 32), 10), large), 16, 1, 32
+            "ResNet-8 32x32", jr.Task(partial(jr.models.resnet, (3, 32, 32), 10), large), 8, 1, 32
         ),
     ]
     if quick:
@@ -90,106 +100,181 @@ def pictures(shape: tuple[int, ...], train: int, test: int) -> jr.Dataset:
 def main() -> None:
     parser = argparse.ArgumentParser(description="compare with plain loops")
     parser.add_argument("--quick", action="store_true", help="in small")
-    parser.add_argument("--out", type=Path, default=ROOT / "figures", help="folder of the JSON")
+    parser.add_argument("--out", type=Path, default=ROOT / "figures", help="folder of the results")
+    parser.add_argument("--device", default="cpu", help="cuda: compare on a GPU instead")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    repeats = 1 if asked.quick else 3
-    peak = matmul_peak()
-    found = {
-        "quick": asked.quick,
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "torch": torch.__version__,
-        },
-        "matmul_peak_gflops": peak / 1e9,
-        "training": [trained(case, repeats, peak) for case in cases(asked.quick)],
-        "scoring": [*planes(asked.quick, repeats), *paths(asked.quick, repeats)],
+    unusable = devices.usable(asked.device)
+    if unusable:
+        raise SystemExit(f"--device {asked.device} cannot be used here: {unusable}")
+    asked.out.mkdir(parents=True, exist_ok=True)
+    if asked.device == "cpu":
+        on_processor(asked.quick, asked.out)
+    else:
+        on_device(asked.device, asked.quick, asked.out)
+
+
+def on_processor(quick: bool, out: Path) -> None:
+    """Compare on the processor; write benchmark.json and benchmark_costs.png."""
+    began, before = time.monotonic(), load()
+    repeats, peak = (1 if quick else 3), matmul_peak()
+    small, middle = (mlp(jr.data.digits(), hidden) for hidden in ((64,), (64, 64, 64)))
+    found: dict[str, Any] = {"quick": quick, "machine": machine(), "load_before": before}
+    found["matmul_peak_gflops"] = peak / 1e9
+    found["costs"] = scaling.costs(small, repeats, quick)
+    figure = scaling.drawn(found["costs"], "digits MLP 64-64-10, stacked", before)
+    figure.savefig(out / "benchmark_costs.png", dpi=150)
+    parts: dict[str, list[Callable[[], list[dict[str, Any]]]]] = {
+        "scoring": [partial(part, quick, repeats) for part in (planes, paths, layers)],
+        "peers": [partial(peers.planes, middle, 5 if quick else 25, repeats)],
+        "training": [partial(trained, case, quick, repeats, peak) for case in cases(quick)],
     }
-    store.write_json(asked.out / "benchmark.json", found)
-    for row in found["training"] + found["scoring"]:
-        print({key: round(v, 3) if isinstance(v, float) else v for key, v in row.items()})
+    if quick:  # that the comparison on a GPU runs
+        tiny = pictures((3, 32, 32), 64, 32)
+        parts["devices"] = [partial(devices.rows, tiny, "cpu", quick)]
+    for name, makers in parts.items():
+        found[name] = []
+        for make in makers:
+            rows = make()
+            found[name] += rows
+            show(rows)
+            found |= {"load_after": load(), "seconds": round(time.monotonic() - began)}
+            store.write_json(out / "benchmark.json", found)
 
 
-def trained(case: Case, repeats: int, peak: float) -> dict[str, Any]:
+def on_device(device: str, quick: bool, out: Path) -> None:
+    """Compare on a GPU; write benchmark_gpu.json."""
+    data = pictures((3, 32, 32), 512, 256)
+    found = {
+        "quick": quick,
+        "machine": machine(),
+        "load_before": load(),
+        "devices": devices.rows(data, device, quick),
+    }
+    store.write_json(out / "benchmark_gpu.json", found)
+    show(found["devices"])  # type: ignore[arg-type]
+
+
+def machine() -> dict[str, Any]:
+    """Describe what computes.
+
+    Returns:
+        Facts by name.
+    """
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "torch": torch.__version__,
+        "processor_time_counts_workers": counts_workers(),
+    }
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        short = {key: round(v, 4) if isinstance(v, float) else v for key, v in row.items()}
+        print(short, flush=True)
+
+
+def trained(case: Case, quick: bool, repeats: int, peak: float) -> list[dict[str, Any]]:
     """Time retraining in the plain loop, and by the library in one process and in two."""
     task, seeds = case.task, list(range(case.jumps))
     states = np.stack([task.initial(seed) for seed in seeds])
     two = replace(QUIET, n_jobs=2)
     spread(time.sleep, [(0.1,), (0.1,)], two)
-    sides: dict[str, Callable[[], Any]] = {
+    sides: Sides = {
         "plain": lambda: plain.retrain(task, case.recipe, states, seeds),
         "one": lambda: jr.train(task, case.recipe, seeds, states, execution=QUIET),
         "two": lambda: jr.train(task, case.recipe, seeds, states, execution=two),
     }
-    wall, cpu, results = in_turn(sides, repeats)
-    work = operations(case)
-    losses = results["one"].metrics["train_loss"][:, -1].mean()
-    return {
+    timing = in_turn(sides, repeats)
+    one, two_processes = (timing.ratios("plain", name) for name in ("one", "two"))
+    work, results = operations(case), timing.results
+    row = {
         "work": f"{case.name}, {case.jumps} jumps, {case.epochs} epochs",
         "execution": results["one"].provenance["execution"],
-        "wall_ratio_two_processes": ratio(wall, "plain", "two"),
-        "wall_ratio_one_process": ratio(wall, "plain", "one"),
-        "cpu_ratio_one_process": ratio(cpu, "plain", "one"),
-        "plain_seconds": statistics.median(wall["plain"]),
-        "share_of_peak_plain": work / statistics.median(cpu["plain"]) / peak,
-        "share_of_peak_one_process": work / statistics.median(cpu["one"]) / peak,
-        "loss_plain": float(results["plain"][:, -1, 0].mean()),
-        "loss": float(losses),
+        "wall_ratio_one_process": one["wall"],
+        "cpu_ratio_one_process": one["cpu"],
+        "wall_ratio_two_processes": two_processes["wall"],
+        "cpu_ratio_two_processes": two_processes["cpu"],
+        "plain_seconds": statistics.median(timing.wall["plain"]),
+        "share_of_peak_plain": work / statistics.median(timing.cpu["plain"]) / peak,
+        "share_of_peak_one_process": work / statistics.median(timing.cpu["one"]) / peak,
+        "loss_plain": float(results["plain"][:, -1, -4].mean()),
+        "loss": float(results["one"].metrics["train_loss"][:, -1].mean()),
+        "loss_of_executions": executed(case, quick, states, results["plain"][:FEW, -1, -4]),
     }
+    return [row]
+
+
+def executed(
+    case: Case, quick: bool, states: NDArray[Any], losses: NDArray[Any]
+) -> dict[str, Any]:
+    """Train a few jumps in each execution, to compare their losses with the plain loop's.
+
+    In small, convolutions are not compiled: that takes a minute.
+
+    Returns:
+        Mean losses, and the largest difference of a single jump's; for each execution what was
+        really run.
+    """
+    found: dict[str, Any] = {"jumps": len(losses), "plain": float(losses.mean())}
+    for mode in MODES[: 2 if quick and case.task.convolutional else 3]:
+        execution = replace(QUIET, mode=mode)
+        seeds = range(len(losses))
+        runs = jr.train(case.task, case.recipe, seeds, states[seeds], execution=execution)
+        own = runs.metrics["train_loss"][:, -1]
+        found[mode] = {
+            "loss": float(own.mean()),
+            "largest_difference": float(np.abs(own - losses).max()),
+            "execution": runs.provenance["execution"],
+        }
+    return found
 
 
 def planes(quick: bool, repeats: int) -> list[dict[str, Any]]:
     """Time a loss plane against bare passes with their loss."""
     size, task = (5 if quick else 25), mlp(jr.data.digits(), (128, 128))
     states = [task.initial(seed) for seed in range(3)]
-    sides: dict[str, Callable[[], Any]] = {
+    sides: Sides = {
         "plain": lambda: plain.passes(task, size**2),
         "one": lambda: jr.plane_through(task, states, size=size, execution=QUIET),
     }
-    wall, cpu, _ = in_turn(sides, repeats)
+    over = in_turn(sides, repeats).ratios("one", "plain")
     return [{"work": f"{size} x {size} plane of a digits MLP against as many bare passes",
-             "cpu_over_bare": 1 / ratio(cpu, "plain", "one"),
-             "wall_over_bare": 1 / ratio(wall, "plain", "one")}]  # fmt: skip
+             "cpu_over_bare": over["cpu"], "wall_over_bare": over["wall"]}]  # fmt: skip
 
 
 def paths(quick: bool, repeats: int) -> list[dict[str, Any]]:
     """Time straight paths against load_state_dict for each alpha."""
-    data = pictures((1, 28, 28), 500 if quick else 2000, 500)
-    task, alphas = mlp(data, (256,)), 51
+    task = mlp(pictures((1, 28, 28), 500 if quick else 2000, 500), (256,))
+    return [path("784-256-10", task, 51, "", repeats)]
+
+
+def layers(quick: bool, repeats: int) -> list[dict[str, Any]]:
+    """Time paths on which only the last layer moves, for an MLP and for LeNet."""
+    images = pictures((1, 28, 28), 200 if quick else 1000, 100 if quick else 300)
+    lenet = jr.Task(partial(jr.models.lenet, (1, 28, 28), 10), images)
+    dense, alphas = mlp(jr.data.digits(), (128, 128)), 5 if quick else 51
+    return [
+        path("the last layer of MLP 64-128-128-10", dense, alphas, "5", repeats),
+        path("the last layer of LeNet 28x28", lenet, alphas, "11", repeats),
+    ]
+
+
+def path(what: str, task: jr.Task, alphas: int, select: str, repeats: int) -> dict[str, Any]:
     ends = task.initial(0), task.initial(1)
-    sides: dict[str, Callable[[], Any]] = {
-        "plain": lambda: plain.interpolate(task, *ends, alphas),
-        "one": lambda: jr.interpolate(task, *ends, alphas, execution=QUIET),
+    sides: Sides = {
+        "plain": lambda: plain.interpolate(task, *ends, alphas, select),
+        "one": lambda: jr.interpolate(task, *ends, alphas, select=select or None, execution=QUIET),
     }
-    wall, cpu, results = in_turn(sides, repeats)
+    timing = in_turn(sides, repeats)
+    ratios, results = timing.ratios("plain", "one"), timing.results
     apart = np.abs(results["one"].metrics["train_loss"] - results["plain"]).max()
-    return [{"work": f"{alphas} alphas of 784-256-10", "cpu_ratio": ratio(cpu, "plain", "one"),
-             "wall_ratio": ratio(wall, "plain", "one"),
-             "largest_difference": float(apart)}]  # fmt: skip
-
-
-def in_turn(
-    sides: dict[str, Callable[[], Any]], repeats: int
-) -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, Any]]:
-    """Call each side in turn, in the other order every other time, after one call unmeasured.
-
-    Returns:
-        Wall and processor seconds of this process, and the last results.
-    """
-    wall, cpu = ({name: [] for name in sides} for _ in range(2))
-    results = {name: call() for name, call in sides.items()}
-    for turn in range(repeats):
-        for name in list(sides)[:: -1 if turn % 2 else 1]:
-            began, spent = time.perf_counter(), time.process_time()
-            results[name] = sides[name]()
-            wall[name].append(time.perf_counter() - began)
-            cpu[name].append(time.process_time() - spent)
-    return wall, cpu, results
-
-
-def ratio(seconds: dict[str, list[float]], above: str, below: str) -> float:
-    pairs = zip(seconds[above], seconds[below], strict=True)
-    return statistics.median(a / b for a, b in pairs)
+    return {
+        "work": f"{alphas} alphas of {what}",
+        "cpu_ratio": ratios["cpu"],
+        "wall_ratio": ratios["wall"],
+        "largest_difference": float(apart),
+    }
 
 
 def matmul_peak() -> float:

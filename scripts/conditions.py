@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from figure import Flags
+from figure import Flags, device
 from numpy.typing import NDArray
 
 import jumpretrain as jr
@@ -21,7 +21,7 @@ from jumpretrain.execution import spread
 WEIGHT_DECAYS = (0.0, 1e-3, 1e-2)
 DATA_SIZES = (1257, 200)
 BATCH_SIZES = (16, 64, 256)
-SEEDS = 3
+SEEDS = 5
 RETRAINING = jr.Recipe(epochs=40, lr=0.01, record_early=False)
 METRICS = ("train_loss", "train_accuracy")
 QUIET = jr.Execution(progress=False)
@@ -56,12 +56,12 @@ def cases(asked: Flags) -> list[Case]:
     """Train, sample and describe all networks, or read what was kept.
 
     Returns:
-        54 networks; 18 in quick form.
+        90 networks; 18 in quick form.
     """
     seeds = range(1 if asked.quick else SEEDS)
     design = list(product(WEIGHT_DECAYS, DATA_SIZES, BATCH_SIZES, seeds))
     folder = asked.work.parent / ("conditions-quick" if asked.quick else "conditions")
-    jobs = [(folder / str(number), asked.quick, *row) for number, row in enumerate(design)]
+    jobs = [(folder / "-".join(f"{part:g}" for part in row), asked.quick, *row) for row in design]
     execution = jr.Execution(n_jobs=asked.jobs)
     return spread(_case, jobs, execution, f"{len(jobs)} networks")
 
@@ -80,7 +80,7 @@ def _make(
     folder: Path, quick: bool, weight_decay: float, data_size: int, batch_size: int, seed: int
 ) -> None:
     data = jr.data.digits().subset(train=data_size, seed=seed)
-    task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10, hidden=(64,)), data)
+    task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10, hidden=(64,)), data, device=device())
     recipe = jr.Recipe(
         epochs=20 if quick else 100,
         lr=0.05,

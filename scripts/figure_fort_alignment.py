@@ -155,7 +155,7 @@ def judged_by_width(results: Results) -> list[Found]:
         found = spearman(widths[known], values[known])
         claims.append(
             entry("wedges-H12", f"digits MLP: {claim}", "Spearman's rho over pairs", found.rho,
-                  found.low, found.high, int(known.sum()), TREND, sign)
+                  found.low, found.high, int(known.sum()), TREND, sign, found.p)
         )  # fmt: skip
     return claims
 
@@ -191,7 +191,7 @@ def finding(results: Results, claims: list[Found]) -> str:
         f"Aligning units removes {min(cuts):.0%} to {max(cuts):.0%} of the barrier (half or more: "
         f"supported for {held.count('supported')} of {len(held)} kinds of networks)\n"
         f"{first.name}: cosines within minus across halves of a connector go from {gaps[0]:.2f} "
-        f"to {gaps[1]:.2f} (lessened: {lessened}); from one start in two orders a barrier of\n"
+        f"to {gaps[1]:.2f} (lessened: {lessened});\nfrom one start in two orders a barrier of "
         f"{levels[0]:.2g} nats, {levels[1]:.2g} where {first.half} of {first.training.epochs} "
         f"epochs are shared (stable: {stable})"
     )

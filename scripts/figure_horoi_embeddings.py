@@ -146,10 +146,12 @@ def _table(ax: Axes, table: pd.DataFrame, methods: list[str], group: str) -> Non
 
 
 def _finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
-    means = table.groupby("method")["continuity"].mean()
-    names = ["PHATE, paper", "PHATE, joined", "PCA", "t-SNE"]
-    numbers = "; ".join(f"{name} {means[name]:.2f}" for name in names)
-    return f"H10, trajectory continuity: {numbers} ({tally(claims)})"
+    means = table.groupby("method")["continuity"].mean().sort_values(ascending=False)
+    numbers = ", ".join(f"{name} {mean:.2f}" for name, mean in means.items())
+    return (
+        f"Trajectories hold together best in {means.index[0]}; share of consecutive snapshots that "
+        f"stay neighbours: {numbers}\n{tally(claims)}"
+    )
 
 
 if __name__ == "__main__":

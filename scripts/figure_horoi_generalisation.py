@@ -100,7 +100,7 @@ def draw(
         f"on ranks of the loss: {words(claims[4])}",
         fontsize=10,
     )
-    legend(left)
+    legend(middle)
     figure.suptitle(headline(claims))
     figure.supxlabel(
         f"n = {len(networks)} digits networks (MLP 64-64-10, "
@@ -131,6 +131,9 @@ def judge(tests: dict[str, Correlation], count: int) -> list[dict[str, object]]:
             "effect": known(test.rho),
             "interval": [known(test.low), known(test.high)],
             "n": count,
+            "smallest_effect": SMALLEST_EFFECT,
+            "expected": 1,
+            "p": known(test.p),
             "p_holm": known(float(p)),
             "verdict": verdict(test.low, test.high, SMALLEST_EFFECT),
         }
@@ -180,7 +183,7 @@ def legend(ax: Axes) -> None:
         ax.plot([], [], "s", color=colour, label=f"weight decay {decay:g}")
     for size, shape in SHAPES.items():
         ax.plot([], [], shape, color="#666666", label=f"{size} examples")
-    ax.legend(fontsize=8, frameon=False, loc="lower left")
+    ax.legend(fontsize=8, frameon=False, loc="lower right")
 
 
 if __name__ == "__main__":

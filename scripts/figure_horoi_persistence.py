@@ -168,9 +168,9 @@ def _finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
         )
 
     return (
-        "Released total persistence over the squared range of the loss (median): "
-        f"{listed(ratios, '.2f')}\nFinite bars born below {EARLY} and merged above {LATE} of the "
-        f"range, a network: {listed(boxes.mean(), '.1f')}; {tally(claims)}"
+        "Total persistence by the released rule over the squared range of the loss (median): "
+        f"{listed(ratios, '.2f')}\nPieces born early that merge late (below {EARLY}, above "
+        f"{LATE} of the range), a network: {listed(boxes.mean(), '.1f')}; {tally(claims)}"
     )
 
 

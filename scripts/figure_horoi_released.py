@@ -145,7 +145,8 @@ def drawn(asked: Flags, table: pd.DataFrame, claims: list[dict[str, Any]]) -> Fi
     for ax in (left, middle):
         canvas.plain(ax.xaxis)
         canvas.plain(ax.yaxis)
-    canvas.share_legend(figure)
+    left.legend(loc="upper left", frameon=False)
+    figure.suptitle(_finding(claims), fontsize=13, x=0.01, ha="left")
     canvas.note(
         figure,
         f"{len(table)} networks: {', '.join(f'{name}: {NAMES[name]}' for name in GROUPS)}. "
@@ -154,6 +155,14 @@ def drawn(asked: Flags, table: pd.DataFrame, claims: list[dict[str, Any]]) -> Fi
         f"correlations are across conditions. {tally(claims)}.",
     )
     return figure
+
+
+def _finding(claims: list[dict[str, Any]]) -> str:
+    law, plain, beyond = (claim["verdict"] for claim in claims)
+    return (
+        f"That the released rule measures the squared range of the loss is {law}\n"
+        f"That bars which end tell poor generalisation is {plain}, beyond the range {beyond}"
+    )
 
 
 def _words(claim: dict[str, Any]) -> str:

@@ -152,18 +152,17 @@ def _mean(table: pd.DataFrame, group: str, measure: str) -> float:
 
 
 def _finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
-    def list_of(measure: str, groups: tuple[str, ...], form: str) -> str:
+    def list_of(table: pd.DataFrame, measure: str, groups: tuple[str, ...], form: str) -> str:
         return ", ".join(
             f"{SHOWN.get(group, group)} {_mean(table, group, measure):{form}}" for group in groups
         )
 
+    back = table.assign(back=1 - table["final_distance"])
     return (
-        "Distance from the optimum at the end, over that of the jump: "
-        f"{list_of('final_distance', GROUPS, '.3f')}\n"
-        f"Share of steps that lead outward: {list_of('outward', GROUPS, '.0%')}; "
-        f"{tally(claims)}\n"
-        "Silhouette of directions on potential distances: "
-        f"{list_of('potential_silhouette', (*GROUPS, NULL), '.2f')}"
+        f"Of the way back to the optimum, retraining covers {list_of(back, 'back', GROUPS, '.1%')}"
+        f"\nSteps that lead outward: {list_of(table, 'outward', GROUPS, '.0%')}; {tally(claims)}\n"
+        "Arms by direction, silhouette (a random walk draws them too): "
+        f"{list_of(table, 'potential_silhouette', (*GROUPS, NULL), '.2f')}"
     )
 
 

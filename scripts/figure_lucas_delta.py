@@ -64,7 +64,7 @@ def main() -> None:
         "recipe": asdict(cells[0].recipe),
         "seeds": {part: int(rows["seed"].max()) + 1 for part, rows in
                   {"rates": rate, "shapes": shape, "data": data}.items()},
-        "threshold": {"final_train_loss": lucas.fitted(asked.quick), "rise": lucas.RISE},
+        "threshold": {"final_train_loss": cells[0].limit, "rise": lucas.RISE},
         "cells": [facts for grid in grids for facts in summary(grid)],
         "claims": claims,
         "networks": lucas.rows(table),
@@ -90,7 +90,7 @@ def shapes(asked: Flags) -> list[lucas.Cell]:
 
 def hard(asked: Flags) -> list[lucas.Cell]:
     most, few = (200, 50) if asked.quick else (1000, 250)
-    changes = {} if asked.quick else {"epochs": 200, "seeds": 10}
+    changes = {"epochs": 10} if asked.quick else {"epochs": 200, "seeds": 10}
     names = ("adam",) if asked.quick else tuple(MODERATE)
     return [
         lucas.classifier(asked.quick, name, MODERATE[name], noise=noise, examples=size, **changes)

@@ -20,7 +20,7 @@ from typing import Any
 import lucas
 import numpy as np
 import pandas as pd
-from figure import Flags, flags, save
+from figure import Flags, device, flags, save
 from figure_lucas_delta import hard, rates, shapes
 from judging import entry, within
 from matplotlib.axes import Axes
@@ -111,7 +111,7 @@ def _squared(quick: bool, width: int, size: int, optimiser: str, lr: float) -> l
     cell = lucas.classifier(quick, optimiser, lr, depth=1, width=width, examples=size, **changes)
     data, one = cell.task.data, np.eye(10, dtype=np.float32)
     data = replace(data, train_y=one[data.train_y], test_y=one[data.test_y])
-    task = jr.Task(cell.task.model, data, loss=jr.measures.squared_error)
+    task = jr.Task(cell.task.model, data, loss=jr.measures.squared_error, device=device())
     return replace(cell, name=f"squared-{cell.name}", task=task)
 
 
@@ -121,7 +121,7 @@ def certify(cell: lucas.Cell, runs: jr.Runs) -> Iterator[dict[str, Any]]:
     Yields:
         One row a network.
     """
-    targets = cell.task.tensors["scored_y"].numpy()
+    targets = cell.task.tensors["scored_y"].cpu().numpy()
     for number, seed in enumerate(runs.seeds):
         ends = runs.initial[number], runs.final[number]
         path = jr.interpolate(cell.task, *ends, cell.alphas, logits=True, execution=lucas.QUIET)
@@ -161,7 +161,7 @@ def spiral(asked: Flags) -> lucas.Cell:
     return lucas.Cell(
         f"spiral-{len(data.train_x)}",
         {},
-        jr.Task(build, data),
+        jr.Task(build, data, device=device()),
         recipe,
         seeds,
         limit,
@@ -217,16 +217,18 @@ def counts(curves: pd.DataFrame) -> dict[str, Any]:
 
 
 def fit(table: pd.DataFrame, x: str, y: str) -> dict[str, Any]:
-    """Fit a line to logarithms, with an interval of the slope by resampling networks."""
+    """Fit a line to logarithms; the interval of the slope and its p resample networks."""
     across, up = (np.log(table[name].to_numpy(float)) for name in (x, y))
     if len(table) < 4:
-        return {"slope": np.nan, "low": np.nan, "high": np.nan, "level": np.nan, "r2": np.nan}
+        return dict.fromkeys(("slope", "low", "high", "p", "level", "r2"), np.nan)
     slope, level = np.polyfit(across, up, 1)
     drawn = np.random.default_rng(0).integers(len(table), size=(2000, len(table)))
     slopes = [_slope(across[rows], up[rows]) for rows in drawn]
     low, high = np.nanquantile(slopes, [0.025, 0.975])
     r2 = np.corrcoef(across, up)[0, 1] ** 2
-    values = {"slope": slope, "low": low, "high": high, "level": level, "r2": r2}
+    beyond = min(np.sum(np.array(slopes) <= 0), np.sum(np.array(slopes) >= 0))
+    p = min(1.0, 2 * (1 + beyond) / (1 + len(slopes)))
+    values = {"slope": slope, "low": low, "high": high, "p": p, "level": level, "r2": r2}
     return {name: float(value) for name, value in values.items()}
 
 
@@ -249,6 +251,7 @@ def judge(
             f"{turned[y]} grows with {words[x]}",
             "slope of logarithms, networks resampled",
             found["slope"], found["low"], found["high"], max(2, len(kept)), SLOPE,
+            p=found["p"],
         )
         for (group, x, y), found in fits.items() if group == "all"
     ]  # fmt: skip
@@ -288,12 +291,10 @@ def judge_starts(starts: pd.DataFrame) -> list[dict[str, Any]]:
     images = "unrelated initialisations reach the same end without a rise, images"
     bends = "unrelated initialisations are worse than a network's own on a 3.5-turn spiral"
     how = "share of monotone paths from ten draws", "mean min Delta of ten draws minus own, nats"
+    no_test = {"p": None}  # a share of 0 is no null
     return [
-        _mean("interpolation-H5", claim, statistic, values, smallest)
-        for claim, statistic, values, smallest in (
-            (images, how[0], share, MOST),
-            (bends, how[1], worse, WORSE),
-        )
+        _mean("interpolation-H5", images, how[0], share, MOST) | no_test,
+        _mean("interpolation-H5", bends, how[1], worse, WORSE),
     ]
 
 

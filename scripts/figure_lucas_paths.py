@@ -18,7 +18,7 @@ from typing import Any
 import lucas
 import numpy as np
 import pandas as pd
-from figure import Flags, flags, save
+from figure import Flags, device, flags, save
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
@@ -66,7 +66,7 @@ def main() -> None:
     numbers = {
         "data": sorted({" ".join(cell.task.data.history) for cell in cells}),
         "recipes": {cell.name: asdict(cell.recipe) for cell in cells},
-        "thresholds": {cell.name: cell.threshold for cell in cells},
+        "thresholds": {cell.name: cell.limit for cell in cells},
         "seeds": max(cell.seeds for cell in cells),
         "groups": groups,
         "claims": claims,
@@ -124,7 +124,7 @@ def autoencoders(asked: Flags) -> Panel:
     shape = images.train_x.shape[1:]
     hidden, code = ((32,), 4) if asked.quick else ((128,), 8)
     build = partial(jr.models.autoencoder, shape, hidden=hidden, code=code)
-    task = jr.Task(build, data, loss=jr.measures.squared_error)
+    task = jr.Task(build, data, loss=jr.measures.squared_error, device=device())
     recipe = recipe_of(20 if asked.quick else 100, 100)
     threshold = float(images.train_x.var(axis=0).mean()) / 2
     rates = {"sgd": (0.3, 1.0), "adam": (0.001, 0.01)}
@@ -148,7 +148,7 @@ def sequences(asked: Flags) -> list[Panel]:
         Panel(
             f"{name}, next character",
             "nats",
-            {"": cells(name.lower(), jr.Task(build, data), rates[name], recipe,
+            {"": cells(name.lower(), jr.Task(build, data, device=device()), rates[name], recipe,
                        TRAINED["text"], asked.quick)},
         )
         for name, build in nets.items()
@@ -165,7 +165,7 @@ def residual(asked: Flags) -> list[Panel]:
             jr.models.resnet, data.train_x.shape[1:], 10, (1, 1, 1), width, kind, identity
         )
         name = f"residual-{kind}{'-identity' if identity else ''}"
-        task = jr.Task(build, data)
+        task = jr.Task(build, data, device=device())
         return cells(name, task, rates, recipe_of(epochs, 32), TRAINED["images"], asked.quick)
 
     pair = {"none": "no normalisation", "batch": "BatchNorm"}

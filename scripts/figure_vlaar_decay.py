@@ -13,6 +13,7 @@ Redo it:
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from itertools import product
 from typing import Any, Literal
@@ -127,14 +128,17 @@ def weak(claim: str, found: Correlation, n: int) -> dict[str, Any]:
     statistic = f"{PREDICTS} minus the size of Spearman's rho with test accuracy"
     effect, low, high = (PREDICTS - size for size in (abs(found.rho), sizes[1], least))
     claim_ = entry("interpolation-H7", claim, statistic, effect, low, high, n, 0.0)
-    return claim_ | {"rho": found.rho, "rho_interval": [found.low, found.high]}
+    rho, *ends = (x if math.isfinite(x) else None for x in (found.rho, found.low, found.high))
+    return claim_ | {"rho": rho, "rho_interval": ends}
 
 
 def trend(policy: str, measure: str, found: Correlation, n: int) -> dict[str, Any]:
     claim = f"{SHORT[measure]} {'comes later' if measure == 'half' else 'falls'} with weight decay"
     numbers = found.rho, found.low, found.high, n, SMALLEST_TREND
     way: Literal[1, -1] = 1 if measure == "half" else -1
-    return entry("interpolation-H8", f"{claim} ({policy})", "Spearman's rho", *numbers, way)
+    return entry(
+        "interpolation-H8", f"{claim} ({policy})", "Spearman's rho", *numbers, way, found.p
+    )
 
 
 def drawn(

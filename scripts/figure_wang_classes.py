@@ -116,7 +116,7 @@ def followed(
     measures = {f"chance{label}": partial(chance, label) for label in range(CLASSES)}
     given = replace(task(cell, size), metrics=measures)
     runs = trained(asked, f"{cell.data}-{seeds[0]}", given, recipe, seeds, jobs=1)
-    labels = given.tensors["scored_y"].numpy()
+    labels = given.tensors["scored_y"].cpu().numpy()
     shares = np.bincount(labels, minlength=CLASSES) / len(labels)
     means = np.stack([runs.metrics[f"train_{name}"] for name in measures], axis=-1) / shares
     cases = []

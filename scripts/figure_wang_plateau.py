@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from cells import trained
-from figure import Flags, flags, save
+from figure import Flags, device, flags, save
 from judging import between, tally, within
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -173,7 +173,8 @@ def task(cell: Cell, size: int) -> jr.Task:
     count = min(size, len(whole.train_x))
     data = whole.subset(count, min(count, len(whole.test_x)))
     build = partial(network, data.train_x.shape[1:], cell.depth)
-    return jr.Task(jr.initialise(build, "he", cell.scale, biases=cell.biases), data)
+    scaled = jr.initialise(build, "he", cell.scale, biases=cell.biases)
+    return jr.Task(scaled, data, device=device())
 
 
 def paths(asked: Flags, plan: Plan, cell: Cell) -> Paths:

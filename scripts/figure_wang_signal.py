@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from cells import trained
-from figure import Flags, flags, save
+from figure import Flags, device, flags, save
 from judging import tally, within
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -144,7 +144,7 @@ def measured(asked: Flags, plan: Plan, name: str, seed: int) -> tuple[str, Held]
         "MLP": partial(deep_mlp, shape, plan.depth),
         "CNN": partial(plain_cnn, shape, plan.convolutions),
     }
-    task = jr.Task(jr.initialise(builders[name], "he"), data)
+    task = jr.Task(jr.initialise(builders[name], "he"), data, device=device())
     runs = trained(asked, f"{name}-{seed}", task, plan.recipes[name], [seed], jobs=1)
     quiet = jr.Execution(progress=False)
     path = jr.interpolate(task, runs.initial[0], runs.final[0], ALPHAS, execution=quiet)

@@ -243,7 +243,8 @@ def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def ranked(claim: str, found: Correlation, count: int) -> dict[str, Any]:
     how = "Spearman's rho over networks of the variance of the biases and min Delta"
-    return entry("interpolation-H18", claim, how, found.rho, found.low, found.high, count, RANKED)
+    numbers = found.rho, found.low, found.high, count, RANKED
+    return entry("interpolation-H18", claim, how, *numbers, p=found.p)
 
 
 def counted(claim: str, holds: pd.Series[bool]) -> dict[str, Any]:

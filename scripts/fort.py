@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+from figure import device
 from numpy.typing import NDArray
 
 import jumpretrain as jr
@@ -42,7 +43,7 @@ def cnn(
     """
     shape = data.train_x.shape[1:]
     build = partial(jr.models.simple_cnn, shape, 10, channels=channels, dropout=dropout)
-    return jr.Task(build, data, **task)
+    return jr.Task(build, data, device=device(), **task)
 
 
 def mlp(data: jr.Dataset, hidden: Sequence[int], **task: Any) -> jr.Task:
@@ -51,7 +52,8 @@ def mlp(data: jr.Dataset, hidden: Sequence[int], **task: Any) -> jr.Task:
     Returns:
         The task; further arguments are its own.
     """
-    return jr.Task(partial(jr.models.mlp, data.train_x.shape[1:], 10, hidden=hidden), data, **task)
+    build = partial(jr.models.mlp, data.train_x.shape[1:], 10, hidden=hidden)
+    return jr.Task(build, data, device=device(), **task)
 
 
 def recipe(

@@ -1,4 +1,4 @@
-"""Write the page that shows all figures of a folder."""
+"""Write the page that shows the ledger of claims and all figures of a folder."""
 
 from __future__ import annotations
 
@@ -6,33 +6,36 @@ import ast
 from pathlib import Path
 from typing import Any
 
+from claims import chance, interval, write_ledger
 from figure import ROOT
+from hypotheses import PAPERS
 from judging import tally
 
 from jumpretrain import store
 
-PAPERS = {
-    "horoi": "Horoi et al., Exploring the geometry and topology of neural network loss landscapes "
-    "([arXiv:2102.00485](https://arxiv.org/abs/2102.00485))",
-    "lucas": "Lucas et al., Analyzing monotonic linear interpolation in neural network loss "
-    "landscapes ([arXiv:2104.11044](https://arxiv.org/abs/2104.11044))",
-    "vlaar": "Vlaar and Frankle, What can linear interpolation of neural network loss landscapes "
-    "tell us? ([arXiv:2106.16004](https://arxiv.org/abs/2106.16004))",
-    "wang": "Wang et al., Plateau in monotonic linear interpolation: a biased view "
-    "([arXiv:2210.01019](https://arxiv.org/abs/2210.01019))",
-    "fort": "Fort and Jastrzebski, Large scale structure of neural network loss landscapes "
-    "([arXiv:1906.04724](https://arxiv.org/abs/1906.04724))",
-}
-HEAD = """# Figures
+HEAD = """# Figures and claims
 
-Each picture has its numbers, seeds, recipe and claims in the JSON beside it. A claim's verdict
-follows a rule that stands in its script. Small forms of all figures take minutes:
-`.venv/bin/python scripts/reproduce.py --quick --out /tmp/figures`.
+44 hypotheses about loss landscapes, those of five papers and some that follow from them, were
+judged here on independently trained networks, at least five a group in the full form. A verdict
+follows a rule that stood in the code before the number: *supported* where the whole interval
+(95 %) lies beyond the smallest effect that the claim means, *contradicted* where it lies short of
+it, else *undecided*. n counts networks, or pairs of them; p is of there being any effect, by
+Holm's method over the claims of one paper (`-`: not tested). One finer claim stands for each
+hypothesis ([how it was chosen](../scripts/hypotheses.py)); `claims.json` names it, with what was
+compared and how many others were judged, and numbers, seeds and recipes are in the figure's JSON.
+"""
+ROWS = """| id | claim | verdict | effect | claimed | measured by | n | p | figure |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+TAIL = """# What the figures show
+
+Each picture has its numbers, seeds, recipe and claims in the JSON beside it. Small forms of all
+figures take minutes: `.venv/bin/python scripts/reproduce.py --quick --out /tmp/figures`.
 """
 
 
 def write_gallery(folder: Path) -> Path:
-    """Write README.md into a folder of figures.
+    """Write claims.json, and README.md which shows it and the figures of a folder.
 
     Args:
         folder: With PNG and JSON files of the same names.
@@ -40,20 +43,36 @@ def write_gallery(folder: Path) -> Path:
     Returns:
         The page.
     """
-    lines = [HEAD]
-    for paper, title in PAPERS.items():
+    claims = write_ledger(folder)["claims"]
+    ledger, figures = [HEAD], [TAIL]
+    for paper, (title, place) in PAPERS.items():
+        named = f"{title} ([{place}](https://arxiv.org/abs/{place.removeprefix('arXiv:')}))"
+        some = [claim for claim in claims if claim["paper"] == paper]
+        if some:
+            ledger += [f"**{named}**: {tally(some)}.\n", ROWS + "".join(map(_row, some))]
         files = sorted(folder.glob(f"figure_{paper}_*.json"))
-        lines += [f"## {title}\n"] if files else []
-        lines += [_entry(path, store.read_json(path)) for path in files]
-    store.write_bytes(folder / "README.md", "\n".join(lines).encode())
+        figures += [f"## {named}\n"] if files else []
+        figures += [_entry(path, store.read_json(path)) for path in files]
+    store.write_bytes(folder / "README.md", "\n".join([*ledger, *figures]).encode())
     return folder / "README.md"
+
+
+def _row(claim: dict[str, Any]) -> str:
+    stem = Path(claim["script"]).stem
+    figure = f"[{stem.removeprefix('figure_')}]({stem}.png)"
+    above = claim["expected"] == 1
+    claimed = f"{'>' if above else '<'} {claim['expected'] * claim['smallest_effect']:.2g}"
+    cells = (claim["id"], claim["claim"], claim["verdict"], interval(claim), claimed,
+             claim["statistic"], claim["n"], chance(claim), figure)  # fmt: skip
+    return "| " + " | ".join(str(cell) for cell in cells) + " |\n"
 
 
 def _entry(path: Path, found: dict[str, Any]) -> str:
     size = " --quick" if found["quick"] else ""
+    finding = f" *{found['finding']}.*" if found.get("finding") else ""
     return (
         f"![{path.stem}]({path.stem}.png)\n\n"
-        f"{_what(ROOT / found['script'])} {tally(found['claims'])}. "
+        f"{_what(ROOT / found['script'])}{finding} {tally(found['claims'])}. "
         f"`.venv/bin/python {found['script']}{size}` ({path.name})\n"
     )
 

@@ -1,6 +1,7 @@
 """Judge claims by the interval of an effect: between groups of networks, or network by network.
 
-Intervals are of 95 % each, without a correction for how many claims there are.
+Intervals are of 95 % each, without a correction for how many claims there are. A verdict is of the
+interval and the smallest effect that the claim means; p is of there being any effect, either way.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import rankdata
 from scipy.stats import t as student
 
-from jumpretrain.statistics import cliffs_delta, delta_interval, verdict
+from jumpretrain.statistics import cliffs_delta, delta_interval, permutation_test, verdict
 
 NEGLIGIBLE = 0.147
 """Cliff's deltas up to here are called negligible (Romano and others, 2006); five networks a group
 that separate without exception reach an interval from .29."""
+
+
+EQUAL = 1e-12
+"""Values whose spread is no larger than this share of their mean are equal."""
 
 
 def between(
@@ -25,13 +31,16 @@ def between(
     """Judge whether the networks of one group have larger values than those of another.
 
     Returns:
-        The claim with Cliff's delta, its score interval, both means and the verdict.
+        The claim with Cliff's delta, its score interval, both means, the verdict and p, of the
+        permutation test of ranks (exact for small groups, and then Mann and Whitney's).
     """
     effect, (low, high) = cliffs_delta(larger, smaller), delta_interval(larger, smaller)
     means = {"mean_larger": float(np.mean(larger)), "mean_smaller": float(np.mean(smaller))}
     how = f"Cliff's delta of {statistic}"
     size = np.size(larger) + np.size(smaller)
-    return entry(name, claim, how, float(effect), low, high, size, NEGLIGIBLE) | means
+    ranks = rankdata(np.r_[larger, smaller])
+    p = permutation_test([ranks[: np.size(larger)], ranks[np.size(larger) :]]).p
+    return entry(name, claim, how, float(effect), low, high, size, NEGLIGIBLE, p=p) | means
 
 
 def within(
@@ -45,13 +54,18 @@ def within(
     """Judge the mean over networks of a value, such as a difference of two methods.
 
     Returns:
-        The claim with the mean, Student's interval and the verdict.
+        The claim with the mean, Student's interval, the verdict and p, of his test against 0;
+        equal values have none.
     """
     array = np.asarray(values, dtype=float)
     mean, count = float(array.mean()), len(array)
-    reach = student.ppf(0.975, count - 1) * float(array.std(ddof=1)) / math.sqrt(count)
+    spread = float(array.std(ddof=1))
+    reach = student.ppf(0.975, count - 1) * spread / math.sqrt(count)
+    ratio = abs(mean) * math.sqrt(count) / spread if spread > EQUAL * abs(mean) else math.nan
+    p = 2 * float(student.sf(ratio, count - 1))
     how = f"mean over networks of {statistic}"
-    return entry(name, claim, how, mean, mean - reach, mean + reach, count, smallest, expected)
+    ends = mean - reach, mean + reach
+    return entry(name, claim, how, mean, *ends, count, smallest, expected, p)
 
 
 def entry(
@@ -64,19 +78,21 @@ def entry(
     n: int,
     smallest: float,
     expected: Literal[1, -1] = 1,
+    p: float = math.nan,
 ) -> dict[str, Any]:
     """Write a claim with its verdict; where nothing can be estimated, numbers are None.
 
     Returns:
         The claim as the JSON files hold it.
     """
-    known = [value if math.isfinite(value) else None for value in (effect, low, high)]
+    known = [value if math.isfinite(value) else None for value in (effect, low, high, p)]
     return {
         "id": name,
         "claim": claim,
         "statistic": statistic,
         "effect": known[0],
-        "interval": known[1:],
+        "interval": known[1:3],
+        "p": known[3],
         "n": n,
         "smallest_effect": smallest,
         "expected": expected,

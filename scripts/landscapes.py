@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from figure import Flags
+from figure import Flags, device
 
 from jumpretrain import Dataset, Recipe, Task, Trajectories, data, models, sample, store, train
 from jumpretrain.execution import Execution, spread
@@ -137,7 +137,7 @@ def caption(asked: Flags, groups: Sequence[str]) -> str:
 
 
 def _task(group: str, seed: int) -> Task:
-    return Task(partial(models.mlp, (1, 8, 8), 10), _data(group, seed))
+    return Task(partial(models.mlp, (1, 8, 8), 10), _data(group, seed), device=device())
 
 
 def _data(group: str, seed: int) -> Dataset:

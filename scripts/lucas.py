@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from cells import trained
-from figure import Flags
+from figure import Flags, device
 from judging import NEGLIGIBLE, between, entry
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
@@ -23,6 +23,7 @@ from scipy.stats import binomtest
 import jumpretrain as jr
 from jumpretrain import store
 from jumpretrain.execution import spread
+from jumpretrain.statistics import Correlation, spearman
 
 QUIET = jr.Execution(progress=False)
 RISE = 1e-3
@@ -59,6 +60,11 @@ class Cell:
     threshold: float
     outputs: bool = True
     alphas: int = 51
+
+    @property
+    def limit(self) -> float | None:
+        """The threshold as JSON files hold it: None where every network counts."""
+        return self.threshold if math.isfinite(self.threshold) else None
 
 
 Measure = Callable[[Cell, jr.Runs], Iterator[dict[str, Any]]]
@@ -201,7 +207,7 @@ def classifier(
     }
     wanted = {**facts, **changes}
     parts = ("mlp", *(f"{key}{value}" for key, value in wanted.items()))
-    task, changed = jr.Task(build, data), replace(recipe, **changes)
+    task, changed = jr.Task(build, data, device=device()), replace(recipe, **changes)
     return Cell("-".join(parts), wanted, task, changed, seeds, fitted(quick), alphas=alphas)
 
 
@@ -255,10 +261,11 @@ def related(
     Returns:
         The claim as the JSON files hold it.
     """
-    found = jr.statistics.spearman(x, y) if np.size(x) > 3 else None
-    gap = (float("nan"),) * 3 if found is None else (found.rho, found.low, found.high)
+    unknown = Correlation(*(float("nan"),) * 4)
+    found = spearman(x, y) if np.size(x) > 3 else unknown
+    gap, size = (found.rho, found.low, found.high), max(2, int(np.size(x)))
     how = f"Spearman's rho of {statistic}"
-    return entry(name, claim, how, *gap, max(2, int(np.size(x))), smallest)
+    return entry(name, claim, how, *gap, size, smallest, p=found.p)
 
 
 def mostly(

@@ -25,9 +25,9 @@ def retrain(
 
     Returns:
         Losses and accuracies on training and test examples, with stale and with recalibrated
-        statistics where there is BatchNorm (K, T, M).
+        statistics where there is BatchNorm (K, T, M); the training loss to compare is at -4.
     """
-    model = copy.deepcopy(task.template)
+    model = copy.deepcopy(task.template).to(task.device)
     train, test = (dataset(task, split) for split in ("train", "test"))
     found = []
     for state, seed in zip(states, seeds, strict=True):
@@ -40,7 +40,8 @@ def retrain(
             model.train()
             for x, y in loader:
                 optimiser.zero_grad()
-                nn.functional.cross_entropy(model(x), y).backward()
+                outputs = model(x.to(task.device))
+                nn.functional.cross_entropy(outputs, y.to(task.device)).backward()
                 optimiser.step()
             kept.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
             rows.append(scored(model, train, test))
@@ -73,9 +74,10 @@ def scored(model: nn.Module, train: TensorDataset, test: TensorDataset) -> Score
         layer.reset_running_stats()
         layer.momentum = None
     model.train()
+    place = next(model.parameters()).device
     with torch.no_grad():
         for x, _ in DataLoader(train, 512):
-            model(x)
+            model(x.to(place))
     values += _scored(model, train) + _scored(model, test)
     model.load_state_dict(kept)
     for layer in layers:
@@ -87,7 +89,8 @@ def scored(model: nn.Module, train: TensorDataset, test: TensorDataset) -> Score
 def _scored(model: nn.Module, data: TensorDataset) -> Scores:
     model.eval()
     loss = hits = 0.0
-    for x, y in DataLoader(data, 512):
+    place = next(model.parameters()).device
+    for x, y in ((x.to(place), y.to(place)) for x, y in DataLoader(data, 512)):
         out = model(x)
         loss += nn.functional.cross_entropy(out, y, reduction="sum").item()
         hits += (out.argmax(1) == y).sum().item()
@@ -95,8 +98,12 @@ def _scored(model: nn.Module, data: TensorDataset) -> Scores:
 
 
 @torch.no_grad()
-def interpolate(task: jr.Task, start: NDArray[Any], end: NDArray[Any], alphas: int) -> Scores:
+def interpolate(
+    task: jr.Task, start: NDArray[Any], end: NDArray[Any], alphas: int, select: str = ""
+) -> Scores:
     """Score a straight path: load_state_dict and a pass over all data for each alpha.
+
+    Only tensors whose name begins with `select` move; the others are held at the end.
 
     Returns:
         Losses of the training examples.
@@ -106,7 +113,10 @@ def interpolate(task: jr.Task, start: NDArray[Any], end: NDArray[Any], alphas: i
     train, test = (dataset(task, split) for split in ("train", "test"))
     found = []
     for alpha in np.linspace(0, 1, alphas):
-        mixed = {name: (1 - alpha) * a + alpha * ends[1][name] for name, a in ends[0].items()}
+        mixed = {
+            name: (1 - alpha) * a + alpha * b if name.startswith(select) else b
+            for (name, a), b in zip(ends[0].items(), ends[1].values(), strict=True)
+        }
         model.load_state_dict(mixed)
         found.append(_scored(model, train)[0])
         _scored(model, test)

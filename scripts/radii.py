@@ -11,7 +11,7 @@ import fort
 import numpy as np
 import pandas as pd
 from cells import kept
-from figure import Flags
+from figure import Flags, device
 from numpy.typing import NDArray
 
 import jumpretrain as jr
@@ -61,7 +61,8 @@ class Setup:
             shape = data.train_x.shape[1:]
             build = partial(jr.models.simple_cnn, shape, 10, channels=fort.NARROW)
         scaled = jr.initialise(build, "xavier", scale=radius)
-        return jr.Task(scaled, data), jr.Task(scaled, data.subset(self.examples))
+        few = data.subset(self.examples)
+        return jr.Task(scaled, data, device=device()), jr.Task(scaled, few, device=device())
 
     def recipe(self, stretch: float = 1.0) -> jr.Recipe:
         """Write the recipe, of a rate that is stretched."""

@@ -17,14 +17,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from figure import ROOT
+from claims import table
+from figure import ROOT, compute_on
 from gallery import write_gallery
+from hypotheses import PAPERS
 from tqdm import tqdm
 
 import jumpretrain as jr
 from jumpretrain import store
-
-PAPERS = ("horoi", "lucas", "vlaar", "wang", "fort")
 
 
 def main() -> int:
@@ -33,15 +33,23 @@ def main() -> int:
         path
         for paper in asked.paper or PAPERS
         for path in sorted((ROOT / "scripts").glob(f"figure_{paper}_*.py"))
+        if path.stem in (asked.figure or [path.stem])
     ]
-    finished = asked.work / f"finished-{'quick' if asked.quick else 'full'}.json"
+    place = compute_on(asked.device, asked.work)
+    finished = place / f"finished-{'quick' if asked.quick else 'full'}.json"
     failed = []
     with tqdm(scripts, desc="figures") as bar:
         for script in bar:
             bar.set_postfix_str(script.stem)
             if not made(script, asked.out, finished) and not make(script, asked, finished):
                 failed.append(script.stem)
-    print(f"look at {write_gallery(asked.out)}")
+    try:
+        asked.out.mkdir(parents=True, exist_ok=True)
+        page = write_gallery(asked.out)
+        print(table(store.read_json(asked.out / "claims.json")), f"look at {page}", sep="\n\n")
+    except LookupError as error:
+        print(error, file=sys.stderr)
+        failed.append("the ledger")
     if failed:
         print(f"failed, see {asked.work}/logs: {', '.join(failed)}", file=sys.stderr)
     return len(failed)
@@ -58,9 +66,13 @@ def words() -> argparse.Namespace:
     size.add_argument("--quick", action="store_true", help="in small, to look at the machinery")
     size.add_argument("--full", action="store_true", help="as figures/ has them")
     parser.add_argument("--paper", choices=PAPERS, action="append", help="only of this paper")
+    names = [path.stem for path in (ROOT / "scripts").glob("figure_*.py")]
+    parser.add_argument("--figure", choices=names, metavar="NAME", action="append",
+                        help="only this one, such as figure_wang_toy")  # fmt: skip
     parser.add_argument("--out", type=Path, default=ROOT / "figures", help="folder of the figures")
     parser.add_argument("--work", type=Path, default=ROOT / "runs", help="folder of the samples")
     parser.add_argument("--jobs", type=int, default=-1, help="worker processes, -1: one a core")
+    parser.add_argument("--device", default="cpu", help="where to compute, such as cuda")
     asked = parser.parse_args()
     asked.out, asked.work = asked.out.resolve(), asked.work.resolve()
     if asked.quick and asked.out == ROOT / "figures":
@@ -86,7 +98,8 @@ def make(script: Path, asked: argparse.Namespace, finished: Path) -> bool:
     """
     log = asked.work / "logs" / f"{script.stem}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    flags = ["--out", str(asked.out), "--work", str(asked.work), "--jobs", str(asked.jobs)]
+    words = ("out", "work", "jobs", "device")
+    flags = [part for word in words for part in (f"--{word}", str(getattr(asked, word)))]
     call = [sys.executable, str(script), *flags, *(["--quick"] if asked.quick else [])]
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
     with log.open("w") as file:

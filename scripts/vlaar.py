@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 from cells import trained
-from figure import Flags
+from figure import Flags, device
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
@@ -125,7 +125,7 @@ def task(data: jr.Dataset, policy: Policy = "stored") -> jr.Task:
         The task.
     """
     build = partial(jr.models.wide_resnet, data.train_x.shape[1:], 10)
-    return jr.Task(build, data, batchnorm=policy, scored=SCORED)
+    return jr.Task(build, data, batchnorm=policy, device=device(), scored=SCORED)
 
 
 def recipe(quick: bool, weight_decay: float, epochs: int = 40) -> jr.Recipe:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import vlaar
 from cells import trained
-from figure import Flags
+from figure import Flags, device
 from numpy.typing import NDArray
 
 import jumpretrain as jr
@@ -226,7 +226,7 @@ def fully_connected(asked: Flags, which: str) -> tuple[jr.Runs, jr.Task, jr.Reci
         model = jr.initialise(model, "he") if which == SPIRAL else model
     way = MNIST_WAY if which == MNIST else WAY
     way = replace(way, epochs=5) if asked.quick else way
-    made = jr.Task(model, data, batchnorm="stored", scored=1000)
+    made = jr.Task(model, data, batchnorm="stored", device=device(), scored=1000)
     name, seeds = slug(which), list(vlaar.seeds(asked))
     return trained(vlaar.shared(asked), name, made, way, seeds, jobs=1), made, way
 

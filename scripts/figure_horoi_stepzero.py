@@ -1,0 +1,328 @@
+"""How much of what jump and retrain finds around an optimum is there without a jump.
+
+The control that arXiv:2102.00485 leaves out: step size 0, retrained with the same recipe, whose
+momentum is fresh and whose rate is not the one that training ended with. Movement, loss, turning
+and persistence are measured at every step size, 0 among them, over as many runs; and H3, that good
+optima attract, once more against where the control of the same data order stands. Redo it:
+
+    .venv/bin/python scripts/figure_horoi_stepzero.py            # --quick for a small one
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from figure import Flags, flags, save
+from judging import between, tally, within
+from landscapes import caption, each, facts, networks
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from jumpretrain import Trajectories, embed, geometry, sublevel
+from jumpretrain.homology import transform
+from jumpretrain.plots import canvas
+from jumpretrain.statistics import cliffs_delta
+
+TWICE = math.log(2)  # the least log ratio of movement with a jump over movement without
+TENTH = 0.1  # the largest share of the jumps' rise, or persistence, that counts as little
+HALF = 0.5  # the least share that counts as much
+BACK = 0.05  # the least share of the way back that counts as coming back
+NEIGHBOURS = 20
+GROUPS = ("good", "few", "noise .5", "memorise")
+SHOWN = {"few": "150 examples"}
+WHO = {"few": "bad", "memorise": "memorising"}
+COLOURS = dict(zip(GROUPS, canvas.colours(len(GROUPS)), strict=True))
+MEASURES = {
+    "movement": "start to end (share of the optimum's norm)",
+    "rise": "largest rise of the test loss (nats)",
+    "turning": "mean angle between epochs' steps (rad)",
+    "persistence": "finite total persistence of the test loss (nats²)",
+    "rank_persistence": "finite total persistence (ranks from 0 to 1)",
+}
+TITLES = {
+    "movement": "Movement",
+    "rise": "Rise of the loss",
+    "turning": "Turning",
+    "persistence": "Finite persistence",
+    "rank_persistence": "Finite persistence of ranks",
+}
+Row = dict[str, Any]
+
+
+def main() -> None:
+    asked = flags(__file__, "what is there without a jump")
+    found = networks(asked, GROUPS)
+    jobs = [(net.group, net.seed, net.trajectories) for group in GROUPS for net in found[group]]
+    rows = each(measured, jobs, asked, "measuring")
+    table = pd.DataFrame([row for sizes, _ in rows for row in sizes])
+    attracted = pd.DataFrame([row for _, row in rows])
+    claims = judged(table, attracted)
+    save(
+        drawn(asked, table, attracted, claims),
+        asked,
+        facts(asked, GROUPS)
+        | {"claims": claims, "neighbours": NEIGHBOURS, "shares": shares(table)}
+        | {"measures": table.to_dict("records"), "attraction": attracted.to_dict("records")},
+    )
+
+
+def measured(group: str, seed: int, trajectories: Trajectories) -> tuple[list[Row], Row]:
+    """Measure one network.
+
+    Returns:
+        A row for each step size, over runs, and one on where the jumps' runs end.
+    """
+    whole = trajectories.select(runs=trajectories.status == "ok")
+    name = {"group": group, "seed": seed}
+    sizes = [
+        name | {"step_size": float(size)} | described(whole.select(whole.step_size == size))
+        for size in np.unique(whole.step_size)
+    ]
+    return sizes, name | attraction(whole)
+
+
+def described(runs: Trajectories) -> dict[str, float]:
+    """Describe the runs of one step size, 0 or not, by the same measures."""
+    optimum = np.linalg.norm(runs.optimum[: runs.weight_count].astype(np.float64))
+    every = geometry.moves(runs)
+    steps = every[:, 1:, 1:]
+    chord = np.sqrt(np.maximum(steps.sum(axis=(1, 2)), 0))
+    path = np.sqrt(np.diagonal(steps, axis1=1, axis2=2)).sum(axis=1)
+    whole = np.flatnonzero(np.abs(runs.epoch - np.round(runs.epoch)) < 1e-9)
+    values = runs.values("test_loss")
+    graph = embed(runs).graph(NEIGHBOURS)
+    plain, ranked = (
+        sublevel(transform(values, scale), graph, maxdim=0).total_persistence(0, p)
+        for scale, p in (("raw", 2), ("rank", 1))
+    )
+    return {
+        "movement": float(chord.mean() / optimum),
+        "path": float(path.mean() / optimum),
+        "turning": float(geometry.turning(geometry.moves(runs.select(times=whole))).mean()),
+        "rise": float(values.max() - runs.optimum_metrics["test_loss"]),
+        "persistence": plain,
+        "rank_persistence": ranked,
+    }
+
+
+def attraction(runs: Trajectories) -> dict[str, float]:
+    """Measure where the jumps' runs end, from the optimum and from where the control stands.
+
+    The control is the run of step size 0 that saw the data in the jumps' order.
+    """
+    jumps = runs.jumps()
+    same = (runs.step_size == 0) & (runs.order_seed == jumps.order_seed[0])
+    control = np.asarray(runs.select(same).weights[0], dtype=np.float64)
+    optimum = jumps.optimum[: jumps.weight_count].astype(np.float64)
+    weights = np.asarray(jumps.weights, dtype=np.float64)
+    moved = weights - (control - optimum)
+    corrected = replace(jumps, states=moved, optimum=optimum, weight_count=len(optimum))
+    whole = np.flatnonzero(np.abs(runs.epoch - np.round(runs.epoch)) < 1e-9)
+    found = {}
+    for kind, which in (("plain", jumps), ("corrected", corrected)):
+        found[f"final_{kind}"] = float(geometry.distance(geometry.moves(which))[:, -1].mean())
+        steps = geometry.moves(which.select(times=whole))
+        found[f"outward_{kind}"] = float(geometry.outward_fraction(steps).mean())
+    ends, drift = weights[:, -1] - weights[:, 0], control[-1] - control[0]
+    cosines = ends @ drift / (np.linalg.norm(ends, axis=1) * np.linalg.norm(drift))
+    return found | {"cosine": float(cosines.mean())}
+
+
+def by_network(table: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Lay a measure out by network: without a jump, and over all jumps (rises: their largest)."""
+    how = "max" if measure == "rise" else "mean"
+    named = ["group", "seed"]
+    still = table[table["step_size"] == 0].set_index(named)[measure]
+    jumped = table[table["step_size"] > 0].groupby(named, sort=False)[measure].agg(how)
+    return pd.DataFrame({"still": still, "jumped": jumped}).reset_index()
+
+
+def shares(table: pd.DataFrame) -> list[Row]:
+    """Divide each network's measures without a jump by those over its jumps."""
+    rows = [by_network(table, measure).assign(measure=measure) for measure in MEASURES]
+    every = pd.concat(rows)
+    return list(every.assign(share=every["still"] / every["jumped"]).to_dict("records"))
+
+
+def judged(table: pd.DataFrame, attracted: pd.DataFrame) -> list[Row]:
+    ratio = {m: by_network(table, m).pipe(lambda t: t["still"] / t["jumped"]) for m in MEASURES}
+    group = by_network(table, "movement")["group"]
+    claims = [
+        within(
+            "horoi-step0",
+            f"{SHOWN.get(name, name)}: without a jump retraining moves a network less than half "
+            "as far as after one",
+            "log ratio of the distances from start to end, mean of jumps over mean of controls",
+            -np.log(ratio["movement"][group == name]), TWICE,
+        )
+        for name in GROUPS
+    ]  # fmt: skip
+    claims += [
+        within(
+            "horoi-step0", "without a jump the test loss rises by less than a tenth as much",
+            "0.1 less the largest rise over the controls over that over the jumps",
+            TENTH - ratio["rise"], 0,
+        ),
+        within(
+            "horoi-step0", "without a jump finite persistence is less than a tenth of that after "
+            "one, from as many points",
+            "0.1 less the ratio of total persistences (p = 2), controls over the mean of step "
+            "sizes", TENTH - ratio["persistence"], 0,
+        ),
+        within(
+            "horoi-step0", "on ranks of the test loss, half of the finite persistence or more is "
+            "there without a jump",
+            "ratio of total persistences of ranks (p = 1), controls over the mean of step sizes",
+            ratio["rank_persistence"], HALF,
+        ),
+        within(
+            "horoi-step0", "half of the turning or more is there without a jump",
+            "ratio of mean angles, controls over the mean of step sizes", ratio["turning"], HALF,
+        ),
+    ]  # fmt: skip
+    return [*claims, *differences(table), *attractors(attracted)]
+
+
+def differences(table: pd.DataFrame) -> list[Row]:
+    """Judge whether groups differ as they do after jumps; the jumps alone give the direction."""
+    claims = []
+    for measure in MEASURES:
+        values = by_network(table, measure)
+        for poor, who in WHO.items():
+            pair = [values[values["group"] == name] for name in (poor, "good")]
+            larger, smaller = sorted(pair, key=lambda rows: -rows["jumped"].mean())
+            after = float(cliffs_delta(larger["jumped"], smaller["jumped"]))
+            names = " against ".join(rows["group"].iloc[0] for rows in (larger, smaller))
+            claim = between(
+                "horoi-step0",
+                f"{who} and good networks differ in {measure.replace('_', ' ')} without a jump as "
+                "they do after one",
+                f"{measure} at step size 0, {names}",
+                larger["still"],
+                smaller["still"],
+            )
+            claims.append(claim | {"effect_after_jumps": after})
+    return claims
+
+
+def attractors(attracted: pd.DataFrame) -> list[Row]:
+    def values(group: str, measure: str) -> NDArray[np.float64]:
+        return attracted.loc[attracted["group"] == group, measure].to_numpy()
+
+    words = {
+        "final_corrected": "corrected for step 0, runs end closer to good optima than {} ones",
+        "outward_corrected":
+            "corrected for step 0, more steps lead outward around {} optima than good ones",
+    }  # fmt: skip
+    claims = [
+        between(
+            "horoi-H3", form.format(who), f"{measure}, {poor} against good",
+            values(poor, measure), values("good", measure),
+        )
+        for measure, form in words.items()
+        for poor, who in WHO.items()
+    ]  # fmt: skip
+    return [
+        *claims,
+        within(
+            "horoi-H3", "corrected for step 0, runs come back to good optima",
+            "1 less the distance from where the control stands at the end, over the jump's",
+            1 - values("good", "final_corrected"), BACK,
+        ),
+    ]  # fmt: skip
+
+
+def drawn(asked: Flags, table: pd.DataFrame, attracted: pd.DataFrame, claims: list[Row]) -> Figure:
+    figure = canvas.new_figure(16.5, 10)
+    panels = figure.subplots(2, 3)
+    for ax, measure in zip(panels.flat, MEASURES, strict=False):
+        along(ax, table, measure)
+        share = shared(table, measure)
+        canvas.title(ax, f"{TITLES[measure]}: step 0 has {percent(share)} of the jumps'")
+    ends(panels[1, 2], attracted)
+    panels[0, 0].legend(fontsize=10, frameon=False)
+    figure.suptitle(f"{finding(table, claims)}\n{tally(claims)}", fontsize=13, x=0.01, ha="left")
+    canvas.note(
+        figure,
+        f"{caption(asked, GROUPS)}. n = {table['seed'].nunique()} networks a group: thin lines, "
+        "marks; thick: mean. Each step size has as many runs; those of step size 0 differ in the "
+        "order of the data. Shares are means over the networks of a group, least and greatest "
+        "group. Zeros are not drawn on logarithmic axes. Persistence: bars that "
+        "end, of the sublevels on the joined "
+        f"{NEIGHBOURS}-nearest-neighbour graph of PHATE's potentials, step size by step size.",
+    )
+    return figure
+
+
+def shared(table: pd.DataFrame, measure: str) -> NDArray[np.float64]:
+    """Average the share that is there without a jump over the networks of each group."""
+    values = by_network(table, measure)
+    share = (values["still"] / values["jumped"]).groupby(values["group"]).mean()
+    return np.sort(share.to_numpy())
+
+
+def percent(share: NDArray[np.float64]) -> str:
+    if share[-1] < 1e-4:
+        return "less than 0.01 %"
+    least, most = (float(f"{100 * value:.2g}") for value in (share[0], share[-1]))
+    return f"{least:g} to {most:g} %"
+
+
+def finding(table: pd.DataFrame, claims: list[Row]) -> str:
+    said = {measure: percent(shared(table, measure)) for measure in MEASURES}
+    same = [claim for claim in claims if "effect_after_jumps" in claim]
+    there = sum(claim["verdict"] == "supported" for claim in same)
+    drift = [claim["verdict"] for claim in claims if claim["id"] == "horoi-H3"]
+    return (
+        f"Without a jump retraining moves a network {said['movement']} as far, raises its loss "
+        f"{said['rise']} as much, but turns {said['turning']} as much\n"
+        f"{there} of {len(same)} differences between groups are there without a jump; corrected "
+        f"for step 0, {drift.count('supported')} of {len(drift)} claims that good optima attract "
+        "are supported"
+    )
+
+
+def along(ax: Axes, table: pd.DataFrame, measure: str) -> None:
+    for group, colour in COLOURS.items():
+        rows = table[table["group"] == group]
+        lines = rows.pivot(index="step_size", columns="seed", values=measure)
+        ax.plot(lines.index, lines, color=colour, lw=0.7, alpha=0.4)
+        ax.plot(lines.index, lines.mean(axis=1), "o-", color=colour, lw=2.4, ms=6,
+                label=SHOWN.get(group, group))  # fmt: skip
+    if measure in ("movement", "rise", "persistence"):
+        ax.set_yscale("log", nonpositive="mask")
+        canvas.plain(ax.yaxis)
+    else:
+        ax.set_ylim(bottom=0)
+    ax.axvspan(-0.06, 0.06, color="0.92", zorder=0)
+    ax.set(xlabel="step size of the jump (filter norms; 0: no jump)", ylabel=MEASURES[measure])
+
+
+def ends(ax: Axes, attracted: pd.DataFrame) -> None:
+    kinds = {"plain": ("o", "none", "optimum"), "corrected": ("s", None, "control of step size 0")}
+    for kind, (mark, face, words) in kinds.items():
+        for place, group in enumerate(GROUPS):
+            back = 100 * (1 - attracted.loc[attracted["group"] == group, f"final_{kind}"])
+            across = place + (0.15 if kind == "corrected" else -0.15)
+            ax.plot(np.full(len(back), across), back, mark, color=COLOURS[group], mfc=face, ms=7)
+        ax.plot([], [], mark, color="0.3", mfc=face, label=f"to the {words}")
+    ax.axhline(0, color="0.4", lw=0.8)
+    ax.axhline(100 * BACK, color="0.4", lw=0.8, ls=":")
+    ax.set_xticks(range(len(GROUPS)), [SHOWN.get(group, group) for group in GROUPS])
+    ax.set_ylabel("way back that is covered (% of the jump)")
+    ax.legend(fontsize=10, frameon=False)
+    moved = np.abs(attracted["final_corrected"] - attracted["final_plain"]).max()
+    canvas.title(
+        ax,
+        f"The way back, corrected for the control's movement: at most {100 * moved:.2g} points "
+        "of difference",
+    )
+
+
+if __name__ == "__main__":
+    main()

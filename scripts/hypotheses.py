@@ -1,0 +1,332 @@
+"""The hypotheses of the five papers, and which claim of which figure is the headline of each.
+
+Figures judge many finer claims under one hypothesis. Its headline is what these rules leave, each
+asked where those before it leave more than one claim; verdicts play no part:
+
+1. it tests the hypothesis in its source's form: the quantity and control named there first, under
+   the paper's conditions or those that the hypothesis demands (equal loss, a range that is held
+   fixed);
+2. it is on the harder data: CIFAR-10, then Fashion-MNIST, then digits, then a toy;
+3. it rests on the most networks;
+4. it comes first in its script.
+
+Claims are found by the words of `headline`; `on` names the data within a claim where a script
+judges the same on several. Small figures (`--quick`) have digits only, and take the first claim.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PAPERS = {
+    "horoi": ("Horoi et al., Exploring the geometry and topology of neural network loss "
+              "landscapes", "arXiv:2102.00485"),
+    "lucas": ("Lucas et al., Analyzing monotonic linear interpolation in neural network loss "
+              "landscapes", "arXiv:2104.11044"),
+    "vlaar": ("Vlaar and Frankle, What can linear interpolation of neural network loss landscapes "
+              "tell us?", "arXiv:2106.16004"),
+    "wang": ("Wang et al., Plateau in monotonic linear interpolation: a biased view",
+             "arXiv:2210.01019"),
+    "fort": ("Fort and Jastrzebski, Large scale structure of neural network loss landscapes",
+             "arXiv:1906.04724"),
+}  # fmt: skip
+"""Titles, by the names that scripts are called after."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What a paper says, or what we say of it, and where that is judged.
+
+    Attributes:
+        id: Such as `horoi-H1`.
+        paper: Whose hypothesis it is: the family that Holm's correction runs over.
+        claim: The hypothesis, in our words.
+        source: Paper and place, or `derived` where the hypothesis is ours.
+        script: Name of the script that judges it, without its ending.
+        headline: Words of the claim that stands for it.
+        groups: What is compared.
+        data: What the networks were trained on, in the full form.
+        on: Words of the claim that name its data.
+    """
+
+    id: str
+    paper: str
+    claim: str
+    source: str
+    script: str
+    headline: str
+    groups: str
+    data: str
+    on: str = ""
+
+
+HOROI, LUCAS, VLAAR, WANG, FORT = (place for _, place in PAPERS.values())
+DIGITS, FASHION, CIFAR = "digits", "Fashion-MNIST", "CIFAR-10"
+
+HYPOTHESES = (
+    Hypothesis(
+        "horoi-H1", "horoi",
+        "jump-and-retrain samples tell generalisation better than rays",
+        f"{HOROI}, table 1", "figure_horoi_table1",
+        "jump and retrain predicts generalisation better than rays",
+        "jump and retrain against rays, network by network", DIGITS),
+    Hypothesis(
+        "horoi-H2", "horoi",
+        "jump-and-retrain samples tell weight decay better than rays",
+        f"{HOROI}, table 1", "figure_horoi_table1",
+        "jump and retrain predicts weight decay better than rays",
+        "jump and retrain against rays, network by network", DIGITS),
+    Hypothesis(
+        "horoi-H3", "horoi",
+        "retraining moves outward first around bad optima",
+        f"{HOROI}, section 4.3", "figure_horoi_trajectories",
+        "more steps lead outward around bad optima than good ones",
+        "bad optima (few examples) against good ones", DIGITS),
+    Hypothesis(
+        "horoi-H4", "horoi",
+        "good optima have an arm a direction, bad ones an arm a jump",
+        f"{HOROI}, figures 2 and 3A", "figure_horoi_trajectories",
+        "directions keep an arm of their own around good optima more than bad ones",
+        "good optima against bad ones (few examples)", DIGITS),
+    Hypothesis(
+        "horoi-H5", "horoi",
+        "trajectories turn more around bad optima",
+        f"{HOROI}, figure 2", "figure_horoi_trajectories",
+        "runs turn more around bad optima than good ones",
+        "bad optima (few examples) against good ones", DIGITS),
+    Hypothesis(
+        "horoi-H6", "horoi",
+        "around memorising optima large jumps come back",
+        f"{HOROI}, section 4.3", "figure_horoi_trajectories",
+        "around memorising optima, larger jumps move outward less",
+        "larger jumps against smaller ones, network by network", DIGITS),
+    Hypothesis(
+        "horoi-H7", "horoi",
+        "poor networks have more persistence, also at equal range",
+        f"{HOROI}, section 4.4", "figure_horoi_predictors",
+        "finite persistence rises with the test loss, range^2 held fixed",
+        "networks over weight decay, augmentation, batch size and redrawn labels", CIFAR),
+    Hypothesis(
+        "horoi-H8", "horoi",
+        "weight decay lowers total persistence",
+        f"{HOROI}, section 4.4", "figure_horoi_predictors",
+        "released total persistence falls with weight decay, within a block",
+        "weight decays, within augmentation, batch size and seed", CIFAR),
+    Hypothesis(
+        "horoi-H9", "horoi",
+        "poor optima have more pieces born early and merged late",
+        f"{HOROI}, section 4.4 and figure 3A", "figure_horoi_persistence",
+        "has more pieces that are born early and merge late than good",
+        "bad optima (few examples) against good ones", DIGITS),
+    Hypothesis(
+        "horoi-H10", "horoi",
+        "PHATE keeps trajectories whole that t-SNE shatters",
+        f"{HOROI}, section 3.2 and figure 1", "figure_horoi_embeddings",
+        "PHATE with the paper's settings keeps trajectories that t-SNE shatters",
+        "two embeddings of the same trajectories, network by network", DIGITS),
+    Hypothesis(
+        "horoi-H11", "horoi",
+        "the released total persistence is the loss's squared range",
+        f"derived, of the code released with {HOROI}", "figure_horoi_released",
+        "the released rule's total persistence follows the squared range of the loss",
+        "a log-log line through all networks", DIGITS),
+    Hypothesis(
+        "horoi-H12", "horoi",
+        "stale BatchNorm statistics widen the gap between groups",
+        f"derived, of the code released with {HOROI}", "figure_horoi_batchnorm",
+        "recalibrating BatchNorm statistics at the jump shrinks the gap",
+        "stale against recalibrated statistics, pair by pair", FASHION),
+    Hypothesis(
+        "interpolation-H1", "lucas",
+        "large learning rates make the loss rise on the straight line",
+        f"{LUCAS}, table of learning rates", "figure_lucas_paths",
+        "the larger of two learning rates has larger min Delta, all panels",
+        "the larger learning rate against the smaller",
+        "CIFAR-10, Fashion-MNIST and text, seven kinds of network"),
+    Hypothesis(
+        "interpolation-H2", "lucas",
+        "outputs turn more on the line the further weights moved",
+        f"{LUCAS}, Gauss length against distance", "figure_lucas_distance",
+        "Gauss length, mean over examples grows with weight distance",
+        "a log-log line through all networks", FASHION),
+    Hypothesis(
+        "interpolation-H3", "lucas",
+        "BatchNorm makes the loss rise on the line",
+        f"{LUCAS}, table of residual networks", "figure_lucas_paths",
+        "BatchNorm raises min Delta, residual network",
+        "with BatchNorm against without normalisation", CIFAR),
+    Hypothesis(
+        "interpolation-H4", "lucas",
+        "squared error falls where each output turns by under pi / 2",
+        f"{LUCAS}, theorem on Gauss length; proof derived", "figure_lucas_distance",
+        "squared error falls where the certificate holds",
+        "networks whose outputs the certificate holds for", FASHION),
+    Hypothesis(
+        "interpolation-H5", "lucas",
+        "from most unrelated starts, too, the loss falls throughout",
+        f"{LUCAS}, random initialisations", "figure_lucas_distance",
+        "unrelated initialisations reach the same end without a rise, images",
+        "ten unrelated starts a network", FASHION),
+    Hypothesis(
+        "interpolation-H6", "lucas",
+        "redrawn labels do not by themselves make the loss rise",
+        f"{LUCAS}, label corruption", "figure_lucas_delta",
+        "all labels redrawn do not by themselves break monotonicity",
+        "networks trained on redrawn labels", FASHION),
+    Hypothesis(
+        "interpolation-H7", "vlaar",
+        "the shape of the path says little of test accuracy",
+        f"{VLAAR}, weight decay", "figure_vlaar_decay",
+        "the barrier (stored) says little of accuracy, over all weight decays",
+        "networks over weight decays", CIFAR),
+    Hypothesis(
+        "interpolation-H8", "vlaar",
+        "weight decay takes the barrier away",
+        f"{VLAAR}, weight decay", "figure_vlaar_decay",
+        "the barrier falls with weight decay (stored)",
+        "networks over weight decays", CIFAR),
+    Hypothesis(
+        "interpolation-H9", "vlaar",
+        "pre-training on other images removes the barrier",
+        f"{VLAAR}, pre-training", "figure_vlaar_starts",
+        "pre-training on other images lowers the barrier (CIFAR-10, weight decay 0, stored)",
+        "fresh weights against pre-trained ones", CIFAR),
+    Hypothesis(
+        "interpolation-H10", "vlaar",
+        "early blocks are sensitive to their start, late ones are not",
+        f"{VLAAR}, layer-wise interpolation", "figure_vlaar_layers",
+        "B1 is more sensitive to its initialisation than B3 (stored)",
+        "the first block against the last, network by network", CIFAR),
+    Hypothesis(
+        "interpolation-H11", "vlaar",
+        "a block started anew gains nothing over training from scratch",
+        f"{VLAAR}, re-initialised blocks", "figure_vlaar_layers",
+        "re-initialising B1 and training again gains nothing over scratch",
+        "trained again against from scratch, network by network", CIFAR),
+    Hypothesis(
+        "interpolation-H12", "vlaar",
+        "the amount of data hardly changes the shape of paths",
+        f"{VLAAR}, data", "figure_vlaar_layers",
+        "half of the data: layer-wise paths change little",
+        "half of the data against all, network by network", CIFAR),
+    Hypothesis(
+        "interpolation-H13", "wang",
+        "last-layer biases keep the error at chance for long",
+        f"{WANG}, abstract", "figure_wang_plateau",
+        "the last layer's bias lengthens the error plateau of the linear path",
+        "with the last layer's bias against without biases", FASHION, "fashion_mnist"),
+    Hypothesis(
+        "interpolation-H14", "wang",
+        "homogeneous biases leave the plateau of the loss",
+        f"{WANG}, homogeneous interpolation", "figure_wang_plateau",
+        "homogeneous biases change the loss plateau by less than 0.08",
+        "homogeneous against linear biases, network by network", FASHION, "fashion_mnist"),
+    Hypothesis(
+        "interpolation-H15", "wang",
+        "deeper networks have longer plateaus of the error",
+        f"{WANG}, depth and initial scale", "figure_wang_plateau",
+        "the error plateau of the linear path grows with each layer",
+        "networks of several depths, seed by seed", DIGITS),
+    Hypothesis(
+        "interpolation-H16", "wang",
+        "classes learned later end with larger biases",
+        f"{WANG}, dynamics of four classes", "figure_wang_classes",
+        "classes learned later have larger biases",
+        "classes of a network", FASHION, "fashion_mnist"),
+    Hypothesis(
+        "interpolation-H17", "wang",
+        "classes with smaller biases turn right later on the path",
+        f"{WANG}, error by class", "figure_wang_classes",
+        "classes with smaller biases turn right later on the path",
+        "classes of a network", FASHION, "fashion_mnist"),
+    Hypothesis(
+        "interpolation-H18", "wang",
+        "a gap between biases lifts the loss above log k",
+        f"derived, of the model of {WANG}", "figure_wang_classes",
+        "the loss rises above log k on the path",
+        "each network's largest loss against log k", FASHION, "fashion_mnist"),
+    Hypothesis(
+        "wedges-H1", "fort",
+        "the line between independent optima crosses a barrier",
+        f"{FORT}, figure 1", "figure_fort_connectors",
+        "the straight line between independent optima has a barrier",
+        "pairs of independent networks", FASHION, "Fashion-MNIST CNN"),
+    Hypothesis(
+        "wedges-H2", "fort",
+        "points trained normal to the line halve its barrier",
+        f"{FORT}, section 4.2", "figure_fort_connectors",
+        "the hyperplane connector removes half of the barrier or more",
+        "connector against straight line, pair by pair", FASHION, "Fashion-MNIST CNN"),
+    Hypothesis(
+        "wedges-H3", "fort",
+        "a connector leaves the line in one direction a half",
+        f"{FORT}, figure 3", "figure_fort_connectors",
+        "deviations agree within a half much more than across",
+        "cosines within a half against across, pair by pair", FASHION, "Fashion-MNIST CNN"),
+    Hypothesis(
+        "wedges-H4", "fort",
+        "at equal loss more directions are sharp half-way",
+        f"{FORT}, figure 4; equal loss derived", "figure_fort_sharpness",
+        "equal loss: more directions are sharp in the middle than at the ends",
+        "middle against ends, set by set", FASHION, "Fashion CNN"),
+    Hypothesis(
+        "wedges-H5", "fort",
+        "a higher learning rate leaves fewer sharp directions",
+        f"{FORT}, figures 4 and 5", "figure_fort_sharpness",
+        "as many epochs: fewer directions are sharp for a rate 8 times as high",
+        "the lowest rate against the highest, seed by seed", FASHION, "Fashion CNN"),
+    Hypothesis(
+        "wedges-H6", "fort",
+        "width goes with the power -1/2 of sharp directions",
+        "derived, of the model of " + FORT, "figure_fort_widths",
+        "width goes with the power -1/2 of sharp directions, at the end",
+        "networks over recipes, seed by seed", FASHION),
+    Hypothesis(
+        "wedges-H7", "fort",
+        "dimensions of planes that reach low loss follow sharp ones",
+        f"{FORT}, section 3.2", "figure_fort_dimensions",
+        "more sharp directions go with a higher threshold dimension, curvature above 0.03",
+        "networks over learning rates and widths, seed by seed", DIGITS),
+    Hypothesis(
+        "wedges-H8", "fort",
+        "the loss rises alike in all random directions",
+        f"{FORT}, section 3.2", "figure_fort_planes",
+        "the loss hardly depends on the direction",
+        "random directions around each network", FASHION),
+    Hypothesis(
+        "wedges-H9", "fort",
+        "independent optima lie at right angles",
+        f"{FORT}, figure 2", "figure_fort_connectors",
+        "independent optima have a cosine within 0.1 of 0",
+        "pairs of independent networks", FASHION, "Fashion-MNIST CNN"),
+    Hypothesis(
+        "wedges-H10", "fort",
+        "averaged weights gain up to 20 to 40 degrees, then lose",
+        f"{FORT}, figure 6", "figure_fort_ensembles",
+        "it changes its sign between 20 and 40 degrees",
+        "cyclic rates, network by network", FASHION, "Fashion-MNIST CNN"),
+    Hypothesis(
+        "wedges-H11", "fort",
+        "along the radius the tunnel ends earlier in test loss",
+        f"{FORT}, figure 2", "figure_fort_planes",
+        "nats at a smaller radius than the training loss",
+        "test against training loss, network by network", FASHION),
+    Hypothesis(
+        "wedges-H12", "fort",
+        "aligning units removes half of the barrier or more",
+        "derived, of arXiv:2209.04836", "figure_fort_alignment",
+        "aligning removes half of the straight line's barrier or more",
+        "aligned against plain, pair by pair", FASHION, "Fashion-MNIST CNN"),
+    Hypothesis(
+        "wedges-H13", "fort",
+        "a point trained between eleven optima is as low as they",
+        f"{FORT}, section 4.3", "figure_fort_surfaces",
+        "the node in the middle of 11 optima has a loss of at most 2 times theirs",
+        "sets of independent networks", DIGITS),
+    Hypothesis(
+        "wedges-H14", "fort",
+        "trace over norm of the Hessian peaks near Xavier's radius",
+        "arXiv:1807.02581", "figure_fort_goldilocks",
+        "trace over norm peaks within a factor of 2 of Xavier's radius",
+        "initial radii, network by network", FASHION, "Fashion-MNIST tanh CNN"),
+)  # fmt: skip

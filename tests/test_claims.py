@@ -1,0 +1,130 @@
+"""The ledger of claims says what the figures hold, and its p-values are those of textbooks."""
+
+import importlib
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import mannwhitneyu, ttest_1samp
+
+from jumpretrain.statistics import verdict
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "scripts"))
+claims, gallery, hypotheses, judging = (
+    importlib.import_module(name) for name in ("claims", "gallery", "hypotheses", "judging")
+)
+COUNTS = {"horoi": 12, "interpolation": 18, "wedges": 14}
+IDS = [f"{group}-H{number + 1}" for group, count in COUNTS.items() for number in range(count)]
+FIGURES = {
+    path.stem: json.loads(path.read_text()) for path in (ROOT / "figures").glob("figure_*.json")
+}
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return json.loads((ROOT / "figures" / "claims.json").read_text())
+
+
+def invented(p_values, quick=False):
+    """Figures of one claim a hypothesis: of those given, and without p of others beside them."""
+    figures = {known.script: {"quick": quick, "script": f"scripts/{known.script}.py", "claims": []}
+               for known in hypotheses.HYPOTHESES if known.id in p_values}  # fmt: skip
+    for known in hypotheses.HYPOTHESES:
+        if known.script in figures:
+            words, p = f"{known.on}: {known.headline}", p_values.get(known.id, math.nan)
+            claim = judging.entry(known.id, words, "", 1, 0.5, 2, 5, 0.1, p=p)
+            figures[known.script]["claims"].append(claim)
+    return figures
+
+
+def test_every_hypothesis_has_one_line(committed):
+    assert sorted(claim["id"] for claim in committed["claims"]) == sorted(IDS)
+    assert committed["left_out"] == [] and not committed["quick"]
+
+
+def test_the_table_names_scripts_that_are_there():
+    assert sorted(known.id for known in hypotheses.HYPOTHESES) == sorted(IDS)
+    assert {known.paper for known in hypotheses.HYPOTHESES} == hypotheses.PAPERS.keys()
+    missing = [known.script for known in hypotheses.HYPOTHESES
+               if not (ROOT / "scripts" / f"{known.script}.py").exists()]  # fmt: skip
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_a_line_is_its_headline_and_follows_from_its_interval(committed, name):
+    (claim,) = (claim for claim in committed["claims"] if claim["id"] == name)
+    script = ROOT / claim["script"]
+    assert script.exists()
+    (headline,) = (
+        one
+        for one in FIGURES[script.stem]["claims"]
+        if (one["id"], one["claim"]) == (name, claim["headline"])
+    )
+    assert claim["verdict"] == headline["verdict"]
+    assert [claim["low"], claim["high"]] == headline["interval"]
+    low, high = (math.nan if end is None else end for end in (claim["low"], claim["high"]))
+    assert claim["verdict"] == verdict(low, high, claim["smallest_effect"], claim["expected"])
+    assert claim["n"] >= 5
+    parts = [one["verdict"] for figure in FIGURES.values() for one in figure["claims"]
+             if one["id"] == name]  # fmt: skip
+    assert claim["parts"] == {one: parts.count(one) for one in claims.VERDICTS}
+
+
+def test_the_committed_pages_are_what_the_figures_say(tmp_path):
+    for stem, figure in FIGURES.items():
+        (tmp_path / f"{stem}.json").write_text(json.dumps(figure))
+    gallery.write_gallery(tmp_path)
+    for name in ("claims.json", "README.md"):
+        assert (tmp_path / name).read_text() == (ROOT / "figures" / name).read_text()
+
+
+def test_holm_runs_over_one_paper():
+    p_values = {"interpolation-H1": 0.01, "interpolation-H2": 0.04, "interpolation-H3": 0.03,
+                "interpolation-H8": 0.02}  # fmt: skip
+    found = claims.ledger(invented(p_values, quick=True))
+    adjusted = {claim["id"]: claim["p_holm"] for claim in found["claims"]}
+    assert adjusted["interpolation-H4"] is None
+    by_hand = {"interpolation-H1": 3 * 0.01, "interpolation-H2": 2 * 0.03,
+               "interpolation-H3": 2 * 0.03, "interpolation-H8": 0.02}  # fmt: skip
+    assert all(math.isclose(adjusted[name], p) for name, p in by_hand.items())
+
+
+def test_only_small_figures_and_other_papers_may_be_left_out():
+    some = {name: 0.5 for name in IDS if name.startswith("wedges")}
+    assert len(claims.ledger(invented(some))["left_out"]) == 30
+    del some["wedges-H14"]
+    with pytest.raises(LookupError, match=r"wedges-H14 is not there.*figure_fort_goldilocks"):
+        claims.ledger(invented(some))
+    assert "wedges-H14" in claims.ledger(invented(some, quick=True))["left_out"]
+
+
+def test_a_headline_that_is_gone_is_an_error():
+    figures = invented({"horoi-H11": 0.5}, quick=True)
+    for claim in figures["figure_horoi_released"]["claims"]:
+        claim["id"] = "horoi-H7"
+    with pytest.raises(LookupError, match=r"no claim horoi-H11.*hypotheses\.py"):
+        claims.ledger(figures)
+
+
+def test_the_table_fits_a_terminal(committed):
+    lines = claims.table(committed).splitlines()
+    assert max(map(len, lines)) <= 120
+    rows = [line for line in lines if line.startswith("  H")]
+    assert len(rows) == len(IDS)
+
+
+def test_p_values_of_claims_are_those_of_textbooks():
+    draw = np.random.default_rng(0).normal
+    for _ in range(20):
+        a, b = draw(0.5, size=5), draw(size=4)
+        exact = mannwhitneyu(a, b, method="exact").pvalue
+        assert math.isclose(judging.between("", "", "", a, b)["p"], exact)
+        student = ttest_1samp(a, 0)
+        found = judging.within("", "", "", a, 0.1)
+        assert math.isclose(found["p"], student.pvalue)
+        assert np.allclose(found["interval"], student.confidence_interval(0.95))
+    assert judging.within("", "", "", [0.1] * 7, 0)["p"] is None
