@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-import graphtools
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.sparse import csgraph
 
 from jumpretrain import graphs
+from jumpretrain.distances import row_blocks
 
 __all__ = ["alpha_decay", "check", "joined", "pieces"]
+
+LEAST = 1e-4
 
 
 def check(knn: int, decay: float, count: int) -> None:
@@ -30,38 +33,47 @@ def check(knn: int, decay: float, count: int) -> None:
         raise ValueError(f"decay must be positive, but is {decay}; the paper's is 40")
 
 
-def alpha_decay(distances: NDArray[np.float64], knn: int, decay: float) -> NDArray[np.float64]:
-    """Give near points a high affinity and far ones none, by graphtools.
+def alpha_decay(distances: NDArray[np.float64], knn: int, decay: float) -> sparse.csr_array:
+    """Give near points a high affinity and far ones none.
 
     A point's bandwidth is the distance of its knn-th neighbour; its affinity for another point is
     exp(-(distance / bandwidth)^decay), below 1e-4 none, and the mean of both directions counts
-    (PHATE, arXiv 2102.00485 section 2.1).
+    (PHATE, arXiv 2102.00485 section 2.1). Points that coincide have affinity 1.
 
     Returns:
-        The affinities (N, N): symmetric, 1 on the diagonal.
+        The affinities (N, N): symmetric, 1 on the diagonal, only those above zero stored.
     """
     check(knn, decay, len(distances))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        graph = graphtools.Graph(
-            distances.copy(), precomputed="distance", knn=knn, decay=decay, verbose=0
-        )
-        return np.asarray(graph.kernel, dtype=np.float64)
+    blocks = [_decayed(distances[rows], knn, decay) for rows in row_blocks(len(distances))]
+    directed = sparse.vstack(blocks, format="csr")
+    return sparse.csr_array((directed + directed.T) / 2)
 
 
-def pieces(affinity: NDArray[np.float64]) -> NDArray[np.intp]:
+def _decayed(distances: NDArray[np.float64], knn: int, decay: float) -> sparse.csr_array:
+    bandwidth = np.partition(distances, knn, axis=1)[:, knn]  # the point itself comes first
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        reach = min(np.float64(-np.log(LEAST)) ** (1 / decay), 1e9) * (1 + 1e-9)
+        row, column = np.nonzero(distances <= reach * bandwidth[:, None])
+        affinity = np.exp(-np.power(distances[row, column] / bandwidth[row], decay))
+    affinity[np.isnan(affinity)] = 1  # zero over zero
+    kept = affinity >= LEAST
+    return sparse.csr_array((affinity[kept], (row[kept], column[kept])), distances.shape)
+
+
+def pieces(affinity: Any) -> NDArray[np.intp]:
     """Say which connected piece each point belongs to.
 
     Returns:
         The number of its piece, from 0 (N,).
     """
-    return np.asarray(csgraph.connected_components(affinity > 0, directed=False)[1])
+    return np.asarray(csgraph.connected_components(affinity, directed=False)[1])
 
 
 def joined(
-    affinity: NDArray[np.float64],
+    affinity: sparse.csr_array,
     distances: NDArray[np.float64],
     connect: Literal["mst"] | None = "mst",
-) -> NDArray[np.float64]:
+) -> sparse.csr_array:
     """Let the random walk cross between pieces, along the minimum spanning tree's edges.
 
     Every edge of the tree between two pieces gets the affinity exp(-1), as if each of its ends
@@ -72,12 +84,12 @@ def joined(
     Returns:
         The affinities (N, N) of a connected graph; those given where `connect` is None.
     """
-    if connect is None:
-        return affinity
     piece = pieces(affinity)
+    if connect is None or not piece.any():
+        return affinity
     start, end = graphs.edges(graphs.spanning_tree(distances)).T
     between = piece[start] != piece[end]
     start, end = start[between], end[between]
-    bridged = affinity.copy()
-    bridged[start, end] = bridged[end, start] = np.exp(-1.0)
-    return bridged
+    places = np.r_[start, end], np.r_[end, start]
+    bridges = sparse.csr_array((np.full(2 * len(start), np.exp(-1.0)), places), affinity.shape)
+    return affinity + bridges

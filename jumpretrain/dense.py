@@ -1,14 +1,14 @@
 """Fully connected networks, scored a few states at a time.
 
-Products of small matrices cost less together than one by one, and on a straight line between two
-states the first layer is affine in alpha (derived), so that two products serve every state.
+Products of small matrices cost less together than one by one, and so do measures. What the states
+of a line share is computed once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,32 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from jumpretrain.curves import Curve
-from jumpretrain.layers import entries
+from jumpretrain.lines import Answers, Common, Line, Share, ends_or_input, plain, straight_line
 from jumpretrain.measures import accuracy, cross_entropy, squared_error
 from jumpretrain.task import Task
 
-__all__ = ["Line", "dense_layers", "dense_outputs", "groups", "straight_line"]
+__all__ = ["batched", "dense_answers", "dense_layers", "straight_line"]
 
-TOGETHER, ENTRIES = 4, 2**21  # measured: more leave the cache
+TOGETHER, ENTRIES = 4, 2**18  # measured: products of more leave the cache
 ALIGNED = 16  # bytes: elsewhere bits depend on the states beside
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Tanh)
 
 Layers = Mapping[str, nn.Module]
-
-
-@dataclass(frozen=True, eq=False)
-class Line:
-    """The first layer along a straight line between two states.
-
-    Attributes:
-        ends: What leaves the layer at the start and at the end for each batch, (B, h) each, by
-            split.
-        alphas: Where on the line each state lies (K,).
-    """
-
-    ends: Mapping[str, list[tuple[torch.Tensor, torch.Tensor]]]
-    alphas: NDArray[np.float64]
+Tensors = Mapping[str, torch.Tensor]
 
 
 def dense_layers(task: Task) -> Layers | None:
@@ -54,13 +40,13 @@ def dense_layers(task: Task) -> Layers | None:
     template, shape = task.template, tuple(task.data.train_x.shape[1:])
     own = (accuracy, cross_entropy, squared_error)
     known = all(any(measure is one for one in own) for measure in task.measures.values())
-    if not known or type(template) is not nn.Sequential or not _plain(template):
+    if not known or type(template) is not nn.Sequential or not plain(template):
         return None
     layers = dict(template.named_children())
     if len(layers) < len(template):  # a layer that is used twice is listed once
         return None
     begin = next(iter(layers.items()), None)
-    if begin and type(begin[1]) is nn.Flatten and _plain(begin[1]):
+    if begin and type(begin[1]) is nn.Flatten and plain(begin[1]):
         if (begin[1].start_dim, begin[1].end_dim) != (1, -1):
             return None
         del layers[begin[0]]
@@ -71,11 +57,6 @@ def dense_layers(task: Task) -> Layers | None:
     return layers if type(first) is nn.Linear and shape == (first.in_features,) else None
 
 
-def _plain(part: nn.Module) -> bool:
-    hooks = part._forward_hooks or part._forward_pre_hooks
-    return not hooks and "forward" not in vars(part)
-
-
 def _known(task: Task, name: str, part: nn.Module) -> bool:
     """Tell whether a layer does what its type says, with tensors of its own in the state.
 
@@ -83,21 +64,19 @@ def _known(task: Task, name: str, part: nn.Module) -> bool:
         Whether its outputs can be computed from the state alone.
     """
     if type(part) in ELEMENTWISE:
-        return _plain(part)
-    if type(part) is not nn.Linear or not _plain(part):
+        return plain(part)
+    if type(part) is not nn.Linear or not plain(part):
         return False
     tensors = {"weight": part.weight} | ({} if part.bias is None else {"bias": part.bias})
     held = {f"{name}.{key}" for key in tensors} <= set(task.layout.names)
     return held and all(tensor.dtype == task.layout.dtype for tensor in tensors.values())
 
 
-def groups(task: Task, layers: Layers, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Divide states into as many at a time as the cache holds, by their number alone.
-
-    Where the parts of the states would not be aligned in memory, each is alone.
+def batched(task: Task, layers: Layers) -> bool:
+    """Tell whether a group of states is multiplied at once, by the network and the data alone.
 
     Returns:
-        The rows of each group, in order.
+        Whether its products stay in the cache and the parts of states are aligned in memory.
     """
     widths = [part.out_features for part in layers.values() if isinstance(part, nn.Linear)]
     lengths = [len(x) for name in ("scored_x", "test_x") for x in task.batches(name)]
@@ -105,83 +84,93 @@ def groups(task: Task, layers: Layers, rows: NDArray[np.int64]) -> list[NDArray[
     aligned = all(
         size * width * length % ALIGNED == 0 for width in widths[:-1] for length in lengths
     )
-    most = ENTRIES // (max(widths) * max(lengths)) if aligned else 1
-    together = min(TOGETHER, max(1, most))
-    return np.array_split(rows, -(-len(rows) // together)) if len(rows) else []
+    return aligned and TOGETHER * max(widths) * max(lengths) <= ENTRIES
 
 
-def dense_outputs(
+def dense_answers(
     task: Task,
     layers: Layers,
-    states: torch.Tensor,
-    split: str,
+    states: NDArray[Any],
+    rows: NDArray[np.int64],
     line: Line | None = None,
-    rows: NDArray[np.int64] | None = None,
-) -> Iterator[torch.Tensor]:
-    """Compute what several states answer to each batch.
+) -> tuple[Share, Answers]:
+    """Divide the network into what states share and what follows for a few at a time.
 
     Args:
         task: Network and data.
         layers: From `dense_layers`.
-        states: The states (K, S).
-        split: Whose examples, `"scored"` or `"test"`.
-        line: The first layer, where the states lie on a straight line.
-        rows: Which of the line's states these are (K,).
-
-    Yields:
-        Outputs (K B, d), one state's after another's.
-    """
-    tensors = task.layout.split(states)
-    alphas = None if line is None else torch.as_tensor(line.alphas[rows], device=states.device)
-    (first, *_), rest = layers, list(layers.items())[1:]
-    for place, x in enumerate(task.batches(f"{split}_x")):
-        if line is not None and alphas is not None:
-            out = torch.lerp(*line.ends[split][place], alphas.to(states.dtype)[:, None, None])
-        else:
-            out = _product(tensors, first, x.flatten(1).expand(len(states), -1, -1))
-        for name, part in rest:
-            if type(part) is nn.Linear:
-                out = _product(tensors, name, out)
-            else:
-                out = out.relu_() if type(part) is nn.ReLU else part(out)
-        yield out.flatten(0, 1)
-
-
-def _product(tensors: Mapping[str, torch.Tensor], name: str, x: torch.Tensor) -> torch.Tensor:
-    weight, bias = tensors[f"{name}.weight"].mT, tensors.get(f"{name}.bias")
-    return x @ weight if bias is None else torch.baddbmm(bias[:, None], x, weight)
-
-
-def straight_line(task: Task, curve: Curve, alphas: NDArray[np.float64]) -> Line | None:
-    """Compute the first layer at both ends of a curve, which serves all states.
-
-    Args:
-        task: Network and data.
-        curve: The states.
-        alphas: Where on the curve (K,).
+        states: States (K, S).
+        rows: Which of them are to be scored.
+        line: How they lie, where they lie on a line.
 
     Returns:
-        The first layer; None where the network is not dense, or its first layer does not move on
-        a straight line or overflows.
+        What is computed once a batch; what follows for each group of states: outputs (G B, d),
+        one state's after another's.
     """
-    layers = dense_layers(task)
-    if layers is None:
-        return None
-    first = next(iter(layers))
-    names = [name for name in task.layout.names if name.startswith(f"{first}.")]
-    if (curve.degree[entries(task.layout, names)] != 1).any():
-        return None
-    ends: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-    with torch.no_grad():
-        for split in ("scored", "test"):
-            start, end = (
-                dense_outputs(task, {first: layers[first]}, _row(task, state), split)
-                for state in (curve.start, curve.end)
-            )
-            ends[split] = list(zip(start, end, strict=True))
-    steps = [end - start for pairs in ends.values() for start, end in pairs]
-    return Line(ends, alphas) if all(bool(step.isfinite().all()) for step in steps) else None
+    names = [] if line is None else line.still(list(layers))
+    still = {name: layers[name] for name in names}
+    rest = {name: part for name, part in layers.items() if name not in still}
+    first = line.first if line is not None and line.straight else None
+    lead = (1,) if batched(task, layers) else ()
+    ends = [] if line is None else [line.curve.start, line.curve.end]
+    fixed = [_tensors(task, state.reshape(*lead, -1)) for state in ends]
+    alphas = np.zeros(len(states)) if line is None else line.alphas
+    answers: Answers = []
+    for some in np.array_split(rows, -(-len(rows) // TOGETHER)):
+        sets = [some] if lead else list(some)
+        parts = [(_tensors(task, states[k]), _tensor(task, alphas[k])) for k in sets]
+        answers.append((some, partial(_follow, rest, parts)))
+    return partial(_shared, still, first, fixed, lead), answers
 
 
-def _row(task: Task, state: NDArray[Any]) -> torch.Tensor:
-    return torch.as_tensor(state[None], dtype=task.layout.dtype, device=task.device)
+def _shared(
+    still: Layers,
+    first: str | None,
+    ends: Sequence[Tensors],
+    lead: tuple[int, ...],
+    x: torch.Tensor,
+) -> Common:
+    out = _run(still, ends[-1] if ends else {}, x.reshape(*lead, len(x), -1))
+    if first is None:
+        return (out,)
+    return ends_or_input(out, *(partial(_product, tensors, first) for tensors in ends))
+
+
+def _follow(
+    rest: Layers, parts: Sequence[tuple[Tensors, torch.Tensor]], common: Common
+) -> torch.Tensor:
+    later = dict(list(rest.items())[len(common) - 1 :])
+    outputs = [_run(later, tensors, _between(alphas, common)) for tensors, alphas in parts]
+    return torch.cat(outputs).reshape(-1, outputs[0].shape[-1])
+
+
+def _between(alphas: torch.Tensor, common: Common) -> torch.Tensor:
+    if len(common) == 2:
+        start, end = common
+        return torch.lerp(start, end, alphas[:, None, None] if alphas.ndim else alphas)
+    same: torch.Tensor = common[0]
+    return same.expand(len(alphas), -1, -1) if alphas.ndim else same
+
+
+def _tensors(task: Task, states: NDArray[Any]) -> Tensors:
+    return task.layout.split(_tensor(task, states))
+
+
+def _tensor(task: Task, array: NDArray[Any]) -> torch.Tensor:
+    return torch.as_tensor(array, device=task.device).to(task.layout.dtype)
+
+
+def _run(layers: Layers, tensors: Tensors, out: torch.Tensor) -> torch.Tensor:
+    for name, part in layers.items():
+        if type(part) is nn.Linear:
+            out = _product(tensors, name, out)
+        else:
+            out = out.relu_() if type(part) is nn.ReLU else part(out)
+    return out
+
+
+def _product(tensors: Tensors, name: str, x: torch.Tensor) -> torch.Tensor:
+    weight, bias = tensors[f"{name}.weight"].mT, tensors.get(f"{name}.bias")
+    if bias is None:
+        return x @ weight
+    return torch.addmm(bias, x, weight) if x.ndim == 2 else torch.baddbmm(bias[:, None], x, weight)

@@ -16,12 +16,13 @@ from threadpoolctl import threadpool_limits
 
 from jumpretrain.trajectories import Trajectories
 
-__all__ = ["Centre", "Metric", "check_choice", "from_gram", "gram", "principal"]
+__all__ = ["Centre", "Metric", "check_choice", "from_gram", "gram", "principal", "row_blocks"]
 
 Metric: TypeAlias = Literal["euclidean", "cosine"]
 Centre: TypeAlias = Literal["optimum", "mean"]
 
 BLOCK_ENTRIES = 2**23
+ROW_ENTRIES = 2**20
 
 
 def gram(
@@ -87,18 +88,25 @@ def from_gram(
     """
     check_choice("metric", metric, get_args(Metric))
     products = np.asarray(gram, dtype=np.float64)
+    found = np.empty(products.shape)
     if metric == "euclidean":
         squares = np.diag(products)
-        return _tidy(np.sqrt(np.maximum(squares[:, None] + squares - 2 * products, 0)))
-    products = _centred(products, centre)
-    lengths = np.sqrt(np.maximum(np.diag(products), 0))
+        for rows in row_blocks(len(products)):
+            apart = squares[rows, None] + squares - 2 * products[rows]
+            found[rows] = np.sqrt(np.maximum(apart, 0))
+        return _tidy(found)
+    means = _means(products, centre)
+    lengths = np.sqrt(np.maximum(_centred(np.diag(products), means, means, means), 0))
     idle = np.flatnonzero(lengths <= np.sqrt(np.finfo(float).eps) * lengths.max(initial=0))
     if len(idle):
         raise ValueError(
             f"a cosine needs points away from the centre, but point {idle[0]} lies on it "
             f'({centre}); leave it out, or use metric="euclidean"'
         )
-    return _tidy(np.clip(1 - products / (lengths[:, None] * lengths), 0, 2))
+    for rows in row_blocks(len(products)):
+        turned = _centred(products[rows], means[rows, None], means, means)
+        found[rows] = np.clip(1 - turned / (lengths[rows, None] * lengths), 0, 2)
+    return _tidy(found)
 
 
 def principal(
@@ -125,7 +133,9 @@ def principal(
         array([[ 1.],
                [-1.]])
     """
-    products = _centred(np.asarray(gram, dtype=np.float64), centre)
+    products = np.asarray(gram, dtype=np.float64)
+    means = _means(products, centre)
+    products = _centred(products, means[:, None], means, means)
     if components is not None and not 0 < components <= len(products):
         raise ValueError(
             f"components must lie in 1..{len(products)} (the points), but is {components}"
@@ -139,20 +149,40 @@ def principal(
 
 
 def _differences(trajectories: Trajectories, columns: int) -> Iterator[NDArray[np.float64]]:
-    count = len(trajectories) * len(trajectories.epoch)
+    runs, times = len(trajectories), len(trajectories.epoch)
+    optimum = trajectories.optimum.astype(np.float64)
+    block = np.empty((runs, times, 0))
     for start in range(0, trajectories.weight_count, columns):
         stop = min(start + columns, trajectories.weight_count)
-        block = np.array(trajectories.states[:, :, start:stop], dtype=np.float64)
-        block -= trajectories.optimum[start:stop].astype(np.float64)
-        yield block.reshape(count, stop - start)
+        if block.shape[2] != stop - start:
+            block = np.empty((runs, times, stop - start))
+        for run in range(runs):
+            np.subtract(trajectories.states[run, :, start:stop], optimum[start:stop], block[run])
+        yield block.reshape(runs * times, stop - start)
 
 
-def _centred(products: NDArray[np.float64], centre: Centre) -> NDArray[np.float64]:
+def row_blocks(count: int) -> Iterator[slice]:
+    """Divide the rows of a matrix (N, N), for work that would hold several copies of the whole.
+
+    Yields:
+        Slices of rows that together hold about 2^20 entries, in order.
+    """
+    size = max(1, ROW_ENTRIES // max(count, 1))
+    yield from (slice(start, start + size) for start in range(0, count, size))
+
+
+def _means(products: NDArray[np.float64], centre: Centre) -> NDArray[np.float64]:
     check_choice("centre", centre, get_args(Centre))
-    if centre == "optimum":
-        return products
-    means = products.mean(axis=0)
-    return np.asarray(products - (means[:, None] + means) + means.mean())
+    return np.zeros(len(products)) if centre == "optimum" else products.mean(axis=0)
+
+
+def _centred(
+    products: NDArray[np.float64],
+    row: NDArray[np.float64],
+    column: NDArray[np.float64],
+    means: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    return np.asarray(products - (row + column) + means.mean())
 
 
 def _tidy(distances: NDArray[np.float64]) -> NDArray[np.float64]:

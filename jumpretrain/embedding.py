@@ -26,6 +26,7 @@ __all__ = ["Embedding", "Method", "embed", "fidelity_table"]
 Method: TypeAlias = Literal["phate", "pca", "mds", "tsne", "umap"]
 Connect: TypeAlias = Literal["mst"] | None
 
+MANY, LANDMARKS = 5000, 2000
 PACKAGES = ("numpy", "scipy", "scikit-learn", "phate", "graphtools")
 
 
@@ -35,8 +36,8 @@ class Embedding:
 
     Attributes:
         coordinates: The layout (N, d).
-        potential: PHATE's diffusion potentials in nats (N, N), one row a point; None for other
-            methods. Rows are features: their entries are no distances.
+        potential: PHATE's diffusion potentials in nats (N, N), one row a point, or (N, L) with
+            landmarks; None for other methods. Rows are features: their entries are no distances.
         distances: Distances the layout stands for (N, N): Euclidean ones between rows of the
             potential for PHATE, the metric's own for other methods.
         labels: Run, direction, step size, data order and epoch of each point (N rows).
@@ -63,7 +64,7 @@ class Embedding:
         found = {"distances": self.distances.shape, "labels": (len(self.labels),)}
         wanted: dict[str, tuple[int, ...]] = {"distances": (count, count), "labels": (count,)}
         if self.potential is not None:
-            found["potential"], wanted["potential"] = self.potential.shape, (count, count)
+            found["potential"], wanted["potential"] = self.potential.shape[:1], (count,)
         for name, shape in wanted.items():
             if found[name] != shape:
                 raise ValueError(
@@ -121,6 +122,7 @@ def embed(
     mds_solver: placements.Solver = "smacof",
     perplexity: float = 30,
     gram: NDArray[np.float64] | None = None,
+    landmarks: int | Literal["auto"] | None = "auto",
 ) -> Embedding:
     """Lay the points of trajectories out; `.jumps()` is what one embeds.
 
@@ -150,11 +152,15 @@ def embed(
             default of PHATE 2.0 (another algorithm of that name in the paper's PHATE 1.0.6).
         perplexity: Neighbours that t-SNE attends to.
         gram: What `distances.gram(trajectories, optimum)` returned, if it is at hand.
+        landmarks: Into how many clusters of points, at most, PHATE's walk is gathered; None for
+            none, which takes minutes and more from 5,000 points on. `"auto"`: 2,000 beyond 5,000
+            points, else none.
 
     Returns:
         The embedding.
     """
-    choices = {
+    labels = trajectories.labels(optimum)
+    choices: dict[str, Any] = {
         "method": method,
         "metric": metric,
         "centre": centre,
@@ -167,8 +173,8 @@ def embed(
         "components": components,
         "mds_solver": mds_solver,
         "perplexity": perplexity,
+        "landmarks": _landmarks(landmarks, len(labels)) if method == "phate" else None,
     }
-    labels = trajectories.labels(optimum)
     _check(choices, len(labels))
     with threadpool_limits(1), placements.overhear() as messages:
         gram = multiply(trajectories, optimum) if gram is None else gram
@@ -178,21 +184,29 @@ def embed(
         potential, time = None, None
         if method == "phate":
             affinity = affinities.joined(affinity, distances, connect)
+            del gram, distances  # each as large as the one that comes
             coordinates, potential, time = placements.phate(
-                affinity, metric, t, seed, components, mds_solver
+                affinity, metric, t, seed, components, mds_solver, choices["landmarks"]
             )
+            distances = squareform(pdist(potential))
         else:
             coordinates = _plain(method, gram, distances, seed, components, perplexity)
     versions = {name: metadata.version(name) for name in PACKAGES}
     return Embedding(
         coordinates=np.asarray(coordinates, dtype=np.float64),
         potential=potential,
-        distances=distances if potential is None else squareform(pdist(potential)),
+        distances=distances,
         labels=labels,
         components=pieces,
         diffusion_time=time,
         provenance=choices | {"versions": versions, "messages": messages},
     )
+
+
+def _landmarks(asked: int | Literal["auto"] | None, count: int) -> int | None:
+    if asked == "auto":
+        return LANDMARKS if count > MANY else None
+    return asked
 
 
 def _plain(
@@ -261,6 +275,12 @@ def _check(choices: dict[str, Any], count: int) -> None:
         raise ValueError(
             f"components must lie in 1..{count - 1} for {count} points, but is "
             f"{choices['components']}"
+        )
+    few, landmarks = choices["components"], choices["landmarks"]
+    if landmarks is not None and not (isinstance(landmarks, int) and few < landmarks < count):
+        raise ValueError(
+            f'landmarks must be "auto", None or a number in {few + 1}..{count - 1} for {count} '
+            f"points in {few} dimensions, but are {landmarks!r}"
         )
     affinities.check(choices["knn"], choices["decay"], count)
     placements.check(choices["method"], choices["perplexity"], count)

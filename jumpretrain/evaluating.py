@@ -13,11 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
-from jumpretrain.dense import Line, dense_layers, dense_outputs, groups
+from jumpretrain.dense import dense_answers, dense_layers
 from jumpretrain.execution import Execution, chunks, spread
+from jumpretrain.lines import Answers, Line, Share, line_answers
 from jumpretrain.task import Task
 
 __all__ = ["evaluate", "measure", "measure_both", "metric_names", "normalisers"]
+
+TOGETHER = 64  # states: so many are copied at a time
 
 Watch = Callable[[int, str, Any, torch.Tensor], None]
 
@@ -47,7 +50,7 @@ def evaluate(
     """
     execution = execution or Execution()
     array = task.check_states(states)
-    jobs = [(task, array[chunk]) for chunk in chunks(len(array), 64)] if len(array) else []
+    jobs = [(task, array[chunk]) for chunk in chunks(len(array), TOGETHER)] if len(array) else []
     parts = spread(measure, jobs, execution, "scoring" if len(jobs) > 1 else "")
     return {
         name: np.concatenate([part[name] for part in parts] or [np.empty(0)])
@@ -79,7 +82,7 @@ def measure(
         batchnorm: Policy to use instead of the task's.
         watch: Shown the row, the split (`"scored"` or `"test"`), the outputs and the targets of
             each batch.
-        line: What is known of the first layer of states on a straight line.
+        line: How the states lie, where they lie on a line.
 
     Returns:
         One value a state (K,) by name.
@@ -126,63 +129,86 @@ def _scores(
     watch: Watch | None,
     line: Line | None,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Score states, some at a time.
+    """Score states, at once those that share work.
 
     Yields:
         Rows (K,) and their means (K, M).
     """
     layers = dense_layers(task)
-    if layers is not None:
-        for some in groups(task, layers, rows):
-            few = torch.as_tensor(states[some], device=task.device).to(task.layout.dtype)
-            answers = partial(dense_outputs, task, layers, few, line=line, rows=some)
-            yield some, _means(task, some, answers, watch)
+    if not len(rows):
         return
-    module = task.module()
-    renewed = normalisers(module) if (batchnorm or task.batchnorm) != "stored" else []
+    if layers is not None:
+        for some in np.array_split(rows, -(-len(rows) // TOGETHER)):
+            yield some, _means(task, *dense_answers(task, layers, states, some, line), watch)
+        return
+    module, renew = task.module(), (batchnorm or task.batchnorm) != "stored"
+    if line is not None:
+        used, share, answers = line_answers(task, module, states, rows, line)
+        renewed = normalisers(used) if renew else []
+        used.eval()
+        with _statistics(task, renewed, share, answers):
+            yield rows, _means(task, share, answers, watch)
+        return
+    renewed = normalisers(module) if renew else []
     module.eval()
-
-    def outputs(split: str) -> Iterator[Any]:
-        return map(module, task.batches(f"{split}_x"))
-
     for row in rows:
         task.layout.write(module, torch.as_tensor(states[row], device=task.device))
-        with _statistics(module, renewed, task):
-            some = np.array([row])
-            yield some, _means(task, some, outputs, watch)
+        answers = [(np.array([row]), partial(_whole, module))]
+        with _statistics(task, renewed, _alone, answers):
+            yield answers[0][0], _means(task, _alone, answers, watch)
 
 
-def _means(
-    task: Task,
-    rows: NDArray[np.int64],
-    answers: Callable[[str], Iterator[Any]],
-    watch: Watch | None,
-) -> NDArray[np.float64]:
-    """Average what is measured over the examples.
+def _alone(x: torch.Tensor) -> tuple[torch.Tensor]:
+    return (x,)
+
+
+def _whole(module: nn.Module, common: tuple[Any, ...]) -> Any:
+    return module(*common)
+
+
+def _means(task: Task, share: Share, answers: Answers, watch: Watch | None) -> NDArray[np.float64]:
+    """Average what is measured over the examples, batch by batch.
 
     Returns:
-        One row a state (K, M).
+        One row a state (K, M), in the order of the answers.
     """
-    count, columns = len(rows), []
+    columns = []
     for split in ("scored", "test"):
-        sums = torch.zeros(len(task.measures), count, dtype=torch.float64, device=task.device)
-        examples = 0
-        for outputs, y in zip(answers(split), task.batches(f"{split}_y"), strict=True):
-            targets = y if count == 1 else y.repeat(count, *(1,) * (y.ndim - 1))
-            values = [measure(outputs, targets) for measure in task.measures.values()]
-            per_state = [value.view(count, -1).sum(1, dtype=torch.float64) for value in values]
-            sums += torch.stack(per_state)
-            examples += len(y)
-            if watch is not None:
-                parts = [outputs] if count == 1 else outputs.tensor_split(count)
-                for row, part in zip(rows.tolist(), parts, strict=True):
-                    watch(row, split, part, y)
-        columns.append(sums / examples)
+        sums: list[Any] = [0.0] * len(answers)
+        batches = zip(task.batches(f"{split}_x"), task.batches(f"{split}_y"), strict=True)
+        for x, y in batches:
+            common = share(x)
+            repeated = {n: _repeat(y, n) for n in {len(rows) for rows, _ in answers}}
+            for place, (rows, answer) in enumerate(answers):
+                outputs = answer(common)
+                sums[place] = sums[place] + _sums(task, outputs, repeated[len(rows)], len(rows))
+                if watch is not None:
+                    _show(watch, rows, split, outputs, y)
+        columns.append(torch.cat(sums, dim=1) / len(task.tensors[f"{split}_y"]))
     return np.asarray(torch.cat(columns).T.cpu().numpy())
 
 
+def _repeat(targets: torch.Tensor, count: int) -> torch.Tensor:
+    return targets if count == 1 else targets.repeat(count, *(1,) * (targets.ndim - 1))
+
+
+def _sums(task: Task, outputs: Any, targets: torch.Tensor, count: int) -> torch.Tensor:
+    values = [measure(outputs, targets) for measure in task.measures.values()]
+    return torch.stack([value.view(count, -1).sum(1, dtype=torch.float64) for value in values])
+
+
+def _show(
+    watch: Watch, rows: NDArray[np.int64], split: str, outputs: Any, targets: torch.Tensor
+) -> None:
+    parts = [outputs] if len(rows) == 1 else outputs.tensor_split(len(rows))
+    for row, part in zip(rows.tolist(), parts, strict=True):
+        watch(row, split, part, targets)
+
+
 @contextmanager
-def _statistics(module: nn.Module, layers: list[BatchNorm], task: Task) -> Iterator[None]:
+def _statistics(
+    task: Task, layers: list[BatchNorm], share: Share, answers: Answers
+) -> Iterator[None]:
     momenta = [layer.momentum for layer in layers]
     recalibrate = task.batchnorm != "batch"
     for layer in layers:
@@ -192,7 +218,9 @@ def _statistics(module: nn.Module, layers: list[BatchNorm], task: Task) -> Itera
         for layer in layers:
             layer.reset_running_stats()
         for batch in task.batches("scored_x"):
-            module(batch)
+            common = share(batch)
+            for _, answer in answers:
+                answer(common)
         for layer in layers:
             layer.eval()
     try:

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from jumpretrain.distances import row_blocks
+
 __all__ = [
     "check_distances",
     "components",
@@ -41,19 +43,19 @@ def check_distances(distances: ArrayLike) -> NDArray[np.float64]:
             f"distances must be a square matrix (N, N), but are {matrix.shape}; "
             "give scipy.spatial.distance.squareform(pdist(points))"
         )
-    if not np.isfinite(matrix).all():
+    broken = sum(int(np.sum(~np.isfinite(matrix[rows]))) for rows in row_blocks(len(matrix)))
+    if broken:
         raise ValueError(
-            f"distances must be finite, but {np.sum(~np.isfinite(matrix))} are not; "
-            "drop the points that diverged"
+            f"distances must be finite, but {broken} are not; drop the points that diverged"
         )
-    rounding = 1e-9 * np.abs(matrix).max()
-    if np.abs(matrix - matrix.T).max() > rounding or np.abs(np.diag(matrix)).max() > rounding:
+    least, rounding = matrix.min(), 1e-9 * max(matrix.max(), -matrix.min())
+    if _asymmetry(matrix) > rounding or np.abs(np.diag(matrix)).max() > rounding:
         raise ValueError(
             "distances must be symmetric with a zero diagonal, but these are not; "
             "a matrix of potentials or affinities holds no distances"
         )
-    if matrix.min() < -rounding:
-        raise ValueError(f"distances must not be negative, but the least is {matrix.min():.3g}")
+    if least < -rounding:
+        raise ValueError(f"distances must not be negative, but the least is {least:.3g}")
     return matrix
 
 
@@ -173,10 +175,11 @@ def farthest(potential: ArrayLike, k: int) -> NDArray[np.intp]:
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not np.isfinite(matrix).all():
         raise ValueError(
             f"a potential must be a square, finite matrix (N, N), but is {matrix.shape} with "
-            f"{np.sum(~np.isfinite(matrix))} entries that are not finite; embed with PHATE"
+            f"{np.sum(~np.isfinite(matrix))} entries that are not finite; embed with PHATE, "
+            "landmarks=None"
         )
     _check_k(k, len(matrix))
-    return _first(-matrix, k, own=True)
+    return _first(matrix, k, own=True, largest=True)
 
 
 def edges(graph: Any) -> NDArray[np.intp]:
@@ -218,11 +221,21 @@ def _check_k(k: int, count: int) -> None:
         raise ValueError(f"k must lie in 1..{count - 1} for {count} points, but is {k}")
 
 
-def _first(matrix: NDArray[np.float64], k: int, own: bool) -> NDArray[np.intp]:
+def _asymmetry(matrix: NDArray[np.float64]) -> float:
+    gaps = (matrix[rows] - matrix[:, rows].T for rows in row_blocks(len(matrix)))
+    return max(max(float(gap.max()), -float(gap.min())) for gap in gaps)
+
+
+def _first(
+    matrix: NDArray[np.float64], k: int, own: bool, largest: bool = False
+) -> NDArray[np.intp]:
     targets = np.empty((len(matrix), k), dtype=np.intp)
-    for index, row in enumerate(matrix):
-        order = np.argsort(row, kind="stable")
-        targets[index] = (order if own else order[order != index])[:k]
+    for index, entries in enumerate(matrix):
+        row = -entries if largest else entries.copy()
+        if not own:
+            row[index] = np.inf
+        near = np.flatnonzero(row <= np.partition(row, k - 1)[k - 1])  # more than k where tied
+        targets[index] = near[np.argsort(row[near], kind="stable")[:k]]
     return np.stack([np.repeat(np.arange(len(matrix)), k), targets.ravel()], axis=1)
 
 

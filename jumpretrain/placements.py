@@ -7,11 +7,12 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import phate as phate_package
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.manifold import TSNE, smacof
 
 from jumpretrain import affinities
@@ -52,29 +53,34 @@ def check(method: str, perplexity: float, count: int) -> None:
 
 
 def phate(
-    affinity: NDArray[np.float64],
+    affinity: Any,
     metric: Metric,
     t: int | Literal["auto"],
     seed: int,
     components: int,
     solver: Solver,
+    landmarks: int | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     """Walk at random along affinities and place points by how they see the others then.
 
     Args:
-        affinity: Symmetric affinities, 1 on the diagonal (N, N).
+        affinity: Symmetric affinities, 1 on the diagonal (N, N), sparse.
         metric: Distance between potentials that MDS keeps.
         t: Steps of the walk; `"auto"` is the knee of the von Neumann entropy.
         seed: Seed of the MDS.
         components: Dimensions d.
         solver: How metric MDS is solved.
+        landmarks: Into how many clusters of points, L at most, the walk is gathered; None for
+            none.
 
     Returns:
-        Coordinates (N, d), potentials -log(P^t + 1e-7) in nats (N, N), and t.
+        Coordinates (N, d), potentials -log(P^t + 1e-7) in nats (N, N), and t. With landmarks,
+        walk and MDS are between them, and a point has the mean of their coordinates and
+        potentials (N, L), weighted by its affinities for their points, as in PHATE's package.
     """
     operator = phate_package.PHATE(
         n_components=components,
-        n_landmark=None,
+        n_landmark=landmarks,
         knn=1,
         knn_dist="precomputed_affinity",
         mds_dist=metric,
@@ -86,7 +92,7 @@ def phate(
     )
     with warnings.catch_warnings():  # pieces are counted and reported as Embedding.components
         warnings.filterwarnings("ignore", "Graph is disconnected", RuntimeWarning)
-        operator.fit(affinity.copy())
+        operator.fit(affinity.toarray() if landmarks is None else sparse.csr_matrix(affinity))
     if t == "auto":
         entropy = phate_package.vne.compute_von_neumann_entropy(operator.diff_op)
         t = int(phate_package.vne.find_knee_point(entropy))

@@ -14,15 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from jumpretrain.deltas import Storage, encode, size
+from jumpretrain.locks import lock, unwritable
 from jumpretrain.stored import StoredStates
 
 __all__ = [
+    "Storage",
     "check_space",
     "claim",
     "lock",
@@ -31,11 +33,13 @@ __all__ = [
     "read_json",
     "read_runs",
     "run_path",
+    "size",
     "status",
     "write_arrays",
     "write_bytes",
     "write_json",
     "write_run",
+    "write_runs",
 ]
 
 
@@ -50,10 +54,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.touch()
     except OSError as error:
-        raise ValueError(
-            f"results need a folder that can be written, but {path.parent} cannot ({error}); "
-            "name another folder or change its permissions"
-        ) from error
+        raise ValueError(unwritable(path.parent, error)) from error
     try:
         with beside.open("wb") as file:
             file.write(content)
@@ -119,34 +120,6 @@ def _opened(path: Path) -> Iterator[Any]:
             f"{path} must be a whole safetensors file, but it cannot be read ({error}); "
             "delete it and repeat the call: only what it held is made again"
         ) from error
-
-
-@contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Hold a folder against other processes; a dead process holds nothing.
-
-    What killed processes left half written is removed.
-
-    Raises:
-        ValueError: If another process works in the folder.
-    """
-    write_bytes(folder / ".lock-probe", b"")
-    (folder / ".lock-probe").unlink(missing_ok=True)
-    try:
-        with filelock.FileLock(folder / ".lock", timeout=0):
-            _sweep(folder)
-            yield
-    except filelock.Timeout:
-        raise ValueError(
-            f"one process works in a folder at a time, but {folder} is in use; "
-            "wait for the other process or name another folder"
-        ) from None
-
-
-def _sweep(folder: Path) -> None:
-    for place in (folder, folder / "runs", folder / "checkpoints"):
-        for part in place.glob("*.[0-9]*.part"):
-            part.unlink(missing_ok=True)
 
 
 def check_space(folder: Path, wanted: int) -> None:
@@ -235,9 +208,40 @@ def run_path(folder: Path, run: int) -> Path:
     return folder / "runs" / f"{run:05d}.safetensors"
 
 
-def write_run(path: Path, states: NDArray[Any], metrics: Mapping[str, NDArray[Any]]) -> None:
-    """Keep the states (T, S) and metrics (T,) of a run."""
-    write_arrays(path, {"states": states, **{f"metrics.{n}": v for n, v in metrics.items()}})
+def write_run(
+    path: Path,
+    states: NDArray[Any],
+    metrics: Mapping[str, NDArray[Any]],
+    storage: Storage = "exact",
+) -> None:
+    """Keep the states (T, S) and metrics (T,) of a run.
+
+    Args:
+        path: The file.
+        states: The states, which metrics are of, however they are kept.
+        metrics: Values by name.
+        storage: `"exact"`, or `"half"`: steps of sixteen bits a weight, each state within 1e-4 of
+            the length of the step that led there. A run that cannot be, such as one that diverged,
+            is kept exactly.
+    """
+    values = {f"metrics.{name}": value for name, value in metrics.items()}
+    coded = encode(states) if storage == "half" else None
+    arrays, error = coded or ({"states": states}, 0.0)
+    write_arrays(path, arrays | values, {"storage_error": error} if coded else None)
+
+
+def write_runs(
+    folder: Path,
+    runs: NDArray[np.int64],
+    states: NDArray[Any],
+    metrics: Mapping[str, NDArray[Any]],
+    storage: Storage = "exact",
+) -> None:
+    """Keep the states (K, T, S) and metrics (K, T) of runs (K,), except those that are there."""
+    for run, *content in zip(runs.tolist(), states, *metrics.values(), strict=True):
+        path = run_path(folder, run)
+        if not path.exists():
+            write_run(path, content[0], dict(zip(metrics, content[1:], strict=True)), storage)
 
 
 def read_runs(
@@ -264,7 +268,8 @@ def read_runs(
             table[run] = content.metrics[name]
         marks[run] = _mark(content)
     files = tuple(path if run in found else None for run, path in enumerate(paths))
-    states = StoredStates(files, np.arange(first.shape[0]), first.shape[1], first.dtype)
+    error = max(content.error for content in found.values())
+    states = StoredStates(files, np.arange(first.shape[0]), first.shape[1], first.dtype, error)
     return states, epoch, metrics, marks
 
 
@@ -273,16 +278,25 @@ class _Run(NamedTuple):
     dtype: np.dtype[Any]
     finite: bool
     metrics: dict[str, NDArray[np.float64]]
+    error: float
 
 
 def _scan(path: Path) -> _Run:
     with _opened(path) as file:
+        names = file.keys()
+        metrics = {
+            name.removeprefix("metrics."): file.get_tensor(name)
+            for name in names
+            if name.startswith("metrics.")
+        }
+        if "steps" in names:  # of finite states only
+            first, times = file.get_tensor("first"), 1 + file.get_slice("steps").get_shape()[0]
+            error = json.loads(file.metadata()["facts"])["storage_error"]
+            return _Run((times, first.shape[1]), first.dtype, True, metrics, error)
         states = file.get_slice("states")
         times, width = states.get_shape()
         finite = [bool(np.isfinite(states[time : time + 1]).all()) for time in range(times)]
-        names = [name for name in file.keys() if name.startswith("metrics.")]
-        metrics = {name.removeprefix("metrics."): file.get_tensor(name) for name in names}
-        return _Run((times, width), states[:1].dtype, all(finite), metrics)
+        return _Run((times, width), states[:1].dtype, all(finite), metrics, 0.0)
 
 
 def _mark(run: _Run) -> str:

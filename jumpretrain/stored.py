@@ -4,48 +4,62 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jumpretrain.deltas import BLOCK, decode
+
 __all__ = ["StoredStates"]
+
+DTYPES = {"F32": np.float32, "F64": np.float64, "I16": np.int16}
 
 
 @dataclass(frozen=True)
 class StoredStates:
-    """States of many runs, left on disk and mapped into memory when indexed.
+    """States of many runs, left on disk; an index reads only what it asks for.
 
     It indexes like an array (R, T, S) whose first index is an integer, a slice or an array; only
-    one index may be an array.
-    A run without a file reads as NaN.
+    one index may be an array. A run without a file reads as NaN. A snapshot that is kept as a step
+    from the one before costs reading the steps until then.
 
     Attributes:
         paths: One file for each run, or None where the run is missing.
         times: The snapshots that are seen, as indices into each file (T,).
         width: Length S of a state.
         dtype: Type of the numbers.
+        error: Largest error of a state, as a share of the step that led there; 0 where all are
+            kept exactly.
     """
 
     paths: tuple[Path | None, ...]
     times: NDArray[np.intp]
     width: int
     dtype: np.dtype[Any]
+    error: float = 0.0
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """The shape (R, T, S)."""
         return len(self.paths), len(self.times), self.width
 
+    @property
+    def remarks(self) -> dict[str, float]:
+        """What a provenance has to say: `storage_error`, unless all states are kept exactly."""
+        return {"storage_error": self.error} if self.error else {}
+
     def __getitem__(self, key: Any) -> NDArray[Any]:
         run, *rest = key if isinstance(key, tuple) else (key,)
         chosen = np.arange(len(self.paths))[run]
         _check(run, chosen.ndim, rest)
+        times, columns, inside = _part(rest, *self.shape[1:])
         if chosen.ndim == 0:
-            return np.array(self._run(int(chosen))[None][(0, *rest)])
-        rows = [self._run(int(index))[tuple(rest)] for index in chosen]
+            return np.array(self._run(int(chosen), times, columns)[None][(0, *inside)])
+        rows = [self._run(int(index), times, columns)[inside] for index in chosen]
         return np.stack(rows) if rows else np.empty(self.shape, self.dtype)[(run, *rest)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -58,16 +72,13 @@ class StoredStates:
             The selection.
         """
         paths = tuple(self.paths[run] for run in runs)
-        return StoredStates(paths, self.times[times], self.width, self.dtype)
+        return replace(self, paths=paths, times=self.times[times])
 
-    def _run(self, index: int) -> NDArray[Any]:
-        path = self.paths[index]
+    def _run(self, index: int, times: slice, columns: slice) -> NDArray[Any]:
+        path, seen = self.paths[index], self.times[times]
         if path is None:
-            return np.full(self.shape[1:], np.nan, self.dtype)
-        mapped = _map(path, "states")
-        if len(self.times) == len(mapped) and np.array_equal(self.times, np.arange(len(mapped))):
-            return mapped
-        return mapped[self.times]
+            return np.full((len(seen), columns.stop - columns.start), np.nan, self.dtype)
+        return _read(path, seen, columns)
 
 
 def _check(run: Any, dimensions: int, rest: Sequence[Any]) -> None:
@@ -80,10 +91,78 @@ def _check(run: Any, dimensions: int, rest: Sequence[Any]) -> None:
         )
 
 
-def _map(path: Path, name: str) -> NDArray[Any]:
+def _part(rest: Sequence[Any], times: int, width: int) -> tuple[slice, slice, tuple[Any, ...]]:
+    """Find the snapshots and columns that an index needs at most.
+
+    Returns:
+        Both, and the index within them.
+    """
+    if len(rest) > 2 or not all(map(_plain, rest)):
+        return slice(0, times), slice(0, width), tuple(rest)
+    row, column = (*rest, slice(None), slice(None))[:2]
+    (seen, row), (columns, column) = _span(row, times), _span(column, width)
+    return seen, columns, (row, column)
+
+
+def _plain(key: Any) -> bool:
+    if isinstance(key, slice):
+        return key.step in (None, 1)
+    return isinstance(key, (int, np.integer)) and not isinstance(key, bool)
+
+
+def _span(key: Any, length: int) -> tuple[slice, Any]:
+    if isinstance(key, slice):
+        start, stop, _ = key.indices(length)
+        return slice(start, max(start, stop)), slice(None)
+    place = range(length)[key]
+    return slice(place, place + 1), 0
+
+
+class _Table(NamedTuple):
+    """Where an array (T, width) lies in a file."""
+
+    file: BufferedReader
+    start: int
+    width: int
+    dtype: np.dtype[Any]
+
+    def rows(self, times: NDArray[np.intp], columns: slice) -> NDArray[Any]:
+        found = np.empty((len(times), columns.stop - columns.start), self.dtype)
+        for row, time in zip(found, times.tolist(), strict=True):
+            self.file.seek(self.start + (time * self.width + columns.start) * found.itemsize)
+            if self.file.readinto(row.data) < row.nbytes:
+                raise ValueError(f"{self.file.name} must be whole, but ends early; delete it")
+        return found
+
+
+def _read(path: Path, times: NDArray[np.intp], columns: slice) -> NDArray[Any]:
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        entry = json.loads(file.read(length))[name]
-    dtype = {"F32": np.float32, "F64": np.float64}[entry["dtype"]]
-    start = 8 + length + entry["data_offsets"][0]
-    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=tuple(entry["shape"]))
+        tables = _tables(file)
+        if "states" in tables:
+            return tables["states"].rows(times, columns)
+        count = int(times.max(initial=0))
+        blocks = slice(columns.start // BLOCK, -(-columns.stop // BLOCK))
+        wide = slice(blocks.start * BLOCK, blocks.stop * BLOCK)
+        until = slice(wide.start, min(wide.stop, tables["first"].width))
+        states = decode({
+            "first": tables["first"].rows(np.zeros(1, np.intp), until),
+            "steps": tables["steps"].rows(np.arange(count), wide),
+            "scales": tables["scales"].rows(np.arange(count), blocks),
+        })
+        inside = slice(columns.start - wide.start, columns.stop - wide.start)
+        return states[times, inside]
+
+
+def _tables(file: BufferedReader) -> dict[str, _Table]:
+    length = int.from_bytes(file.read(8), "little")
+    entries = json.loads(file.read(length))
+    return {
+        name: _Table(
+            file,
+            8 + length + entry["data_offsets"][0],
+            entry["shape"][1],
+            np.dtype(DTYPES[entry["dtype"]]),
+        )
+        for name, entry in entries.items()
+        if name in ("states", "first", "steps", "scales")
+    }

@@ -12,8 +12,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 import jumpretrain as jr
-from jumpretrain.curves import Curve
-from jumpretrain.dense import dense_layers, dense_outputs, groups, straight_line
+from jumpretrain.dense import batched, dense_answers, dense_layers
 from jumpretrain.evaluating import measure
 
 RNG = np.random.default_rng(0)
@@ -44,8 +43,9 @@ def plain(**choices):
     kind=st.sampled_from([nn.ReLU, nn.Tanh, nn.GELU, nn.Sigmoid, nn.Softplus]),
     bias=st.booleans(),
     count=st.integers(1, 6),
+    entries=st.sampled_from([0, 2**18]),
 )
-def test_outputs_are_the_networks_own(widths, kind, bias, count):
+def test_outputs_are_the_networks_own(widths, kind, bias, count, entries):
     layers = [nn.Flatten()]
     for fan_in, fan_out in zip([6, *widths], [*widths, 4], strict=True):
         layers += [nn.Linear(fan_in, fan_out, bias=bias), kind()]
@@ -53,10 +53,15 @@ def test_outputs_are_the_networks_own(widths, kind, bias, count):
     states = np.random.default_rng(count).normal(size=(count, task.layout.width))
     found = dense_layers(task)
     assert [type(part) for part in found.values()] == [type(part) for part in layers[1:]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jumpretrain.dense.ENTRIES", entries)
+        share, groups = dense_answers(task, found, states, np.arange(count))
+    assert np.concatenate([rows for rows, _ in groups]).tolist() == list(range(count))
     for split in ("scored", "test"):
-        batches = list(dense_outputs(task, found, torch.as_tensor(states), split))
+        common = share(task.tensors[f"{split}_x"])
+        outputs = np.concatenate([answer(common) for _, answer in groups])
         expected = np.concatenate([answers(task, state, split) for state in states])
-        np.testing.assert_allclose(np.concatenate(batches), expected, atol=1e-12)
+        np.testing.assert_allclose(outputs, expected, atol=1e-12)
 
 
 def test_batches_are_cut_per_state():
@@ -80,29 +85,6 @@ def test_a_line_is_scored_as_its_states_are():
     values = jr.evaluate(task, np.stack(list(path.states())))
     for name, value in values.items():
         np.testing.assert_allclose(path.metrics[name], value, atol=1e-13)
-
-
-def test_the_ends_of_a_line_are_exact():
-    task = plain()
-    start, end = (np.random.default_rng(k).normal(size=task.layout.width) for k in (0, 1))
-    curve = Curve(start, end, np.ones(task.layout.width, int))
-    alphas = np.array([0, 0.3, 0.6, 1])
-    line = straight_line(task, curve, alphas)
-    layers = dense_layers(task)
-    for row, state in ((0, start), (3, end)):
-        rows, one = np.array([row]), torch.as_tensor(state[None])
-        along = next(dense_outputs(task, layers, one, "test", line, rows))
-        assert torch.equal(along, next(dense_outputs(task, layers, one, "test")))
-
-
-def test_a_first_layer_that_bends_is_no_line():
-    task = plain()
-    ends = np.zeros(task.layout.width), np.ones(task.layout.width)
-    degree = np.ones(task.layout.width, int)
-    degree[-1] = 2  # the last bias: the first layer is straight
-    assert straight_line(task, Curve(*ends, degree), np.linspace(0, 1, 5)) is not None
-    degree[0] = 2
-    assert straight_line(task, Curve(*ends, degree), np.linspace(0, 1, 5)) is None
 
 
 class Doubling(nn.Linear):
@@ -170,21 +152,20 @@ def test_a_state_that_is_not_finite_leaves_its_neighbours_alone():
         np.testing.assert_allclose(holed[name][rest], whole[name][rest], atol=1e-13)
 
 
-@settings(deadline=None, max_examples=10)
-@given(count=st.integers(0, 13), width=st.sampled_from([3, 64, 10**6]))
-def test_groups_hold_every_state_once_and_fit_the_cache(count, width):
-    task = plain()
+@pytest.mark.parametrize(
+    ("width", "fits"), [(4, True), (3, False), (64, True), (2**11, True), (2**12, False)]
+)
+def test_small_aligned_products_are_taken_together(width, fits):
+    task = task_of(nn.Flatten(), nn.Linear(6, 4), data=DATA)
     layers = {"0": nn.Linear(1, width, device="meta"), "1": nn.Linear(width, 1, device="meta")}
-    found = groups(task, layers, np.arange(count))
-    assert np.concatenate([*found, []]).tolist() == list(range(count))
-    assert all(1 <= len(group) <= 4 for group in found)
-    assert all(len(group) == 1 for group in found) or width == 64
+    assert batched(task, layers) == fits
 
 
-@pytest.mark.parametrize("hidden", [(17, 33), (32, 64), (100,), ()])
+@pytest.mark.parametrize("hidden", [(17, 33), (32, 48), (40,), (128,), ()])
 def test_single_precision_scores_depend_on_their_state_alone(hidden):
     task = jr.Task(partial(jr.models.mlp, (1, 8, 8), 10, hidden=hidden), jr.data.digits())
     states = np.stack([task.initial(seed) for seed in range(6)])
+    assert batched(task, dense_layers(task)) == (hidden not in [(17, 33), (128,)])
     together = jr.evaluate(task, states)
     for k, state in enumerate(states):
         alone = jr.evaluate(task, [state])

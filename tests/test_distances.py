@@ -75,6 +75,18 @@ def test_states_on_disk_are_never_in_memory_whole(tmp_path):
     assert peak < size / 10
 
 
+@pytest.mark.parametrize("entries", [1, 100, 2**20])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_blocks_of_rows_of_any_size_give_the_same_bits(arms, metric, entries, monkeypatch):
+    gram = distances.gram(arms.jumps())
+    wanted = distances.from_gram(gram, metric)
+    monkeypatch.setattr(distances, "ROW_ENTRIES", entries)
+    np.testing.assert_array_equal(distances.from_gram(gram, metric), wanted)
+    rows = list(distances.row_blocks(len(gram)))
+    assert len(rows) == {1: 48, 100: 24, 2**20: 1}[entries]
+    assert np.concatenate([np.arange(len(gram))[some] for some in rows]).tolist() == [*range(48)]
+
+
 def test_only_weights_count_not_buffers(arms):
     wider = dataclasses.replace(
         arms,

@@ -16,6 +16,7 @@ from scipy.stats import ortho_group
 
 from jumpretrain import graphs
 from jumpretrain.embedding import Embedding, embed, fidelity_table
+from jumpretrain.homology import released
 
 METHODS = ("phate", "pca", "mds", "tsne")
 
@@ -119,6 +120,40 @@ def test_consecutive_snapshots_of_arms_are_neighbours(joined):
     assert same.mean() > 0.9
 
 
+def test_landmarks_gather_points_and_are_recorded():
+    runs = cases.arms(directions=4, step_sizes=(0.5, 0.75, 1.0), times=25, decay=0.95)
+    whole = embed(runs)
+    few = embed(runs, landmarks=150)
+    assert whole.provenance["landmarks"] is None and few.provenance["landmarks"] == 150
+    assert whole.potential.shape == (300, 300) and 100 < few.potential.shape[1] <= 150
+    np.testing.assert_allclose(few.distances, squareform(pdist(few.potential)), atol=1e-12)
+    assert few.components == whole.components
+    assert graphs.components(few.graph(k=5)) == 1
+    np.testing.assert_array_equal(few.coordinates, embed(runs, landmarks=150).coordinates)
+    near = few.labels.loc[edges_of(few), "direction"].to_numpy().reshape(-1, 2)
+    assert (near[:, 0] == near[:, 1]).mean() > 0.9
+    assert embed(runs, "pca", landmarks=150).provenance["landmarks"] is None
+    with pytest.raises(ValueError, match=r"potential must be a square, finite .* landmarks=None"):
+        released(runs, few)
+
+
+def test_landmarks_equal_phates_on_the_raw_weights():
+    runs = cases.arms(directions=4, step_sizes=(0.5, 0.75, 1.0), times=25, decay=0.95)
+    found = embed(runs, landmarks=150, connect=None, t=20)
+    words = {"n_landmark": 150, "knn_dist": "cosine", "mds_dist": "cosine", "t": 20}
+    operator = phate.PHATE(**words, random_state=0, n_jobs=1, verbose=0, mds_solver="smacof")
+    with pytest.warns(RuntimeWarning, match="disconnected"):
+        wanted = operator.fit_transform(runs.points() - runs.points().mean(axis=0))
+    assert abs(found.potential.shape[1] - operator.diff_potential.shape[1]) < 10
+    theirs = squareform(pdist(operator.diff_potential))  # a few points join other clusters
+    assert np.corrcoef(found.distances.ravel(), theirs.ravel())[0, 1] > 0.999
+    assert procrustes(found.coordinates, wanted)[2] < 0.01
+
+
+def edges_of(embedding):
+    return graphs.edges(embedding.graph(k=5, connect=None)).ravel()
+
+
 def test_fidelity_table_has_one_row_a_method():
     runs = cases.bundles(times=8)
     table = fidelity_table(runs, METHODS, seed=2)
@@ -151,6 +186,12 @@ def test_choices_and_versions_are_recorded(joined):
         ({"t": 2.5}, "but is 2.5"),
         ({"components": 72}, r"components must lie in 1\.\.71"),
         ({"centre": "optimum", "optimum": True}, "the optimum has no angle seen from itself"),
+        (
+            {"landmarks": 72},
+            r'landmarks must be "auto", None or a number in 3\.\.71 for 72 points',
+        ),
+        ({"landmarks": 2}, r"in 3\.\.71 for 72 points in 2 dimensions, but are 2"),
+        ({"landmarks": "all"}, "but are 'all'"),
         ({"method": "tsne", "perplexity": 72}, "perplexity must lie between 0 and the 72 points"),
     ],
 )

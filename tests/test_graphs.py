@@ -123,6 +123,16 @@ def test_farthest_takes_the_largest_entries_of_every_row():
         assert taken.tolist() == sorted(potential[i], reverse=True)[:4]
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 12), st.integers(0, 10**6), st.data())
+def test_of_equally_far_points_the_first_are_taken(count, seed, data):
+    potential = np.random.default_rng(seed).integers(0, 3, size=(count, count)).astype(float)
+    k = data.draw(st.integers(1, count - 1))
+    for i, links in enumerate(farthest(potential, k).reshape(count, k, 2)):
+        ordered = sorted(range(count), key=lambda j: (-potential[i, j], j))
+        assert links.tolist() == [[i, j] for j in ordered[:k]]
+
+
 def test_farthest_keeps_an_edge_that_is_drawn_from_both_ends():
     assert farthest([[0, 1, 3], [1, 0, 2], [3, 2, 0]], 1).tolist() == [[0, 2], [1, 2], [2, 0]]
 
@@ -167,6 +177,19 @@ def test_k_must_leave_a_point_out(k):
     ],
 )
 def test_what_is_no_matrix_of_distances_is_refused(distances, message):
+    with pytest.raises(ValueError, match=message):
+        check_distances(distances)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(2.0, "symmetric"), (np.nan, "finite, but 1"), (np.inf, "finite, but 1")],
+)
+@pytest.mark.parametrize("place", [(0, 1), (1199, 3), (3, 1199), (1199, 1198)])
+def test_one_bad_entry_among_many_is_found(place, value, message):
+    distances = np.ones((1200, 1200)) - np.eye(1200)
+    check_distances(distances)
+    distances[place] = value
     with pytest.raises(ValueError, match=message):
         check_distances(distances)
 

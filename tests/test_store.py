@@ -1,11 +1,8 @@
-"""Files that are whole or absent, folders that belong to one design and one process."""
+"""Files that are whole or absent, folders that belong to one design."""
 
 import json
 import resource
 import shutil
-import signal
-import subprocess
-import sys
 import tracemalloc
 from contextlib import contextmanager
 
@@ -16,15 +13,6 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from jumpretrain import store
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from jumpretrain import store
-with store.lock(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(600)
-"""
 
 
 @contextmanager
@@ -143,28 +131,6 @@ def test_nothing_is_pickled(tmp_path):
         store.write_json(tmp_path / "a.json", {"model": object()})
 
 
-def test_a_lock_is_refused_while_another_lives_and_falls_with_its_process(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE)
-    with process:
-        try:
-            assert process.stdout.readline() == b"held\n"
-            with pytest.raises(ValueError, match="is in use; wait"), store.lock(tmp_path):
-                pass
-        finally:
-            process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    with store.lock(tmp_path):
-        store.write_json(tmp_path / "a.json", 1)
-    assert store.read_json(tmp_path / "a.json") == 1
-
-
-def test_a_lock_is_let_go_after_an_exception_and_leaves_others_alone(tmp_path):
-    with pytest.raises(KeyError), store.lock(tmp_path / "a"):
-        raise KeyError
-    with store.lock(tmp_path / "a"), store.lock(tmp_path / "b"):
-        assert not list(tmp_path.glob("*/.lock-probe"))
-
-
 def test_a_claim_is_repeated_freely_and_names_what_differs(tmp_path):
     path = tmp_path / "manifest.json"
     design = {"recipe": {"lr": 0.1, "epochs": 2}, "seeds": np.arange(3), "bound": np.inf}
@@ -230,24 +196,6 @@ def test_a_truncated_run_among_whole_ones_is_named(tmp_path, size):
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(ValueError, match=r"00001\.safetensors must be a whole .* delete it"):
         store.read_runs(tmp_path, 3, np.arange(2.0))
-
-
-def test_what_a_killed_writer_left_is_removed_by_the_next_holder_of_the_lock(tmp_path):
-    script = (
-        "import os, signal, sys; from pathlib import Path; from jumpretrain import store\n"
-        "os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "store.write_bytes(Path(sys.argv[1]), b'half')"
-    )
-    paths = [tmp_path / "manifest.json", store.run_path(tmp_path, 0)]
-    for path in paths:
-        killed = subprocess.run([sys.executable, "-c", script, path], check=False)
-        assert killed.returncode == -signal.SIGKILL
-    store.write_run(store.run_path(tmp_path, 1), np.zeros((2, 3)), {})
-    (tmp_path / "my.part").write_text("of somebody else")
-    assert len(list(tmp_path.rglob("*.part"))) == 3
-    with store.lock(tmp_path):
-        assert [path.name for path in tmp_path.rglob("*.part")] == ["my.part"]
-        assert store.run_path(tmp_path, 1).exists()
 
 
 def test_status_looks_at_states_and_losses():

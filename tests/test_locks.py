@@ -1,0 +1,121 @@
+"""Folders that belong to one process, and are left whole when it is told to end."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from jumpretrain import store
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from jumpretrain import store
+with store.lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_lock_is_refused_while_another_lives_and_falls_with_its_process(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE)
+    with process:
+        try:
+            assert process.stdout.readline() == b"held\n"
+            with pytest.raises(ValueError, match="is in use; wait"), store.lock(tmp_path):
+                pass
+        finally:
+            process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    with store.lock(tmp_path):
+        store.write_json(tmp_path / "a.json", 1)
+    assert store.read_json(tmp_path / "a.json") == 1
+
+
+def test_a_lock_is_let_go_after_an_exception_and_leaves_others_alone(tmp_path):
+    with pytest.raises(KeyError), store.lock(tmp_path / "a"):
+        raise KeyError
+    with store.lock(tmp_path / "a"), store.lock(tmp_path / "b"):
+        assert {path.name for path in tmp_path.glob("*/*")} == {".lock"}
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_holder_of_the_lock(tmp_path):
+    script = (
+        "import os, signal, sys; from pathlib import Path; from jumpretrain import store\n"
+        "os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "store.write_bytes(Path(sys.argv[1]), b'half')"
+    )
+    paths = [tmp_path / "manifest.json", store.run_path(tmp_path, 0)]
+    for path in paths:
+        killed = subprocess.run([sys.executable, "-c", script, path], check=False)
+        assert killed.returncode == -signal.SIGKILL
+    store.write_run(store.run_path(tmp_path, 1), np.zeros((2, 3)), {})
+    (tmp_path / "my.part").write_text("of somebody else")
+    assert len(list(tmp_path.rglob("*.part"))) == 3
+    with store.lock(tmp_path):
+        assert [path.name for path in tmp_path.rglob("*.part")] == ["my.part"]
+        assert store.run_path(tmp_path, 1).exists()
+
+
+@pytest.fixture
+def default():
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def told_to_end(folder):
+    """Hold a folder, begin to write a file in it, and get a SIGTERM."""
+    with store.lock(folder):
+        (folder / "runs").mkdir()
+        (folder / "runs" / "00000.safetensors.123.part").write_text("half")
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+
+@pytest.mark.usefixtures("default")
+def test_a_process_told_to_end_unwinds_and_leaves_nothing_half_written(tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        told_to_end(tmp_path)
+    assert ended.value.code == 143
+    assert not list(tmp_path.rglob("*.part"))
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    with store.lock(tmp_path):
+        pass
+
+
+@pytest.mark.usefixtures("default")
+def test_what_others_do_at_a_sigterm_stays_theirs(tmp_path):
+    heard = []
+    signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
+    with store.lock(tmp_path):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert heard == [1]
+
+
+@pytest.mark.usefixtures("default")
+def test_a_folder_can_be_held_in_a_thread(tmp_path):
+    handlers = []
+
+    def hold():
+        with store.lock(tmp_path):
+            handlers.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.SIG_DFL]
+
+
+@pytest.mark.usefixtures("default")
+def test_of_folders_held_in_each_other_the_outer_one_listens(tmp_path):
+    with store.lock(tmp_path / "outer"):
+        handler = signal.getsignal(signal.SIGTERM)
+        with store.lock(tmp_path / "inner"):
+            assert signal.getsignal(signal.SIGTERM) is handler
+        assert signal.getsignal(signal.SIGTERM) is handler is not signal.SIG_DFL
