@@ -40,24 +40,44 @@ def alpha_decay(distances: NDArray[np.float64], knn: int, decay: float) -> spars
     exp(-(distance / bandwidth)^decay), below 1e-4 none, and the mean of both directions counts
     (PHATE, arXiv 2102.00485 section 2.1). Points that coincide have affinity 1.
 
+    Args:
+        distances: Symmetric, with a zero diagonal (N, N).
+        knn: Which nearest neighbour sets a bandwidth.
+        decay: How steeply affinities fall beyond it.
+
     Returns:
         The affinities (N, N): symmetric, 1 on the diagonal, only those above zero stored.
     """
     check(knn, decay, len(distances))
-    blocks = [_decayed(distances[rows], knn, decay) for rows in row_blocks(len(distances))]
-    directed = sparse.vstack(blocks, format="csr")
-    return sparse.csr_array((directed + directed.T) / 2)
+    blocks = list(row_blocks(len(distances)))
+    # the point itself comes first
+    width = np.concatenate([np.partition(distances[rows], knn)[:, knn].copy() for rows in blocks])
+    some = [_decayed(distances[rows], width[rows], width, decay) for rows in blocks]
+    return sparse.csr_array(sparse.vstack(some, format="csr"))
 
 
-def _decayed(distances: NDArray[np.float64], knn: int, decay: float) -> sparse.csr_array:
-    bandwidth = np.partition(distances, knn, axis=1)[:, knn]  # the point itself comes first
+def _decayed(
+    apart: NDArray[np.float64],
+    own: NDArray[np.float64],
+    theirs: NDArray[np.float64],
+    decay: float,
+) -> sparse.csr_array:
+    """Take the mean of both directions for some rows: symmetric distances hold both.
+
+    Returns:
+        The affinities of the rows (n, N).
+    """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-        reach = min(np.float64(-np.log(LEAST)) ** (1 / decay), 1e9) * (1 + 1e-9)
-        row, column = np.nonzero(distances <= reach * bandwidth[:, None])
-        affinity = np.exp(-np.power(distances[row, column] / bandwidth[row], decay))
-    affinity[np.isnan(affinity)] = 1  # zero over zero
-    kept = affinity >= LEAST
-    return sparse.csr_array((affinity[kept], (row[kept], column[kept])), distances.shape)
+        reach = min(np.float64(-np.log(LEAST)) ** (1 / decay), 1e150) * (1 + 1e-9)
+        row, column = np.nonzero(apart <= reach * np.maximum(own[:, None], theirs))
+        apart, affinity = apart[row, column], np.zeros(len(row))
+        for width in (own[row], theirs[column]):
+            directed = np.exp(-np.power(apart / width, decay))
+            directed[np.isnan(directed)] = 1  # zero over zero
+            affinity += np.where(directed < LEAST, 0, directed)
+    kept = affinity > 0
+    shape = len(own), len(theirs)
+    return sparse.csr_array((affinity[kept] / 2, (row[kept], column[kept])), shape)
 
 
 def pieces(affinity: Any) -> NDArray[np.intp]:

@@ -89,7 +89,7 @@ def estimate(task: Task, recipe: Recipe, runs: int, execution: Execution | None 
         runs=runs,
         steps=runs * steps,
         snapshots=runs * times,
-        bytes=bytes_of(task, recipe, runs),
+        bytes=bytes_of(task, recipe, runs, execution.storage),
         memory=together * (2 * times * state + 4 * weights),
         seconds=one * _rounds(len(parts), execution),
     )

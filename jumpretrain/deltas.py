@@ -1,19 +1,21 @@
-"""States in half the space: the first whole, the others as steps of sixteen bits a weight.
+"""Weights in half the space: the ends whole, those between as steps of sixteen bits a weight.
 
 A step leads from what the reader has so far to the next state (a closed loop), so that errors do
 not add up. Each 32 weights share a scale, which holds the error of a step below
 sqrt(32) / (2 * 32767) = 8.7e-5 of its length, whatever the step; float16 has about 2e-4 (derived).
+What is no weight, as BatchNorm's running means are, has other sizes and is kept as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "TOLERANCE", "Storage", "decode", "encode", "size"]
+__all__ = ["BLOCK", "TOLERANCE", "Storage", "encode", "follow", "size"]
 
 Storage: TypeAlias = Literal["exact", "half"]
 
@@ -22,67 +24,83 @@ LARGEST = 32767
 TOLERANCE = 1e-4
 
 
-def encode(states: NDArray[Any]) -> tuple[dict[str, NDArray[Any]], float] | None:
-    """Turn the states of a run into steps.
+def encode(
+    states: NDArray[Any], weight_count: int
+) -> tuple[dict[str, NDArray[Any]], float] | None:
+    """Turn the weights of a run into steps; the first and the last state stay whole.
 
     Args:
         states: The states (T, S).
+        weight_count: P, how many entries of a state are weights; they come first.
 
     Returns:
-        Arrays by name: `first` (1, S); `steps` (T - 1, S rounded up to blocks), whole numbers; and
-        `scales` (T - 1, blocks), what a one of them stands for. Beside them the largest error of a
-        state, as a share of the length of the step that led there. None where a state is not
-        finite, or an error above 1e-4: such a run has to be kept as it is.
+        Arrays by name: `ends`, the first and last weights (2, P); `steps` (T - 2, P rounded up to
+        blocks), whole numbers; `scales` (T - 2, blocks), what a one of them stands for; and
+        `rest`, what is no weight (T, S - P). Beside them the largest error of the weights, as a
+        share of the length of the step that led there; where a state repeats the one before, of
+        the last step that led anywhere. None where a state is not finite, or an error above 1e-4:
+        such a run has to be kept as it is.
     """
     if not np.isfinite(states).all():
         return None
-    reached, largest = _padded(states[0]), 0.0
-    steps = np.empty((len(states) - 1, len(reached)), np.int16)
-    scales = np.empty((len(steps), len(reached) // BLOCK), states.dtype)
+    weights = states[:, :weight_count]
+    reached, largest = _padded(weights[0]), 0.0
+    steps = np.zeros((max(len(weights) - 2, 0), len(reached)), np.int16)
+    scales = np.zeros((len(steps), len(reached) // BLOCK), states.dtype)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        for number, state in enumerate(states[1:]):
+        for number, (earlier, state) in enumerate(pairwise(weights[:-1])):
+            if np.array_equal(earlier, state):
+                continue
             steps[number], scales[number] = _rounded(_padded(state) - reached, states.dtype)
             reached += _moved(steps[number], scales[number])
-            found = reached[: len(state)].astype(states.dtype)
-            largest = max(largest, _error(found, states[number], state))
-            if not largest <= TOLERANCE:
+            error = _error(reached[:weight_count].astype(states.dtype), earlier, state)
+            if not error <= TOLERANCE:  # neither is NaN
                 return None
-    return {"first": states[:1], "steps": steps, "scales": scales}, largest
+            largest = max(largest, error)
+    rest = states[:, weight_count:]
+    return {"ends": weights[[0, -1]], "steps": steps, "scales": scales, "rest": rest}, largest
 
 
-def decode(arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    """Follow the steps from the first state.
+def follow(
+    first: NDArray[Any], moves: Iterable[tuple[NDArray[Any], NDArray[Any]]]
+) -> Iterator[NDArray[Any]]:
+    """Follow steps from the first weights, one at a time.
 
     Args:
-        arrays: Those of `encode`, or the same whole blocks and first steps of each.
+        first: The first weights (P,), or whole blocks of them.
+        moves: Rows of `steps` and `scales`, as `encode` made them, for the same blocks.
 
-    Returns:
-        The states (T, S).
+    Yields:
+        The weights that each step leads to (P,).
     """
-    first = arrays["first"]
-    path = np.vstack([_padded(first[0]), _moved(arrays["steps"], arrays["scales"])])
-    np.cumsum(path, axis=0, out=path)
-    return path[:, : first.shape[1]].astype(first.dtype)
+    reached = _padded(first)
+    for steps, scales in moves:
+        reached += _moved(steps, scales)
+        yield reached[: len(first)].astype(first.dtype)
 
 
-def size(times: int, width: int, dtype: np.dtype[Any], storage: Storage = "exact") -> int:
-    """Say how large the states of a run (T, S) are on disk.
+def size(
+    times: int, width: int, weight_count: int, dtype: np.dtype[Any], storage: Storage = "exact"
+) -> int:
+    """Say how large the states of a run (T, S) are on disk, P of their entries weights.
 
     Returns:
         Bytes.
 
     Example:
-        >>> size(41, 320_000, np.dtype("f4"), "half") / size(41, 320_000, np.dtype("f4"))
-        0.542682...
+        >>> whole = size(41, 320_000, 320_000, np.dtype("f4"))
+        >>> size(41, 320_000, 320_000, np.dtype("f4"), "half") / whole
+        0.554115...
     """
     if storage == "exact":
         return times * width * dtype.itemsize
-    blocks = -(-width // BLOCK)
-    return width * dtype.itemsize + (times - 1) * blocks * (2 * BLOCK + dtype.itemsize)
+    blocks, rest = -(-weight_count // BLOCK), width - weight_count
+    step = blocks * (2 * BLOCK + dtype.itemsize)
+    return (2 * weight_count + times * rest) * dtype.itemsize + max(times - 2, 0) * step
 
 
-def _padded(state: NDArray[Any]) -> NDArray[np.float64]:
-    return np.pad(state.astype(np.float64), (0, -len(state) % BLOCK))
+def _padded(weights: NDArray[Any]) -> NDArray[np.float64]:
+    return np.pad(weights.astype(np.float64), (0, -len(weights) % BLOCK))
 
 
 def _rounded(gap: NDArray[np.float64], dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -94,14 +112,10 @@ def _rounded(gap: NDArray[np.float64], dtype: np.dtype[Any]) -> tuple[NDArray[An
 
 
 def _moved(steps: NDArray[Any], scales: NDArray[Any]) -> NDArray[np.float64]:
-    blocks = steps.reshape(*scales.shape, BLOCK) * scales[..., None].astype(np.float64)
-    return np.asarray(blocks.reshape(steps.shape))
+    return np.asarray((steps.reshape(-1, BLOCK) * scales[:, None].astype(np.float64)).ravel())
 
 
 def _error(found: NDArray[Any], earlier: NDArray[Any], state: NDArray[Any]) -> float:
-    wrong = found.astype(np.float64) - state
-    if not wrong.any():
-        return 0.0
-    step = state - earlier.astype(np.float64)
+    step, wrong = state - earlier.astype(np.float64), found.astype(np.float64) - state
     unit = np.abs(step).max()  # squares neither overflow nor vanish
-    return float(np.linalg.norm(wrong / unit) / np.linalg.norm(step / unit)) if unit else np.inf
+    return float(np.linalg.norm(wrong / unit) / np.linalg.norm(step / unit))

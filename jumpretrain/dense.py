@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from jumpretrain.lines import Answers, Common, Line, Share, ends_or_input, plain, straight_line
+from jumpretrain.lines import Answers, Common, Line, Share, ends_or_input, plain
 from jumpretrain.measures import accuracy, cross_entropy, squared_error
 from jumpretrain.task import Task
 
-__all__ = ["batched", "dense_answers", "dense_layers", "straight_line"]
+__all__ = ["batched", "dense_answers", "dense_layers"]
 
 TOGETHER, ENTRIES = 4, 2**18  # measured: products of more leave the cache
 ALIGNED = 16  # bytes: elsewhere bits depend on the states beside

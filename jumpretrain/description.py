@@ -51,7 +51,8 @@ def describe(
     Returns:
         Finite numbers by name. What the design cannot show is left out: the control without
         runs of step size 0, the log scale where the metric is not positive, the error rate where
-        no accuracy of the same split was recorded.
+        no accuracy of the same split was recorded, the published script where an embedding with
+        landmarks has no potential between all points.
 
     Raises:
         ValueError: If runs are missing, fewer than two jumps can be used, or the embedding is of
@@ -72,7 +73,8 @@ def describe(
         **_sublevels(jumps, placed.graph(k, connect), metric, seed),
         **_holes(jumps, placed, rips_points),
     }
-    if placed.potential is not None:
+    potential = placed.potential
+    if potential is not None and potential.shape == placed.distances.shape:
         published = released(jumps, placed, k, metric)
         found["released_h0_total_persistence_2"] = published.total_persistence(0, 2)
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib import metadata
+from numbers import Integral
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -206,7 +207,7 @@ def embed(
 def _landmarks(asked: int | Literal["auto"] | None, count: int) -> int | None:
     if asked == "auto":
         return LANDMARKS if count > MANY else None
-    return asked
+    return int(asked) if isinstance(asked, Integral) else asked
 
 
 def _plain(

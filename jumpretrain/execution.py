@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, TypeVar
+from multiprocessing import current_process
+from typing import Any, Literal, TypeVar, get_args
 
 import joblib
 import numpy as np
@@ -16,6 +20,8 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 from tqdm.auto import tqdm
+
+from jumpretrain.deltas import Storage
 
 __all__ = ["Execution", "chunks", "one_thread", "persist", "spread"]
 
@@ -25,7 +31,7 @@ LOSSES = 3  # of workers, in a row without a finished job: then it is the job th
 
 @dataclass(frozen=True)
 class Execution:
-    """Where and how work is run; never what is computed.
+    """Where and how work is run and kept; never what is computed or, but for `storage`, read.
 
     Attributes:
         n_jobs: Worker processes; -1 takes one for each core. On a GPU they share it, each with a
@@ -40,6 +46,11 @@ class Execution:
         checkpoint: Epochs after which unfinished runs are written into the folder, so that a run
             of hours goes on from there; 0 writes finished ones only.
         progress: Whether bars are shown.
+        storage: How a folder keeps states: `"exact"`, or `"half"`, as steps of sixteen bits a
+            weight. Weights between the first and the last snapshot then read off by at most 1e-4
+            of the step that led there (the provenance has the largest as `storage_error`, and as
+            `storage_exact` how many runs had to be kept whole); the ends, so `Runs.final`, and all
+            metrics are exact.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -50,12 +61,15 @@ class Execution:
     chunk: int = 16
     checkpoint: int = 0
     progress: bool = True
+    storage: Storage = "exact"
 
     def __post_init__(self) -> None:
         if self.mode not in ("auto", "stacked", "looped", "compiled"):
             raise ValueError(
                 f"mode must be auto, stacked, looped or compiled, but is {self.mode!r}"
             )
+        if self.storage not in get_args(Storage):
+            raise ValueError(f"storage must be exact or half, but is {self.storage!r}")
         if self.n_jobs == 0 or self.n_jobs < -1:
             raise ValueError(f"n_jobs must be -1 or at least 1, but is {self.n_jobs}")
         if self.chunk < 1:
@@ -182,5 +196,20 @@ def persist(
 
 
 def _on_one_thread(function: Callable[..., Result], *job: Any) -> Result:
+    if current_process().name.startswith("LokyProcess"):  # not a cluster's or a user's own
+        _end_with_parent()
     with one_thread():
         return function(*job)
+
+
+@lru_cache(maxsize=1)
+def _end_with_parent() -> None:
+    """Watch, in a worker, whether who started it lives: killed, it cannot tell its workers."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -172,12 +172,14 @@ def farthest(potential: ArrayLike, k: int) -> NDArray[np.intp]:
         [[0, 2], [1, 2], [2, 0]]
     """
     matrix = np.asarray(potential, dtype=np.float64)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not np.isfinite(matrix).all():
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(
-            f"a potential must be a square, finite matrix (N, N), but is {matrix.shape} with "
-            f"{np.sum(~np.isfinite(matrix))} entries that are not finite; embed with PHATE, "
-            "landmarks=None"
+            f"the farthest points need a square potential, towards every point (N, N), but it is "
+            f"{matrix.shape}; embed with PHATE and landmarks=None"
         )
+    if not np.isfinite(matrix).all():
+        broken = np.sum(~np.isfinite(matrix))
+        raise ValueError(f"a potential must be finite, but {broken} entries are not")
     _check_k(k, len(matrix))
     return _first(matrix, k, own=True, largest=True)
 

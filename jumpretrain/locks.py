@@ -1,17 +1,20 @@
-"""Hold a folder: against other processes, and against being left half written."""
+"""Hold a folder: against other processes, being left half written, and a disk too small."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import current_process
 from pathlib import Path
 
 import filelock
 
-__all__ = ["lock", "unwritable"]
+__all__ = ["check_space", "lock", "unwritable"]
 
 STOPPED = 128 + signal.SIGTERM  # what a shell reports of a process that was told to end
 
@@ -20,8 +23,9 @@ STOPPED = 128 + signal.SIGTERM  # what a shell reports of a process that was tol
 def lock(folder: Path) -> Iterator[None]:
     """Hold a folder against other processes; a dead process holds nothing.
 
-    What killed processes left half written is removed. A SIGTERM ends the program as Ctrl-C does:
-    worker processes end, and what they were writing is removed.
+    What killed processes left half written here is removed; in folders within this one, when they
+    are next held themselves. A SIGTERM to the program ends it as Ctrl-C does: worker processes
+    end. One to a worker kills that worker.
 
     Raises:
         ValueError: If another process works in the folder, or it cannot be written to.
@@ -32,18 +36,19 @@ def lock(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise ValueError(unwritable(folder, error)) from error
     try:
-        with filelock.FileLock(folder / ".lock", timeout=0), _unwinding():
-            _sweep(folder)
-            try:
-                yield
-            except BaseException:
-                _sweep(folder)
-                raise
+        held = filelock.FileLock(folder / ".lock", timeout=0).acquire()
     except filelock.Timeout:
         raise ValueError(
             f"one process works in a folder at a time, but {folder} is in use; "
             "wait for the other process or name another folder"
         ) from None
+    with held, _unwinding():
+        _sweep(folder)
+        try:
+            yield
+        except BaseException:
+            _sweep(folder)
+            raise
 
 
 def unwritable(folder: Path, error: OSError) -> str:
@@ -58,17 +63,47 @@ def unwritable(folder: Path, error: OSError) -> str:
     )
 
 
+def check_space(folder: Path, wanted: int) -> None:
+    """Check that files of a size fit beside what is there.
+
+    Args:
+        folder: Where they would lie; it need not exist yet.
+        wanted: Bytes.
+
+    Raises:
+        ValueError: If the disk has less space.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if wanted > free:
+        raise ValueError(
+            f"{folder} needs {wanted / 1e9:.3g} GB for what is sampled, but its disk has "
+            f"{free / 1e9:.3g} GB free; name a folder on another disk, or record less "
+            "(record_every, fewer directions)"
+        )
+
+
 @contextmanager
 def _unwinding() -> Iterator[None]:
-    mine = threading.current_thread() is threading.main_thread()
-    if not mine or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    first = threading.current_thread() is threading.main_thread()
+    first &= current_process().name == "MainProcess"  # a worker's exit would end its parent
+    if not first or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))
+    process = os.getpid()
+
+    def end(number: int, _: object) -> None:
+        if os.getpid() == process:
+            sys.exit(STOPPED)
+        signal.signal(number, signal.SIG_DFL)  # a forked child dies as it would have
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGTERM) is end:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _sweep(folder: Path) -> None:

@@ -54,11 +54,8 @@ def _mode(task: Task, states: NDArray[Any], count: int, execution: Execution) ->
     with one_thread():
         refusal = stack_refusal(task, states, compiled)
     if not refusal:
-        return (
-            ("compiled", "asked for")
-            if compiled
-            else ("stacked", "small and without convolutions")
-        )
+        small = "small and without convolutions"
+        return (execution.mode, "asked for") if execution.mode != "auto" else ("stacked", small)
     if execution.mode == "auto":
         return "looped", refusal
     needs = "vmap accepts" + (" and a compiler, such as g++," if compiled else "")

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.curves import Curve, check_alphas
-from jumpretrain.dense import straight_line
 from jumpretrain.evaluating import measure
 from jumpretrain.execution import one_thread
 from jumpretrain.gauss import GaussLength, turning
+from jumpretrain.lines import straight_line
 from jumpretrain.measures import accuracy, cross_entropy
 from jumpretrain.paths import Path
 from jumpretrain.task import Task

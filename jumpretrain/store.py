@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from jumpretrain.deltas import Storage, encode, size
-from jumpretrain.locks import lock, unwritable
+from jumpretrain.locks import check_space, lock, unwritable
 from jumpretrain.stored import StoredStates
 
 __all__ = [
@@ -106,7 +105,7 @@ def read_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         ValueError: If the file is missing, truncated or no safetensors file.
     """
     with _opened(path) as file:
-        facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+        facts = _facts(file)
         return {name: file.get_tensor(name) for name in file.keys()}, facts
 
 
@@ -122,24 +121,8 @@ def _opened(path: Path) -> Iterator[Any]:
         ) from error
 
 
-def check_space(folder: Path, wanted: int) -> None:
-    """Check that files of a size fit beside what is there.
-
-    Args:
-        folder: Where they would lie; it need not exist yet.
-        wanted: Bytes.
-
-    Raises:
-        ValueError: If the disk has less space.
-    """
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    free = shutil.disk_usage(there).free
-    if wanted > free:
-        raise ValueError(
-            f"{folder} needs {wanted / 1e9:.3g} GB for what is sampled, but its disk has "
-            f"{free / 1e9:.3g} GB free; name a folder on another disk, or record less "
-            "(record_every, fewer directions)"
-        )
+def _facts(file: Any) -> dict[str, Any]:
+    return dict(json.loads((file.metadata() or {}).get("facts", "{}")))
 
 
 def claim(path: Path, design: Mapping[str, Any]) -> None:
@@ -213,6 +196,7 @@ def write_run(
     states: NDArray[Any],
     metrics: Mapping[str, NDArray[Any]],
     storage: Storage = "exact",
+    weight_count: int | None = None,
 ) -> None:
     """Keep the states (T, S) and metrics (T,) of a run.
 
@@ -220,14 +204,18 @@ def write_run(
         path: The file.
         states: The states, which metrics are of, however they are kept.
         metrics: Values by name.
-        storage: `"exact"`, or `"half"`: steps of sixteen bits a weight, each state within 1e-4 of
-            the length of the step that led there. A run that cannot be, such as one that diverged,
-            is kept exactly.
+        storage: `"exact"`, or `"half"`: between the first and the last state, weights as steps of
+            sixteen bits, within 1e-4 of the length of the step that led there. A run that cannot
+            be, such as one that diverged, is kept exactly.
+        weight_count: P, how many entries of a state are weights; all where left out.
     """
     values = {f"metrics.{name}": value for name, value in metrics.items()}
-    coded = encode(states) if storage == "half" else None
+    if storage == "exact":
+        write_arrays(path, {"states": states} | values)
+        return
+    coded = encode(states, weight_count or states.shape[1])
     arrays, error = coded or ({"states": states}, 0.0)
-    write_arrays(path, arrays | values, {"storage_error": error} if coded else None)
+    write_arrays(path, arrays | values, {"storage_error": error})
 
 
 def write_runs(
@@ -236,12 +224,14 @@ def write_runs(
     states: NDArray[Any],
     metrics: Mapping[str, NDArray[Any]],
     storage: Storage = "exact",
+    weight_count: int | None = None,
 ) -> None:
     """Keep the states (K, T, S) and metrics (K, T) of runs (K,), except those that are there."""
     for run, *content in zip(runs.tolist(), states, *metrics.values(), strict=True):
         path = run_path(folder, run)
         if not path.exists():
-            write_run(path, content[0], dict(zip(metrics, content[1:], strict=True)), storage)
+            values = dict(zip(metrics, content[1:], strict=True))
+            write_run(path, content[0], values, storage, weight_count)
 
 
 def read_runs(
@@ -268,8 +258,8 @@ def read_runs(
             table[run] = content.metrics[name]
         marks[run] = _mark(content)
     files = tuple(path if run in found else None for run, path in enumerate(paths))
-    error = max(content.error for content in found.values())
-    states = StoredStates(files, np.arange(first.shape[0]), first.shape[1], first.dtype, error)
+    remarks = _remarks([content for content in found.values() if content.error is not None])
+    states = StoredStates(files, np.arange(first.shape[0]), first.shape[1], first.dtype, remarks)
     return states, epoch, metrics, marks
 
 
@@ -278,7 +268,20 @@ class _Run(NamedTuple):
     dtype: np.dtype[Any]
     finite: bool
     metrics: dict[str, NDArray[np.float64]]
-    error: float
+    whole: bool
+    error: float | None  # None where exact storage was asked for
+
+
+def _remarks(halved: list[_Run]) -> dict[str, float]:
+    """Say how far runs are off that were to be kept in half, and how many are whole after all.
+
+    Returns:
+        Remarks by name; none without such runs.
+    """
+    if not halved:
+        return {}
+    error, whole = max(run.error or 0.0 for run in halved), sum(run.whole for run in halved)
+    return {"storage_error": error, "storage_exact": whole}
 
 
 def _scan(path: Path) -> _Run:
@@ -289,14 +292,15 @@ def _scan(path: Path) -> _Run:
             for name in names
             if name.startswith("metrics.")
         }
+        error = _facts(file).get("storage_error")
         if "steps" in names:  # of finite states only
-            first, times = file.get_tensor("first"), 1 + file.get_slice("steps").get_shape()[0]
-            error = json.loads(file.metadata()["facts"])["storage_error"]
-            return _Run((times, first.shape[1]), first.dtype, True, metrics, error)
+            ends, (times, others) = file.get_slice("ends"), file.get_slice("rest").get_shape()
+            width = ends.get_shape()[1] + others
+            return _Run((times, width), ends[:1].dtype, True, metrics, False, error)
         states = file.get_slice("states")
         times, width = states.get_shape()
         finite = [bool(np.isfinite(states[time : time + 1]).all()) for time in range(times)]
-        return _Run((times, width), states[:1].dtype, all(finite), metrics, 0.0)
+        return _Run((times, width), states[:1].dtype, all(finite), metrics, True, error)
 
 
 def _mark(run: _Run) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jumpretrain.deltas import BLOCK, decode
+from jumpretrain.deltas import BLOCK, follow
 
 __all__ = ["StoredStates"]
 
@@ -25,32 +25,26 @@ class StoredStates:
 
     It indexes like an array (R, T, S) whose first index is an integer, a slice or an array; only
     one index may be an array. A run without a file reads as NaN. A snapshot that is kept as a step
-    from the one before costs reading the steps until then.
+    from the one before costs reading the steps until then, but memory for one more state only.
 
     Attributes:
         paths: One file for each run, or None where the run is missing.
         times: The snapshots that are seen, as indices into each file (T,).
         width: Length S of a state.
         dtype: Type of the numbers.
-        error: Largest error of a state, as a share of the step that led there; 0 where all are
-            kept exactly.
+        remarks: What a provenance has to say of how states are kept; empty where all are exact.
     """
 
     paths: tuple[Path | None, ...]
     times: NDArray[np.intp]
     width: int
     dtype: np.dtype[Any]
-    error: float = 0.0
+    remarks: dict[str, float] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """The shape (R, T, S)."""
         return len(self.paths), len(self.times), self.width
-
-    @property
-    def remarks(self) -> dict[str, float]:
-        """What a provenance has to say: `storage_error`, unless all states are kept exactly."""
-        return {"storage_error": self.error} if self.error else {}
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         run, *rest = key if isinstance(key, tuple) else (key,)
@@ -123,6 +117,7 @@ class _Table(NamedTuple):
 
     file: BufferedReader
     start: int
+    height: int
     width: int
     dtype: np.dtype[Any]
 
@@ -134,23 +129,41 @@ class _Table(NamedTuple):
                 raise ValueError(f"{self.file.name} must be whole, but ends early; delete it")
         return found
 
+    def row(self, time: int, columns: slice) -> NDArray[Any]:
+        return np.asarray(self.rows(np.array([time]), columns)[0])
+
 
 def _read(path: Path, times: NDArray[np.intp], columns: slice) -> NDArray[Any]:
     with path.open("rb") as file:
         tables = _tables(file)
         if "states" in tables:
             return tables["states"].rows(times, columns)
-        count = int(times.max(initial=0))
-        blocks = slice(columns.start // BLOCK, -(-columns.stop // BLOCK))
-        wide = slice(blocks.start * BLOCK, blocks.stop * BLOCK)
-        until = slice(wide.start, min(wide.stop, tables["first"].width))
-        states = decode({
-            "first": tables["first"].rows(np.zeros(1, np.intp), until),
-            "steps": tables["steps"].rows(np.arange(count), wide),
-            "scales": tables["scales"].rows(np.arange(count), blocks),
-        })
-        inside = slice(columns.start - wide.start, columns.stop - wide.start)
-        return states[times, inside]
+        border = tables["ends"].width
+        weights = slice(min(columns.start, border), min(columns.stop, border))
+        others = slice(max(columns.start, border) - border, max(columns.stop, border) - border)
+        found = np.empty((len(times), columns.stop - columns.start), tables["ends"].dtype)
+        count = weights.stop - weights.start
+        _fill(found[:, :count], tables, times, weights)
+        found[:, count:] = tables["rest"].rows(times, others)
+        return found
+
+
+def _fill(
+    found: NDArray[Any], tables: Mapping[str, _Table], times: NDArray[np.intp], columns: slice
+) -> None:
+    ends, steps, scales = (tables[name] for name in ("ends", "steps", "scales"))
+    between = (times > 0) & (times < tables["rest"].height - 1)
+    found[~between] = ends.rows(np.minimum(times[~between], 1), columns)
+    if not between.any():
+        return
+    blocks = slice(columns.start // BLOCK, -(-columns.stop // BLOCK))
+    wide = slice(blocks.start * BLOCK, blocks.stop * BLOCK)
+    inside = slice(columns.start - wide.start, columns.stop - wide.start)
+    first = ends.row(0, slice(wide.start, min(wide.stop, ends.width)))
+    count = times[between].max()
+    moves = ((steps.row(time, wide), scales.row(time, blocks)) for time in range(count))
+    for time, weights in enumerate(follow(first, moves), 1):
+        found[times == time] = weights[inside]
 
 
 def _tables(file: BufferedReader) -> dict[str, _Table]:
@@ -160,9 +173,10 @@ def _tables(file: BufferedReader) -> dict[str, _Table]:
         name: _Table(
             file,
             8 + length + entry["data_offsets"][0],
+            entry["shape"][0],
             entry["shape"][1],
             np.dtype(DTYPES[entry["dtype"]]),
         )
         for name, entry in entries.items()
-        if name in ("states", "first", "steps", "scales")
+        if name in ("states", "ends", "steps", "scales", "rest")
     }

@@ -92,7 +92,7 @@ def explore(
         claimed = {name: v for name, v in asdict(study).items() if name not in CHANGEABLE}
         store.claim(folder / "study.json", claimed)
         places = [folder / "networks" / f"{group}-{seed}" for group, seed in cases]
-        store.check_space(folder, _bytes_left(study, tasks, cases, places))
+        store.check_space(folder, _bytes_left(study, tasks, cases, places, execution))
         inner = replace(execution, n_jobs=1, progress=False)
         pairs = zip(cases, places, strict=True)
         fits = [(study, build, inner, *c, p, trained) for c, p in pairs]
@@ -126,11 +126,15 @@ def _trained_files(study: Study) -> dict[str, list[str]]:
 
 
 def _bytes_left(
-    study: Study, tasks: Mapping[str, Task], cases: list[tuple[str, int]], places: list[Path]
+    study: Study,
+    tasks: Mapping[str, Task],
+    cases: list[tuple[str, int]],
+    places: list[Path],
+    execution: Execution,
 ) -> int:
     runs = study.directions * len(study.step_sizes)
     return sum(
-        bytes_of(tasks[group], study.retraining_of(group, probe), runs)
+        bytes_of(tasks[group], study.retraining_of(group, probe), runs, execution.storage)
         for (group, _), place in zip(cases, places, strict=True)
         for probe in study.probes
         if not (place / probe).exists()

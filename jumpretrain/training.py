@@ -132,12 +132,14 @@ def train(
         return Runs(states, epoch, metrics, store.status(states, metrics), keys, design)
     folder = Path(folder)
     with store.lock(folder):
+        design |= {} if execution.storage == "exact" else {"storage": execution.storage}
         store.claim(folder / "manifest.json", design)
         pending = partial(_unfinished, jobs, parts, folder, execution.checkpoint)
         left = sum(len(job[-1]) for job in pending())
-        store.check_space(folder, bytes_of(task, recipe, left))
-        persist(_keep_chunk, pending, execution, label)
-        return Runs(*store.read_runs(folder, len(keys), epoch), keys, design)
+        store.check_space(folder, bytes_of(task, recipe, left, execution.storage))
+        persist(partial(_keep_chunk, storage=execution.storage), pending, execution, label)
+        kept = store.read_runs(folder, len(keys), epoch)
+        return Runs(*kept, keys, design | kept[0].remarks)
 
 
 def _unfinished(
@@ -150,7 +152,7 @@ def _unfinished(
     ]
 
 
-def bytes_of(task: Task, recipe: Recipe, runs: int) -> int:
+def bytes_of(task: Task, recipe: Recipe, runs: int, storage: store.Storage = "exact") -> int:
     """Say how large what a folder keeps of runs will be.
 
     Returns:
@@ -158,7 +160,10 @@ def bytes_of(task: Task, recipe: Recipe, runs: int) -> int:
     """
     times = len(recipe.record_steps(recipe.batches(len(task.data.train_x))))
     names = len(metric_names(task)) * (2 if normalisers(task.module()) else 1)
-    return runs * times * (task.layout.width * task.layout.numpy_dtype.itemsize + 8 * names)
+    states = store.size(
+        times, task.layout.width, task.weight_count, task.layout.numpy_dtype, storage
+    )
+    return runs * (states + 8 * times * names)
 
 
 def _starts(
@@ -224,13 +229,10 @@ def _keep_chunk(
     checkpoint: Checkpoint,
     folder: Path,
     part: NDArray[np.int64],
+    storage: store.Storage = "exact",
 ) -> None:
     states, metrics = _train_chunk(mode, task, recipe, seeds, start, planes, checkpoint)
-    for k, run in enumerate(part):
-        path = store.run_path(folder, int(run))
-        if not path.exists():
-            values = {name: value[k] for name, value in metrics.items()}
-            store.write_run(path, states[k], values)
+    store.write_runs(folder, part, states, metrics, storage, task.weight_count)
     checkpoint.drop()
 
 
@@ -286,8 +288,7 @@ def _record(
 
 def _optimiser(replicas: Single | Stack, recipe: Recipe) -> torch.optim.Optimizer:
     optimiser = recipe.optimise(replicas.parameters)
-    known = replicas.device.type == "cpu" and torch.__version__ >= "2.4"
-    if isinstance(replicas, Stack) and known:
+    if isinstance(replicas, Stack) and replicas.device.type == "cpu":
         for group in optimiser.param_groups:  # one pass; wrong where strides differ, unlike here
             group["fused"] = True
     return optimiser

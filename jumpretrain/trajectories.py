@@ -217,7 +217,8 @@ class Trajectories:
         )
         measured = {name: float(value) for name, value in facts.pop("optimum_metrics").items()}
         if (folder / "manifest.json").exists():
-            facts["provenance"].setdefault("training", store.read_json(folder / "manifest.json"))
+            manifest = store.read_json(folder / "manifest.json") | states.remarks
+            facts["provenance"].setdefault("training", manifest)
         content: dict[str, Any] = arrays | facts
         return cls(
             **content, states=states, metrics=metrics, status=status, optimum_metrics=measured

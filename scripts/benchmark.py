@@ -72,13 +72,13 @@ def cases(quick: bool) -> list[Case]:
     digits = jr.data.digits()
     small, large = pictures((1, 28, 28), 320, 160), pictures((3, 32, 32), 64, 32)
     mlps = [
-        Case(f"MLP 64-{'-'.join(map(str, hidden))}-10", mlp(digits, hidden), 32, 2, 64)
+        Case(f"MLP 64-{'-'.join(map(str, hidden))}-10", mlp(digits, hidden), 64, 2, 64)
         for hidden in ((64,), (128, 128), (256, 256))
     ]
     nets = [
-        Case("LeNet 28x28", jr.Task(partial(jr.models.lenet, (1, 28, 28), 10), small), 8, 2, 64),
+        Case("LeNet 28x28", jr.Task(partial(jr.models.lenet, (1, 28, 28), 10), small), 16, 2, 64),
         Case(
-            "ResNet-8 32x32", jr.Task(partial(jr.models.resnet, (3, 32, 32), 10), large), 8, 1, 32
+            "ResNet-8 32x32", jr.Task(partial(jr.models.resnet, (3, 32, 32), 10), large), 16, 1, 32
         ),
     ]
     if quick:

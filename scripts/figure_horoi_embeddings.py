@@ -149,8 +149,8 @@ def _finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
     means = table.groupby("method")["continuity"].mean().sort_values(ascending=False)
     numbers = ", ".join(f"{name} {mean:.2f}" for name, mean in means.items())
     return (
-        f"Trajectories hold together best in {means.index[0]}; share of consecutive snapshots that "
-        f"stay neighbours: {numbers}\n{tally(claims)}"
+        f"Trajectories hold together best in {means.index[0]}; consecutive snapshots that stay "
+        f"neighbours: {numbers}\n{tally(claims)}"
     )
 
 

@@ -1,10 +1,13 @@
 """Tests of `jumpretrain.affinities`: against graphtools, and two clusters far apart."""
 
+import tracemalloc
+
 import cases
 import graphtools
 import numpy as np
 import pytest
 from scipy.sparse import csgraph
+from scipy.spatial.distance import pdist, squareform
 
 from jumpretrain import affinities, distances
 from jumpretrain.embedding import embed
@@ -24,7 +27,7 @@ def duplicated():
     return np.abs(line[:, None] - line)
 
 
-@pytest.mark.parametrize(("knn", "decay"), [(5, 40), (60, 2), (1, 0.5), (3, 40)])
+@pytest.mark.parametrize(("knn", "decay"), [(5, 40), (60, 2), (1, 0.5), (3, 40), (5, 0.05)])
 @pytest.mark.parametrize("points", ["bundles", "duplicated"])
 def test_affinities_have_graphtools_bits_also_where_points_coincide(points, knn, decay):
     runs = cases.bundles()
@@ -35,6 +38,25 @@ def test_affinities_have_graphtools_bits_also_where_points_coincide(points, knn,
     found = affinities.alpha_decay(apart, knn, decay)
     np.testing.assert_array_equal(found.toarray(), wanted)
     assert found.nnz == np.count_nonzero(wanted)
+
+
+def test_very_slow_decay_reaches_across_any_distance():
+    apart = np.array([[0.0, 1, 1e12], [1, 0, 1e12], [1e12, 1e12, 0]])
+    found = affinities.alpha_decay(apart, 1, 0.05).toarray()
+    wanted = (np.exp(-(10.0 ** (12 * 0.05))) + np.exp(-1)) / 2
+    np.testing.assert_allclose(found[2], [wanted, wanted, 1])
+    np.testing.assert_array_equal(found, found.T)
+
+
+@pytest.mark.parametrize(("decay", "most"), [(40, 1), (2, 4.5)])
+def test_few_matrices_are_held_however_wide_the_kernel(decay, most):
+    apart = squareform(pdist(np.random.default_rng(0).normal(size=(3000, 20))))
+    tracemalloc.start()
+    found = affinities.alpha_decay(apart, 5, decay)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < most * apart.nbytes
+    assert (found.nnz == apart.size) == (decay == 2)
 
 
 def test_two_far_clusters_are_two_pieces_and_one_when_joined():

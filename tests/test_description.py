@@ -33,6 +33,14 @@ def test_every_number_is_a_finite_float(described):
     assert {"optimum", "loss", "geometry", "embedding", "sublevel", "rips", "released"} <= starts
 
 
+def test_landmarks_leave_out_only_what_the_published_script_needs(arms, described):
+    jumps = arms.jumps()
+    count = len(jumps.values("test_loss"))
+    found = describe(arms, embed(jumps, landmarks=count - count // 4))
+    assert set(described) - set(found) == {"released_h0_total_persistence_2"}
+    assert set(found) < set(described)
+
+
 def test_the_range_is_that_of_the_jumps_alone(arms, described):
     jumped = arms.metrics["test_loss"][arms.step_size > 0]
     assert described["loss_range_squared"] == (jumped.max() - jumped.min()) ** 2

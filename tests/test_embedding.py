@@ -133,8 +133,15 @@ def test_landmarks_gather_points_and_are_recorded():
     near = few.labels.loc[edges_of(few), "direction"].to_numpy().reshape(-1, 2)
     assert (near[:, 0] == near[:, 1]).mean() > 0.9
     assert embed(runs, "pca", landmarks=150).provenance["landmarks"] is None
-    with pytest.raises(ValueError, match=r"potential must be a square, finite .* landmarks=None"):
+    with pytest.raises(ValueError, match=r"square potential.*\(300, \d+\); .* landmarks=None"):
         released(runs, few)
+
+
+def test_the_number_of_landmarks_may_be_any_whole_number():
+    runs = cases.arms(directions=2, step_sizes=(0.5, 1.0), times=20)
+    one, other = embed(runs, landmarks=np.int64(40)), embed(runs, landmarks=40)
+    np.testing.assert_array_equal(one.coordinates, other.coordinates)
+    assert type(one.provenance["landmarks"]) is int
 
 
 def test_landmarks_equal_phates_on_the_raw_weights():

@@ -4,6 +4,7 @@ Beside these, tests of `execution` and of a cluster kill workers, tests of `chec
 training between its checkpoints, and those of `locks` and `store` fail single files.
 """
 
+import multiprocessing
 import os
 import resource
 import signal
@@ -84,10 +85,7 @@ def test_a_sampling_that_is_ended_goes_on_to_the_same_bits(number, n_jobs, whole
     with sampling(tmp_path, n_jobs) as child:
         workers = psutil.Process(child.pid).children(recursive=True)
         assert (len(workers) >= n_jobs) == (n_jobs > 1)
-        if number == signal.SIGKILL:  # as the kernel, or a cluster, ends all of a job
-            os.killpg(child.pid, number)
-        else:
-            child.send_signal(number)
+        child.send_signal(number)
         assert child.wait() == ENDS[number]
         assert psutil.wait_procs(workers, timeout=30)[1] == []
     if number != signal.SIGKILL:
@@ -125,3 +123,31 @@ def test_a_sampling_that_the_disk_refuses_goes_on_when_there_is_room(whole, tmp_
         sampled(tmp_path)
     assert not list(tmp_path.rglob("*.part")) and marks(finished(tmp_path)) == kept
     check_going_on(tmp_path, whole, kept)
+
+
+def keep_on(folder):
+    """Train in a process of one's own, whose parent ends at once, and write a file after that."""
+    rng = np.random.default_rng(0)
+    x, y = rng.random((40, 1, 8, 8), dtype=np.float32), np.arange(40) % 10
+    task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10, hidden=(4,)), jr.Dataset(x, y, x, y))
+    jr.train(task, jr.Recipe(epochs=1), [0], execution=jr.Execution(progress=False))
+    Path(folder, "trained").touch()
+    time.sleep(4)
+    Path(folder, "done").touch()
+
+
+def leave(folder):
+    """Start that process, and end before it."""
+    multiprocessing.get_context("spawn").Process(target=keep_on, args=[folder]).start()
+    while not Path(folder, "trained").exists():
+        time.sleep(0.05)
+    os._exit(0)
+
+
+def test_a_process_of_one_s_own_outlives_its_parent(tmp_path):
+    call = CODE.replace("sampled", "leave")
+    subprocess.run([sys.executable, "-c", call, tmp_path], cwd=ROOT, check=True)
+    until = time.monotonic() + 60
+    while not (tmp_path / "done").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert (tmp_path / "done").exists()

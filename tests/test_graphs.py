@@ -213,5 +213,7 @@ def test_other_bad_requests_are_refused():
         join(neighbours(cloud(5), 2), cloud(6))
     with pytest.raises(ValueError, match='"mst" or None'):
         knn_graph(cloud(5), 2, connect="tree")
-    with pytest.raises(ValueError, match="square, finite"):
+    with pytest.raises(ValueError, match="potential must be finite, but 9 entries are not"):
         farthest(np.full((3, 3), np.nan), 1)
+    with pytest.raises(ValueError, match=r"square potential.*\(3, 2\); .*landmarks=None"):
+        farthest(np.zeros((3, 2)), 1)

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+import filelock
 import numpy as np
 import pytest
 
@@ -119,3 +120,65 @@ def test_of_folders_held_in_each_other_the_outer_one_listens(tmp_path):
         with store.lock(tmp_path / "inner"):
             assert signal.getsignal(signal.SIGTERM) is handler
         assert signal.getsignal(signal.SIGTERM) is handler is not signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("default")
+def test_a_handler_that_came_while_a_folder_was_held_stays(tmp_path):
+    with store.lock(tmp_path):
+        signal.signal(signal.SIGTERM, mine := lambda *_: None)
+    assert signal.getsignal(signal.SIGTERM) is mine
+
+
+def test_a_wait_of_somebody_else_is_not_taken_for_the_folder(tmp_path):
+    with pytest.raises(filelock.Timeout), store.lock(tmp_path):
+        raise filelock.Timeout("another")
+
+
+FORK = """
+import os, signal, sys, time
+from pathlib import Path
+from jumpretrain import store
+with store.lock(Path(sys.argv[1])):
+    child = os.fork()
+    if not child:
+        try:
+            time.sleep(60)
+        finally:
+            os._exit(7)
+    time.sleep(0.5)
+    os.kill(child, signal.SIGTERM)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_child_dies_of_a_sigterm_as_usual(tmp_path):
+    words = [sys.executable, "-c", FORK, tmp_path]
+    assert subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout == b"-15\n"
+
+
+WORKERS = """
+import os, signal, sys, time
+from concurrent.futures import BrokenExecutor
+from pathlib import Path
+import joblib
+from jumpretrain import store
+
+def hold(number):
+    with store.lock(Path(sys.argv[1]) / str(number)):
+        if number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+with store.lock(Path(sys.argv[1])):
+    try:
+        joblib.Parallel(n_jobs=2)(joblib.delayed(hold)(number) for number in range(2))
+    except BrokenExecutor:
+        print("a worker was lost")
+"""
+
+
+def test_a_worker_told_to_end_is_lost_and_its_parent_told(tmp_path):
+    words = [sys.executable, "-c", WORKERS, tmp_path]
+    assert subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout == (
+        b"a worker was lost\n"
+    )
