@@ -54,6 +54,9 @@ class Checkpoint:
             state.setdefault(int(number), {})[key] = tensor
         groups = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": state, "param_groups": groups})
+        for place, entries in state.items():  # loading casts scalars to the precision of weights
+            scalars = {key: entry for key, entry in entries.items() if entry.ndim == 0}
+            optimiser.state[replicas.parameters[place]] |= scalars
         return int(facts["epochs"]), [snapshot.to(replicas.device) for snapshot in snapshots]
 
     def keep(

@@ -23,7 +23,7 @@ from jumpretrain.task import Task
 __all__ = ["batched", "dense_answers", "dense_layers"]
 
 TOGETHER, ENTRIES = 4, 2**18  # measured: products of more leave the cache
-ALIGNED = 16  # bytes: elsewhere bits depend on the states beside
+ALIGNED = 64  # bytes of a register: elsewhere bits depend on the states beside
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Tanh)
 
 Layers = Mapping[str, nn.Module]
@@ -76,15 +76,21 @@ def batched(task: Task, layers: Layers) -> bool:
     """Tell whether a group of states is multiplied at once, by the network and the data alone.
 
     Returns:
-        Whether its products stay in the cache and the parts of states are aligned in memory.
+        Whether its products stay in the cache, none is of a single column, and what is computed
+        entry by entry is aligned in memory.
     """
     widths = [part.out_features for part in layers.values() if isinstance(part, nn.Linear)]
     lengths = [len(x) for name in ("scored_x", "test_x") for x in task.batches(name)]
+    row_by_row = type(list(layers.values())[-1]) is nn.Linear and not any(
+        measure is squared_error for measure in task.measures.values()
+    )
     size = task.layout.dtype.itemsize
     aligned = all(
-        size * width * length % ALIGNED == 0 for width in widths[:-1] for length in lengths
+        size * width * length % ALIGNED == 0
+        for width in (widths[:-1] if row_by_row else widths)
+        for length in lengths
     )
-    return aligned and TOGETHER * max(widths) * max(lengths) <= ENTRIES
+    return aligned and min(widths) > 1 and TOGETHER * max(widths) * max(lengths) <= ENTRIES
 
 
 def dense_answers(
@@ -153,7 +159,8 @@ def _between(alphas: torch.Tensor, common: Common) -> torch.Tensor:
 
 
 def _tensors(task: Task, states: NDArray[Any]) -> Tensors:
-    return task.layout.split(_tensor(task, states))
+    pieces = task.layout.split(_tensor(task, states))
+    return {name: piece.clone() for name, piece in pieces.items()}  # bits depend on alignment
 
 
 def _tensor(task: Task, array: NDArray[Any]) -> torch.Tensor:

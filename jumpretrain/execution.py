@@ -98,8 +98,8 @@ def chunks(count: int, largest: int) -> list[NDArray[np.int64]]:
 def one_thread() -> Iterator[None]:
     """Compute on one thread, in torch and in NumPy's libraries: bits depend on the number.
 
-    Convolutions on a GPU take repeatable kernels and whole float32 numbers meanwhile; torch's own
-    choice there would be TF32 (10 bits).
+    Where there is a GPU, convolutions take repeatable kernels and whole float32 numbers meanwhile
+    (torch's own choice there would be TF32, 10 bits), in all threads of the process.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -112,18 +112,26 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def _exact_convolutions() -> Iterator[None]:
-    cudnn, exact = (
-        torch.backends.cudnn,
-        {"allow_tf32": False, "deterministic": True, "benchmark": False},
-    )
-    before = {name: getattr(cudnn, name) for name in exact}
+    if not torch.cuda.is_available():
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    exact: list[tuple[Any, str, Any]] = [
+        (cudnn, "deterministic", True),
+        (cudnn, "benchmark", False),
+    ]
+    if hasattr(cudnn, "conv"):  # torch 2.9; the older word may not be read beside the newer ones
+        exact += [(part, "fp32_precision", "ieee") for part in (cudnn.conv, cudnn.rnn)]
+    else:
+        exact.append((cudnn, "allow_tf32", False))
+    before = [getattr(part, name) for part, name, _ in exact]
     try:
-        for name, value in exact.items():
-            setattr(cudnn, name, value)
+        for part, name, value in exact:
+            setattr(part, name, value)
         yield
     finally:
-        for name, value in before.items():
-            setattr(cudnn, name, value)
+        for (part, name, _), value in zip(exact, before, strict=True):
+            setattr(part, name, value)
 
 
 @lru_cache(maxsize=1)

@@ -180,6 +180,8 @@ def ends_or_input(x: Any, *layers: Callable[[Any], torch.Tensor]) -> Common:
 
 
 def _follow(tail: list[nn.Module], alpha: float, common: Common) -> Any:
+    if not tail:  # a measure may write into what it is given
+        return copy.deepcopy(common[0])
     if len(common) == 1:
         return _run(tail, *common)
     start, end = common

@@ -58,7 +58,7 @@ def _mode(task: Task, states: NDArray[Any], count: int, execution: Execution) ->
         return (execution.mode, "asked for") if execution.mode != "auto" else ("stacked", small)
     if execution.mode == "auto":
         return "looped", refusal
-    needs = "vmap accepts" + (" and a compiler, such as g++," if compiled else "")
+    needs = "vmap accepts" + (" and a compiler, such as g++" if compiled else "")
     raise ValueError(
         f"{execution.mode} training needs a model that {needs}, but: {refusal}; use mode='auto'"
     )

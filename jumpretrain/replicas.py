@@ -189,7 +189,10 @@ def stack_refusal(task: Task, states: NDArray[Any], compiled: bool = False) -> s
 
 
 def _step(replicas: Single | Stack, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    replicas.backward(x, y)
+    for _ in range(2):  # the second tells what a trace took for constant
+        for parameter in replicas.parameters:
+            parameter.grad = None
+        replicas.backward(x, y)
     gradients = [parameter.grad for parameter in replicas.parameters if parameter.grad is not None]
     flat = torch.cat([gradient.reshape(len(x), -1) for gradient in gradients], dim=1)
     return torch.cat([flat, replicas.read()], dim=1)

@@ -66,6 +66,20 @@ def test_a_stopped_run_goes_on_from_its_checkpoint_to_the_same_bits(kind, tmp_pa
     assert not list(tmp_path.glob("checkpoints/*"))
 
 
+@pytest.mark.parametrize("mode", ["looped", "stacked"])
+def test_numbers_that_are_no_weights_keep_their_precision(mode, tmp_path, monkeypatch):
+    data = nets.vectors()
+    task = jr.Task(lambda: jr.models.mlp(data.train_x.shape[1:], 3).double(), data)
+    execution = jr.Execution(progress=False, checkpoint=2, mode=mode)
+    whole = jr.train(task, recipe("nadam"), [3, 4], execution=execution)
+    with monkeypatch.context() as patch:
+        stopping(patch, at=5)
+        with pytest.raises(Stopped):
+            jr.train(task, recipe("nadam"), [3, 4], folder=tmp_path, execution=execution)
+    again = jr.train(task, recipe("nadam"), [3, 4], folder=tmp_path, execution=execution)
+    assert np.array_equal(whole.final, again.final)
+
+
 def test_runs_without_checkpoints_leave_none(tmp_path):
     task, quiet = nets.TASKS["mlp"](), jr.Execution(progress=False)
     jr.train(task, recipe("sgd"), [0], folder=tmp_path, execution=quiet)

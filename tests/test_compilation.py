@@ -62,6 +62,19 @@ def test_a_model_that_is_no_graph_is_refused_by_name():
         jr.train(task, RECIPE, [0, 1], execution=COMPILED)
 
 
+def test_a_model_that_counts_its_steps_is_refused():
+    class Counting(torch.nn.Linear):
+        steps = 0
+
+        def forward(self, x):
+            self.steps += self.training
+            return super().forward(x) / (1 + self.steps * self.training)
+
+    task = jr.Task(lambda: Counting(6, 3), nets.vectors())
+    with pytest.raises(ValueError, match="steps disagree"):
+        jr.train(task, RECIPE, [0, 1], execution=COMPILED)
+
+
 def test_without_a_compiler_compiled_training_is_refused_and_says_why(tmp_path):
     code = SETUP + "try: t.train()\nexcept ValueError as error: print(error)"
     nowhere = {"CXX": "/nowhere/g++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}

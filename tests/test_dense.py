@@ -153,11 +153,11 @@ def test_a_state_that_is_not_finite_leaves_its_neighbours_alone():
 
 
 @pytest.mark.parametrize(
-    ("width", "fits"), [(4, True), (3, False), (64, True), (2**11, True), (2**12, False)]
+    ("width", "fits"), [(16, True), (3, False), (64, True), (2**11, True), (2**12, False)]
 )
 def test_small_aligned_products_are_taken_together(width, fits):
     task = task_of(nn.Flatten(), nn.Linear(6, 4), data=DATA)
-    layers = {"0": nn.Linear(1, width, device="meta"), "1": nn.Linear(width, 1, device="meta")}
+    layers = {"0": nn.Linear(1, width, device="meta"), "1": nn.Linear(width, 2, device="meta")}
     assert batched(task, layers) == fits
 
 
@@ -165,7 +165,7 @@ def test_small_aligned_products_are_taken_together(width, fits):
 def test_single_precision_scores_depend_on_their_state_alone(hidden):
     task = jr.Task(partial(jr.models.mlp, (1, 8, 8), 10, hidden=hidden), jr.data.digits())
     states = np.stack([task.initial(seed) for seed in range(6)])
-    assert batched(task, dense_layers(task)) == (hidden not in [(17, 33), (128,)])
+    assert batched(task, dense_layers(task)) == (hidden not in [(17, 33), (40,), (128,)])
     together = jr.evaluate(task, states)
     for k, state in enumerate(states):
         alone = jr.evaluate(task, [state])
@@ -178,6 +178,23 @@ def test_single_precision_scores_depend_on_their_state_alone(hidden):
         assert all(np.array_equal(parts.metrics[n], whole.metrics[n]) for n in whole.metrics)
     still = jr.interpolate(task, states[0], states[0], alphas=9)
     assert still.monotonicity().min_delta == 0
+
+
+@pytest.mark.parametrize("last", [(), (nn.Sigmoid(),)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("width", [1, 3, 10])
+def test_bits_of_scores_do_not_depend_on_the_states_beside(width, dtype, last):
+    rng = np.random.default_rng(0)
+    x, y = (torch.tensor(rng.normal(size=(132, n)), dtype=dtype) for n in (5, width))
+    model = nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, width), *last).to(dtype)
+    data = jr.Dataset(x[:99], y[:99], x[99:], y[99:])
+    task = jr.Task(model, data, loss=jr.measures.squared_error)
+    states = np.stack([task.state(model) + rng.normal(size=task.layout.width) for _ in range(7)])
+    whole = jr.evaluate(task, states)
+    for size in (1, 2, 3):
+        parts = [jr.evaluate(task, states[k : k + size]) for k in range(0, 7, size)]
+        for name, values in whole.items():
+            assert np.array_equal(np.concatenate([part[name] for part in parts]), values)
 
 
 def body():

@@ -57,17 +57,23 @@ def test_one_thread_is_held_and_given_back_also_after_an_exception():
         torch.set_num_threads(before)
 
 
-def test_convolutions_on_a_gpu_are_exact_meanwhile_and_the_users_choice_stays():
-    cudnn = torch.backends.cudnn
-    before = cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark
-    cudnn.benchmark = True
+@pytest.mark.parametrize("own", ["none", "tf32", "ieee"])
+def test_convolutions_on_a_gpu_are_exact_meanwhile_and_the_users_choice_stays(own, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    cudnn, before = torch.backends.cudnn, torch.backends.fp32_precision
+    choices = [(cudnn, "deterministic"), (cudnn, "benchmark")]
+    choices += [(part, "fp32_precision") for part in (cudnn.conv, cudnn.rnn)]
+    torch.backends.fp32_precision = own
     try:
+        kept = [getattr(*choice) for choice in choices]
         with pytest.raises(KeyError), one_thread():
-            assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (False, True, False)
+            with one_thread():
+                held = [getattr(*choice) for choice in choices]
             raise KeyError
-        assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (*before[:2], True)
+        assert held == [True, False, "ieee", "ieee"]
+        assert [getattr(*choice) for choice in choices] == kept
     finally:
-        cudnn.benchmark = before[2]
+        torch.backends.fp32_precision = before
 
 
 def described(number):

@@ -247,3 +247,19 @@ def test_blocks_change_no_bit_and_the_model_stays(monkeypatch):
     np.testing.assert_array_equal(one.logits["test"], two.logits["test"])
     assert torch.equal(torch_state, torch.get_rng_state())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_loss_that_writes_into_outputs_sees_those_of_each_state():
+    def loss(outputs, targets):
+        outputs -= 1
+        return torch.nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+    def spoilt(outputs, targets):
+        return outputs.mul_(2).sum(1)
+
+    task = jr.Task(partial(jr.models.mlp, (1, 8, 8), 10), jr.data.digits(), loss, {"s": spoilt})
+    state = task.initial(0)
+    path = jr.interpolate(task, state, state, 4)
+    alone = jr.evaluate(task, [state])
+    for name, values in alone.items():
+        assert np.array_equal(path.metrics[name], np.repeat(values, 4))
