@@ -117,6 +117,14 @@ def gap(found: list[Found], poor: str, kind: str, split: str = "test") -> Values
     return np.asarray(logs[poor] - logs["good"])
 
 
+def closed(found: list[Found], poor: str) -> Values:
+    """Measure by how much recalibration lowers the poor group against the good, seed by seed.
+
+    Unlike `shrunk` it keeps the sign of the gap, so a gap that changes sides counts as one.
+    """
+    return gap(found, poor, "stale") - gap(found, poor, "recalibrated")
+
+
 def shrunk(found: list[Found], poor: str, split: str = "test") -> Values:
     """Measure by how much recalibration brings the groups together, seed by seed."""
     stale, recalibrated = (np.abs(gap(found, poor, kind, split)) for kind in ENDINGS)

@@ -6,14 +6,20 @@
 Numbers and verdicts are those of the headlines (scripts/hypotheses.py) as the figures' JSONs hold
 them. A verdict is of the interval and the smallest effect that the claim means. p is of there
 being any effect, either way; where the effect is a margin, such as 0.1 minus a distance, that is
-of its bound. Holm's correction of p runs over the headlines of one paper. Without p are exact
+of its bound. p of a mean over networks is Student's, which takes the values as normal; networks of
+one condition count as independent ones there, and where ranks over several conditions are
+permuted. Holm's correction of p runs over the headlines of one paper. Without p are exact
 statements, fits, shares of networks, equal values, and correlations that shall be small.
+
+Finer claims are counted by verdict (`parts`), save those without an effect, where nothing is to be
+judged.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +33,8 @@ from jumpretrain.statistics import holm
 
 Found = dict[str, Any]
 VERDICTS = ("supported", "contradicted", "undecided")
+LEAST_P = 1e-3
+"""Smaller p-values are not told apart."""
 HEAD = f"  {'':<4}{'verdict':<13}{'effect [95 %]':<24}{'n':>4} {'p_holm':>8}  claim"
 
 
@@ -100,6 +108,7 @@ def table(found: Found) -> str:
             ids = f"{some[0]['id']} to {_short(some[-1])}"
             lines += ["", f"{title} ({place})", f"{ids}: {tally(some)}", HEAD]
             lines += [_line(claim) for claim in some]
+            lines += [line for claim in some for line in _noted(claim)]
     if found["left_out"]:
         lines += ["", f"left out: {', '.join(found['left_out'])}"]
     return "\n".join([*lines, "", f"all: {tally(found['claims'])}"]).lstrip("\n")
@@ -128,12 +137,32 @@ def chance(claim: Found) -> str:
     Returns:
         Such as `0.012`; `-` where there is none.
     """
-    return "-" if claim["p_holm"] is None else f"{claim['p_holm']:.2g}"
+    if claim["p_holm"] is None:
+        return "-"
+    return f"{claim['p_holm']:.2g}" if claim["p_holm"] >= LEAST_P else "< .001"
+
+
+def others(claim: Found) -> str:
+    """Count the finer claims beside the headline.
+
+    Args:
+        claim: Of the ledger.
+
+    Returns:
+        How many are supported, contradicted and undecided, such as `3/5/8`.
+    """
+    itself = None if claim["effect"] is None else claim["verdict"]
+    return "/".join(str(claim["parts"][verdict] - (verdict == itself)) for verdict in VERDICTS)
 
 
 def _line(claim: Found) -> str:
     numbers = f"{interval(claim):<24}{claim['n']:>4} {chance(claim):>8}"
     return f"  {_short(claim):<4}{claim['verdict']:<13}{numbers}  {claim['claim']}"
+
+
+def _noted(claim: Found) -> list[str]:
+    indent = f"       {_short(claim)}: "
+    return textwrap.wrap(claim["note"], 118, initial_indent=indent, subsequent_indent=" " * 7)
 
 
 def _short(claim: Found) -> str:
@@ -162,6 +191,7 @@ def _entry(known: Hypothesis, figures: Mapping[str, Found]) -> Found:
         "verdict": chosen["verdict"],
         "parts": _parts(known.id, figures),
         "data": f"in small, for {known.data}" if figure["quick"] else known.data,
+        "note": "" if figure["quick"] else known.note,
         "script": figure["script"],
     }
 
@@ -198,7 +228,7 @@ def _parts(name: str, figures: Mapping[str, Found]) -> dict[str, int]:
         claim["verdict"]
         for figure in figures.values()
         for claim in figure["claims"]
-        if claim["id"] == name
+        if claim["id"] == name and claim["effect"] is not None
     ]
     return {verdict: found.count(verdict) for verdict in VERDICTS}
 

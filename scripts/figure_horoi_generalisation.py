@@ -127,7 +127,7 @@ def judge(tests: dict[str, Correlation], count: int) -> list[dict[str, object]]:
         {
             "id": "horoi-H8" if "decay" in claim else "horoi-H7",
             "claim": claim,
-            "statistic": "Spearman's rho",
+            "statistic": "Spearman's rho over networks; the test loss filters",
             "effect": known(test.rho),
             "interval": [known(test.low), known(test.high)],
             "n": count,

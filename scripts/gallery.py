@@ -1,12 +1,16 @@
-"""Write the page that shows the ledger of claims and all figures of a folder."""
+"""Write the page that shows the ledger of claims and all figures of a folder.
+
+Redo it with `python scripts/gallery.py`, which writes figures/claims.json too.
+"""
 
 from __future__ import annotations
 
+import argparse
 import ast
 from pathlib import Path
 from typing import Any
 
-from claims import chance, interval, write_ledger
+from claims import chance, interval, others, write_ledger
 from figure import ROOT
 from hypotheses import PAPERS
 from judging import tally
@@ -20,18 +24,29 @@ judged here on independently trained networks, at least five a group in the full
 follows a rule that stood in the code before the number: *supported* where the whole interval
 (95 %) lies beyond the smallest effect that the claim means, *contradicted* where it lies short of
 it, else *undecided*. n counts networks, or pairs of them; p is of there being any effect, by
-Holm's method over the claims of one paper (`-`: not tested). One finer claim stands for each
-hypothesis ([how it was chosen](../scripts/hypotheses.py)); `claims.json` names it, with what was
-compared and how many others were judged, and numbers, seeds and recipes are in the figure's JSON.
+Holm's method over the claims of one paper (`-`: not tested). Of means p is Student's, which takes
+values as normal; networks of one condition count as independent ones there, and where ranks over
+several conditions are permuted.
+
+One finer claim stands for each hypothesis, by [rules](../scripts/hypotheses.py); six were chosen
+anew, by these, after a review that had seen the verdicts. It is not the whole: *others* counts the
+finer claims beside it that are supported/contradicted/undecided. `claims.json` names the one, with
+what was compared; numbers, seeds and recipes of all are in the figure's JSON.
 """
-ROWS = """| id | claim | verdict | effect | claimed | measured by | n | p | figure |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+ROWS = """| id | claim | verdict | effect | claimed | measured by | n | p | others | figure |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 TAIL = """# What the figures show
 
 Each picture has its numbers, seeds, recipe and claims in the JSON beside it. Small forms of all
 figures take minutes: `.venv/bin/python scripts/reproduce.py --quick --out /tmp/figures`.
 """
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="write README.md and claims.json of figures")
+    parser.add_argument("--folder", type=Path, default=ROOT / "figures", help="of the figures")
+    print(f"look at {write_gallery(parser.parse_args().folder)}")
 
 
 def write_gallery(folder: Path) -> Path:
@@ -62,9 +77,10 @@ def _row(claim: dict[str, Any]) -> str:
     figure = f"[{stem.removeprefix('figure_')}]({stem}.png)"
     above = claim["expected"] == 1
     claimed = f"{'>' if above else '<'} {claim['expected'] * claim['smallest_effect']:.2g}"
-    cells = (claim["id"], claim["claim"], claim["verdict"], interval(claim), claimed,
-             claim["statistic"], claim["n"], chance(claim), figure)  # fmt: skip
-    return "| " + " | ".join(str(cell) for cell in cells) + " |\n"
+    words = f"{claim['claim']} (*{claim['note']}*)" if claim["note"] else claim["claim"]
+    cells = (claim["id"], words, claim["verdict"], interval(claim), claimed, claim["statistic"],
+             claim["n"], chance(claim), others(claim), figure)  # fmt: skip
+    return "| " + " | ".join(str(cell).replace("|", r"\|") for cell in cells) + " |\n"
 
 
 def _entry(path: Path, found: dict[str, Any]) -> str:
@@ -85,3 +101,7 @@ def _what(script: Path) -> str:
     """
     text = ast.get_docstring(ast.parse(script.read_text())) or ""
     return text.splitlines()[0]
+
+
+if __name__ == "__main__":
+    main()

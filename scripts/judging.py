@@ -32,15 +32,19 @@ def between(
 
     Returns:
         The claim with Cliff's delta, its score interval, both means, the verdict and p, of the
-        permutation test of ranks (exact for small groups, and then Mann and Whitney's).
+        permutation test of ranks (exact for small groups, and then Mann and Whitney's). Where
+        all values of both groups are equal nothing differs to be judged: the numbers are None.
     """
-    effect, (low, high) = cliffs_delta(larger, smaller), delta_interval(larger, smaller)
     means = {"mean_larger": float(np.mean(larger)), "mean_smaller": float(np.mean(smaller))}
     how = f"Cliff's delta of {statistic}"
-    size = np.size(larger) + np.size(smaller)
-    ranks = rankdata(np.r_[larger, smaller])
+    both = np.r_[larger, smaller]
+    if np.ptp(both) == 0:
+        none = math.nan, math.nan, math.nan
+        return entry(name, claim, how, *none, len(both), NEGLIGIBLE) | means
+    effect, (low, high) = cliffs_delta(larger, smaller), delta_interval(larger, smaller)
+    ranks = rankdata(both)
     p = permutation_test([ranks[: np.size(larger)], ranks[np.size(larger) :]]).p
-    return entry(name, claim, how, float(effect), low, high, size, NEGLIGIBLE, p=p) | means
+    return entry(name, claim, how, float(effect), low, high, len(both), NEGLIGIBLE, p=p) | means
 
 
 def within(

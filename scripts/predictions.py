@@ -21,7 +21,7 @@ KINDS = {
     GREEN: ("overshoot", "outward", "final_distance", "sideways", "turning"),
 }
 COLOURS = {name: colour for colour, names in KINDS.items() for name in names}
-NETWORKS = {"all networks": ("o", True), "fitted networks": ("o", False),
+NETWORKS = {"all networks": ("o", True), "fitted, at equal share": ("o", False),
             "seeds of one recipe": ("D", False)}  # fmt: skip
 FIXED = {"range_squared": ("s", True), "sharpness": ("o", False), "train_loss": ("D", False)}
 HELD = {"range_squared": "range² fixed", "sharpness": "sharpness fixed",
@@ -41,9 +41,8 @@ def drawn(
     """
     keyed = rows[rows["target"] == "test_loss"].set_index(["networks", "predictor", "fixed"])
     plain = keyed.xs("", level="fixed")
-    fit = plain.loc["fitted networks"]["rho"].abs().fillna(0)
-    order = sorted(PREDICTORS, key=lambda name: float(fit[name]))
-    best = next(name for name in reversed(order) if name != "persistence")
+    size = plain.loc["all networks"]["rho"].abs().fillna(0)
+    order = sorted(PREDICTORS, key=lambda name: float(size[name]))
     figure = canvas.new_figure(18, 11.5)
     panels = figure.subplots(2, 3, width_ratios=(1.1, 1.1, 1))
     series = {name: {p: plain.loc[(name, p)] for p in order} for name in NETWORKS}
@@ -54,11 +53,11 @@ def drawn(
            {HELD[name]: mark for name, mark in FIXED.items()})  # fmt: skip
     panels[0, 1].set_yticklabels([])
     conditions(panels[0, 2], table)
-    scatter(panels[1, 0], table, best)
+    scatter(panels[1, 0], table, "train_loss")
     scatter(panels[1, 1], table, "persistence")
     decays(panels[1, 2], table, chosen)
-    titles(panels, best, plain, keyed, claims)
-    figure.suptitle(headline(best, plain, keyed), fontsize=14, x=0.01, ha="left")
+    titles(panels, plain, keyed, claims)
+    figure.suptitle(headline(plain, keyed), fontsize=13, x=0.01, ha="left")
     canvas.note(figure, caption(chosen, table, claims))
     return figure
 
@@ -90,7 +89,8 @@ def forest(
         xlim=(-1.02, 1.02), xlabel="Spearman's rho with the test loss (dotted: smallest effect)"
     )
     ax.set_ylim(-1.6, len(order) - 0.4)
-    ax.legend(fontsize=8, loc="lower center", ncols=len(series), frameon=False)
+    ax.legend(fontsize=8, loc="lower center", ncols=len(series), frameon=False,
+              columnspacing=1, handletextpad=0.3)  # fmt: skip
 
 
 def conditions(ax: Axes, table: pd.DataFrame) -> None:
@@ -151,46 +151,55 @@ def stretch(ax: Axes, name: Literal["x", "y"], values: pd.Series) -> None:
         scale("log")
         canvas.plain(ax.xaxis if name == "x" else ax.yaxis)
     elif (values >= 0).all() and values.max() > 0:
-        scale("symlog", linthresh=10 ** np.ceil(np.log10(values[values > 0].min())))
+        smallest = 10 ** np.ceil(np.log10(values[values > 0].min()))
+        scale("symlog", linthresh=smallest)
+        (ax.set_xlim if name == "x" else ax.set_ylim)(-smallest / 2, None)
 
 
 def titles(
     panels: Any,
-    best: str,
     plain: pd.DataFrame,
     keyed: pd.DataFrame,
     claims: list[dict[str, Any]],
 ) -> None:
     ours = keyed.sort_index().loc[("all networks", "persistence")]
-    sizes = (plain.loc[name]["rho"].abs() for name in list(NETWORKS)[:2])
-    counts = [int((size > size["persistence"]).sum()) for size in sizes]
+    counts = (f"{name} {int(clear(plain.loc[name]).sum())}"
+              for name in ("all networks", "seeds of one recipe"))  # fmt: skip
     trend, released = claims[-2:]
-    canvas.title(panels[0, 0], f"of {len(PREDICTORS) - 1} others, {counts[0]} go with the "
-                 "test loss more closely than finite persistence does; in fitted networks "
-                 f"{counts[1]}")  # fmt: skip
+    canvas.title(panels[0, 0], f"{len(PREDICTORS)} numbers by |ρ| in all networks; intervals "
+                 f"(unadjusted) that leave out 0: {', '.join(counts)}")  # fmt: skip
     left = ", ".join(f"{HELD[name]} {ours.loc[name, 'rho']:+.2f}" for name in FIXED)
     canvas.title(panels[0, 1], f"all networks, another number held fixed; persistence: {left}")
     canvas.title(panels[0, 2], "conditions by test loss: finite persistence of each network")
-    for ax, name in ((panels[1, 0], best), (panels[1, 1], "persistence")):
-        some, fit = (plain.loc[(group, name)] for group in list(NETWORKS)[:2])
-        canvas.title(ax, f"{PREDICTORS[name]}: {words(some)}; fitted networks {words(fit)}")
+    for ax, name in ((panels[1, 0], "train_loss"), (panels[1, 1], "persistence")):
+        some, fit = (words(plain.loc[(group, name)]) for group in list(NETWORKS)[:2])
+        canvas.title(ax, f"{PREDICTORS[name]}: {some}; {list(NETWORKS)[1]} {fit}")
     canvas.title(panels[1, 2], f"weight decay lowers finite persistence: {trend['verdict']} "
                  f"({shown(trend)}); by the released rule {released['verdict']} "
                  f"({shown(released)})")  # fmt: skip
 
 
-def headline(best: str, plain: pd.DataFrame, keyed: pd.DataFrame) -> str:
+def headline(plain: pd.DataFrame, keyed: pd.DataFrame) -> str:
     ours = keyed.sort_index().loc[("all networks", "persistence")]
-    every, some = (plain.loc[(name, best)] for name in list(NETWORKS)[:2])
-    fit, seeds = (plain.loc[(name, "persistence")] for name in list(NETWORKS)[1:])
-    more = "more" if ours.loc["", "rho"] > 0 else "less"
+    seeds = plain.loc[("seeds of one recipe", "persistence")]
+    held, level = ours.loc["range_squared"], ours.loc["train_loss"]
+    sure = bool(clear(ours.loc[[""]]).iloc[0])
+    more = ("more" if ours.loc["", "rho"] > 0 else "less") if sure else "neither more nor less"
     return (
-        f"Networks of higher test loss have {more} finite persistence: ρ {words(ours.loc[''])}; "
-        f"fitted networks {words(fit)}; seeds of one recipe {words(seeds)}\n"
-        f"At equal range of the loss {words(ours.loc['range_squared'])}, at equal training loss "
-        f"{words(ours.loc['train_loss'])}. Closest in fitted networks: {PREDICTORS[best]}, "
-        f"{words(some)}; in all networks {words(every)}"
+        f"Conditions of higher test loss have {more} finite persistence of the training loss: "
+        f"ρ {words(ours.loc[''])}; seeds of one recipe {words(seeds)}\n"
+        f"At equal range of the loss {words(held)}, p {held['p']:.1g}; at equal training loss "
+        f"{words(level)}, p {level['p']:.2f}"
     )
+
+
+def clear(rows: pd.DataFrame) -> pd.Series:
+    """Say which intervals leave out 0.
+
+    Returns:
+        A mask.
+    """
+    return (rows["low"] > 0) | (rows["high"] < 0)
 
 
 def caption(chosen: Plan, table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
@@ -203,13 +212,14 @@ def caption(chosen: Plan, table: pd.DataFrame, claims: list[dict[str, Any]]) -> 
     return (
         f"{len(table)} networks, {chosen.seeds} seeds in each of "
         f"{table['condition'].nunique()} conditions; {data}; {chosen.epochs} epochs of SGD, "
-        f"momentum .9, cosine from {rates}; {share:.0%} fit {FITTED:.0%} of their labels. "
-        f"One common recipe after jumps of {sizes} filter norms in {chosen.directions} "
-        f"directions: {chosen.retraining.epochs} epochs, batch "
+        f"momentum .9, cosine from {rates}; {share:.0%} fit over {FITTED:.0%} of their "
+        f"labels (fitted). One common recipe after jumps of {sizes} filter norms in "
+        f"{chosen.directions} directions: {chosen.retraining.epochs} epochs, batch "
         f"{chosen.retraining.batch_size}, lr {chosen.retraining.lr:g}, without decay and crops. "
         "All predictors from the training loss on plain images and the network's own labels; "
-        "PHATE, cosine, joined, k = 20. Bars: 95 %, networks drawn anew (seeds of one recipe: "
-        f"Fisher, ranks within a condition). {tally(claims)}."
+        "PHATE, cosine, joined, k = 20. Bars: 95 %; all networks: conditions drawn anew with all "
+        "seeds; fitted (ranks within a share of redrawn labels; not judged) and seeds "
+        f"of one recipe (ranks within a condition): Fisher, over networks. {tally(claims)}."
     )
 
 

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import mannwhitneyu, ttest_1samp
 
-from jumpretrain.statistics import verdict
+from jumpretrain.statistics import delta_interval, partial_spearman, spearman, verdict
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "scripts"))
@@ -70,8 +71,64 @@ def test_a_line_is_its_headline_and_follows_from_its_interval(committed, name):
     assert claim["verdict"] == verdict(low, high, claim["smallest_effect"], claim["expected"])
     assert claim["n"] >= 5
     parts = [one["verdict"] for figure in FIGURES.values() for one in figure["claims"]
-             if one["id"] == name]  # fmt: skip
+             if one["id"] == name and one["effect"] is not None]  # fmt: skip
     assert claim["parts"] == {one: parts.count(one) for one in claims.VERDICTS}
+    beside = sum(map(int, claims.others(claim).split("/")))
+    assert beside == len(parts) - (claim["effect"] is not None)
+
+
+def test_claims_without_an_effect_do_not_count():
+    figures = invented({"horoi-H11": 0.5})
+    (claim,) = figures["figure_horoi_released"]["claims"]
+    numbers = dict.fromkeys(("effect", "p")) | {"interval": [None, None], "verdict": "undecided"}
+    figures["figure_horoi_released"]["claims"] += [
+        claim | {"verdict": "contradicted"},
+        claim | numbers,
+    ]
+    figures["figure_horoi_released"]["quick"] = True
+    (found,) = claims.ledger(figures)["claims"]
+    assert found["parts"] == {"supported": 1, "contradicted": 1, "undecided": 0}
+    assert claims.others(found) == "0/1/0"
+    assert claims.others(found | {"effect": None, "verdict": "undecided"}) == "1/1/0"
+
+
+def test_notes_say_what_the_figures_hold(committed):
+    notes = {claim["id"]: claim["note"] for claim in committed["claims"]}
+
+    table = pd.DataFrame(FIGURES["figure_horoi_generalisation"]["networks"])
+    cells = table.groupby(["weight_decay", "data_size", "batch_size"])
+    middle, name = cells.median(), "sublevel_raw_h0_total_persistence_2"
+    over = partial_spearman(middle[name], middle.test_loss, np.log(middle.loss_range_squared))
+    ranks = cells[[name, "test_loss"]].rank()
+    among = spearman(ranks[name], ranks.test_loss).rho
+    said = f"{len(cells)} cells: {over.rho:.2f} [{over.low:.2f}, {over.high:.1f}]"
+    assert f"{said}; seeds of one: {among:.2f};" in notes["horoi-H7"]
+
+    around = pd.DataFrame(FIGURES["figure_horoi_released"]["measures"])
+    ratios = (around.released / around.range_squared)[around.group == "memorise"]
+    assert ratios.min() > 1 and round(ratios.max()) == 5
+    assert "up to five times" in notes["horoi-H11"]
+
+    (tied,) = (claim for claim in FIGURES["figure_horoi_trajectories"]["claims"]
+               if claim["claim"].startswith("more steps lead outward around bad"))  # fmt: skip
+    assert tied["mean_larger"] == tied["mean_smaller"] == 0
+
+    groups = FIGURES["figure_lucas_paths"]["groups"]
+    rose, count = (sum(group[key] for group in groups) for key in ("rose", "trained"))
+    assert f"{rose} of {count} networks rise" in notes["interpolation-H1"]
+    trained = [one["faster"] for one in FIGURES["figure_lucas_paths"]["networks"]
+               if one["trained"]]  # fmt: skip
+    assert len(trained) == count
+    low, high = delta_interval(np.arange(sum(trained)) < rose, np.zeros(count - sum(trained)))
+    assert verdict(low, high, judging.NEGLIGIBLE) == "undecided"
+
+    verdicts = {(claim["id"], claim["claim"]): claim["verdict"]
+                for stem in ("decay", "starts")
+                for claim in FIGURES[f"figure_vlaar_{stem}"]["claims"]}  # fmt: skip
+    falls = "interpolation-H8", "the barrier falls with weight decay (stored)"
+    place = "(CIFAR-10, weight decay 0, stored)"
+    lowers = "interpolation-H9", f"pre-training on other images lowers the barrier {place}"
+    assert (verdicts[falls], verdicts[lowers]) == ("supported", "contradicted")
 
 
 def test_the_committed_pages_are_what_the_figures_say(tmp_path):
@@ -128,3 +185,16 @@ def test_p_values_of_claims_are_those_of_textbooks():
         assert math.isclose(found["p"], student.pvalue)
         assert np.allclose(found["interval"], student.confidence_interval(0.95))
     assert judging.within("", "", "", [0.1] * 7, 0)["p"] is None
+
+
+def test_equal_values_leave_nothing_to_judge():
+    found = judging.between("", "", "", [0.3] * 5, [0.3] * 4)
+    assert (found["effect"], found["interval"], found["p"]) == (None, [None, None], None)
+    assert (found["verdict"], found["n"]) == ("undecided", 9)
+    some = judging.between("", "", "", [0.3] * 5, [0.3] * 3 + [0.2])
+    assert some["effect"] == 0.25 and some["p"] is not None
+
+
+def test_small_p_values_are_not_told_apart():
+    written = {p: claims.chance({"p_holm": p}) for p in (None, 0.0009, 0.001, 0.05)}
+    assert list(written.values()) == ["-", "< .001", "0.001", "0.05"]
