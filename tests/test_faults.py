@@ -79,8 +79,10 @@ def check_going_on(folder, whole, kept):
         assert np.array_equal(again.metrics[name], values)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("number", ENDS)
+@pytest.mark.parametrize(
+    ("number", "n_jobs"),
+    [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGKILL, 2)],
+)
 def test_a_sampling_that_is_ended_goes_on_to_the_same_bits(number, n_jobs, whole, tmp_path):
     with sampling(tmp_path, n_jobs) as child:
         workers = psutil.Process(child.pid).children(recursive=True)
