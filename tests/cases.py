@@ -1,6 +1,8 @@
-"""Small trajectories and clouds of points with known truths, shared by all tests."""
+"""Small trajectories and clouds of points with known truths, and a disk that refuses."""
 
 import dataclasses
+import resource
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -69,3 +71,14 @@ def planar(turn=0.0):
     points = np.r_[np.c_[along[0], 0 * along[0]], np.c_[along[1], 0 * along[1] + 40]] + 1
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     return placed(points @ rotation, runs=2)
+
+
+@contextmanager
+def largest_file(size):
+    """Refuse files of more bytes than a size, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -6,7 +6,6 @@ training between its checkpoints, and those of `locks` and `store` fail single f
 
 import multiprocessing
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from cases import largest_file
 
 import jumpretrain as jr
 
@@ -105,23 +105,13 @@ def test_two_processes_do_not_fill_one_folder_and_a_dead_one_holds_nothing(whole
     check_going_on(tmp_path, whole, marks(finished(tmp_path)))
 
 
-@contextmanager
-def no_larger_files(size):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_sampling_that_the_disk_refuses_goes_on_when_there_is_room(whole, tmp_path):
     sampled(tmp_path)
     for path in finished(tmp_path)[3:7]:
         path.unlink()
     kept = marks(finished(tmp_path))
     size = next(iter(kept)).stat().st_size
-    with no_larger_files(size // 2), pytest.raises(OSError, match="too large"):
+    with largest_file(size // 2), pytest.raises(OSError, match="too large"):
         sampled(tmp_path)
     assert not list(tmp_path.rglob("*.part")) and marks(finished(tmp_path)) == kept
     check_going_on(tmp_path, whole, kept)

@@ -1,28 +1,17 @@
 """Files that are whole or absent, folders that belong to one design."""
 
 import json
-import resource
 import shutil
 import tracemalloc
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from cases import largest_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
 from jumpretrain import store
-
-
-@contextmanager
-def largest_file(size):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_write_makes_its_folders_and_replaces_the_file(tmp_path):
