@@ -68,7 +68,7 @@ def bias_report(
     if bias is None or depth is None:
         layers = list(weight_layers(task.template, "pass bias= and depth="))
         bias, depth = bias or f"{layers[-1]}.bias", depth or len(layers)
-    biases = _values(task, path.curve.end, bias, path.class_error.shape[1])
+    biases = _values(task, path.curve.end, bias, path.class_error["train"].shape[1])
     outputs = next(outputs_at(task, path.curve, [1.0], "train")).astype(np.float64)
     labels = task.tensors["scored_y"].cpu().numpy()
     alphas = np.minimum(turning_alpha(outputs - biases, biases, labels, depth), 1)
@@ -76,13 +76,13 @@ def bias_report(
     predicted = [
         np.median(alphas[labels == c]) if (labels == c).any() else np.nan for c in classes
     ]
-    turns = _turns(path.alphas, path.class_error)
+    turns = _turns(path.alphas, path.class_error["train"])
     middle = np.searchsorted(path.alphas, path.plateau().error / 2)
     return BiasReport(
         biases=biases,
         gap=float(np.ptp(biases)),
         order=np.argsort(-biases, kind="stable"),
-        plateau_class=int(np.nanargmin(path.class_error[middle])),
+        plateau_class=int(np.nanargmin(path.class_error["train"][middle])),
         turns=turns,
         predicted=np.array(predicted),
         correlation=_correlation(-biases, turns),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import threading
@@ -26,6 +27,7 @@ from jumpretrain.deltas import Storage
 __all__ = ["Execution", "chunks", "one_thread", "persist", "spread"]
 
 Result = TypeVar("Result")
+TRIM_ABOVE, MAP_ABOVE = (-1, 2**28), (-3, 2**25)  # glibc's numbers of both, and bytes
 LOSSES = 3  # of workers, in a row without a finished job: then it is the job that kills them
 
 
@@ -206,8 +208,25 @@ def persist(
 def _on_one_thread(function: Callable[..., Result], *job: Any) -> Result:
     if current_process().name.startswith("LokyProcess"):  # not a cluster's or a user's own
         _end_with_parent()
+        keep_memory()
     with one_thread():
         return function(*job)
+
+
+@lru_cache(maxsize=1)
+def keep_memory() -> None:
+    """Let this process keep up to 256 MiB that it has freed, for the next batch.
+
+    glibc gives large blocks back at once, and the system clears them anew for each layer of each
+    batch: a sixth of the time of a small convolutional network. Other C libraries, and a process
+    whose user has told glibc what to do (`MALLOC_TRIM_THRESHOLD_`), stay as they are.
+    """
+    if "MALLOC_TRIM_THRESHOLD_" in os.environ or not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(*TRIM_ABOVE)
+        mallopt(*MAP_ABOVE)
 
 
 @lru_cache(maxsize=1)

@@ -110,9 +110,8 @@ class BiasToy:
             "train_loss": -np.log(chance[:, classes, classes]).mean(axis=1),
             "train_error": wrong.mean(axis=1),
         }
-        return Path(
-            shares, metrics, wrong.astype(np.float64), {"train": outputs.transpose(0, 2, 1)}
-        )
+        errors, logits = wrong.astype(np.float64), outputs.transpose(0, 2, 1)
+        return Path(shares, metrics, {"train": errors}, {"train": logits})
 
 
 def train_toys(

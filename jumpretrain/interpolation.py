@@ -71,7 +71,7 @@ def interpolate(
         >>> import jumpretrain as jr
         >>> task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10, hidden=(8,)), jr.data.digits())
         >>> path = jr.interpolate(task, task.initial(0), task.initial(1), alphas=3)
-        >>> path.class_error.shape
+        >>> path.class_error["test"].shape
         (3, 10)
     """
     shares = check_alphas(alphas)
@@ -80,7 +80,11 @@ def interpolate(
     jobs = [(task, curve, block, logits) for block in _blocks(shares, curve, execution)]
     parts = spread(score, jobs, execution, "interpolating" if len(jobs) > 1 else "")
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    kept = {split: columns.pop(f"logits.{split}") for split in ("train", "test") if logits}
+    by_split = {
+        kind: {split: columns.pop(f"{kind}.{split}") for split in ("train", "test")}
+        for kind in ("logits", "class_error")
+        if f"{kind}.train" in columns
+    }
     provenance = {
         "task": task.fingerprint,
         "ends": [digest(check_state(task, state, "a state")) for state in (start, end)],
@@ -90,8 +94,7 @@ def interpolate(
         "depth": None if depth is None else dict(depth),
         "versions": {"torch": torch.__version__, "numpy": np.__version__},
     }
-    wrong = columns.pop("class_error", None)
-    return Path(shares, columns, wrong, kept or None, curve, provenance)
+    return Path(shares, columns, **by_split, curve=curve, provenance=provenance)
 
 
 def layerwise(

@@ -77,8 +77,8 @@ class Path:
     Attributes:
         alphas: Where the states lie on the curve, rising within [0, 1] (A,).
         metrics: Values by name, each (A,), such as `train_loss` and `test_error`.
-        class_error: Share of each class's training examples that is wrong (A, C); NaN for a
-            class without any. None where the targets are no class labels.
+        class_error: Share of each class's examples that is wrong, by split, each (A, C); NaN for
+            a class without any. None where the targets are no class labels.
         logits: Outputs by split, each (A, n, d), where they were asked for.
         curve: The states themselves, built when needed.
         provenance: Everything needed to make the path again.
@@ -94,7 +94,7 @@ class Path:
 
     alphas: NDArray[np.float64]
     metrics: Mapping[str, NDArray[np.float64]]
-    class_error: NDArray[np.float64] | None = None
+    class_error: Mapping[str, NDArray[np.float64]] | None = None
     logits: Mapping[str, NDArray[Any]] | None = None
     curve: Curve | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -105,8 +105,8 @@ class Path:
         columns = {f"metrics['{name}']": (value, 1) for name, value in self.metrics.items()}
         logits = self.logits or {}
         columns |= {f"logits['{name}']": (value, 3) for name, value in logits.items()}
-        if self.class_error is not None:
-            columns["class_error"] = (self.class_error, 2)
+        errors = self.class_error or {}
+        columns |= {f"class_error['{name}']": (value, 2) for name, value in errors.items()}
         for name, (value, axes) in columns.items():
             shape = np.shape(value)
             if len(shape) != axes or shape[0] != count:
@@ -226,7 +226,7 @@ class Path:
         below = np.flatnonzero(np.r_[True, loss[:-1] > middle])[-1]
         error = excess = np.nan
         if self.class_error is not None:
-            classes = self.class_error.shape[1]
+            classes = self.class_error[split].shape[1]
             floor = (1 - 1 / classes) * (1 - epsilon)
             error = self._last(self.values(f"{split}_error") >= floor)
             excess = float(loss.max() - np.log(classes))

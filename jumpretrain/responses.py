@@ -33,7 +33,7 @@ def score(
         logits: Whether outputs are kept.
 
     Returns:
-        Metrics (K,), `class_error` (K, C) and `logits.<split>` (K, n, d) by name.
+        Metrics (K,), `class_error.<split>` (K, C) and `logits.<split>` (K, n, d) by name.
     """
     watch = _Watch(task, logits)
     line = straight_line(task, curve, alphas)
@@ -43,10 +43,9 @@ def score(
         if watch.classes:
             wrong = torch.stack([watch.wrong[split, row] for row in rows]).cpu().numpy()
             found.setdefault(f"{split}_error", wrong.sum(1) / len(task.tensors[name]))
-        if watch.classes and split == "train":
             labels = task.tensors[name].cpu().numpy()
             sizes = np.bincount(labels, minlength=wrong.shape[1])
-            found["class_error"] = np.divide(
+            found[f"class_error.{split}"] = np.divide(
                 wrong, sizes, out=np.full(wrong.shape, np.nan), where=sizes > 0
             )
         if logits:

@@ -26,7 +26,7 @@ from jumpretrain.probing import probe
 
 __all__ = ["Task", "digest"]
 
-BATCH, BATCH_OF_IMAGES = 2048, 256  # measured: larger ones leave the cache in convolutions
+BATCH, BATCH_OF_IMAGES = 2048, 96  # measured: larger ones leave the cache in convolutions
 RESERVED = ("loss", "_stored", "_recalibrated")
 
 
@@ -173,7 +173,8 @@ class Task:
         Returns:
             The tensor of that name, in parts of nearly equal length.
         """
-        size = BATCH_OF_IMAGES if self.convolutional else BATCH
+        cached = self.convolutional and torch.device(self.device).type == "cpu"
+        size = BATCH_OF_IMAGES if cached else BATCH
         return self.tensors[name].tensor_split(-(-len(self.tensors[name]) // size))
 
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:

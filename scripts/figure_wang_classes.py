@@ -95,7 +95,7 @@ def main() -> None:
                 name: {
                     "seed": case.seed,
                     "alphas": case.path.alphas,
-                    "class_error": np.round(np.asarray(case.path.class_error), 4),
+                    "class_error": np.round(np.asarray(case.path.class_error["train"]), 4),
                     "train_loss": np.round(case.path.metrics["train_loss"], 4),
                 }
                 for name, case in shown.items()
@@ -326,7 +326,7 @@ def _palette(case: Case) -> dict[int, canvas.Colour]:
 
 
 def _errors(ax: Axes, case: Case) -> None:
-    path, error = case.path, np.asarray(case.path.class_error)
+    path, error = case.path, np.asarray(case.path.class_error["train"])
     for label, colour in _palette(case).items():
         ax.plot(path.alphas, error[:, label], color=colour, lw=1.4,
                 label=f"{label}: {case.report.biases[label]:+.1f}")  # fmt: skip

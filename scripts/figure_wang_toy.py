@@ -64,7 +64,7 @@ class Course:
     @property
     def turns(self) -> NDArray[np.float64]:
         """Last alpha at which each class is wrong on the linear path, 0 where none (k,)."""
-        wrong = np.asarray(self.linear.class_error) > 0
+        wrong = np.asarray(self.linear.class_error["train"]) > 0
         return np.where(wrong, self.linear.alphas[:, None], 0).max(axis=0)
 
 

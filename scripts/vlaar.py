@@ -227,14 +227,14 @@ def kept_path(
         found = jr.interpolate(made, start, end, alphas, select)
         store.write_arrays(
             file,
-            {"alphas": found.alphas, "class_error": np.asarray(found.class_error)}
+            {"alphas": found.alphas, "class_error": np.asarray(found.class_error["train"])}
             | {f"metrics.{key}": values for key, values in found.metrics.items()},
             facts,
         )
     arrays = store.read_arrays(file)[0]
     metrics = {key[8:]: values for key, values in arrays.items() if key.startswith("metrics.")}
     line = Curve(start, end, np.ones(len(start), np.uint8)) if select is None else None
-    return jr.Path(arrays["alphas"], metrics, arrays["class_error"], curve=line)
+    return jr.Path(arrays["alphas"], metrics, {"train": arrays["class_error"]}, curve=line)
 
 
 def facts(found: jr.Path) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def test_from_zero_each_class_turns_right_where_degree_counting_says(toys):
     for toy in toys:
         path = from_zero(toy).path(2001)
         turned = np.array([
-            path.alphas[column > 0].max(initial=0) for column in path.class_error.T
+            path.alphas[column > 0].max(initial=0) for column in path.class_error["train"].T
         ])
         np.testing.assert_allclose(turned, toy.predicted, atol=1.1 / 2000)
         assert path.plateau().error == pytest.approx(np.sort(toy.predicted)[1], abs=1.1 / 2000)

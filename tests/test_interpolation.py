@@ -76,11 +76,8 @@ def test_the_error_of_each_class_is_counted_as_by_hand():
         np.testing.assert_allclose(path.metrics[f"{split}_error"], wrong.mean(1), rtol=1e-15)
         accuracy = path.metrics[f"{split}_accuracy"]
         np.testing.assert_allclose(accuracy, 1 - wrong.mean(1), rtol=1e-12)
-    by_class = [
-        [row[labels["train"] == c].mean() for c in range(3)]
-        for row in path.logits["train"].argmax(2) != labels["train"]
-    ]
-    np.testing.assert_allclose(path.class_error, by_class)
+        by_class = [[row[y == c].mean() for c in range(3)] for row in wrong]
+        np.testing.assert_allclose(path.class_error[split], by_class)
     losses = cross_entropy(
         torch.as_tensor(path.logits["test"]).flatten(0, 1), torch.as_tensor(np.tile(y, 5))
     )
@@ -92,7 +89,7 @@ def test_a_class_without_examples_has_no_error():
     data = nets.vectors(dtype=np.float64)
     made = Dataset(data.train_x, np.minimum(data.train_y, 1), data.test_x, data.test_y)
     task = Task(nets.double(lambda: mlp((6,), 3, hidden=(8,))), made)
-    found = interpolate(task, *ends(task), alphas=2).class_error
+    found = interpolate(task, *ends(task), alphas=2).class_error["train"]
     assert np.isnan(found).tolist() == [[False, False, True]] * 2
 
 
@@ -270,7 +267,8 @@ def test_processes_and_blocks_do_not_change_a_bit(monkeypatch):
     single = interpolate(task, start, end, alphas=9)
     for other in (spread, single):
         assert all(np.array_equal(whole.metrics[m], other.metrics[m]) for m in whole.metrics)
-        np.testing.assert_array_equal(whole.class_error, other.class_error)
+        for split in ("train", "test"):
+            np.testing.assert_array_equal(whole.class_error[split], other.class_error[split])
 
 
 def test_memory_does_not_grow_with_the_number_of_alphas(monkeypatch):

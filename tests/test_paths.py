@@ -81,7 +81,8 @@ def test_a_convex_curve_has_no_barrier():
 def labelled(loss, error, classes=4):
     alphas = np.linspace(0, 1, len(loss))
     metrics = {"train_loss": np.asarray(loss, float), "train_error": np.asarray(error, float)}
-    return Path(alphas, metrics, class_error=np.tile(np.asarray(error)[:, None], classes))
+    errors = {"train": np.tile(np.asarray(error)[:, None], classes)}
+    return Path(alphas, metrics, class_error=errors)
 
 
 def test_plateaus_end_where_their_definitions_say():
@@ -128,8 +129,8 @@ def test_states_come_one_at_a_time_from_the_curve():
 def test_wrong_shapes_and_names_are_refused():
     with pytest.raises(ValueError, match=r"metrics\['train_loss'\] must have 1 axes and 3 rows"):
         Path(np.linspace(0, 1, 3), {"train_loss": np.zeros(4)})
-    with pytest.raises(ValueError, match="class_error must have 2 axes and 2 rows"):
-        path(1, 0, class_error=np.zeros(2))
+    with pytest.raises(ValueError, match=r"class_error\['train'\] must have 2 axes and 2 rows"):
+        path(1, 0, class_error={"train": np.zeros(2)})
     with pytest.raises(ValueError, match=r"logits\['test'\] must have 3 axes and 2 rows"):
         path(1, 0, logits={"test": np.zeros((3, 4, 5))})
     with pytest.raises(ValueError, match="alphas must be a list that rises"):

@@ -65,7 +65,8 @@ LABELLED = {"task": {"measures": "loss=cross_entropy"}, "biases": "linear", "oth
 def line(values, metric="train_loss", error=None, select="everything", **choices):
     alphas = np.linspace(0, 1, len(values))
     provenance = {**LABELLED, "select": select, **choices}
-    return Path(alphas, {metric: np.array(values, dtype=float)}, error, provenance=provenance)
+    errors = None if error is None else {"train": error}
+    return Path(alphas, {metric: np.array(values, dtype=float)}, errors, provenance=provenance)
 
 
 FALLING, RISING = line([2.0, 1.5, 1.0, 0.5]), line([2.0, 2.5, 1.0, 0.5])

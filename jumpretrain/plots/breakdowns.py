@@ -21,12 +21,13 @@ LEGENDS = 24
 WHOLE: dict[str, Any] = {"color": "black", "linestyle": "--"}
 
 
-def classes(path: Path, ax: Axes | None = None) -> Axes:
-    """Draw the training error of each class along a path, and their mean in black.
+def classes(path: Path, ax: Axes | None = None, split: str = "train") -> Axes:
+    """Draw the error of each class along a path, and their mean in black.
 
     Args:
         path: A path with the errors of classes.
         ax: Axes to draw on; colours run from the class that turns right first to the last.
+        split: Whose examples, `"train"` or `"test"`.
 
     Returns:
         The Axes.
@@ -37,7 +38,7 @@ def classes(path: Path, ax: Axes | None = None) -> Axes:
     if path.class_error is None:
         raise ValueError("errors of classes need class labels, but the path has none")
     ax = canvas.axes(ax, choices({"": [path]}))
-    error = path.class_error
+    error = path.class_error[split]
     turns = np.where(error >= 0.5, path.alphas[:, None], 0).max(axis=0)
     seen = np.flatnonzero(~np.isnan(error).any(axis=0))
     order = seen[np.argsort(turns[seen], kind="stable")]
@@ -46,13 +47,13 @@ def classes(path: Path, ax: Axes | None = None) -> Axes:
         keys += ax.plot(
             path.alphas, error[:, label], color=colour, linewidth=1.4, label=f"class {label}"
         )
-    if "train_error" in path.metrics:
-        mean = recorded(path, "train_error")
+    if f"{split}_error" in path.metrics:
+        mean = recorded(path, f"{split}_error")
         keys += ax.plot(path.alphas, mean, color="black", linewidth=2, label="all")
     if len(keys) <= LEGENDS:
         _aside(ax, keys, "turns right\nfirst to last")
     ax.set_ylim(-0.03, 1.03)
-    ax.set_ylabel("training error of a class (fraction)")
+    ax.set_ylabel(f"{split} error of a class (fraction)")
     along(ax)
     canvas.title(ax, _turned(order, turns, error))
     return ax

@@ -233,7 +233,7 @@ def along(ax: Axes) -> None:
 
 
 def _chance(path: Path, metric: str, unit: str) -> tuple[float, str]:
-    count = 0 if path.class_error is None else path.class_error.shape[1]
+    count = 0 if path.class_error is None else path.class_error["train"].shape[1]
     if count and unit == "nats":
         return float(np.log(count)), f"log {count}"
     if count and _kind(metric) == "error":
