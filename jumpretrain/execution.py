@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from jumpretrain.deltas import Storage
 
-__all__ = ["Execution", "chunks", "one_thread", "persist", "spread"]
+__all__ = ["Execution", "chunks", "keep_memory", "one_thread", "persist", "spread"]
 
 Result = TypeVar("Result")
 TRIM_ABOVE, MAP_ABOVE = (-1, 2**28), (-3, 2**25)  # glibc's numbers of both, and bytes

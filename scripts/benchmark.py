@@ -125,7 +125,7 @@ def on_processor(quick: bool, out: Path) -> None:
     figure = scaling.drawn(found["costs"], "digits MLP 64-64-10, stacked", before)
     figure.savefig(out / "benchmark_costs.png", dpi=150)
     parts: dict[str, list[Callable[[], list[dict[str, Any]]]]] = {
-        "scoring": [partial(part, quick, repeats) for part in (planes, paths, layers)],
+        "scoring": [partial(part, quick, repeats) for part in (planes, lines, paths, layers)],
         "peers": [partial(peers.planes, middle, 5 if quick else 25, repeats)],
         "training": [partial(trained, case, quick, repeats, peak) for case in cases(quick)],
     }
@@ -241,6 +241,23 @@ def planes(quick: bool, repeats: int) -> list[dict[str, Any]]:
     over = in_turn(sides, repeats).ratios("one", "plain")
     return [{"work": f"{size} x {size} plane of a digits MLP against as many bare passes",
              "cpu_over_bare": over["cpu"], "wall_over_bare": over["wall"]}]  # fmt: skip
+
+
+def lines(quick: bool, repeats: int) -> list[dict[str, Any]]:
+    """Time straight paths of digits MLPs against bare passes with their loss."""
+    rows, alphas = [], (5 if quick else 51)
+    for hidden in ((64,), (128, 128), (100,) * 4):
+        task = mlp(jr.data.digits(), hidden)
+        ends = task.initial(0), task.initial(1)
+        sides: Sides = {
+            "plain": partial(plain.passes, task, alphas),
+            "one": partial(jr.interpolate, task, *ends, alphas, execution=QUIET),
+        }
+        over = in_turn(sides, repeats).ratios("one", "plain")
+        name = "-".join(map(str, (64, *hidden, 10)))
+        rows.append({"work": f"{alphas} alphas of MLP {name} against as many bare passes",
+                     "cpu_over_bare": over["cpu"], "wall_over_bare": over["wall"]})  # fmt: skip
+    return rows
 
 
 def paths(quick: bool, repeats: int) -> list[dict[str, Any]]:

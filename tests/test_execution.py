@@ -1,7 +1,12 @@
 """Where work is run never changes what comes out."""
 
 import os
+import pathlib
+import platform
+import resource
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import BrokenExecutor
 from functools import partial
@@ -14,7 +19,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
-from jumpretrain.execution import LOSSES, Execution, chunks, one_thread, persist, spread
+from jumpretrain.execution import (
+    LOSSES,
+    Execution,
+    chunks,
+    keep_memory,
+    one_thread,
+    persist,
+    spread,
+)
 
 QUIET = Execution(progress=False)
 
@@ -162,3 +175,32 @@ def test_workers_that_die_without_an_end_are_an_error(tmp_path):
 
 def _die(number):
     os.kill(os.getpid(), number)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="how others free is theirs")
+def test_workers_keep_the_memory_that_they_free():
+    assert spread(_pages_cleared, [(), ()], Execution(n_jobs=2)) == [0, 0]
+    child = "from test_execution import _before_and_after as f; print(*f())"
+    place, choice = pathlib.Path(__file__).parent, {"MALLOC_MMAP_THRESHOLD_": "131072"}
+    told = subprocess.run(
+        [sys.executable, "-c", child], cwd=place, env=os.environ | choice, capture_output=True
+    )
+    before, after = told.stdout.split()
+    assert float(before) > 1000 and float(after) == 0
+
+
+def _before_and_after():
+    before = _pages_cleared()
+    keep_memory()
+    return before, _pages_cleared()
+
+
+def _pages_cleared():
+    """Pages that the system clears anew where three tensors of 4 MiB are made again and again."""
+    counts = [resource.getrusage(resource.RUSAGE_SELF).ru_minflt]
+    for _ in range(11):
+        first, second = torch.zeros(2**20), torch.zeros(2**20)
+        third = first + second
+        del first, second, third
+        counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    return float(np.median(np.diff(counts)))
