@@ -443,3 +443,26 @@ def test_equal_planes_are_one_plane():
     assert np.array_equal(first.states, second.states)
     with pytest.raises(ValueError, match="planes must be Planes"):
         train(task, recipe, [0, 1], execution=quiet, planes=[one, None])
+
+
+class Half(nn.Module):
+    """A network that asks for bfloat16 in its own forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = mlp((6,), 3, hidden=(8,))
+
+    def forward(self, x):
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.inner(x).float()
+
+
+def test_numbers_of_eight_bits_are_taken_where_a_network_asks_for_them_and_nowhere_else():
+    tasks = [Task(build, nets.vectors()) for build in (Half, lambda: mlp((6,), 3, hidden=(8,)))]
+    recipe, start = Recipe(epochs=2, lr=0.05, batch_size=10), tasks[1].initial(0)
+    half, whole = (train(task, recipe, [0], start[None], execution=QUIET) for task in tasks)
+    steps = by_hand(tasks[0], recipe, 0, start)
+    np.testing.assert_array_equal(half.final[0], steps[-1])
+    assert half.final.dtype == np.float32
+    apart = np.abs(half.final - whole.final).max() / np.abs(whole.final - whole.initial).max()
+    assert 1e-4 < apart < 0.05  # 2^-9 of a number, again and again
