@@ -12,8 +12,6 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.datasets import fetch_openml, load_digits
-from sklearn.model_selection import train_test_split
 
 __all__ = ["Dataset", "augmented", "digits", "load", "spirals"]
 
@@ -141,6 +139,9 @@ def digits(seed: int = 0) -> Dataset:
         >>> digits().train_x.shape
         (1257, 1, 8, 8)
     """
+    from sklearn.datasets import load_digits  # with scipy.stats, seconds that workers need not
+    from sklearn.model_selection import train_test_split
+
     bunch = load_digits()
     images = (bunch.images[:, None] / 16).astype(np.float32)
     train, test = train_test_split(
@@ -214,6 +215,8 @@ def _read(path: Path) -> list[tuple[NDArray[Any], NDArray[Any]]]:
 def _from_openml(name: str) -> Dataset:
     if name not in OPENML:
         raise ValueError(f"{name} needs a root folder with {name}.npz; pass root or --data-root")
+    from sklearn.datasets import fetch_openml
+
     try:
         bunch = fetch_openml(OPENML[name], version=1, as_frame=False)
     except OSError as error:
