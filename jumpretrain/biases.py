@@ -16,6 +16,8 @@ from jumpretrain.task import Task
 
 __all__ = ["BiasReport", "bias_report"]
 
+SHORTEST = 0.1  # plateau of the error, in alpha, on which a class is said to be predicted
+
 
 @dataclass(frozen=True, eq=False)
 class BiasReport:
@@ -27,10 +29,12 @@ class BiasReport:
         order: Classes from the largest bias to the smallest, the order in which they should turn
             right on the path (C,).
         plateau_class: The class with the lowest error half way along the error's plateau; by
-            the theory it has the largest bias.
+            the theory it has the largest bias. None where that plateau is shorter than 0.1.
         turns: Last alpha at which at least half of each class's examples are wrong (C,); 0 if
             none, NaN for a class without examples.
-        predicted: Median alpha at which its examples turn right by degree counting, at most 1.
+        predicted: Median alpha at which a class's examples turn right by degree counting, at
+            most 1 (C,). It takes the weights to start small and biases to be in the last layer
+            only and to start at 0.
         correlation: Pearson's, between minus the biases and `turns`.
         agreement: Pearson's, between `predicted` and `turns`.
     """
@@ -38,7 +42,7 @@ class BiasReport:
     biases: NDArray[np.float64]
     gap: float
     order: NDArray[np.int64]
-    plateau_class: int
+    plateau_class: int | None
     turns: NDArray[np.float64]
     predicted: NDArray[np.float64]
     correlation: float
@@ -52,22 +56,30 @@ def bias_report(
 
     Args:
         task: The task of the path.
-        path: A linear path to a trained network, from `interpolate`.
+        path: A linear path from a start to a trained network, from `interpolate`.
         bias: Name of the last layer's bias; found where the network is sequential.
-        depth: Number of layers with weights, at least 2; found where the network is sequential.
+        depth: Number of layers with weights that an input passes, at least 2; found where the
+            network is sequential.
 
     Returns:
         Biases, the alphas at which classes turn right, and those that degree counting predicts.
 
     Raises:
-        ValueError: If the targets are no classes, the path has no states, or there is no such
-            bias.
+        ValueError: If the targets are no classes, the path has no states, does not go from end to
+            end or is not linear, or there is no such bias.
     """
     if path.class_error is None or path.curve is None:
         raise ValueError("a bias report needs class labels and states; take a path of interpolate")
+    path.check_ends()
+    if path.curve.degree.max() > 1:
+        raise ValueError(
+            "degree counting predicts linear paths, but on this one biases move with powers of "
+            "alpha; interpolate with biases='linear'"
+        )
     if bias is None or depth is None:
-        layers = list(weight_layers(task.template, "pass bias= and depth="))
-        bias, depth = bias or f"{layers[-1]}.bias", depth or len(layers)
+        layers = weight_layers(task.template, "pass bias= and depth=")
+        last = ".".join([*layers[-1:], "bias"]).lstrip(".")
+        bias, depth = last if bias is None else bias, len(layers) if depth is None else depth
     biases = _values(task, path.curve.end, bias, path.class_error["train"].shape[1])
     outputs = next(outputs_at(task, path.curve, [1.0], "train")).astype(np.float64)
     labels = task.tensors["scored_y"].cpu().numpy()
@@ -77,12 +89,11 @@ def bias_report(
         np.median(alphas[labels == c]) if (labels == c).any() else np.nan for c in classes
     ]
     turns = _turns(path.alphas, path.class_error["train"])
-    middle = np.searchsorted(path.alphas, path.plateau().error / 2)
     return BiasReport(
         biases=biases,
         gap=float(np.ptp(biases)),
         order=np.argsort(-biases, kind="stable"),
-        plateau_class=int(np.nanargmin(path.class_error["train"][middle])),
+        plateau_class=_plateau_class(path),
         turns=turns,
         predicted=np.array(predicted),
         correlation=_correlation(-biases, turns),
@@ -101,6 +112,14 @@ def _values(task: Task, state: NDArray[Any], name: str, classes: int) -> NDArray
             f"the parameters are {', '.join(task.layout.names)}"
         )
     return state[slice(*spans[name])].astype(np.float64)
+
+
+def _plateau_class(path: Path) -> int | None:
+    length = path.plateau().error
+    if path.class_error is None or not length >= SHORTEST:
+        return None
+    middle = np.searchsorted(path.alphas, length / 2)
+    return int(np.nanargmin(path.class_error["train"][middle]))
 
 
 def _turns(alphas: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -79,9 +79,15 @@ def permute_units(task: Task, state: ArrayLike, seed: int) -> NDArray[Any]:
         A new state (S,).
 
     Raises:
-        ValueError: If the network is of another kind, or the state does not fit.
+        ValueError: If the network is of another kind or has no hidden units to shuffle, or the
+            state does not fit.
     """
     widths, ties = hidden_units(task)
+    if max(widths, default=0) < 2:
+        raise ValueError(
+            "permuting needs a hidden layer of 2 units or more, but the hidden layers have "
+            f"{widths or 'none'}; take noise or zero as a control"
+        )
     values = check_state(task, state, "state")
     orders = shuffled(widths, np.random.default_rng(seed))
     with one_thread():

@@ -66,21 +66,25 @@ def check_alphas(alphas: int | ArrayLike) -> NDArray[np.float64]:
         The alphas (A,).
 
     Raises:
-        ValueError: If there are none, or they are unsorted or outside [0, 1].
+        ValueError: If there are none, or they are no numbers, unsorted or outside [0, 1].
     """
     if isinstance(alphas, (int, np.integer)):
         if alphas < 2:
             raise ValueError(f"a path needs at least 2 alphas, both ends, but {alphas} was given")
         return np.linspace(0, 1, alphas)
-    values = np.asarray(alphas, dtype=np.float64)
+    try:
+        values = np.asarray(alphas, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(_unfit(repr(alphas)[:80])) from None
     inside = bool(((values >= 0) & (values <= 1)).all())
     if values.ndim != 1 or not len(values) or not inside or not (np.diff(values) > 0).all():
-        raise ValueError(
-            f"alphas must be a list that rises within [0, 1], but are {_shown(values)}; "
-            "sort them, or pass how many there should be"
-        )
+        shown = np.array2string(values, threshold=6, edgeitems=3, precision=4)
+        raise ValueError(_unfit(shown.replace("\n", "")))
     return values
 
 
-def _shown(values: NDArray[np.float64]) -> str:
-    return np.array2string(values, threshold=6, edgeitems=3, precision=4).replace("\n", "")
+def _unfit(alphas: str) -> str:
+    return (
+        f"alphas must be a list that rises within [0, 1], but are {alphas}; sort them, or pass "
+        "how many there should be"
+    )

@@ -61,7 +61,8 @@ class BiasToy:
         initial: Weights at the start, all positive (k, k); the biases start at 0.
         weights: Weights at the end (k, k).
         biases: Biases at the end (k,).
-        learned: Step at which each class was first predicted with probability above 1/2 (k,).
+        learned: Step at which each class was first predicted with probability above 1/2 (k,); -1
+            where it never was.
         drift: Largest sum of the biases, in absolute value, over all steps: 0 up to rounding.
         degree: r.
         steps: Number of steps taken.
@@ -126,9 +127,9 @@ def train_toys(
     """Train toys by gradient descent on the cross-entropy, all seeds together.
 
     Args:
-        seeds: One for each toy's weights.
-        classes: Number k of classes, each with one point.
-        degree: r, the power of the weights.
+        seeds: One for each toy's weights, one or more, from 0.
+        classes: Number k of classes, each with one point, at least 2.
+        degree: r, the power of the weights, at least 1.
         scale: Standard deviation of the normal draws whose absolute values are the weights.
         lr: Learning rate.
         until: Loss at which training ends.
@@ -138,13 +139,15 @@ def train_toys(
         A toy for each seed.
 
     Raises:
-        ValueError: If a toy has not reached the loss after the last step.
+        ValueError: If a value is out of its range, or a toy diverges or has not reached the loss
+            after the last step.
 
     Example:
         >>> toy = train_toys([0], degree=2)[0]
         >>> bool((np.argsort(toy.learned) == np.argsort(toy.biases)).all())
         True
     """
+    _check_toys(seeds, classes, degree, scale, lr, until, most)
     draws = [np.random.default_rng(seed).normal(size=(classes, classes)) for seed in seeds]
     initial = scale * np.abs(draws)
     weights, biases = initial.copy(), np.zeros((len(seeds), classes, 1))
@@ -158,20 +161,40 @@ def train_toys(
         drift = np.maximum(drift, np.abs(biases.sum((1, 2))))
         steps[(steps < 0) & (-np.log(right).mean(1) <= until)] = step
         going = (steps < 0)[:, None, None]
-        if not going.any():
+        if not going.any() or np.isnan(right).any():
             break
         slope = going * (lr / classes) * (chance - target)
         biases = biases - slope.sum(axis=2, keepdims=True)
         weights = weights - degree * np.abs(weights) ** (degree - 1) * slope
     if (steps < 0).any():
+        remedy = "lower" if np.isnan(right).any() else "raise most, the scale or"
         raise ValueError(
-            f"toys must reach loss {until}, but {(steps < 0).sum()} have not after {most} steps; "
-            "raise most, the scale or the learning rate"
+            f"toys must reach loss {until}, but {(steps < 0).sum()} have not after {step} steps; "
+            f"{remedy} the learning rate"
         )
     return [
         BiasToy(*arrays[:4], float(drift[k]), degree, int(steps[k]))
         for k, arrays in enumerate(zip(initial, weights, biases[..., 0], learned, strict=True))
     ]
+
+
+def _check_toys(
+    seeds: Sequence[int],
+    classes: int,
+    degree: int,
+    scale: float,
+    lr: float,
+    until: float,
+    most: int,
+) -> None:
+    if not len(seeds) or min(seeds) < 0:
+        raise ValueError(f"toys need a seed or more, from 0, but seeds are {list(seeds)}")
+    for name, value, least in (("classes", classes, 2), ("degree", degree, 1), ("most", most, 0)):
+        if not value >= least or value % 1:
+            raise ValueError(f"{name} must be whole and at least {least}, but is {value}")
+    for name, number in (("scale", scale), ("lr", lr), ("until", until)):
+        if not 0 < number < np.inf:
+            raise ValueError(f"{name} must be finite and above 0, but is {number}")
 
 
 def _power(weights: NDArray[np.float64], degree: int) -> NDArray[np.float64]:

@@ -16,7 +16,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.curves import Curve, check_alphas
 from jumpretrain.execution import Execution, spread
-from jumpretrain.layers import bias_names, check_state, entries, layer_groups, weight_layers
+from jumpretrain.layers import (
+    REMEDY,
+    bias_depths,
+    bias_names,
+    check_state,
+    entries,
+    layer_groups,
+    unclear_names,
+)
 from jumpretrain.paths import Path
 from jumpretrain.responses import score
 from jumpretrain.task import Task, digest
@@ -52,20 +60,24 @@ def interpolate(
         alphas: Where to score, rising within [0, 1], or how many points, evenly spread.
         select: Names of the parameters or modules that move; None moves everything.
         others: The state at which everything else is held.
-        biases: How the biases that move do: `"linear"` as the weights, `"homogeneous"` with
-            alpha^h in layer h, so that bias and signal are of the same degree, or held at the
-            `"start"`, the `"end"` or `"zero"`.
-        depth: Number of its layer, from 1 at the input, for each bias, by name; found where the
-            network is sequential.
+        biases: How the trained biases that move do: `"linear"` as the weights, `"homogeneous"`
+            with alpha^h in layer h, so that bias and signal are of the same degree, or held at
+            the `"start"`, the `"end"` or `"zero"`. Biases are tensors with "bias" in their name.
+        depth: For each bias, by name, the number of its layer, from 1 at the input. For
+            `"homogeneous"` biases it is found where the network is an `nn.Sequential` of linear
+            and convolutional layers. Vectors called neither bias nor weight must be named for all
+            but `"linear"` biases, which take no depth; 0 says that one is none, but moves as the
+            weights.
         logits: Whether the outputs are kept.
-        execution: Where to compute.
+        execution: Where to compute; it changes no bit.
 
     Returns:
         Scores along the path: the task's metrics, and for class labels `train_error`,
         `test_error` and the error of each class.
 
     Raises:
-        ValueError: If states, alphas or names do not fit, or the order of layers is not known.
+        ValueError: If states, alphas or names do not fit, it cannot be told which weights are
+            biases or in which layer, or a depth is given that nothing asks for.
 
     Example:
         >>> import jumpretrain as jr
@@ -101,7 +113,7 @@ def layerwise(
     task: Task,
     start: ArrayLike | torch.Tensor,
     end: ArrayLike | torch.Tensor,
-    groups: Sequence[str] | Mapping[str, str | Sequence[str]] | None = None,
+    groups: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None = None,
     alphas: int | ArrayLike = 51,
     others: Others = "end",
     execution: Execution | None = None,
@@ -126,6 +138,12 @@ def layerwise(
     """
     if groups is None:
         groups = layer_groups(task.layout)
+    groups = [groups] if isinstance(groups, str) else groups
+    if not groups:
+        raise ValueError(
+            "groups must name a module or more, but are empty; leave them out to move each "
+            "module that holds weights"
+        )
     named = groups if isinstance(groups, Mapping) else {name: name for name in groups}
     for names in named.values():
         entries(task.layout, names)
@@ -141,6 +159,7 @@ def interpolation_grid(
     ends: ArrayLike | torch.Tensor,
     alphas: int | ArrayLike = 51,
     biases: Biases = "linear",
+    depth: Mapping[str, int] | None = None,
     execution: Execution | None = None,
 ) -> list[list[Path]]:
     """Interpolate from every state to every other: initialisations, optima, controls.
@@ -151,18 +170,22 @@ def interpolation_grid(
         ends: States (J, S).
         alphas: As for `interpolate`.
         biases: As for `interpolate`.
+        depth: As for `interpolate`.
         execution: Where to compute.
 
     Returns:
         The path from start i to end j at `[i][j]`.
 
     Raises:
-        ValueError: If states or alphas do not fit.
+        ValueError: As for `interpolate`.
     """
     shares = check_alphas(alphas)
     first, last = task.check_states(starts), task.check_states(ends)
     return [
-        [interpolate(task, a, b, shares, biases=biases, execution=execution) for b in last]
+        [
+            interpolate(task, a, b, shares, biases=biases, depth=depth, execution=execution)
+            for b in last
+        ]
         for a in first
     ]
 
@@ -185,37 +208,65 @@ def _curve(
     layout = task.layout
     first, last = check_state(task, start, "start"), check_state(task, end, "end")
     moves = np.ones(layout.width, bool) if select is None else entries(layout, select)
-    held = moves & entries(layout, bias_names(layout))
+    layers = np.repeat(_bias_layers(task, biases, depth), layout.sizes)
     degree = np.ones(layout.width, dtype=np.uint8)
-    zero = np.zeros_like(first)
     if biases == "homogeneous":
-        for name, layer in _bias_depths(task, depth).items():
-            degree[entries(layout, name)] = layer
+        degree = np.maximum(layers, 1)
     elif biases != "linear":
-        still = {"start": first, "end": last, "zero": zero}[biases]
+        still = {"start": first, "end": last, "zero": np.zeros_like(first)}[biases]
+        held = moves & (layers > 0)
         first, last = np.where(held, still, first), np.where(held, still, last)
     rest = {"start": first, "end": last}[others]
     return Curve(np.where(moves, first, rest), np.where(moves, last, rest), degree)
 
 
-def _bias_depths(task: Task, depth: Mapping[str, int] | None) -> dict[str, int]:
-    names = bias_names(task.layout)
-    if depth is None and names:
-        layers = enumerate(weight_layers(task.template), start=1)
-        depth = {f"{name}.bias" if name else "bias": number for number, name in layers}
-        return {name: depth[name] for name in names}
-    found = dict(depth or {})
-    unknown = sorted(set(found) - set(task.layout.names))
-    missing = [name for name in names if name not in found]
-    wrong = [name for name, number in found.items() if number not in range(1, 256)]
-    for fault, rule in (
-        (unknown, "names that are no parameters"),
-        (missing, "no number for"),
-        (wrong, "numbers outside 1..255 for"),
-    ):
-        if fault:
-            raise ValueError(f"depth must number the layer of each bias, but has {rule}: {fault}")
-    return found
+def _bias_layers(task: Task, biases: str, depth: Mapping[str, int] | None) -> NDArray[np.uint8]:
+    """Number the layer of each tensor that is a bias.
+
+    Returns:
+        The numbers, 0 for what moves as the weights (L,).
+
+    Raises:
+        ValueError: If they cannot be told, or the depths given do not fit.
+    """
+    layout, found = task.layout, dict(depth or {})
+    named, unclear = bias_names(layout), unclear_names(layout)
+    if depth is not None:
+        _check_depth(found, biases, [*named, *unclear])
+    if biases == "linear":
+        named, unclear = [], []
+    elif biases != "homogeneous":  # held, in whichever layer
+        found = dict.fromkeys(named, 1) | found
+    elif depth is None and named and not unclear:
+        known = bias_depths(task.template)
+        found = {name: known[name] for name in named if name in known}
+    missing = [name for name in (*named, *unclear) if name not in found]
+    if missing:
+        raise ValueError(
+            f"biases={biases!r} must know which weights are biases and in which layer, but "
+            f"nothing tells of {', '.join(missing)}; {REMEDY}, 0 for a vector that is none"
+        )
+    return np.array([found.get(name, 0) for name in layout.names], dtype=np.uint8)
+
+
+def _check_depth(depth: Mapping[str, int], biases: str, possible: Sequence[str]) -> None:
+    if biases == "linear":
+        raise ValueError(
+            "depth is for biases that move otherwise than the weights, but biases are 'linear'; "
+            "leave it out"
+        )
+    strange = [name for name in depth if name not in possible]
+    if strange:
+        raise ValueError(
+            "depth must name trained biases, or vectors called neither bias nor weight, but names "
+            f"{', '.join(map(str, strange))}; choose of {', '.join(possible) or 'none'}"
+        )
+    wrong = {name: number for name, number in depth.items() if number not in range(256)}
+    if wrong:
+        raise ValueError(
+            "depth must number layers from 1 to 255, or say 0 for a vector that is no bias, but "
+            f"holds {wrong}"
+        )
 
 
 def _blocks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,22 +11,27 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from jumpretrain.initialisation import WEIGHTED
 from jumpretrain.layout import Layout
 from jumpretrain.task import Task
 
 __all__ = [
+    "REMEDY",
     "WeightDistance",
+    "bias_depths",
     "bias_names",
     "check_state",
     "entries",
     "layer_groups",
+    "unclear_names",
     "weight_distance",
     "weight_layers",
 ]
 
-REMEDY = "pass depth={parameter name: number of its layer, from 1 at the input}"
+REMEDY = "pass depth={name of a bias: number of its layer, from 1 at the input}"
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, nn.RMSNorm)
 
 
 def check_state(task: Task, state: ArrayLike | torch.Tensor, name: str) -> NDArray[Any]:
@@ -66,9 +72,14 @@ def entries(layout: Layout, select: str | Sequence[str]) -> NDArray[np.bool_]:
         A mask (S,).
 
     Raises:
-        ValueError: If a name fits nothing.
+        ValueError: If there are no names, or one fits nothing.
     """
     wanted = [select] if isinstance(select, str) else list(select)
+    if not wanted:
+        raise ValueError(
+            "select must name a parameter or module or more, but is empty; the parameters are "
+            f"{', '.join(layout.names)}"
+        )
     hit = np.zeros(len(layout.names), dtype=bool)
     for name in wanted:
         fits = [tensor == name or tensor.startswith(f"{name}.") for tensor in layout.names]
@@ -82,12 +93,28 @@ def entries(layout: Layout, select: str | Sequence[str]) -> NDArray[np.bool_]:
 
 
 def bias_names(layout: Layout) -> list[str]:
-    """List the parameters that are biases by their name.
+    """List the weights that are called biases; a parametrised one goes by what it stands for.
 
     Returns:
         Names, in the order of the state.
     """
-    return [name for name in layout.names if "bias" in name.rpartition(".")[2]]
+    return [name for name in layout.names[: layout.trainable] if "bias" in _holder(name)[1]]
+
+
+def unclear_names(layout: Layout) -> list[str]:
+    """List the weights that may be biases: vectors called neither bias nor weight.
+
+    A vector has at most one axis longer than 1.
+
+    Returns:
+        Names, in the order of the state.
+    """
+    weights = zip(layout.names, layout.shapes, layout.sizes, strict=True)
+    return [
+        name
+        for name, shape, size in list(weights)[: layout.trainable]
+        if size == max(shape, default=1) and not re.search("bias|weight", _holder(name)[1])
+    ]
 
 
 def layer_groups(layout: Layout) -> dict[str, list[str]]:
@@ -98,44 +125,86 @@ def layer_groups(layout: Layout) -> dict[str, list[str]]:
     """
 
     def owner(name: str) -> str:
-        return name.rpartition(".")[0] or name
+        holder, own = _holder(name)
+        return holder or own
 
     owners = dict.fromkeys(owner(name) for name in layout.names[: layout.trainable])
     return {group: [name for name in layout.names if owner(name) == group] for group in owners}
 
 
-def weight_layers(module: nn.Module, remedy: str = REMEDY) -> dict[str, nn.Module]:
-    """List the linear and convolutional layers of a sequential network.
+def _holder(name: str) -> tuple[str, str]:
+    """Split the name of a tensor into that of its module and its own.
+
+    Returns:
+        Both; a parametrised tensor's are those of the tensor that it makes up.
+    """
+    holder, _, own = re.sub(r"\bparametrizations\.(\w+)\..*", r"\1", name).rpartition(".")
+    return holder, own
+
+
+def weight_layers(module: nn.Module, remedy: str = REMEDY) -> list[str]:
+    """List the linear and convolutional layers that an input passes in a sequential network.
 
     Args:
         module: The network.
         remedy: What a user can do where the order of the layers cannot be told.
 
     Returns:
-        Layers by name, from the input to the output.
+        Names of the layers, from the input to the output; one used twice stands there twice.
 
     Raises:
-        ValueError: If the order of the layers cannot be told.
+        ValueError: If the order of the layers cannot be told: something else holds parameters,
+            computes its weights, normalises, or has a forward of its own.
     """
-    layers: dict[str, nn.Module] = {}
-    for name, leaf in _leaves(module):
-        if isinstance(leaf, WEIGHTED):
-            layers[name] = leaf
-        elif any(True for _ in leaf.parameters()):
+    first = {id(part): name for name, part in module.named_modules()}
+    layers = []
+    for name, leaf in _leaves(module, ""):
+        own = {key for key, _ in leaf.named_parameters()}
+        if _is_plain(leaf, WEIGHTED) and own <= {"weight", "bias"}:
+            layers.append(first[id(leaf)])
+        elif own or isinstance(leaf, NORMS):
+            changed = "changed " if type(leaf) in (*WEIGHTED, nn.Sequential) else ""
             raise ValueError(
                 "the order of layers is known for nn.Sequential networks of linear and "
-                f"convolutional layers, but {name or 'the model'!r} is a {type(leaf).__name__}; "
-                f"{remedy}"
+                f"convolutional layers, but {name or 'the model'!r} is a {changed}"
+                f"{type(leaf).__name__}; {remedy}"
             )
     return layers
 
 
-def _leaves(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    if not isinstance(module, nn.Sequential):
+def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+    """Walk through the layers of a network as often as an input passes them."""
+    if not _is_plain(module, (nn.Sequential,)):
         yield name, module
         return
-    for child, part in module.named_children():
-        yield from _leaves(part, f"{name}.{child}" if name else child)
+    for child, part in module._modules.items():
+        if part is not None:
+            yield from _leaves(part, f"{name}.{child}" if name else child)
+
+
+def _is_plain(part: nn.Module, kinds: Sequence[type[nn.Module]]) -> bool:
+    return type(part) in kinds and "forward" not in vars(part)
+
+
+def bias_depths(module: nn.Module) -> dict[str, int]:
+    """Number the layers of the biases of a sequential network.
+
+    Returns:
+        For each bias, by name, how many layers with weights an input has passed with its own.
+
+    Raises:
+        ValueError: If the order of the layers cannot be told, or a bias has two places in it.
+    """
+    names = {id(tensor): name for name, tensor in module.named_parameters()}
+    parts, found = dict(module.named_modules()), dict[str, int]()
+    for number, layer in enumerate(weight_layers(module), start=1):
+        name = names.get(id(parts[layer].bias))
+        if name is not None and found.setdefault(name, number) != number:
+            raise ValueError(
+                f"a bias must belong to one layer, but {name!r} is used in layers {found[name]} "
+                f"and {number}; {REMEDY}"
+            )
+    return found
 
 
 @dataclass(frozen=True)

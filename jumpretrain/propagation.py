@@ -108,6 +108,12 @@ def signals(
         raise ValueError(f"split must be train or test, but is {split!r}")
     shares = check_alphas(path.alphas if alphas is None else alphas)
     layers = tuple(weight_layers(task.template, REMEDY) if names is None else names)
+    twice = sorted({name for name in layers if layers.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"signals need layers that an input passes once, but it passes {', '.join(twice)} "
+            "again; pass names= without them"
+        )
     pair = _paired(task, layers, split)
     blocks = np.array_split(np.append(shares, 1.0), -(-(len(shares) + 1) // BLOCK))
     jobs = [(task, pair, path.curve, block, split, layers) for block in blocks]

@@ -1,5 +1,7 @@
 """The bias report reads off a path what the theory says of small, deep networks."""
 
+from dataclasses import replace
+
 import nets
 import numpy as np
 import pytest
@@ -88,3 +90,50 @@ def test_what_has_no_biases_or_classes_is_refused():
     path = interpolate(other, other.initial(0), other.initial(1), alphas=2)
     with pytest.raises(ValueError, match="a bias report needs class labels and states"):
         bias_report(other, path)
+
+
+def test_a_layer_that_is_used_twice_counts_twice():
+    def build():
+        shared = nn.Linear(8, 8, bias=False)
+        return nn.Sequential(
+            nn.Linear(6, 8), nn.ReLU(), shared, nn.ReLU(), shared, nn.Linear(8, 3)
+        )
+
+    data = nets.vectors(dtype=np.float64)
+    task = Task(nets.double(build), data)
+    end = 3 * task.initial(0)
+    own = task.module(end)(task.tensors["train_x"]).argmax(1).numpy()
+    task = replace(task, data=replace(data, train_y=own))
+    path = interpolate(task, 0 * end, end, alphas=5)
+    found, deep, shallow = (
+        bias_report(task, path, "5.bias", depth).predicted for depth in (None, 4, 3)
+    )
+    np.testing.assert_array_equal(found, deep)
+    assert ((deep > shallow) & (deep < 1)).any()
+
+
+def test_no_class_is_predicted_where_there_is_no_plateau():
+    task, end = made()
+    for alphas in (3, 1001):
+        path = interpolate(task, end, end, alphas=alphas)
+        assert path.plateau().error == 0
+        assert bias_report(task, path, bias="shift.bias", depth=3).plateau_class is None
+    short = end.copy()
+    short[4:] *= 1e-3
+    path = interpolate(task, 0 * end, short, alphas=1001)
+    assert 0 < path.plateau().error < 0.1
+    assert bias_report(task, path, bias="shift.bias", depth=3).plateau_class is None
+
+
+def test_only_whole_linear_paths_are_reported_on():
+    task = nets.TASKS["mlp"]()
+    ends = task.initial(0), task.initial(1)
+    with pytest.raises(ValueError, match=r"needs alphas from 0 to 1, but they go from 0\.5 to 1"):
+        bias_report(task, interpolate(task, *ends, alphas=[0.5, 1]))
+    curved = interpolate(task, *ends, alphas=3, biases="homogeneous")
+    with pytest.raises(ValueError, match="degree counting predicts linear paths"):
+        bias_report(task, curved)
+    functions = Task(lambda: nn.Sequential(nn.Flatten(), nets.Tied()), nets.vectors())
+    path = interpolate(functions, functions.initial(0), functions.initial(1), alphas=2)
+    with pytest.raises(ValueError, match="'1' is a Tied; pass bias= and depth="):
+        bias_report(functions, path)

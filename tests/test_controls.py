@@ -7,9 +7,13 @@ import torch
 
 from jumpretrain.controls import noise, permute_units, reinitialise, zero
 from jumpretrain.evaluating import evaluate
+from jumpretrain.execution import Execution
 from jumpretrain.interpolation import interpolate
+from jumpretrain.layers import weight_distance
 from jumpretrain.models import mlp
+from jumpretrain.recipe import Recipe
 from jumpretrain.task import Task
+from jumpretrain.training import train
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,15 @@ def test_units_of_convolutions_are_permuted_and_of_other_networks_not():
         permute_units(other, other.initial(0), 0)
 
 
+@pytest.mark.parametrize("hidden", [(), (1, 1)])
+def test_nothing_to_permute_is_refused(hidden):
+    task = Task(lambda: mlp((6,), 3, hidden=hidden), nets.vectors())
+    with pytest.raises(
+        ValueError, match=r"2 units or more, but the hidden layers have (none|\[1)"
+    ):
+        permute_units(task, task.initial(0), 0)
+
+
 def test_zero_and_noise_leave_statistics_and_match_sizes():
     task = nets.TASKS["conv with BatchNorm"]()
     state = task.initial(0)
@@ -80,3 +93,19 @@ def test_a_block_is_fresh_and_the_others_are_kept(deep):
     assert np.isfinite(evaluate(deep, [reinitialise(deep, state, ["1", "7"], 0)])["test_loss"])
     with pytest.raises(ValueError, match="'2' is none"):
         reinitialise(deep, state, "2", 0)
+    with pytest.raises(ValueError, match="select must name a parameter or module or more"):
+        reinitialise(deep, state, [], 0)
+
+
+def test_training_again_from_a_fresh_block_moves_all_others_too(deep):
+    recipe, quiet = Recipe(epochs=60, lr=0.2, batch_size=44), Execution(progress=False)
+    optimum = train(deep, recipe, [0], execution=quiet).final[0]
+    start = reinitialise(deep, optimum, "3", seed=5)
+    again = train(deep, recipe, [1], states=start[None], execution=quiet)
+    assert again.initial[0].tobytes() == start.tobytes()
+    assert list(weight_distance(deep, optimum, start).per_layer.values())[1] > 0
+    assert min(weight_distance(deep, start, again.final[0]).per_layer.values()) > 0
+    learned, lost, found = evaluate(deep, [optimum, start, again.final[0]])["train_loss"]
+    assert max(learned, found) < lost
+    path = interpolate(deep, start, again.final[0], alphas=5)
+    assert path.metrics["train_loss"][[0, -1]].tolist() == [lost, found]

@@ -43,6 +43,12 @@ def test_bad_alphas_are_refused(alphas):
         check_alphas(alphas)
 
 
+@pytest.mark.parametrize("alphas", ["abc", [0, "b"], [[0], [0, 1]], {"from": 0}, [0, None, 1]])
+def test_what_are_no_numbers_is_refused_by_the_same_rule(alphas):
+    with pytest.raises(ValueError, match=r"rises within \[0, 1\], but are .*; sort them, or pass"):
+        check_alphas(alphas)
+
+
 def test_curves_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"must each be \(S,\), but are \(3,\), \(2,\), \(3,\)"):
         Curve(np.zeros(3), np.zeros(2), np.ones(3))

@@ -117,3 +117,37 @@ def test_what_cannot_work_is_refused():
         train_toys([0, 1], most=5)
     with pytest.raises(ValueError, match="biases must be linear or homogeneous"):
         train_toys([0], degree=2)[0].path(biases="zero")
+
+
+@pytest.mark.parametrize(
+    ("fault", "arguments"),
+    [
+        ("a seed or more, from 0, but seeds are \\[\\]", {"seeds": []}),
+        ("from 0, but seeds are \\[3, -1\\]", {"seeds": [3, -1]}),
+        ("classes must be whole and at least 2, but is 1", {"classes": 1}),
+        ("degree must be whole and at least 1, but is 0", {"degree": 0}),
+        ("degree must be whole and at least 1, but is 1.5", {"degree": 1.5}),
+        ("most must be whole and at least 0, but is inf", {"most": np.inf}),
+        ("scale must be finite and above 0, but is 0", {"scale": 0}),
+        ("scale must be finite and above 0, but is nan", {"scale": np.nan}),
+        ("lr must be finite and above 0, but is -1", {"lr": -1}),
+        ("until must be finite and above 0, but is -1", {"until": -1}),
+    ],
+)
+def test_toys_that_cannot_be_trained_are_refused_before_the_first_step(
+    fault, arguments, monkeypatch
+):
+    monkeypatch.setattr("jumpretrain.homogeneity._softmax", None)
+    with pytest.raises(ValueError, match=fault):
+        train_toys(**{"seeds": [0]} | arguments)
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid", "ignore:divide")
+def test_toys_that_diverge_stop_at_once():
+    with pytest.raises(ValueError, match=r"have not after \d{1,2} steps; lower the learning rate"):
+        train_toys([0, 1], lr=1e200)
+
+
+def test_a_class_that_was_never_learned_says_so():
+    toy = train_toys([0], until=10.0)[0]
+    assert toy.steps == 0 and toy.learned.tolist() == [-1] * 4

@@ -5,15 +5,19 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from jumpretrain.layers import (
+    bias_depths,
     bias_names,
     check_state,
     entries,
     layer_groups,
+    unclear_names,
     weight_distance,
     weight_layers,
 )
+from jumpretrain.layout import Layout
 
 
 def test_names_find_their_entries_and_nothing_else():
@@ -25,6 +29,8 @@ def test_names_find_their_entries_and_nothing_else():
     assert entries(layout, layout.names).all()
     with pytest.raises(ValueError, match=r"'4\.b' is none; the parameters are 0\.weight, 1\.wei"):
         entries(layout, "4.b")
+    with pytest.raises(ValueError, match="select must name a parameter or module or more, but is"):
+        entries(layout, [])
 
 
 def test_groups_and_biases_of_a_transformer():
@@ -36,18 +42,105 @@ def test_groups_and_biases_of_a_transformer():
     assert not [name for name in bias_names(layout) if "weight" in name]
 
 
+class Hidden(nn.Module):
+    """Tensors whose names say what they are, or do not."""
+
+    def __init__(self):
+        super().__init__()
+        self.b, self.gain = nn.Parameter(torch.zeros(1, 3, 1)), nn.Parameter(torch.ones(()))
+        self.matrix, self.in_weight = nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.zeros(3))
+        self.weight_net = nn.Linear(1, 3)
+        self.bias_2 = nn.Parameter(torch.zeros(1, 3, 1))
+        self.frozen_bias = nn.Parameter(torch.zeros(3), requires_grad=False)
+        self.register_buffer("bias", torch.ones(3))
+
+
+def test_biases_are_known_by_their_own_name_and_doubtful_vectors_listed():
+    layout = Layout.of(Hidden())
+    assert bias_names(layout) == ["bias_2", "weight_net.bias"]
+    assert unclear_names(layout) == ["b", "gain"]
+    made = nn.Sequential(parametrizations.weight_norm(nn.Linear(3, 3)), nn.Linear(3, 1))
+    nn.utils.parametrize.register_parametrization(made[0], "bias", nn.Tanh())
+    layout = Layout.of(made)
+    assert bias_names(layout) == ["0.parametrizations.bias.original", "1.bias"]
+    assert not unclear_names(layout)
+    groups = layer_groups(layout)
+    assert {name: len(tensors) for name, tensors in groups.items()} == {"0": 3, "1": 2}
+    assert set(layer_groups(Layout.of(made[0]))) == {"bias", "weight"}
+
+
 def test_layers_come_in_the_order_of_the_forward():
     network = nn.Sequential(
         nn.Conv2d(1, 2, 3),
         nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(8, 4)),
         nn.Linear(4, 3),
     )
-    assert list(weight_layers(network)) == ["0", "1.2", "2"]
-    assert list(weight_layers(nn.Linear(2, 2))) == [""]
+    assert weight_layers(network) == ["0", "1.2", "2"]
+    assert weight_layers(nn.Linear(2, 2)) == [""]
     with pytest.raises(ValueError, match=r"'1' is a LayerNorm; pass depth="):
         weight_layers(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)))
     with pytest.raises(ValueError, match="'the model' is a Tokens"):
         weight_layers(nets.Tokens())
+
+
+def twice(bias):
+    shared = nn.Linear(5, 5, bias=bias)
+    block = nn.Sequential(shared, nn.ReLU())
+    return nn.Sequential(nn.Linear(6, 5), nn.ReLU(), block, block, shared, nn.Linear(5, 3))
+
+
+def test_a_layer_counts_as_often_as_it_is_used():
+    network = twice(bias=False)
+    assert weight_layers(network) == ["0", "2.0", "2.0", "2.0", "5"]
+    assert bias_depths(network) == {"0.bias": 1, "5.bias": 5}
+    with pytest.raises(ValueError, match=r"'2\.0\.bias' is used in layers 2 and 3; pass depth="):
+        bias_depths(twice(bias=True))
+    tied = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    tied[2].bias = tied[0].bias
+    with pytest.raises(ValueError, match=r"'0\.bias' is used in layers 1 and 2"):
+        bias_depths(tied)
+
+
+class Backwards(nn.Sequential):
+    """A sequence that runs in another order than it was written."""
+
+    def forward(self, x):
+        return self[0](self[1](x))
+
+
+class Standardised(nn.Linear):
+    """A layer whose output does not grow with its weights."""
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.weight / self.weight.std(), self.bias)
+
+
+def patched():
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    network.forward = lambda x: network[0](network[1](x))
+    return network
+
+
+@pytest.mark.parametrize(
+    ("build", "fault"),
+    [
+        (lambda: Backwards(nn.Linear(2, 2), nn.Linear(2, 2)), "'the model' is a Backwards"),
+        (lambda: nn.Sequential(Standardised(2, 2)), "'0' is a Standardised"),
+        (patched, "'the model' is a changed Sequential"),
+        (
+            lambda: nn.Sequential(parametrizations.spectral_norm(nn.Linear(2, 2))),
+            "'0' is a ParametrizedLinear",
+        ),
+        (lambda: nn.Sequential(nn.GroupNorm(1, 2)), "'0' is a GroupNorm"),
+        (
+            lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, affine=False)),
+            "'1' is a BatchNorm1d",
+        ),
+    ],
+)
+def test_what_might_run_in_another_order_or_degree_is_refused(build, fault):
+    with pytest.raises(ValueError, match=f"{fault}; say so"):
+        weight_layers(build(), "say so")
 
 
 def test_distances_leave_out_statistics_and_add_up_over_layers():

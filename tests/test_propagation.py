@@ -198,5 +198,7 @@ def test_what_does_not_fit_is_refused():
             interpolate(other, other.initial(0), other.initial(1), alphas=2),
             names=["block.self_attn"],
         )
+    with pytest.raises(ValueError, match="an input passes once, but it passes 0 again"):
+        signals(task, path, names=["0", "2", "0"])
     with pytest.raises(ValueError, match=r"values must be \(3, 1\)"):
         Signals(path.alphas, ("0",), np.zeros((3, 2)), np.zeros(1))
