@@ -18,7 +18,7 @@ from cells import trained
 from figure import Flags, device
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 import jumpretrain as jr
 from jumpretrain import store
@@ -36,7 +36,7 @@ STAGES = {"stem": "0", "B1": "1", "B2": "2", "B3": ("3", "4"), "fc": "8"}
 """Modules of the stages; the last block takes the final BatchNorm with it."""
 KINDS = ("running_minimum", "above_ends", "above_chord")
 BARRIER = KINDS[0]
-"""The barrier that is judged: the largest rise of the test loss above what was reached before."""
+"""The largest rise of the test loss above what was reached before, into the trained end too."""
 CHANCE = np.log(10)
 EXAMPLES, OTHERS, SCORED, SHOWN = 1000, 4000, 250, 500
 
@@ -187,13 +187,14 @@ def path(
     end: NDArray[Any],
     policy: Policy = "stored",
     select: str | Sequence[str] | None = None,
+    alphas: ArrayLike | None = None,
 ) -> jr.Path:
     """Score the line between two states on the first 500 test images, or read what was kept.
 
     Returns:
         The path, with its curve.
     """
-    return kept_path(asked, _quick_to_score(data, policy), name, start, end, select)
+    return kept_path(asked, _quick_to_score(data, policy), name, start, end, select, alphas)
 
 
 @lru_cache(maxsize=4)
@@ -209,22 +210,32 @@ def kept_path(
     start: NDArray[Any],
     end: NDArray[Any],
     select: str | Sequence[str] | None = None,
+    alphas: ArrayLike | None = None,
 ) -> jr.Path:
     """Score the line between two states of a task, or read what was kept of the same line.
+
+    Args:
+        asked: The script's flags.
+        made: The task.
+        name: The line's, of letters that a file may have.
+        start: The state at alpha 0 (S,).
+        end: The state at alpha 1 (S,).
+        select: Modules that move; all where left out.
+        alphas: Where to score; evenly spread points where left out.
 
     Returns:
         The path, with its curve unless only a part of the weights moves.
     """
     file = shared(asked).work / "paths" / f"{name}-{made.batchnorm}.safetensors"
-    alphas = 5 if asked.quick else 51
+    places = (5 if asked.quick else 51) if alphas is None else np.asarray(alphas).tolist()
     facts: dict[str, Any] = {
         "task": made.fingerprint,
         "ends": [digest(start), digest(end)],
         "select": "everything" if select is None else list(np.atleast_1d(select)),
-        "alphas": alphas,
+        "alphas": places,
     }
     if not file.exists() or store.read_arrays(file)[1] != facts:
-        found = jr.interpolate(made, start, end, alphas, select)
+        found = jr.interpolate(made, start, end, places, select)
         store.write_arrays(
             file,
             {"alphas": found.alphas, "class_error": np.asarray(found.class_error["train"])}
@@ -285,9 +296,10 @@ def describe(asked: Flags, data: Mapping[str, jr.Dataset]) -> str:
         A line for captions.
     """
     base = data["base"]
+    name = base.history[0].partition("(")[0].strip().replace("cifar10", "CIFAR-10")
     return (
-        f"pre-activation ResNet, 3 blocks, {len(base.train_x):,} "
-        f"{base.history[0].partition('(')[0]} images {base.train_x.shape[2]}x"
+        f"pre-activation ResNet, 3 blocks, {len(base.train_x):,} {name} images "
+        f"{base.train_x.shape[2]}x"
         f"{base.train_x.shape[3]}, test loss on {min(SHOWN, len(base.test_x))}, accuracy on "
         f"{len(base.test_x):,} test images"
     )

@@ -1,7 +1,9 @@
 """Lines to trained networks from where training began and from elsewhere, for arXiv:2106.16004.
 
 Training began at fresh weights, at weights pre-trained on other images or on random labels, or at
-the top of another network's barrier. It did not at unrelated fresh weights, noise and zero.
+the top of the barrier before a trained network. It did not at unrelated fresh weights, noise and
+zero. A barrier with a top is one above both ends: on small images few lines from a network's own
+start have one without weight decay, so that there the line from unrelated weights is climbed.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ AFTER = {
 IMAGES, SPIRAL, MNIST = "CIFAR-10", "spiral", "MNIST"
 DEFAULT = "spiral, torch's weights"
 DRAWS, FEW_DRAWS = 10, 3  # few where statistics are re-estimated or there is weight decay
+SMALLEST_TOP = 0.05  # nats above both ends: what is lower is no barrier to begin at the top of
 WAY = jr.Recipe(epochs=1500, lr=0.1, batch_size=500, record_every=0, record_early=False)
 MNIST_WAY = jr.Recipe(epochs=40, lr=0.05, batch_size=64, record_every=0, record_early=False)
 
@@ -51,6 +54,7 @@ class Line:
         accuracy: Of the network, on test images; None where no training began at the start.
         train_accuracy: Idem, on training images.
         before: Training accuracy at the end of pre-training, if there was any.
+        climbed: What `vlaar.facts` gives of the line at whose top training began, if it did.
     """
 
     data: str
@@ -62,6 +66,7 @@ class Line:
     accuracy: float | None = None
     train_accuracy: float | None = None
     before: float | None = None
+    climbed: dict[str, Any] | None = None
 
 
 def sampled(asked: Flags, data: dict[str, jr.Dataset]) -> list[Line]:
@@ -76,7 +81,7 @@ def sampled(asked: Flags, data: dict[str, jr.Dataset]) -> list[Line]:
     steps = (
         ("from fresh weights", from_fresh, own),
         ("pre-trained", pretrained, elder),
-        ("from the top", restarted, [(asked, base, seed) for seed in seeds]),
+        ("from the top", restarted, own),
         ("from elsewhere", elsewhere, own),
         ("spirals, MNIST", small, [(asked, which) for which in (SPIRAL, DEFAULT, MNIST)]),
     )
@@ -119,24 +124,46 @@ def pretrained(
     return [replace(line, before=first.train_accuracy) for line in lines]
 
 
-def restarted(asked: Flags, data: jr.Dataset, seed: int) -> list[Line]:
-    """Train from the state of the highest test loss between the ends of a network's path."""
-    net = vlaar.standard(asked, data, 0.0, seed)
-    path = vlaar.path(asked, data, f"standard-0-{seed}", net.start, net.end)
-    again = vlaar.network(asked, data, "from-the-top", seed, 0.0, top(path))
-    return lined(asked, data, TOP, 0.0, seed, again)
+def restarted(asked: Flags, data: jr.Dataset, decay: float, seed: int) -> list[Line]:
+    """Train from the top of the barrier before a network: from its own start where it decayed.
+
+    Returns:
+        Its lines, none where there is no barrier.
+    """
+    net = vlaar.standard(asked, data, decay, seed)
+    name, start = f"standard-{decay:g}-{seed}", net.start
+    if not decay:
+        name, start = f"{name}-{UNRELATED}0", unrelated(vlaar.task(data), seed, 0)
+    climbed = {
+        policy: vlaar.path(asked, data, name, start, net.end, policy) for policy in vlaar.POLICIES
+    }
+    begin = top(climbed["stored"], smallest_top(asked))
+    if begin is None:
+        return []
+    again = vlaar.network(asked, data, f"from-a-barrier-{decay:g}", seed, decay, begin)
+    return [
+        replace(line, climbed=vlaar.facts(climbed[line.policy]))
+        for line in lined(asked, data, TOP, decay, seed, again)
+    ]
 
 
-def top(path: jr.Path) -> NDArray[Any]:
+def smallest_top(asked: Flags) -> float:
+    """Give the least height of a barrier; in quick form, where there is none, any line has one."""
+    return 0.0 if asked.quick else SMALLEST_TOP
+
+
+def top(path: jr.Path, smallest: float) -> NDArray[Any] | None:
+    """Take the state of the highest test loss, if that lies above both ends."""
     assert path.curve is not None
-    highest = 1 + int(path.values("test_loss")[1:-1].argmax())
-    return path.curve.at(path.alphas[highest])[0]
+    if path.barrier("above_ends", "test_loss") < smallest:
+        return None
+    return path.curve.at(path.alphas[path.values("test_loss").argmax()])[0]
 
 
 def elsewhere(asked: Flags, data: jr.Dataset, decay: float, seed: int) -> list[Line]:
     net = vlaar.standard(asked, data, decay, seed)
     lines = []
-    for policy in ("stored",) if decay else vlaar.POLICIES:
+    for policy in vlaar.POLICIES:
         made = vlaar.task(data, policy)
         draws = DRAWS if policy == "stored" and not decay else FEW_DRAWS
         score = partial(scored, asked, data, f"standard-{decay:g}-{seed}", net.end, policy)
@@ -157,9 +184,13 @@ def strangers(
     task: jr.Task, start: NDArray[Any], seed: int, draws: int
 ) -> Iterator[tuple[str, list[NDArray[Any]]]]:
     """List states that no training of this network began at."""
-    yield UNRELATED, [task.initial(1000 + DRAWS * seed + draw) for draw in range(draws)]
+    yield UNRELATED, [unrelated(task, seed, draw) for draw in range(draws)]
     yield "noise", [jr.controls.noise(task, start, seed)]
     yield "zero", [jr.controls.zero(task, start)]
+
+
+def unrelated(task: jr.Task, seed: int, draw: int) -> NDArray[Any]:
+    return task.initial(1000 + DRAWS * seed + draw)
 
 
 def averaged(found: list[dict[str, Any]]) -> dict[str, Any]:
@@ -182,22 +213,27 @@ def small(asked: Flags, which: str) -> list[Line]:
     """Do the same with fully connected networks, five at once."""
     seeds = list(vlaar.seeds(asked))
     fit, made, way = fully_connected(asked, which)
-    again = partial(trained, vlaar.shared(asked), task=made, recipe=way, seeds=seeds, jobs=1)
-    fits = {OWN: fit}
+    again = partial(trained, vlaar.shared(asked), task=made, recipe=way, jobs=1)
+    fits, climbed = {OWN: (seeds, fit)}, {}
     if which == SPIRAL:
-        paths = [line(asked, made, f"{which}-{OWN}", fit, seed) for seed in seeds]
-        fits[TOP] = again(name="spiral-top", states=np.stack([top(path) for path in paths]))
+        climbed = {seed: line(asked, made, f"{which}-{OWN}", fit, seed, seed) for seed in seeds}
+        highest = {seed: top(climbed[seed], smallest_top(asked)) for seed in seeds}
+        tops = {seed: begin for seed, begin in highest.items() if begin is not None}
+        if tops:
+            states = np.stack(list(tops.values()))
+            fits[TOP] = [*tops], again(name="spiral-top", seeds=[*tops], states=states)
         for kind, other in elder_spirals(asked).items():
             name = f"spiral-{slug(kind)}"
             task = replace(made, data=other)
             first = trained(vlaar.shared(asked), f"{name}-before", task, way, seeds, jobs=1)
-            fits[kind] = again(name=name, states=first.final)
+            fits[kind] = seeds, again(name=name, seeds=seeds, states=first.final)
     lines = []
-    for kind, runs in fits.items():
-        for seed in seeds:
-            found = vlaar.facts(line(asked, made, f"{which}-{kind}", runs, seed))
-            last = (float(runs.metrics[m][seed, -1]) for m in ("test_accuracy", "train_accuracy"))
-            lines.append(Line(which, 0.0, kind, seed, "stored", found, *last))
+    for kind, (chosen, runs) in fits.items():
+        for place, seed in enumerate(chosen):
+            found = vlaar.facts(line(asked, made, f"{which}-{kind}", runs, seed, place))
+            last = (float(runs.metrics[m][place, -1]) for m in ("test_accuracy", "train_accuracy"))
+            below = vlaar.facts(climbed[seed]) if kind == TOP else None
+            lines.append(Line(which, 0.0, kind, seed, "stored", found, *last, climbed=below))
     for seed in seeds:
         draws = 2 if asked.quick else DRAWS
         for kind, starts in strangers(made, fit.initial[seed], seed, draws):
@@ -210,9 +246,9 @@ def small(asked: Flags, which: str) -> list[Line]:
     return lines
 
 
-def line(asked: Flags, made: jr.Task, name: str, runs: jr.Runs, seed: int) -> jr.Path:
+def line(asked: Flags, made: jr.Task, name: str, runs: jr.Runs, seed: int, place: int) -> jr.Path:
     return vlaar.kept_path(
-        asked, made, f"{slug(name)}-{seed}", runs.initial[seed], runs.final[seed]
+        asked, made, f"{slug(name)}-{seed}", runs.initial[place], runs.final[place]
     )
 
 
