@@ -197,8 +197,6 @@ def headline(lines: list[Line], claims: list[dict[str, Any]]) -> str:
         return f"{values(lines, IMAGES, decay, start, 'stored', SHOWN).mean():.2f}"
 
     images = "pre-training on other images lowers the barrier"
-    fashion = "pre-training on Fashion-MNIST lowers the barrier"
-    labels = "pre-training on random labels raises the barrier"
     far = "the barrier is higher from unrelated weights than from its own"
     cheap = ", ".join(
         f"{verdicts.get(f'{free} ({where})', 'not judged')} ({where})"
@@ -208,10 +206,8 @@ def headline(lines: list[Line], claims: list[dict[str, Any]]) -> str:
         "Barriers above both ends: pre-training on other images lowers them: "
         f"{on(images, IMAGES, decay)} at weight decay {decay:g} ({height(OWN, decay)} to "
         f"{height('other images', decay)} nats), {on(images, IMAGES, 0.0)} without decay "
-        f"({height(OWN, 0.0)} to {height('other images', 0.0)});\non Fashion-MNIST: "
-        f"{on(fashion, IMAGES, decay)} ({height(OWN, decay)} to "
-        f"{height('Fashion-MNIST', decay)}); on random labels raises them: "
-        f"{on(labels, IMAGES, 0.0)};\na start at the top of one costs no accuracy: {cheap};\n"
+        f"({height(OWN, 0.0)} to {height('other images', 0.0)});\n"
+        f"a start at the top of one costs no accuracy: {cheap};\n"
         f"from unrelated weights they are higher: on {IMAGES} "
         f"{on(far, IMAGES, 0.0)} without decay ({on(far, IMAGES, 0.0, 'recalibrate')} "
         f"re-estimated), {on(far, IMAGES, decay)} with ({on(far, IMAGES, decay, 'recalibrate')}); "
