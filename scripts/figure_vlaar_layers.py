@@ -275,13 +275,15 @@ def headline(rows: list[dict[str, Any]], claims: list[dict[str, Any]]) -> str:
         if claim["claim"].startswith(f"re-initialising {block} "):
             gains[claim["verdict"]].append(block)
     nothing = "; ".join(f"{', '.join(one)}: {kind}" for kind, one in gains.items() if one)
+    less, more = (times("H12", "as much", TITLES[kind]) for kind in CONDITIONS[1:])
     return (
         "B1 and B2 are more sensitive to their start than the last block and fc (comparisons: "
         f"{times('H10')}); re-initialising a block gains nothing ({nothing});\n"
         f"halved and augmented data change accuracy: {times('H12', 'accuracy')}; layer-wise paths "
         f"little: {times('H12', 'layer-wise')}; the place of the whole path's fall by less than "
         f"{DELAY}:\n{times('H12', 'same place', '(stored)')} interpolated ({places('stored')}), "
-        f"{times('H12', 'same place', '(recalibrate)')} re-estimated ({places('recalibrate')})"
+        f"{times('H12', 'same place', '(recalibrate)')} re-estimated ({places('recalibrate')}), "
+        f"of what is left there within a factor of {FACTOR:g}: {less}, {more}"
     )
 
 
