@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 _HOMES = {
     "Comparison": "comparison",
@@ -27,6 +27,7 @@ _HOMES = {
     "align": "alignment",
     "bias_report": "biases",
     "branches": "restarts",
+    "certificate": "gauss",
     "compare": "comparison",
     "connect": "connecting",
     "cycles": "restarts",
@@ -44,6 +45,7 @@ _HOMES = {
     "interpolation_grid": "interpolation",
     "isotropy": "tunnels",
     "layerwise": "interpolation",
+    "linearity": "gauss",
     "plane_through": "sections",
     "radial_cut": "sections",
     "rays": "sampling",
@@ -55,6 +57,7 @@ _HOMES = {
     "sublevel": "homology",
     "threshold_dimension": "thresholds",
     "train": "training",
+    "train_toys": "homogeneity",
     "tunnel_width": "tunnels",
     "walk": "sampling",
     "weight_distance": "layers",

@@ -20,7 +20,9 @@ MEDIANS = (
     *("train_barrier_above_ends", "train_plateau_error", "train_plateau_loss", "test_gauss_mean"),
     *("distance_relative", "end_train_loss", "end_test_loss", "end_test_accuracy"),
 )
-FIGURES = "train_loss test_loss train_error test_error classes layers random".split()
+FIGURES = (
+    "train_loss test_loss train_error test_error train_classes test_classes layers random".split()
+)
 
 
 def overview(traced: Sequence[Traced]) -> pd.DataFrame:
@@ -30,8 +32,8 @@ def overview(traced: Sequence[Traced]) -> pd.DataFrame:
         traced: Paths, from `trace`.
 
     Returns:
-        One row a kind and layer: how many paths, how many on which the training loss never rises,
-        the largest min Delta, and medians of the rest.
+        One row a kind and layer: how many paths, how many on which the training loss never rises
+        by more than 0.001, the largest min Delta, and medians of the rest.
     """
     table = _summary(traced)
     rows = []
@@ -40,7 +42,7 @@ def overview(traced: Sequence[Traced]) -> pd.DataFrame:
             "kind": kind,
             "layer": layer,
             "paths": len(some),
-            "never_rise": int((some["train_min_delta"] == 0).sum()),
+            "never_rise": int((some["train_min_delta"] <= paths.RISE).sum()),
             "largest_min_delta": some["train_min_delta"].max(),
             **some[[n for n in MEDIANS if n in some]].median().to_dict(),
         })
@@ -98,9 +100,9 @@ def _figures(survey: Survey, traced: Sequence[Traced]) -> Iterator[tuple[str, by
     for metric in ("train_loss", "test_loss", "train_error", "test_error"):
         if metric in first.metrics:
             yield metric, canvas.png(plots.paths(kinds, metric).figure)
-    if first.class_error is not None:
+    for split in first.class_error or ():
         ax = canvas.axes(None, f"network {traced[0].seed}, biases {traced[0].kind}")
-        yield "classes", canvas.png(plots.classes(first, ax).figure)
+        yield f"{split}_classes", canvas.png(plots.classes(first, ax, split).figure)
     names = dict.fromkeys(t.layer for t in traced if t.kind == "layer")
     if names:
         layers = {name: _mean([t.path for t in traced if t.layer == name]) for name in names}

@@ -10,16 +10,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from jumpretrain.atlas import overview, write_atlas
-from jumpretrain.checking import check
-from jumpretrain.costs import estimate_study
 from jumpretrain.design import TRAINING, Study
-from jumpretrain.execution import Execution
-from jumpretrain.junction import Junction, join, write_junction
-from jumpretrain.junction import overview as overview_junction
-from jumpretrain.report import write_report
-from jumpretrain.study import explore
-from jumpretrain.survey import Survey, trace
+from jumpretrain.execution import Execution, keep_memory
+from jumpretrain.junction import Junction
+from jumpretrain.paths import RISE
+from jumpretrain.survey import Survey
 
 __all__ = ["main"]
 
@@ -48,6 +43,9 @@ class Explore:
 @dataclass(frozen=True)
 class Interpolate:
     """Train networks, score the straight paths from start to end, and draw them.
+
+    Gauss lengths are lower bounds on the grid of alphas; those of ReLU networks, and joint ones
+    above all, grow with it (`--alphas`).
 
     Attributes:
         survey: What is done.
@@ -128,6 +126,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(command: Explore | Interpolate | Connect | Estimate | Check) -> int:
+    """Do what was asked; each command loads what it needs itself, so that `--help` is quick.
+
+    Returns:
+        The exit code.
+    """
+    keep_memory()
     if isinstance(command, Explore):
         return _explore(command)
     if isinstance(command, Interpolate):
@@ -138,6 +142,9 @@ def _run(command: Explore | Interpolate | Connect | Estimate | Check) -> int:
 
 
 def _explore(command: Explore) -> int:
+    from jumpretrain.report import write_report
+    from jumpretrain.study import explore
+
     study = quickened(command.study) if command.quick else command.study
     out = command.out or Path("runs/quick" if command.quick else "runs/explore")
     findings = explore(study, out, command.execution)
@@ -149,21 +156,30 @@ def _explore(command: Explore) -> int:
 
 
 def _interpolate(command: Interpolate) -> int:
+    from jumpretrain.atlas import overview, write_atlas
+    from jumpretrain.survey import trace
+
     traced = trace(command.survey, command.out, command.execution)
     figures = write_atlas(command.survey, traced, command.out)
     shown = overview(traced).dropna(axis=1, how="all")
     print(shown.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3g}"))
     print(
-        "never_rise: paths on which the training loss never rises; then its largest rise, medians"
+        f"never_rise: paths on which the training loss never rises by more than {RISE}; then its "
+        "largest rise, medians"
     )
+    if "test_gauss_mean" in shown:
+        points = len(traced[0].path.alphas)
+        print(f"test_gauss_mean: radians, a lower bound: what {points} alphas see of the turning")
     print(f"\nLook at {figures} and {command.out / 'summary.csv'}")
     return 0
 
 
 def _connect(command: Connect) -> int:
+    from jumpretrain.junction import join, overview, write_junction
+
     connector = join(command.junction, command.out, command.execution)
     figures = write_junction(command.junction, connector, command.out)
-    shown = overview_junction(connector)
+    shown = overview(connector)
     print(shown.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3g}"))
     print("barrier: the largest training loss above that of the highest optimum")
     print(f"\nLook at {figures} and {command.out / 'summary.csv'}")
@@ -171,6 +187,8 @@ def _connect(command: Connect) -> int:
 
 
 def _estimate(command: Estimate) -> int:
+    from jumpretrain.costs import estimate_study
+
     print(estimate_study(command.study, command.execution))
     print("to train and retrain; embedding and homology come on top")
     return 0
@@ -198,6 +216,8 @@ def quickened(study: Study) -> Study:
 
 
 def _check() -> int:
+    from jumpretrain.checking import check
+
     outcomes = check()
     print("\n".join(map(str, outcomes)))
     return 0 if all(outcome.holds for outcome in outcomes) else 1

@@ -17,6 +17,8 @@ from jumpretrain.task import Task, digest
 
 __all__ = ["Connector", "lengths", "score_connector"]
 
+MIDDLE = 1e-4  # of the chord: rounding of single precision
+
 BLOCK = 32
 
 
@@ -116,6 +118,27 @@ class Connector:
         """
         self._check_curve("deviation_cosines")
         return deviation_cosines(self.nodes[:, : self.provenance["weights"]])
+
+    def half_cosines(self) -> tuple[float, float]:
+        """Average the cosines between deviations of nodes in the same half, and across halves.
+
+        Nodes in the middle belong to no half.
+
+        Returns:
+            Both means; NaN where there is no such pair of nodes.
+
+        Raises:
+            ValueError: If it is a surface or has no inner node.
+        """
+        cosines = self.deviation_cosines()
+        rows = self.nodes[:, : self.provenance["weights"]].astype(np.float64)
+        chord = rows[-1] - rows[0]
+        place = (rows[1:-1] - rows[0]) @ chord / (chord @ chord) - 0.5
+        side = np.where(np.abs(place) > MIDDLE, np.sign(place), 0)
+        both, pairs = np.outer(side, side), ~np.eye(len(side), dtype=np.bool_) & ~np.isnan(cosines)
+        within, across = cosines[pairs & (both > 0)], cosines[pairs & (both < 0)]
+        means = (float(some.mean()) if len(some) else np.nan for some in (within, across))
+        return next(means), next(means)
 
     def _barrier(self, metrics: Mapping[str, NDArray[np.float64]]) -> float:
         ends = self.coordinates.max(axis=1) == 1

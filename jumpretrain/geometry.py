@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits
 
 from jumpretrain.distances import from_gram
@@ -169,6 +168,8 @@ def silhouette(distances: NDArray[np.float64], clusters: ArrayLike) -> float:
             f"a silhouette needs 2 to {len(names) - 1} clusters among {len(names)} points, but "
             f"there are {count}; sample more directions, step sizes or snapshots"
         )
+    from sklearn.metrics import silhouette_score  # plots need none
+
     return float(silhouette_score(distances, names.ravel(), metric="precomputed"))
 
 

@@ -13,14 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jumpretrain import plots, store
+from jumpretrain import store
 from jumpretrain.builders import task_builder
 from jumpretrain.connecting import RECIPE, check_optima, connect
 from jumpretrain.connectors import Connector
 from jumpretrain.design import Study
 from jumpretrain.execution import Execution, spread
-from jumpretrain.plots import canvas
-from jumpretrain.plots.connectors import halves
 from jumpretrain.recipe import Recipe
 from jumpretrain.survey import RECIPE as TRAINING
 from jumpretrain.survey import Survey
@@ -231,7 +229,7 @@ def overview(connector: Connector) -> pd.DataFrame:
     if connector.coordinates.shape[1] == 2:
         rows["length in chords"] = (1.0, connector.length_ratio)
         if len(connector.nodes) > 3:
-            within, across = halves(connector)
+            within, across = connector.half_cosines()
             rows["cosine within a half"] = (np.nan, within)
             rows["cosine across halves"] = (np.nan, across)
         if connector.changed is not None:
@@ -282,6 +280,9 @@ def _points(connector: Connector) -> pd.DataFrame:
 
 
 def _figures(connector: Connector) -> Iterator[tuple[str, bytes]]:
+    from jumpretrain import plots  # seconds, that those who read `--help` need not wait
+    from jumpretrain.plots import canvas
+
     for metric in FIGURES:
         if metric in connector.metrics:
             yield metric, canvas.png(plots.connector(connector, metric).figure)

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from jumpretrain.curves import Curve, check_alphas
 
-__all__ = ["Bump", "Monotonicity", "Path", "Plateau"]
+__all__ = ["RISE", "Bump", "Monotonicity", "Path", "Plateau"]
 
+RISE = 1e-3
+"""Rise of a metric, in its own units, up to which a curve is counted as never rising."""
 BarrierKind = Literal["running_minimum", "above_ends", "above_chord"]
 
 
@@ -37,7 +39,8 @@ class Monotonicity:
     """How far a curve is from never rising: arXiv:2104.11044, section 3.
 
     Attributes:
-        min_delta: Largest rise from any value to a later one; 0 for a curve that never rises.
+        min_delta: Largest rise from any value to a later one; 0 for a curve that never rises,
+            as for a single point.
         where: The two alphas of that rise, or None.
         bumps: Stretches above a minimum reached before, in order.
         rising: Share of steps that go up.
@@ -56,9 +59,10 @@ class Plateau:
     Attributes:
         error: Last alpha at which the error is at least (1 - 1/k)(1 - epsilon) for k classes, 0
             if none; NaN without classes.
-        loss: Last alpha at which the loss is at least (1 - epsilon) of the first.
+        loss: Last alpha at which the loss is at least (1 - epsilon) of the first; NaN where the
+            first is infinite or not above 0.
         half: First alpha from which on the loss stays at or below the mean of both ends; NaN
-            where the last loss is not below the first.
+            where the last loss is not below the first, or that is infinite.
         excess: Largest loss minus log k, in nats; NaN without classes.
         epsilon: The tolerance.
     """
@@ -78,7 +82,8 @@ class Path:
         alphas: Where the states lie on the curve, rising within [0, 1] (A,).
         metrics: Values by name, each (A,), such as `train_loss` and `test_error`.
         class_error: Share of each class's examples that is wrong, by split, each (A, C); NaN for
-            a class without any. None where the targets are no class labels.
+            a class without any, or with an output that is NaN. None where the targets are no
+            class labels.
         logits: Outputs by split, each (A, n, d), where they were asked for.
         curve: The states themselves, built when needed.
         provenance: Everything needed to make the path again.
@@ -179,12 +184,18 @@ class Path:
             The height, never below 0.
 
         Raises:
-            ValueError: If the kind is unknown, or needs ends that the path lacks.
+            ValueError: If the kind is unknown, or needs ends that the path lacks or whose values
+                are infinite.
         """
         values = self.values(metric)
         if kind == "running_minimum":
             return float(_rise(values).max())
         self.check_ends()
+        if not np.isfinite(values[[0, -1]]).all():
+            raise ValueError(
+                f"a height against the ends needs finite ends, but {metric} is {values[0]} and "
+                f"{values[-1]} there; take running_minimum"
+            )
         if kind == "above_ends":
             return float(values.max() - max(values[0], values[-1]))
         if kind == "above_chord":
@@ -217,8 +228,9 @@ class Path:
             The ends of the plateaus of error and loss, the half drop and the excess over log k.
 
         Raises:
-            ValueError: If epsilon lies outside [0, 1).
+            ValueError: If epsilon lies outside [0, 1), or the path does not go from end to end.
         """
+        self.check_ends()
         if not 0 <= epsilon < 1:
             raise ValueError(f"epsilon must lie in [0, 1), but is {epsilon}")
         loss = self.values(f"{split}_loss")
@@ -230,10 +242,11 @@ class Path:
             floor = (1 - 1 / classes) * (1 - epsilon)
             error = self._last(self.values(f"{split}_error") >= floor)
             excess = float(loss.max() - np.log(classes))
+        positive, falls = 0 < loss[0] < np.inf, loss[-1] < loss[0] < np.inf
         return Plateau(
             error=error,
-            loss=self._last(loss >= (1 - epsilon) * loss[0]),
-            half=float(self.alphas[below]) if loss[-1] < loss[0] else np.nan,
+            loss=self._last(loss >= (1 - epsilon) * loss[0]) if positive else np.nan,
+            half=float(self.alphas[below]) if falls else np.nan,
             excess=excess,
             epsilon=epsilon,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
@@ -11,12 +12,14 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from jumpretrain import paths, store
 from jumpretrain.builders import task_builder
 from jumpretrain.curves import check_alphas
 from jumpretrain.design import TRAINING, Study
 from jumpretrain.execution import Execution, spread
+from jumpretrain.initialisation import Biases as Kept
 from jumpretrain.initialisation import Scheme, initialise
 from jumpretrain.interpolation import Biases, interpolate, layerwise
 from jumpretrain.layers import weight_distance
@@ -35,8 +38,11 @@ MEASURED = (
     *("train_min_delta", "train_rise_from", "train_rise_to"),
     *(f"train_barrier_{kind}" for kind in get_args(paths.BarrierKind)),
     *("train_plateau_error", "train_plateau_loss", "train_excess"),
-    *("test_gauss_mean", "test_gauss_joint"),
+    *("test_gauss_mean", "test_gauss_joint", "test_gauss_points", "test_gauss_rounding"),
 )
+SHAPE = {"hidden", "with_batchnorm"}
+BUILT_IN = "scheme scale trained_biases hidden with_batchnorm".split()
+"""What can be changed of the networks of the built-in tasks."""
 UNRELATED = 1_000_000
 """First seed of the unrelated initialisations."""
 FEW = 8
@@ -55,6 +61,10 @@ class Survey:
         model: Name of a network in `models.BUILDERS`.
         scheme: Law of its fresh weights, see `initialise`; `torch` keeps the builder's.
         scale: What its fresh weights are multiplied by.
+        trained_biases: Which of its biases there are, and are trained: `all`, that of the `last`
+            layer, or `none`.
+        hidden: Width of each hidden layer of the `mlp`; the builder's where empty.
+        with_batchnorm: Whether BatchNorm stands in each hidden layer of the `mlp`.
         noise: Share of training labels redrawn.
         seeds: Number of networks.
         training: How networks are trained.
@@ -63,9 +73,10 @@ class Survey:
         start: File with the weights of one network at alpha 0, instead of training; goes with
             `end`.
         end: File with the weights at alpha 1.
-        alphas: How many points a path has, or the points themselves, from 0 to 1.
-        biases: How biases move, one path a network for each: `linear`, `homogeneous`, `start`,
-            `end`, `zero`; see `interpolate`.
+        alphas: How many points a path has, 3 or more, or the points themselves, from 0 to 1.
+            Gauss lengths are lower bounds, which grow with their number.
+        biases: How biases move along a path, one path a network for each: `linear`,
+            `homogeneous`, `start`, `end`, `zero`; see `interpolate`.
         layerwise: Whether each layer is moved alone as well, the others at the end.
         random: Number of unrelated initialisations from which a path leads to each end.
     """
@@ -77,6 +88,9 @@ class Survey:
     model: str = "mlp"
     scheme: Scheme = "torch"
     scale: float = 1.0
+    trained_biases: Kept = "all"
+    hidden: tuple[int, ...] = ()
+    with_batchnorm: bool = False
     noise: float = 0.0
     seeds: int = 5
     training: Recipe = RECIPE
@@ -99,22 +113,35 @@ class Survey:
             raise ValueError(f"noise is a share of the labels, 0 to 1, but is {self.noise}")
         if (self.start is None) != (self.end is None):
             raise ValueError("start and end go together, but only one is given; name both files")
-        ends = check_alphas(self.alphas)[[0, -1]].tolist()
-        if ends != [0, 1]:
+        alphas = check_alphas(self.alphas).tolist()
+        if (alphas[0], alphas[-1]) != (0, 1) or len(alphas) < 3:
             raise ValueError(
-                f"alphas of a survey run from 0 to 1, but from {ends[0]} to {ends[1]}"
+                f"alphas of a survey are 3 or more from 0 to 1, but {len(alphas)} from "
+                f"{alphas[0]} to {alphas[-1]}"
             )
-        known = get_args(Biases)
-        distinct = set(self.biases)
+        known, distinct = get_args(Biases), set(self.biases)
         if not set(known) >= distinct or not 0 < len(self.biases) == len(distinct):
             raise ValueError(
                 f"biases must be some of {', '.join(known)}, each once, but are {self.biases}"
             )
-        if self.task is not None and (self.scheme, self.scale) != ("torch", 1.0):
-            raise ValueError(
-                "scheme and scale are the built-in tasks', leave them out beside task"
-            )
+        self._check_changes()
         _ = self.study
+
+    def _check_changes(self) -> None:
+        if self.task is not None and self.changes:
+            raise ValueError(f"{self.changes[0]} is the built-in tasks', leave it out beside task")
+        for name in self.changes:
+            if self.model != "mlp" and name in SHAPE:
+                raise ValueError(f"{name} is the mlp's, leave it out beside model {self.model}")
+        if self.trained_biases not in get_args(Kept):
+            raise ValueError(f"trained_biases are all, last or none, not {self.trained_biases!r}")
+        if min(self.hidden, default=1) < 1:
+            raise ValueError(f"hidden layers have a width of 1 or more, not {self.hidden}")
+
+    @property
+    def changes(self) -> list[str]:
+        """What makes the networks other than the builder's."""
+        return [name for name in BUILT_IN if getattr(self, name) != getattr(Survey, name)]
 
     @property
     def study(self) -> Study:
@@ -188,15 +215,19 @@ def _builder(survey: Survey) -> Callable[[int], Task]:
         task = made(seed, survey.group)
         if not isinstance(task, Task):
             raise ValueError(f"a task function must return a Task, not {type(task).__name__}")
-        if (survey.scheme, survey.scale) == ("torch", 1.0):
-            return task
-        return replace(task, model=initialise(task.model, survey.scheme, survey.scale))
+        return replace(task, model=_model(survey, task.model)) if survey.changes else task
 
     return build
 
 
+def _model(survey: Survey, model: Any) -> Callable[[], nn.Module]:
+    shape: dict[str, Any] = {"batchnorm": True} if survey.with_batchnorm else {}
+    shape |= {"hidden": survey.hidden} if survey.hidden else {}
+    return initialise(partial(model, **shape), survey.scheme, survey.scale, survey.trained_biases)
+
+
 def _rehearse(survey: Survey, task: Task) -> None:
-    """Measure two points for each kind of path on few examples: what cannot work is refused now.
+    """Measure three points for each kind of path on few examples: what cannot work is refused now.
 
     Raises:
         ValueError: If biases cannot move as asked for, or there is no batch to train on.
@@ -207,7 +238,15 @@ def _rehearse(survey: Survey, task: Task) -> None:
     few = data.subset(min(FEW, len(data.train_x)), min(FEW, len(data.test_x)))
     small = replace(task, data=few)
     for biases in survey.biases:
-        _measure(small, interpolate(small, state, state, alphas=2, biases=biases))
+        try:
+            path = interpolate(small, state, state, alphas=3, biases=biases)
+        except ValueError as error:
+            reason, _, remedy = str(error).partition("; pass depth=")
+            if not remedy:
+                raise
+            remedy = f"leave {biases} out of biases, or take a sequential network, such as mlp"
+            raise ValueError(f"{reason}; {remedy}") from error
+        _measure(small, path)
 
 
 def _given(
@@ -277,15 +316,15 @@ def _measure(task: Task, path: paths.Path) -> dict[str, float]:
     return found | dict(zip(MEASURED, [*numbers, *_turned(task, path)], strict=True))
 
 
-def _turned(task: Task, path: paths.Path) -> tuple[float, float]:
+def _turned(task: Task, path: paths.Path) -> tuple[float, ...]:
     """Measure the Gauss length; NaN where outputs are no single tensor.
 
     Returns:
-        Mean over the examples, and joint.
+        Mean over the examples, joint, number of points, and how much of the mean may be rounding.
     """
     with torch.no_grad():
         outputs = task.module().eval()(task.tensors["test_x"][:2])
     if not isinstance(outputs, torch.Tensor):
-        return np.nan, np.nan
+        return (np.nan,) * 4
     turned = gauss_length(task, path)
-    return turned.mean, turned.joint
+    return turned.mean, turned.joint, turned.points, float(turned.rounding.mean())

@@ -115,11 +115,16 @@ def test_every_module_has_its_test_file():
     assert not {f"test_{name}" for name in missing} - tests
 
 
-def test_importing_the_package_loads_no_heavy_library():
-    code = (
-        "import sys, jumpretrain; "
-        "print(*({'torch', 'phate', 'matplotlib', 'ripser', 'pandas'} & set(sys.modules)))"
-    )
+@pytest.mark.parametrize(
+    ("module", "light"),
+    [
+        ("jumpretrain", {"torch", "phate", "matplotlib", "ripser", "pandas", "sklearn"}),
+        ("jumpretrain.training", {"phate", "matplotlib", "ripser", "sklearn", "scipy.stats"}),
+        ("jumpretrain.cli", {"phate", "matplotlib", "ripser", "sklearn", "scipy.stats", "plotly"}),
+    ],
+)
+def test_what_is_imported_loads_no_library_that_it_does_not_use_yet(module, light):
+    code = f"import sys, {module}; print(*({light} & set(sys.modules)))"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

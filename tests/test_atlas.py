@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import jumpretrain as jr
 from jumpretrain.atlas import overview, write_atlas
@@ -26,7 +27,8 @@ def path(loss, labelled=True, biases="linear"):
     if labelled:
         metrics["train_error"] = error.mean(axis=1)
     provenance = {"task": {"measures": "loss=cross_entropy"}, "biases": biases, "others": "end"}
-    return Path(ALPHAS, metrics, error, provenance=provenance)
+    errors = {"train": error, "test": 1 - error} if labelled else None
+    return Path(ALPHAS, metrics, errors, provenance=provenance)
 
 
 MOVES = {"layer": "linear", "random": "linear"}
@@ -64,6 +66,11 @@ def test_the_overview_counts_paths_without_a_rise_and_takes_medians():
         ("random", ""): 6,
     }  # fmt: skip
     assert table["never_rise"].tolist() == [3, 1, 0, 3, 0]
+    small = [
+        replace(t, numbers={**t.numbers, "train_min_delta": rise})
+        for t, rise in zip(traced((0, 1, 7))[::6], (1.8e-5, 1e-3, 1.1e-3), strict=True)
+    ]
+    assert overview(small)["never_rise"].tolist() == [2]
     assert table["largest_min_delta"].tolist() == [0, 7, 0.2, 0, 1.5]
     assert table["train_plateau_loss"].tolist() == pytest.approx([0.1] * 5)
     assert "test_gauss_mean" not in table
@@ -108,7 +115,11 @@ def test_the_printed_table_has_columns_of_the_summary_and_few_of_its_own(tmp_pat
 @pytest.mark.parametrize(
     ("labelled", "kinds", "names"),
     [
-        (True, {"linear"}, {"train_loss", "test_loss", "train_error", "classes"}),
+        (
+            True,
+            {"linear"},
+            {"train_loss", "test_loss", "train_error", "train_classes", "test_classes"},
+        ),
         (False, {"linear", "layer"}, {"train_loss", "test_loss", "layers"}),
         (False, {"linear", "zero", "random"}, {"train_loss", "test_loss", "random"}),
     ],
@@ -128,14 +139,30 @@ def test_figures_of_an_earlier_wider_call_are_removed_and_no_other_file(tmp_path
     narrow = [one for one in traced(labelled=False) if one.kind == "linear"]
     write_atlas(replace(SURVEY, biases=("linear",), layerwise=False, random=0), narrow, tmp_path)
     after = {file.name for file in folder.iterdir()}
-    assert after == {"train_loss.png", "test_loss.png", "mine.png"} and len(before) == 6
+    assert after == {"train_loss.png", "test_loss.png", "mine.png"} and len(before) == 7
 
 
 def test_the_same_paths_give_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         write_atlas(SURVEY, traced(), tmp_path / name)
     files = [file for file in (tmp_path / "a").rglob("*") if file.is_file()]
-    assert len(files) == 3 + 6
+    assert len(files) == 3 + 7
     for file in files:
         other = tmp_path / "b" / file.relative_to(tmp_path / "a")
         assert file.read_bytes() == other.read_bytes()
+
+
+def test_networks_that_leave_the_numbers_are_drawn_with_gaps(tmp_path):
+    task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10, (8,)), jr.data.digits().subset(30, 20))
+    start = task.initial(0)
+    files = {name: tmp_path / f"{name}.pt" for name in ("start", "end")}
+    for name, scale in (("start", 1), ("end", 1e25)):
+        torch.save(task.module(start * np.float32(scale)).state_dict(), files[name])
+    survey = Survey(train_size=30, test_size=20, hidden=(8,), alphas=4, **files)
+    found = trace(survey, tmp_path / "out", jr.Execution(progress=False))
+    assert np.isnan(found[0].path.metrics["train_error"][1:]).all()
+    folder = write_atlas(survey, found, tmp_path / "out")
+    assert {"train_error.png", "test_classes.png"} <= {file.name for file in folder.iterdir()}
+    assert overview(found)["never_rise"].tolist() == [0]
+    rows = pd.read_csv(tmp_path / "out" / "paths.csv")
+    assert rows["train_error"].isna().tolist() == [False, True, True, True]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+import jumpretrain as jr
 from jumpretrain.cli import main, quickened
 from jumpretrain.design import Study
 from jumpretrain.recipe import Recipe
@@ -127,12 +128,35 @@ def test_interpolate_leaves_tables_and_figures_and_prints_the_summary(tmp_path, 
     printed = capsys.readouterr().out
     assert "homogeneous" in printed and "never_rise" in printed and str(tmp_path) in printed
     assert printed.count("layer ") >= 3
+    assert "never rises by more than 0.001" in printed
+    assert "test_gauss_mean: radians, a lower bound: what 3 alphas see" in printed
     assert {"paths.csv", "summary.csv", "figures"} <= {path.name for path in tmp_path.iterdir()}
     table = pd.read_csv(tmp_path / "summary.csv")
     assert table["kind"].value_counts().to_dict() == {
         "linear": 2, "homogeneous": 2, "layer": 6, "random": 2,
     }  # fmt: skip
     assert pd.read_csv(tmp_path / "paths.csv")["alpha"].unique().tolist() == [0, 0.5, 1]
+
+
+def test_interpolate_trains_deep_networks_from_small_weights_with_the_last_biases(tmp_path):
+    words = (
+        "--alphas 3 --scheme he --scale 0.25 --trained-biases last --hidden 20 20 20 "
+        "--biases linear homogeneous"
+    ).split()
+    assert main([*LINES, *words, "--out", str(tmp_path)]) == 0
+    table = pd.read_csv(tmp_path / "summary.csv")
+    assert table["kind"].tolist() == ["linear", "homogeneous"] * 2
+    assert (table["test_gauss_points"] == 3).all()
+
+    def build():
+        return jr.models.mlp((1, 8, 8), 10, hidden=(20, 20, 20))
+
+    data = jr.data.digits().subset(150, 80)
+    task = jr.Task(jr.initialise(build, "he", 0.25, biases="last"), data)
+    points = pd.read_csv(tmp_path / "paths.csv")
+    begun = points[(points["seed"] == 1) & (points["alpha"] == 0)]["train_loss"]
+    expected = jr.evaluate(task, [task.initial(1)])["train_loss"][0]
+    assert begun.tolist() == pytest.approx([expected] * 2, rel=1e-6)
 
 
 def test_interpolate_takes_a_task_of_ones_own_without_columns_that_it_lacks(tmp_path, capsys):
@@ -151,6 +175,11 @@ def test_interpolate_takes_a_task_of_ones_own_without_columns_that_it_lacks(tmp_
         (["--data", "imagenet"], "data must be one of"),
         (["--end", "b.pt"], "start and end go together"),
         (["--model", "mpl"], "model must be one of"),
+        (
+            ["--biases", "homogeneous", "--with-batchnorm"],
+            "the order of layers is known for nn.Sequential networks of linear and convolutional "
+            "layers, but '2' is a BatchNorm1d; leave homogeneous out of biases",
+        ),
     ],
 )
 def test_interpolate_refuses_in_one_line(tmp_path, capsys, words, said):

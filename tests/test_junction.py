@@ -17,7 +17,6 @@ import torch
 import jumpretrain as jr
 from jumpretrain import junction as module
 from jumpretrain.junction import Junction, join, overview, write_junction
-from jumpretrain.plots.connectors import halves
 from jumpretrain.store import read_arrays
 
 TRAINING = jr.Recipe(epochs=6, lr=0.05, record_every=0, record_early=False)
@@ -97,7 +96,7 @@ def test_the_overview_holds_the_numbers_of_the_connector(joined):
     assert table.loc["largest train_loss", "connector"] == joined.metrics["train_loss"].max()
     assert table.loc["length in chords"].tolist() == [1, joined.length_ratio]
     cosines = table["connector"][["cosine within a half", "cosine across halves"]]
-    assert tuple(cosines) == halves(joined)
+    assert tuple(cosines) == joined.half_cosines()
     apart = joined.changed[0, 1]  # the first optimum's labels against the second's
     assert table.loc["labels changed between the optima", "connector"] == apart
 

@@ -115,6 +115,39 @@ def test_curves_may_be_infinite_but_not_nan():
         path(1, np.nan, 0).monotonicity()
 
 
+def test_heights_above_infinite_ends_are_refused():
+    for ends in ((np.inf, 0), (2, np.inf)):
+        made = path(ends[0], 1, ends[1])
+        for kind in ("above_ends", "above_chord"):
+            with pytest.raises(ValueError, match=r"needs finite ends, but train_loss is .*inf"):
+                made.barrier(kind)
+    assert path(2, np.inf, 1).barrier("above_ends") == np.inf
+
+
+def test_plateaus_need_both_ends():
+    loss, error = np.array([0.5, 0.2, 0.1]), np.array([0.2, 0.1, 0.0])
+    metrics = {"train_loss": loss, "train_error": error}
+    for alphas in ([0.5, 0.75, 1], [0, 0.5, 0.9]):
+        cut = Path(np.array(alphas), metrics, {"train": np.zeros((3, 4))})
+        with pytest.raises(ValueError, match="needs alphas from 0 to 1"):
+            cut.plateau()
+    with pytest.raises(ValueError, match=r"go from 0\.5 to 0\.5"):
+        Path(np.array([0.5]), {"train_loss": loss[:1]}).plateau()
+
+
+def test_losses_that_start_at_no_positive_number_have_no_plateau():
+    for first in (-1, 0, np.inf):
+        assert np.isnan(path(first, -2, -3).plateau().loss)
+    assert path(-1, -1, -3).plateau().half == 1.0
+    assert np.isnan(path(np.inf, 1, 0).plateau().half)
+    assert path(1, 0.95, -3).plateau().loss == 0.5
+
+
+def test_a_single_point_never_rises():
+    found = path(3).monotonicity()
+    assert (found.min_delta, found.where, found.bumps, found.rising) == (0, None, (), 0)
+
+
 def test_states_come_one_at_a_time_from_the_curve():
     curve = Curve(np.zeros(3), np.ones(3), np.array([1, 2, 3]))
     made = path(2, 1, 0, curve=curve)

@@ -20,7 +20,7 @@ from jumpretrain.curvature import SharpDirections
 from jumpretrain.embedding import Embedding
 from jumpretrain.homology import Diagrams
 from jumpretrain.paths import Path
-from jumpretrain.plots import canvas, connectors, contrasts, curves, scatters, sheets
+from jumpretrain.plots import canvas, contrasts, curves, scatters, sheets
 from jumpretrain.propagation import Signals
 from jumpretrain.sections import Section
 
@@ -513,17 +513,22 @@ def test_twenty_lines_of_four_names_keep_their_text_apart():
 
 def test_the_title_counts_paths_that_never_rise():
     assert heading(plots.paths([FALLING, RISING, FALLING])) == (
-        "train loss never rises on 2 of 3 paths; largest min Δ 0.5"
+        "train loss never rises by > 0.001 on 2 of 3 paths; largest min Δ 0.5"
     )
-    assert heading(plots.paths(FALLING)) == "train loss never rises on 1 of 1 path"
+    assert heading(plots.paths(FALLING)) == "train loss never rises by > 0.001 on 1 of 1 path"
+    hardly = [line([2, 1, 1 + rise, 0]) for rise in (1.8e-5, 9e-4, 1.1e-3)]
+    assert heading(plots.paths(hardly)) == (
+        "train loss never rises by > 0.001 on 2 of 3 paths; largest min Δ 0.0011"
+    )
     assert heading(plots.paths({"own": FALLING, "other": [RISING, FALLING]})) == (
-        "train loss never rises on 1 of 1 (own), 1 of 2 (other) paths; largest min Δ 0.5"
+        "train loss never rises by > 0.001 on 1 of 1 (own), 1 of 2 (other) paths; "
+        "largest min Δ 0.5"
     )
     many = {name: RISING for name in "abcde"}
-    assert heading(plots.paths(many)).startswith("train loss never rises on 0 of 5 paths")
+    assert heading(plots.paths(many)).startswith("train loss never rises by > 0.001 on 0 of 5")
     accuracy = line([0.1, 0.5, 0.25, 0.9], "test_accuracy")
     assert heading(plots.paths(accuracy, "test_accuracy")) == (
-        "test accuracy never falls on 0 of 1 path; largest min Δ 0.25"
+        "test accuracy never falls by > 0.001 on 0 of 1 path; largest min Δ 0.25"
     )
 
 
@@ -531,7 +536,9 @@ def test_a_path_undefined_somewhere_is_drawn_and_counted_apart():
     lost = line([2, np.nan, 1, 0.5])
     ax = plots.paths([FALLING, lost])
     assert len(ax.lines) == 2
-    assert heading(ax) == "train loss never rises on 1 of 2 paths; 1 undefined somewhere"
+    assert heading(ax) == (
+        "train loss never rises by > 0.001 on 1 of 2 paths; 1 undefined somewhere"
+    )
     plots.paths([FALLING, line([2, np.inf, 1, 0.5])]).figure.canvas.draw()
     plots.spread([FALLING, line([2, np.inf, 1, 0.5])]).figure.canvas.draw()
 
@@ -598,6 +605,30 @@ def test_classes_stand_in_the_order_in_which_they_turn_right():
         assert drawn.get_ydata().tolist() == TURNING[:, label].tolist()
     with pytest.raises(ValueError, match="need class labels"):
         plots.classes(FALLING)
+
+
+def test_classes_of_test_examples_are_drawn_beside_their_own_mean():
+    errors = {"train": TURNING, "test": TURNING[:, [1, 0, 2, 3]] / 2}
+    mean = np.array([0.5, 0.4, 0.3, 0.2])
+    metrics = {"train_error": 2 * mean, "test_error": mean}
+    path = Path(np.linspace(0, 1, 4), metrics, errors, provenance=LABELLED)
+    for split, order in (("train", [0, 2, 1]), ("test", [1, 0, 2])):
+        ax = plots.classes(path, split=split)
+        assert legend(ax) == [f"class {label}" for label in order] + ["all"]
+        for drawn, label in zip(ax.lines, order, strict=False):
+            assert drawn.get_ydata().tolist() == errors[split][:, label].tolist()
+        assert ax.lines[3].get_ydata().tolist() == metrics[f"{split}_error"].tolist()
+        assert ax.get_ylabel() == f"{split} error of a class (fraction)"
+
+
+def test_classes_that_leave_the_numbers_have_gaps_and_are_counted():
+    error = TURNING.copy()
+    error[2, 1] = np.nan
+    ax = plots.classes(line([1, 1, 1, 0], error=error))
+    assert sorted(legend(ax)) == ["class 0", "class 1", "class 2"]
+    assert heading(ax) == "1 of 3 classes are undefined somewhere"
+    nowhere = plots.classes(line([1, 1, 1, 0], error=np.full((4, 3), np.nan)))
+    assert heading(nowhere) == "all of 3 classes are undefined somewhere"
 
 
 @pytest.mark.parametrize(
@@ -758,9 +789,9 @@ def test_halves_are_told_apart_by_where_nodes_stand_on_the_chord():
     # nodes at 0.1, 0.2, 0.50005, 0.8: to rounding the third is in the middle and in no half
     nodes = [[0, 0, 0], [1, 1, 0], [2, 1, 0], [5.0005, 1, 1], [8, 3, 4], [10, 0, 0]]
     found = joined(nodes, [0] * 6, [0] * 6)
-    np.testing.assert_allclose(connectors.halves(found), (1, 0.6))
+    np.testing.assert_allclose(found.half_cosines(), (1, 0.6))
     flat = joined([[0, 0], [1, 0], [2, 1], [10, 0]], [0] * 4, [0] * 4)
-    assert np.isnan(connectors.halves(flat)).all()
+    assert np.isnan(flat.half_cosines()).all()
     plots.deviations(flat).figure.canvas.draw()
 
 

@@ -127,8 +127,9 @@ def test_paths_and_numbers_are_those_of_training_and_interpolation_by_hand(trace
         plateau = path.plateau()
         names = ("train_plateau_error", "train_plateau_loss", "train_excess")
         assert [numbers[name] for name in names] == [plateau.error, plateau.loss, plateau.excess]
-        turned = numbers["test_gauss_mean"], numbers["test_gauss_joint"]
-        assert turned == pytest.approx((length.mean, length.joint), rel=1e-9)
+        turned = [numbers[f"test_gauss_{n}"] for n in ("mean", "joint", "points", "rounding")]
+        expected = (length.mean, length.joint, 5, length.rounding.mean())
+        assert turned == pytest.approx(expected, rel=1e-9)
         distances = numbers["distance"], numbers["distance_relative"]
         assert distances == pytest.approx((moved.absolute, moved.relative), rel=1e-12)
         assert numbers["end_test_accuracy"] == fit.metrics["test_accuracy"][0, -1]
@@ -193,7 +194,7 @@ def test_files_are_the_ends_and_nothing_is_trained(tmp_path):
 
 def test_a_task_of_ones_own_is_called_with_seed_and_group(tmp_path):
     short = replace(RECIPE, epochs=1, batch_size=8)
-    survey = Survey(task="test_survey:own", group="b", seeds=2, alphas=2, training=short)
+    survey = Survey(task="test_survey:own", group="b", seeds=2, alphas=3, training=short)
     found = trace(survey, tmp_path, QUIET)
     for seed, one in enumerate(found):
         task = own(seed, "b")
@@ -223,6 +224,26 @@ def test_labels_and_fresh_weights_are_as_asked_for(tmp_path):
     assert found.path.metrics["train_loss"][0] == first["train_loss"][0]
 
 
+def test_depth_normalisation_and_biases_are_as_asked_for(tmp_path):
+    data, shape = jr.data.digits().subset(150, 80), {"hidden": (20, 20, 20)}
+    for biases, norm in (("last", False), ("none", False), ("all", True)):
+        changes = {**shape, "trained_biases": biases, "with_batchnorm": norm}
+        survey = replace(BARE, scheme="he", scale=0.25, seeds=1, **changes)
+        found = trace(survey, tmp_path / biases, QUIET)[0]
+
+        def build(norm=norm):
+            return jr.models.mlp((1, 8, 8), 10, (20, 20, 20), norm)
+
+        task = jr.Task(jr.initialise(build, "he", 0.25, biases), data)
+        ends = jr.train(task, survey.training, [0])
+        assert task.weight_count == 64 * 20 + 2 * 400 + 200 + {"last": 10, "none": 0}.get(
+            biases, 70 + 2 * 3 * 20
+        )
+        path = jr.interpolate(task, ends.initial[0], ends.final[0], 5)
+        for name, values in path.metrics.items():
+            np.testing.assert_array_equal(found.path.metrics[name], values)
+
+
 def test_paths_that_leave_the_numbers_are_kept_with_what_can_be_measured(tmp_path):
     task = own(0, "a")
     for name, scale in (("start", 1), ("end", 1e25)):
@@ -243,12 +264,19 @@ def test_paths_that_leave_the_numbers_are_kept_with_what_can_be_measured(tmp_pat
         ({"end": Path("a.pt")}, "start and end go together"),
         ({"alphas": 1}, "a path needs at least 2 alphas"),
         ({"alphas": (0.0, 0.9, 0.5, 1.0)}, "alphas must be a list that rises"),
-        ({"alphas": (0.5, 1.0)}, "alphas of a survey run from 0 to 1, but from 0.5 to 1.0"),
+        ({"alphas": (0.5, 1.0)}, "are 3 or more from 0 to 1, but 2 from 0.5 to 1.0"),
+        ({"alphas": 2}, "are 3 or more from 0 to 1, but 2 from 0.0 to 1.0"),
         ({"biases": ()}, "biases must be some of linear"),
         ({"biases": ("squared",)}, "biases must be some of linear"),
         ({"biases": ("linear", "end", "linear")}, "biases must be some of linear.*, each once"),
         ({"model": "mpl"}, "model must be one of mlp"),
-        ({"task": "a:b", "scale": 2.0}, "scheme and scale are the built-in tasks'"),
+        ({"task": "a:b", "scale": 2.0}, "scale is the built-in tasks'"),
+        ({"task": "a:b", "trained_biases": "last"}, "trained_biases is the built-in tasks'"),
+        ({"task": "a:b", "hidden": (3,)}, "hidden is the built-in tasks'"),
+        ({"model": "lenet", "hidden": (3,)}, "hidden is the mlp's, leave it out beside model"),
+        ({"model": "lenet", "with_batchnorm": True}, "with_batchnorm is the mlp's"),
+        ({"trained_biases": "first"}, "trained_biases are all, last or none, not 'first'"),
+        ({"hidden": (3, 0)}, "hidden layers have a width of 1 or more"),
         ({"task": "a:b", "noise": 0.5}, "noise is the built-in tasks'"),
     ],
 )
@@ -271,7 +299,14 @@ def test_a_survey_that_does_not_fit_together_is_refused(change, words):
             "5 examples make no batch of 16",
         ),
         ({"task": "test_survey:missing"}, "task must be module:function"),
-        ({"model": "wide_resnet", "biases": ("homogeneous",)}, "the order of layers is known"),
+        (
+            {"model": "wide_resnet", "biases": ("homogeneous",)},
+            "the order of layers is known .*; leave homogeneous out of biases, or take a sequen",
+        ),
+        (
+            {"with_batchnorm": True, "biases": ("linear", "homogeneous")},
+            "is a BatchNorm1d; leave homogeneous out of biases",
+        ),
         ({"scale": -1.0}, "scale must be finite and above 0"),
         ({"start": Path("no.pt"), "end": Path("no.pt")}, "no.pt must hold a state dict"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from jumpretrain.paths import Path
 from jumpretrain.plots import canvas
 from jumpretrain.plots.paths import along, choices, frame, gathered, recorded
-from jumpretrain.propagation import Signals
+
+if TYPE_CHECKING:
+    from jumpretrain.propagation import Signals
 
 __all__ = ["classes", "layers", "signals"]
 
@@ -40,20 +42,18 @@ def classes(path: Path, ax: Axes | None = None, split: str = "train") -> Axes:
     ax = canvas.axes(ax, choices({"": [path]}))
     error = path.class_error[split]
     turns = np.where(error >= 0.5, path.alphas[:, None], 0).max(axis=0)
-    seen = np.flatnonzero(~np.isnan(error).any(axis=0))
+    seen = np.flatnonzero(~np.isnan(error).all(axis=0))
     order = seen[np.argsort(turns[seen], kind="stable")]
     keys = []
     for label, colour in zip(order, canvas.ramp(len(order), "viridis_r"), strict=True):
-        keys += ax.plot(
-            path.alphas, error[:, label], color=colour, linewidth=1.4, label=f"class {label}"
-        )
-    if f"{split}_error" in path.metrics:
-        mean = recorded(path, f"{split}_error")
+        style: dict[str, Any] = {"color": colour, "label": f"class {label}"}
+        keys += ax.plot(path.alphas, error[:, label], linewidth=1.4, **style)
+    mean = path.metrics.get(f"{split}_error")
+    if mean is not None:
         keys += ax.plot(path.alphas, mean, color="black", linewidth=2, label="all")
     if len(keys) <= LEGENDS:
         _aside(ax, keys, "turns right\nfirst to last")
-    ax.set_ylim(-0.03, 1.03)
-    ax.set_ylabel(f"{split} error of a class (fraction)")
+    ax.set(ylim=(-0.03, 1.03), ylabel=f"{split} error of a class (fraction)")
     along(ax)
     canvas.title(ax, _turned(order, turns, error))
     return ax
@@ -131,6 +131,9 @@ def signals(signals: Signals, ax: Axes | None = None) -> Axes:
 def _turned(
     order: NDArray[np.int64], turns: NDArray[np.float64], error: NDArray[np.float64]
 ) -> str:
+    lost = int(np.isnan(error[:, order]).any(axis=0).sum())
+    if lost or not len(order):
+        return f"{lost or 'all'} of {len(order) or error.shape[1]} classes are undefined somewhere"
     first, last, count = order[0], order[-1], len(order)
     wrong = order[error[-1, order] >= 0.5]
     if len(wrong) == count:

@@ -137,7 +137,7 @@ def ramp(count: int, name: str = "cividis") -> list[Colour]:
     Returns:
         As many colours as asked for.
     """
-    places = np.linspace(0.0, 0.85, count) if count > 1 else [0.0]
+    places = np.linspace(0.0, 0.85, count) if count != 1 else [0.0]
     return [to_rgb(matplotlib.colormaps[name](place)) for place in places]
 
 

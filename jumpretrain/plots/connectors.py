@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from jumpretrain.connectors import Connector
 from jumpretrain.plots import canvas
 
-__all__ = ["connector", "deviations", "halves", "label_change"]
+if TYPE_CHECKING:
+    from jumpretrain.connectors import Connector
+
+__all__ = ["connector", "deviations", "label_change"]
 
 BENT, STRAIGHT = canvas.colours(2)
-MIDDLE = 1e-4  # of the chord: rounding of single precision
 SIDES = ((0, "-"), (1, "--"))
 
 
@@ -74,7 +75,8 @@ def deviations(connector: Connector, ax: Axes | None = None) -> Axes:
     ax.set_yticks(places, [str(place + 1) for place in places])
     ax.set_xlabel("inner node, from the first optimum")
     ax.set_ylabel("inner node")
-    within, across = ("no pair" if np.isnan(mean) else f"{mean:.2f}" for mean in halves(connector))
+    means = connector.half_cosines()
+    within, across = ("no pair" if np.isnan(mean) else f"{mean:.2f}" for mean in means)
     canvas.title(ax, f"mean cosine of deviations: {within} within a half, {across} across")
     return ax
 
@@ -108,29 +110,6 @@ def label_change(connector: Connector, ax: Axes | None = None) -> Axes:
         ax, f"the optima differ in {ends:.3g} of the labels; at most {most:.3g} change on the way"
     )
     return ax
-
-
-def halves(connector: Connector) -> tuple[float, float]:
-    """Average the cosines between deviations of nodes in the same half, and across halves.
-
-    Args:
-        connector: A curve with an inner node or more; those in the middle belong to no half.
-
-    Returns:
-        Both means; NaN where there is no such pair of nodes.
-
-    Raises:
-        ValueError: If it is a surface or has no inner node.
-    """
-    cosines = connector.deviation_cosines()
-    rows = connector.nodes[:, : connector.provenance["weights"]].astype(np.float64)
-    chord = rows[-1] - rows[0]
-    place = (rows[1:-1] - rows[0]) @ chord / (chord @ chord) - 0.5
-    side = np.where(np.abs(place) > MIDDLE, np.sign(place), 0)
-    both, pairs = np.outer(side, side), ~np.eye(len(side), dtype=np.bool_) & ~np.isnan(cosines)
-    within, across = cosines[pairs & (both > 0)], cosines[pairs & (both < 0)]
-    means = (float(some.mean()) if len(some) else np.nan for some in (within, across))
-    return next(means), next(means)
 
 
 def _along(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from jumpretrain.comparison import Comparison
 from jumpretrain.plots import canvas
+
+if TYPE_CHECKING:
+    from jumpretrain.comparison import Comparison
 
 __all__ = ["comparison", "fidelity", "finding"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from jumpretrain import geometry
 from jumpretrain.plots import canvas
-from jumpretrain.trajectories import Trajectories
+
+if TYPE_CHECKING:
+    from jumpretrain.trajectories import Trajectories
 
 __all__ = ["choices", "distance", "loss", "unit"]
 

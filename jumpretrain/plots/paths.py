@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from jumpretrain.paths import Path
+from jumpretrain.paths import RISE, Path
 from jumpretrain.plots import canvas
 
 __all__ = [
@@ -46,7 +46,8 @@ def paths(paths: Bundle, metric: str = "train_loss", ax: Axes | None = None) -> 
         ax: Axes to draw on.
 
     Returns:
-        The Axes; the title tells how many paths never rise and the largest min Delta.
+        The Axes; the title tells how many paths never rise by more than 0.001, and the largest
+        min Delta.
 
     Raises:
         KeyError: If a path lacks the metric.
@@ -140,10 +141,10 @@ def recorded(path: Path, metric: str) -> NDArray[np.float64]:
 
 
 def finding(named: Mapping[str, Sequence[Path]], metric: str) -> str:
-    """Say how many paths never rise, or for an accuracy never fall.
+    """Say how many paths never rise by more than 0.001, or for an accuracy never fall.
 
     Returns:
-        Such as `train loss never rises on 18 of 20 paths; largest min Delta 0.31`.
+        Such as `train loss never rises by > 0.001 on 18 of 20 paths; largest min Delta 0.31`.
     """
     verb = "falls" if _kind(metric) == "accuracy" else "rises"
     rises = {name: [_rise(path, metric) for path in some] for name, some in named.items()}
@@ -151,11 +152,11 @@ def finding(named: Mapping[str, Sequence[Path]], metric: str) -> str:
     largest = max((rise for rise in every if not np.isnan(rise)), default=0.0)
     told = {"": every} if len(rises) > 4 else rises
     counts = [
-        f"{sum(rise == 0 for rise in some)} of {len(some)}{f' ({name})' if name else ''}"
+        f"{sum(rise <= RISE for rise in some)} of {len(some)}{f' ({name})' if name else ''}"
         for name, some in told.items()
     ]
     plural = "path" if len(every) == 1 else "paths"
-    said = f"{metric.replace('_', ' ')} never {verb} on {', '.join(counts)} {plural}"
+    said = f"{metric.replace('_', ' ')} never {verb} by > {RISE} on {', '.join(counts)} {plural}"
     lost = int(np.isnan(every).sum())
     return (
         said

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from itertools import cycle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from jumpretrain.homology import Diagrams
 from jumpretrain.plots import canvas
+
+if TYPE_CHECKING:
+    from jumpretrain.homology import Diagrams
 
 __all__ = ["diagram", "range_law"]
 

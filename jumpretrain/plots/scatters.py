@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,10 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from jumpretrain.embedding import Embedding
 from jumpretrain.plots import canvas
+
+if TYPE_CHECKING:
+    from jumpretrain.embedding import Embedding
 
 __all__ = ["faded", "pieces", "trajectories"]
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
-from jumpretrain.curvature import SharpDirections
 from jumpretrain.plots import canvas
-from jumpretrain.sections import Section
+
+if TYPE_CHECKING:
+    from jumpretrain.curvature import SharpDirections
+    from jumpretrain.sections import Section
 
 __all__ = ["section", "spectrum"]
 

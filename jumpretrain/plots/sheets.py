@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
 
 from jumpretrain import geometry
-from jumpretrain.embedding import Embedding
-from jumpretrain.homology import Diagrams
 from jumpretrain.plots import canvas, curves, persistence, scatters
-from jumpretrain.trajectories import Trajectories
+
+if TYPE_CHECKING:
+    from jumpretrain.embedding import Embedding
+    from jumpretrain.homology import Diagrams
+    from jumpretrain.trajectories import Trajectories
 
 __all__ = ["Showcase", "diagrams", "networks", "over_time", "showcases"]
 
