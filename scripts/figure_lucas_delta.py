@@ -3,8 +3,10 @@
 After the tables of arXiv:2104.11044: the share of networks whose training loss rises by more than
 1e-3 along the straight line, and by how much (min Delta), over learning rate, optimiser and
 BatchNorm, over depth and width, and with redrawn labels and fewer data. Only networks whose final
-training loss is at most 0.1 count, as in the released code. Redo it with
-`python scripts/figure_lucas_delta.py`; the full form reads Fashion-MNIST (`JUMPRETRAIN_DATA`).
+training loss is at most 0.1 count, as in the released code. Cells with fewer than three of them
+are hatched, as one network is no share (added after a review, having seen the numbers). Redo it
+with `python scripts/figure_lucas_delta.py`; the full form reads Fashion-MNIST
+(`JUMPRETRAIN_DATA`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 LRS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 DEPTHS, WIDTHS = (1, 2, 4, 6), (16, 64, 256)
@@ -33,6 +36,8 @@ STEEP = 0.01
 """Learning rate of Adam at which depth and width are tried."""
 RHO, MOST = 0.2, 0.75
 """Smallest rank correlation of interest; share of monotone networks that counts as unbroken."""
+FEW = 3
+"""Cells with fewer trained networks than this are hatched, not coloured."""
 
 
 @dataclass(frozen=True)
@@ -237,15 +242,16 @@ def draw(
         for ax, grid in zip(line, grids, strict=True):
             heat(ax, grid, cells[grid.title], kind, mappable)
         figure.colorbar(mappable, ax=line, label=label, pad=0.01, aspect=30)
-    figure.suptitle(headline(table, claims))
+    figure.suptitle(headline(table, claims), fontsize=11)
     seeds = table.groupby("cell")["seed"].count()
     figure.supxlabel(
-        f"n = {len(table)} networks in {len(seeds)} cells, {seeds.min()}-{seeds.max()} seeds a "
-        f"cell; {'digits' if asked.quick else '1,000 images of Fashion-MNIST'}; "
+        f"n = {len(table)} networks in {len(seeds)} cells, seeds 0 to {seeds.min() - 1} a cell, "
+        f"right to {seeds.max() - 1}; "
+        f"{'digits' if asked.quick else '1,000 images of Fashion-MNIST'}; "
         f"{'10' if asked.quick else '100 (right: 200)'} epochs, constant rate; "
-        f"{table['curve'].str.len().max():.0f} alphas; above k/n: k of n networks that reached a "
+        f"{table['curve'].str.len().max():.0f} alphas\nabove k/n: k of n networks that reached a "
         f"training loss of {lucas.fitted(asked.quick):g}; below: mean over those n, in brackets "
-        "over the k; –: none reached it",
+        f"over the k; –: none reached it, hatched: fewer than {FEW}",
         fontsize=8,
     )
     return figure
@@ -257,7 +263,7 @@ def heat(
     shape = len(grid.rows), len(grid.columns)
     values = np.full(len(cells), np.nan)
     for place, cell in enumerate(cells):
-        if cell["trained"]:
+        if cell["trained"] >= FEW:
             share = cell["rose"] / cell["trained"]
             values[place] = share if kind == "share" else max(cell["mean_min_delta"], 1e-4)
     ax.set_facecolor("#dddddd")
@@ -267,6 +273,9 @@ def heat(
         dark = np.isfinite(values[place]) and mappable.norm(values[place]) > 0.6
         colour = "white" if dark else "black"
         words = text(cell, kind)
+        if 0 < cell["trained"] < FEW:
+            frame = {"fc": "#eeeeee", "ec": "#bbbbbb", "lw": 0, "hatch": "///"}
+            ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **frame))
         ax.text(column, row, words, ha="center", va="center", fontsize=8, color=colour)
     ax.set_xticks(range(shape[1]), grid.column_names, fontsize=8)
     ax.set_yticks(range(shape[0]), grid.row_names, fontsize=8)

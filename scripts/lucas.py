@@ -7,6 +7,7 @@ straight line from its initialisation to where training ended.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -50,6 +51,7 @@ class Cell:
         threshold: Final training loss up to which a network counts as trained.
         outputs: Whether the turning of the outputs is measured as well.
         alphas: At how many points of the path networks are scored.
+        first: The seed of the first network; the others follow.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Cell:
     threshold: float
     outputs: bool = True
     alphas: int = 51
+    first: int = 0
 
     @property
     def limit(self) -> float | None:
@@ -90,7 +93,8 @@ def measured(
 
 
 def _rows(asked: Flags, cell: Cell, measure: Measure, kind: str) -> list[dict[str, Any]]:
-    fit = trained(asked, cell.name, cell.task, cell.recipe, range(cell.seeds), jobs=1)
+    seeds = range(cell.first, cell.first + cell.seeds)
+    fit = trained(asked, cell.name, cell.task, cell.recipe, seeds, jobs=1)
     kept = asked.work / f"{cell.name}{kind}.json"
     if not kept.exists():
         store.write_json(kept, list(measure(cell, fit)))
@@ -239,7 +243,13 @@ def rises(table: pd.DataFrame) -> NDArray[np.float64]:
     return np.where(values > RISE, values, 0.0)
 
 
-def larger(name: str, claim: str, more: ArrayLike, fewer: ArrayLike) -> dict[str, Any]:
+def larger(
+    name: str,
+    claim: str,
+    more: ArrayLike,
+    fewer: ArrayLike,
+    which: str = "networks that trained",
+) -> dict[str, Any]:
     """Judge whether min Delta is larger in one group; undecided where a group is missing.
 
     Returns:
@@ -247,8 +257,8 @@ def larger(name: str, claim: str, more: ArrayLike, fewer: ArrayLike) -> dict[str
     """
     sizes = np.size(more), np.size(fewer)
     if min(sizes) > 1:
-        return between(name, claim, "min Delta, networks that trained", more, fewer)
-    statistic = "Cliff's delta of min Delta, networks that trained"
+        return between(name, claim, f"min Delta, {which}", more, fewer)
+    statistic = f"Cliff's delta of min Delta, {which}"
     gap = (float("nan"),) * 3
     return entry(name, claim, statistic, *gap, max(2, sum(sizes)), NEGLIGIBLE)
 
@@ -274,35 +284,36 @@ def mostly(
     """Judge whether the share of networks that do something is above a bound.
 
     Returns:
-        The claim with Wilson's interval; undecided below two networks.
+        The claim with Wilson's interval, and of how many networks it is; undecided below two.
     """
     each = np.asarray(hits, bool)
     count, size = int(each.sum()), each.size
     if size < 2:
-        return entry(name, claim, statistic, *(float("nan"),) * 3, 2, smallest)
+        unknown = entry(name, claim, statistic, *(float("nan"),) * 3, 2, smallest)
+        return unknown | {"networks": size}
     low, high = binomtest(count, size).proportion_ci(method="wilson")
     how = f"share of networks: {statistic}"
     share = count / size
-    return entry(name, claim, how, share, min(low, share), max(high, share), size, smallest)
+    found = entry(name, claim, how, share, min(low, share), max(high, share), size, smallest)
+    return found | {"networks": size}
 
 
 def verdicts(claims: Sequence[Mapping[str, Any]], chosen: Mapping[str, tuple[str, str]]) -> str:
-    """Say how many claims of each kind are supported.
+    """Count the verdicts on claims of each kind.
 
     Args:
         claims: As the JSON files hold them.
         chosen: What to call claims, with the end of their id and words that they hold.
 
     Returns:
-        Such as `BatchNorm raises it: 1 of 3 supported`.
+        Such as `BatchNorm raises it: 1 of 3 supported, 2 undecided`.
     """
     words = []
     for what, (ending, inner) in chosen.items():
         some = [c for c in claims if c["id"].endswith(ending) and inner in c["claim"]]
-        count = sum(claim["verdict"] == "supported" for claim in some)
-        against = sum(claim["verdict"] == "contradicted" for claim in some)
-        more = f", {against} contradicted" if against else ""
-        words.append(f"{what}: {count} of {len(some)} supported{more}")
+        found = Counter(claim["verdict"] for claim in some)
+        others = (f", {found[v]} {v}" for v in ("contradicted", "undecided") if found[v])
+        words.append(f"{what}: {found['supported']} of {len(some)} supported{''.join(others)}")
     return "; ".join(words)
 
 
