@@ -92,7 +92,7 @@ def theorem(ax: Axes, exact: pd.DataFrame, curves: pd.DataFrame) -> None:
     ax.plot(curves["largest"], curves["share"], ".", ms=2, color="#bbbbbb", zorder=1)
     ax.plot([], [], ".", color="#bbbbbb", label=f"{len(curves):,} random curves")
     for (count, some), colour in zip(exact.groupby("points"), ("#56B4E9", "#009E73"), strict=True):
-        reached = some["residual"] <= turnings.TOLERANCE
+        reached = some["missed"] <= turnings.TOLERANCE
         turned, height = some[["largest", "joint"]].min(axis=1), some["share"]
         for part, fill in ((reached, colour), (~reached, "none")):
             ax.plot(turned[part], height[part], "o", ms=5, mfc=fill, mec=colour)

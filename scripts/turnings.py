@@ -25,7 +25,7 @@ from jumpretrain.gauss import certificate, turning
 from jumpretrain.responses import outputs_at
 
 TOLERANCE = 1e-2
-"""Largest distance of an output of ten from its target that counts as zero residual."""
+"""Largest distance from the targets that counts as reaching them, as a share of the first one."""
 FALLS, ROUNDING = 1e-3, 1e-9
 """Rises over the first value that do not count: where targets are nearly reached, or reached."""
 DISTANCES = {"distance": "weight distance", "relative": "distance over the initial norm"}
@@ -149,7 +149,7 @@ def certify(cell: lucas.Cell, runs: jr.Runs) -> Iterator[dict[str, Any]]:
                 "points": len(some),
                 "largest": largest,
                 "joint": found.length.joint,
-                "residual": float(found.residual.max()),
+                "missed": float(np.linalg.norm(found.residual) / np.linalg.norm(found.first)),
                 "holds": found.holds,
                 "by_joint_alone": found.holds and largest >= np.pi / 2,
                 "share": path.monotonicity("loss").min_delta / float(loss[0]),
