@@ -82,3 +82,19 @@ def largest_file(size):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def arc(times, angle=np.pi):
+    return np.c_[np.cos(angle * times), np.sin(angle * times)]
+
+
+def smooth(count, points=60, size=3, seed=0):
+    """Random smooth curves (points, count, size) that end at 0, some nearly straight."""
+    rng = np.random.default_rng(seed)
+    times = np.linspace(0, 1, points)[:, None, None]
+    curves = times * rng.normal(size=(count, size))
+    strength = rng.choice([0, 0.02, 0.1, 0.4, 1.5], size=(count, 1))
+    for number in (1, 2, 3):
+        wave = strength * rng.normal(size=(count, size)) / number
+        curves = curves + wave * np.sin(number * np.pi * times + rng.uniform(0, 6, (count, 1)))
+    return curves - curves[-1]

@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = """
     deltas stored locks store measures data residual sequences models layout initialisation
     probing execution recipe task
-    curves paths gauss homogeneity layers units lines dense wedges descents crossings
+    curves paths gauss straightness homogeneity layers units lines dense wedges descents crossings
     batches evaluating planes compilation replicas partition checkpoints training
     directions trajectories sampling
     responses interpolation controls biases propagation hessians curvature alignment

@@ -10,11 +10,11 @@ from torch import nn
 
 import jumpretrain as jr
 from jumpretrain.data import Dataset
-from jumpretrain.gauss import certificate, linearity
 from jumpretrain.interpolation import interpolate
 from jumpretrain.measures import squared_error
 from jumpretrain.paths import Path
 from jumpretrain.responses import gauss_length, outputs_at
+from jumpretrain.straightness import certificate, linearity
 from jumpretrain.task import Task
 
 
