@@ -45,5 +45,6 @@ def accuracy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     Returns:
         1 or 0 for each example (B,); NaN where an output is NaN.
     """
-    hits = (outputs.argmax(1) == targets).to(outputs.dtype)
-    return torch.where(outputs.isnan().any(1), torch.nan, hits)
+    largest, label = outputs.max(1)  # NaN counts as largest
+    hits = (label == targets).to(outputs.dtype)
+    return torch.where(largest.isnan(), torch.nan, hits)

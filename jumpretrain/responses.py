@@ -143,8 +143,8 @@ class _Watch:
     def __call__(self, row: int, split: str, outputs: Any, targets: torch.Tensor) -> None:
         key = ("train" if split == "scored" else split, row)
         if self.classes:
-            wrong = (outputs.argmax(1) != targets).double()
-            wrong[outputs.isnan().any(1)] = torch.nan
+            largest, label = outputs.max(1)  # NaN counts as largest
+            wrong = torch.where(largest.isnan(), torch.nan, (label != targets).double())
             counts = torch.bincount(targets, weights=wrong, minlength=outputs.shape[1])
             self.wrong[key] = self.wrong.get(key, 0) + counts
         if self.logits:

@@ -178,7 +178,7 @@ def judge(kept: pd.DataFrame, fits: Fits) -> list[dict[str, Any]]:
             f"{TURNED[y]} grows with {DISTANCES[x]}, {which}",
             "slope of logarithms, cells resampled"
             + (", one network each" if count == finest else " with all their networks"),
-            found["slope"], found["low"], found["high"], max(2, found["networks"]), SLOPE,
+            found["slope"], found["low"], found["high"], found["networks"], SLOPE,
             p=found["p"],
         ))  # fmt: skip
     for x, (group, some) in product(DISTANCES, by_norm(kept).items()):
@@ -187,7 +187,7 @@ def judge(kept: pd.DataFrame, fits: Fits) -> list[dict[str, Any]]:
             "interpolation-H2",
             f"min Delta grows with {DISTANCES[x]}, {group}",
             "Spearman's rho of distance and min Delta, networks that trained, cells resampled",
-            found["rho"], found["low"], found["high"], max(2, len(some)), RHO,
+            found["rho"], found["low"], found["high"], len(some), RHO,
             p=found["p"],
         ))  # fmt: skip
     return claims
@@ -237,7 +237,7 @@ def _mean(
 ) -> dict[str, Any]:
     if len(values) > 1:
         return within(name, claim, statistic, values, smallest)
-    return entry(name, claim, statistic, np.nan, np.nan, np.nan, 2, smallest)
+    return entry(name, claim, statistic, np.nan, np.nan, np.nan, len(values), smallest)
 
 
 def draw(

@@ -260,7 +260,7 @@ def larger(
         return between(name, claim, f"min Delta, {which}", more, fewer)
     statistic = f"Cliff's delta of min Delta, {which}"
     gap = (float("nan"),) * 3
-    return entry(name, claim, statistic, *gap, max(2, sum(sizes)), NEGLIGIBLE)
+    return entry(name, claim, statistic, *gap, sum(sizes), NEGLIGIBLE)
 
 
 def related(
@@ -273,7 +273,7 @@ def related(
     """
     unknown = Correlation(*(float("nan"),) * 4)
     found = spearman(x, y) if np.size(x) > 3 else unknown
-    gap, size = (found.rho, found.low, found.high), max(2, int(np.size(x)))
+    gap, size = (found.rho, found.low, found.high), int(np.size(x))
     how = f"Spearman's rho of {statistic}"
     return entry(name, claim, how, *gap, size, smallest, p=found.p)
 
@@ -289,7 +289,7 @@ def mostly(
     each = np.asarray(hits, bool)
     count, size = int(each.sum()), each.size
     if size < 2:
-        unknown = entry(name, claim, statistic, *(float("nan"),) * 3, 2, smallest)
+        unknown = entry(name, claim, statistic, *(float("nan"),) * 3, size, smallest)
         return unknown | {"networks": size}
     low, high = binomtest(count, size).proportion_ci(method="wilson")
     how = f"share of networks: {statistic}"

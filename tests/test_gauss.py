@@ -1,4 +1,4 @@
-"""Turning has closed forms, and small turning proves that the squared error falls."""
+"""Turning has closed forms, whatever the parametrisation; what rounding adds is said."""
 
 import itertools
 
