@@ -1,5 +1,9 @@
 """Fixtures for all tests, and how they are shared between processes."""
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # bits depend on it; read when torch is imported
+
 import cases
 import pytest
 
