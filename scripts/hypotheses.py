@@ -174,7 +174,7 @@ HYPOTHESES = (
         "with BatchNorm against without normalisation", CIFAR),
     Hypothesis(
         "interpolation-H4", "lucas",
-        "squared error falls where outputs turn by under pi / 2, each or side by side",
+        "squared error falls where outputs turn by under pi / 2",
         f"{LUCAS}, theorem on Gauss length; proof derived", "figure_lucas_distance",
         "squared error falls where the certificate holds",
         "networks whose outputs the certificate holds for", FASHION,

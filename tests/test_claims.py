@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy.stats import mannwhitneyu, ttest_1samp
 
-from jumpretrain.statistics import delta_interval, partial_spearman, spearman, verdict
+from jumpretrain.statistics import partial_spearman, spearman, verdict
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "scripts"))
@@ -113,22 +113,48 @@ def test_notes_say_what_the_figures_hold(committed):
                if claim["claim"].startswith("more steps lead outward around bad"))  # fmt: skip
     assert tied["mean_larger"] == tied["mean_smaller"] == 0
 
-    groups = FIGURES["figure_lucas_paths"]["groups"]
-    rose, count = (sum(group[key] for group in groups) for key in ("rose", "trained"))
-    assert f"{rose} of {count} networks rise" in notes["interpolation-H1"]
-    trained = [one["faster"] for one in FIGURES["figure_lucas_paths"]["networks"]
-               if one["trained"]]  # fmt: skip
-    assert len(trained) == count
-    low, high = delta_interval(np.arange(sum(trained)) < rose, np.zeros(count - sum(trained)))
-    assert verdict(low, high, judging.NEGLIGIBLE) == "undecided"
+    rates = [cell for cell in FIGURES["figure_lucas_delta"]["cells"]
+             if cell.get("row") == "SGD, BatchNorm"]  # fmt: skip
+    rose, trained = (sum(cell[key] for cell in rates) for key in ("rose", "trained"))
+    assert (rose, trained) == (1, 35) and "one of 35 rises" in notes["interpolation-H1"]
+    toys = FIGURES["figure_wang_toy"]["degrees"]
+    last, count = (sum(one[key] for one in toys) for key in ("last_is_largest", "networks"))
+    assert f"{last} of {count} toys" in notes["interpolation-H16"]
+    rising = FIGURES["figure_wang_classes"]["rising"]["fashion_mnist"]
+    said = f"rises by more than .001 on {rising['rise_by_more']} of {rising['networks']} paths"
+    assert said in notes["interpolation-H18"]
 
-    verdicts = {(claim["id"], claim["claim"]): claim["verdict"]
-                for stem in ("decay", "starts")
-                for claim in FIGURES[f"figure_vlaar_{stem}"]["claims"]}  # fmt: skip
-    falls = "interpolation-H8", "the barrier falls with weight decay (stored)"
-    place = "(CIFAR-10, weight decay 0, stored)"
-    lowers = "interpolation-H9", f"pre-training on other images lowers the barrier {place}"
-    assert (verdicts[falls], verdicts[lowers]) == ("supported", "contradicted")
+
+@pytest.mark.parametrize(
+    ("figure", "claim", "expected"),
+    [
+        ("lucas_paths", "the larger of two learning rates has larger min Delta, all panels",
+         "contradicted"),
+        ("lucas_distance", "Gauss length, mean over examples grows with weight distance, "
+         "no normalisation, 501 alphas", "supported"),
+        ("lucas_distance", "Gauss length, mean over examples grows with weight distance, "
+         "BatchNorm, 501 alphas", "contradicted"),
+        ("lucas_distance", "squared error falls where the certificate holds, steps of 1,001 "
+         "alphas", "undecided"),
+        ("vlaar_decay", "the barrier above both ends (stored) says little of accuracy, at equal "
+         "weight decay", "supported"),
+        ("vlaar_decay", "the barrier falls with weight decay (stored)", "supported"),
+        ("vlaar_starts", "pre-training on other images lowers the barrier (CIFAR-10, weight decay "
+         "0, stored, above both ends)", "undecided"),
+        ("wang_plateau", "digits: the error plateau of the linear path grows with each halving of "
+         "the initial scale", "undecided"),
+        ("wang_plateau", "fashion_mnist: the error plateau of the linear path grows with each "
+         "halving of the initial scale", "supported"),
+        ("wang_classes", "fashion_mnist: the class learned last has the largest bias",
+         "contradicted"),
+        ("wang_toy", "r = 2: classes with smaller biases turn right later on the linear path",
+         "contradicted"),
+    ],
+)  # fmt: skip
+def test_notes_name_the_verdicts_of_other_claims(figure, claim, expected):
+    found = FIGURES[f"figure_{figure}"]["claims"]
+    (verdict_,) = (one["verdict"] for one in found if one["claim"] == claim)
+    assert verdict_ == expected
 
 
 def test_the_committed_pages_are_what_the_figures_say(tmp_path):
