@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from jumpretrain.dense import dense_answers, dense_layers
 from jumpretrain.execution import Execution, chunks, spread
 from jumpretrain.lines import Answers, Line, Share, line_answers
+from jumpretrain.pooling import quicken
 from jumpretrain.task import Task
 
 __all__ = ["evaluate", "measure", "measure_both", "metric_names", "normalisers"]
@@ -144,11 +145,13 @@ def _scores(
     module, renew = task.module(), (batchnorm or task.batchnorm) != "stored"
     if line is not None:
         used, share, answers = line_answers(task, module, states, rows, line)
+        quicken(used)
         renewed = normalisers(used) if renew else []
         used.eval()
         with _statistics(task, renewed, share, answers):
             yield rows, _means(task, share, answers, watch)
         return
+    quicken(module)
     renewed = normalisers(module) if renew else []
     module.eval()
     for row in rows:

@@ -14,7 +14,7 @@ ORDER = """
     deltas stored locks store measures data residual sequences models layout initialisation
     probing execution recipe task
     curves paths gauss straightness homogeneity layers units lines dense wedges descents crossings
-    batches evaluating planes compilation replicas partition checkpoints training
+    batches pooling evaluating planes compilation replicas partition checkpoints training
     directions trajectories sampling
     responses interpolation controls biases propagation hessians curvature alignment
     shares bridges connectors connecting
