@@ -215,13 +215,14 @@ def _on_one_thread(function: Callable[..., Result], *job: Any) -> Result:
 
 @lru_cache(maxsize=1)
 def keep_memory() -> None:
-    """Let this process keep up to 256 MiB that it has freed, for the next batch.
+    """Let this process keep memory that it has freed, but for what exceeds 256 MiB at its end.
 
     glibc gives large blocks back at once, and the system clears them anew for each layer of each
     batch: a sixth of the time of a small convolutional network. Other C libraries, and a process
-    whose user has told glibc what to do (`MALLOC_TRIM_THRESHOLD_`), stay as they are.
+    whose user has told glibc what to do (`MALLOC_..._`, `GLIBC_TUNABLES`), stay as they are.
     """
-    if "MALLOC_TRIM_THRESHOLD_" in os.environ or not sys.platform.startswith("linux"):
+    told = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
+    if told or not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -26,7 +26,7 @@ from jumpretrain.probing import probe
 
 __all__ = ["Task", "digest"]
 
-BATCH, BATCH_OF_IMAGES = 2048, 96  # measured: larger ones leave the cache in convolutions
+BATCH, BATCH_OF_IMAGES, CACHED = 2048, 256, 96  # measured: more images leave a CPU's cache
 RESERVED = ("loss", "_stored", "_recalibrated")
 
 
@@ -156,9 +156,8 @@ class Task:
     @cached_property
     def tensors(self) -> dict[str, torch.Tensor]:
         """The data on the device, with the scored training examples as `scored_x`, `scored_y`."""
-        count = len(self.data.train_x)
         rng = np.random.default_rng((0, 0, 1))  # training draws from (seed, epoch)
-        rows = np.sort(rng.permutation(count)[: self.scored])
+        rows = np.sort(rng.permutation(len(self.data.train_x))[: self.scored])
         arrays = {
             name: getattr(self.data, name) for name in ("train_x", "train_y", "test_x", "test_y")
         }
@@ -173,8 +172,9 @@ class Task:
         Returns:
             The tensor of that name, in parts of nearly equal length.
         """
-        cached = self.convolutional and torch.device(self.device).type == "cpu"
-        size = BATCH_OF_IMAGES if cached else BATCH
+        normal = any(isinstance(part, BatchNorm) for part in self.template.modules())
+        images = BATCH_OF_IMAGES if normal or torch.device(self.device).type != "cpu" else CACHED
+        size = images if self.convolutional else BATCH
         return self.tensors[name].tensor_split(-(-len(self.tensors[name]) // size))
 
     def _tensor(self, array: NDArray[Any]) -> torch.Tensor:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 import jumpretrain as jr
 from jumpretrain.ensembles import cosines
-from jumpretrain.plots.connectors import halves
 
 INNER = 10  # interior points, as in figure 3 of the paper
 EACH = 5  # steps scored on each piece of a connector
@@ -124,7 +123,7 @@ def bent(task: jr.Task, points: jr.Recipe, ends: NDArray[Any], folder: Path) -> 
     curve = jr.connect(
         task, ends, recipe=points, inner=INNER, each=EACH, folder=folder, execution=QUIET
     )
-    along, across = halves(curve)
+    along, across = curve.half_cosines()
     return {
         "train_loss": np.interp(GRID, curve.alphas, curve.metrics["train_loss"]),
         "barrier": curve.barrier,

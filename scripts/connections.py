@@ -20,7 +20,6 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 import jumpretrain as jr
-from jumpretrain.plots.connectors import halves
 
 INNER = 10  # interior points, as in figure 3 of the paper
 FIRST_TWIN = 10_000  # seed
@@ -137,7 +136,7 @@ def scored(curve: jr.Connector, name: str) -> Found:
 def turning(curve: jr.Connector) -> Found:
     """Say where deviations turn, and where the loss is highest, piece by piece."""
     cosines = curve.deviation_cosines()
-    along, across = halves(curve)
+    along, across = curve.half_cosines()
     aside = sideways(curve)
     losses, pieces = curve.metrics["train_loss"], INNER + 1
     each = (len(losses) - 1) // pieces
@@ -167,7 +166,7 @@ def sideways(curve: jr.Connector) -> tuple[float, float]:
     chord, out = rows[-1] - rows[0], rows[-1] + rows[0]
     out -= (out @ chord) / (chord @ chord) * chord
     rows[1:-1] -= np.outer((rows[1:-1] - rows[0]) @ out / (out @ out), out)
-    return halves(replace(curve, nodes=nodes))
+    return replace(curve, nodes=nodes).half_cosines()
 
 
 def labels(curve: jr.Connector) -> Found:

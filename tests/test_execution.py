@@ -180,13 +180,16 @@ def _die(number):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="how others free is theirs")
 def test_workers_keep_the_memory_that_they_free():
     assert spread(_pages_cleared, [(), ()], Execution(n_jobs=2)) == [0, 0]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="how others free is theirs")
+def test_a_process_whose_user_told_glibc_what_to_do_stays_as_it_is():
     child = "from test_execution import _before_and_after as f; print(*f())"
     place, choice = pathlib.Path(__file__).parent, {"MALLOC_MMAP_THRESHOLD_": "131072"}
     told = subprocess.run(
         [sys.executable, "-c", child], cwd=place, env=os.environ | choice, capture_output=True
     )
-    before, after = told.stdout.split()
-    assert float(before) > 1000 and float(after) == 0
+    assert min(map(float, told.stdout.split())) > 1000
 
 
 def _before_and_after():

@@ -75,6 +75,7 @@ def test_batches_change_nothing(kind, monkeypatch):
     expected = whole.product(vector)
     monkeypatch.setattr("jumpretrain.task.BATCH", 13)
     monkeypatch.setattr("jumpretrain.task.BATCH_OF_IMAGES", 13)
+    monkeypatch.setattr("jumpretrain.task.CACHED", 13)
     cut = Hessian(task, state, "float64")
     assert len(cut.batches) == 4 and len(whole.batches) == 1
     for _ in range(2):  # a product leaves what the next one needs
