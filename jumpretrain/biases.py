@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jumpretrain.curves import Curve
 from jumpretrain.homogeneity import turning_alpha
-from jumpretrain.layers import weight_layers
+from jumpretrain.layers import layer_degrees
 from jumpretrain.paths import Path
 from jumpretrain.responses import outputs_at
 from jumpretrain.task import Task
@@ -58,28 +59,31 @@ def bias_report(
         task: The task of the path.
         path: A linear path from a start to a trained network, from `interpolate`.
         bias: Name of the last layer's bias; found where the network is sequential.
-        depth: Number of layers with weights that an input passes, at least 2; found where the
-            network is sequential.
+        depth: Number of layers with trained weights that an input passes, whole and at least 2;
+            found where the network is sequential.
 
     Returns:
         Biases, the alphas at which classes turn right, and those that degree counting predicts.
 
     Raises:
         ValueError: If the targets are no classes, the path has no states, does not go from end to
-            end or is not linear, or there is no such bias.
+            end, is not linear or does not move everything, the depth is not whole, or there is
+            no such bias.
     """
     if path.class_error is None or path.curve is None:
         raise ValueError("a bias report needs class labels and states; take a path of interpolate")
     path.check_ends()
-    if path.curve.degree.max() > 1:
-        raise ValueError(
-            "degree counting predicts linear paths, but on this one biases move with powers of "
-            "alpha; interpolate with biases='linear'"
-        )
+    _check_linear(path, path.curve)
     if bias is None or depth is None:
-        layers = weight_layers(task.template, "pass bias= and depth=")
-        last = ".".join([*layers[-1:], "bias"]).lstrip(".")
-        bias, depth = last if bias is None else bias, len(layers) if depth is None else depth
+        layers = layer_degrees(task.template, remedy="pass bias= and depth=")
+        last, count = layers[-1] if layers else ("", 0)
+        bias = f"{last}.bias".lstrip(".") if bias is None else bias
+        depth = count if depth is None else depth
+    if depth % 1 != 0:
+        raise ValueError(
+            f"depth must be whole, but is {depth}; count the layers with trained weights that an "
+            "input passes"
+        )
     biases = _values(task, path.curve.end, bias, path.class_error["train"].shape[1])
     outputs = next(outputs_at(task, path.curve, [1.0], "train")).astype(np.float64)
     labels = task.tensors["scored_y"].cpu().numpy()
@@ -99,6 +103,21 @@ def bias_report(
         correlation=_correlation(-biases, turns),
         agreement=_correlation(np.array(predicted), turns),
     )
+
+
+def _check_linear(path: Path, curve: Curve) -> None:
+    made = path.provenance
+    faults = {
+        "biases move with powers of alpha": curve.degree.max() > 1,
+        f"biases are {made.get('biases')!r}": made and made.get("biases") != "linear",
+        f"{made.get('select')!r} alone moves": made and made.get("select") != "everything",
+    }
+    found = [fault for fault, holds in faults.items() if holds]
+    if found:
+        raise ValueError(
+            "degree counting predicts linear paths on which everything moves, but on this one "
+            f"{' and '.join(found)}; interpolate with biases='linear' and without select="
+        )
 
 
 def _values(task: Task, state: NDArray[Any], name: str, classes: int) -> NDArray[np.float64]:

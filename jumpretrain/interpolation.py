@@ -23,6 +23,7 @@ from jumpretrain.layers import (
     check_state,
     entries,
     layer_groups,
+    moving_weights,
     unclear_names,
 )
 from jumpretrain.paths import Path
@@ -65,9 +66,11 @@ def interpolate(
             the `"start"`, the `"end"` or `"zero"`. Biases are tensors with "bias" in their name.
         depth: For each bias, by name, the number of its layer, from 1 at the input. For
             `"homogeneous"` biases it is found where the network is an `nn.Sequential` of linear
-            and convolutional layers. Vectors called neither bias nor weight must be named for all
-            but `"linear"` biases, which take no depth; 0 says that one is none, but moves as the
-            weights.
+            and convolutional layers: layers whose weights are frozen or not selected do not
+            count, as the signal does not grow in them (frozen ones are taken to be the same in
+            both states), but a bias moves with alpha at least. Vectors called neither bias nor
+            weight must be named for all but `"linear"` biases, which take no depth; 0 says that
+            one is none, but moves as the weights.
         logits: Whether the outputs are kept.
         execution: Where to compute; it changes no bit.
 
@@ -208,7 +211,7 @@ def _curve(
     layout = task.layout
     first, last = check_state(task, start, "start"), check_state(task, end, "end")
     moves = np.ones(layout.width, bool) if select is None else entries(layout, select)
-    layers = np.repeat(_bias_layers(task, biases, depth), layout.sizes)
+    layers = np.repeat(_bias_layers(task, select, biases, depth), layout.sizes)
     degree = np.ones(layout.width, dtype=np.uint8)
     if biases == "homogeneous":
         degree = np.maximum(layers, 1)
@@ -220,7 +223,12 @@ def _curve(
     return Curve(np.where(moves, first, rest), np.where(moves, last, rest), degree)
 
 
-def _bias_layers(task: Task, biases: str, depth: Mapping[str, int] | None) -> NDArray[np.uint8]:
+def _bias_layers(
+    task: Task,
+    select: str | Sequence[str] | None,
+    biases: str,
+    depth: Mapping[str, int] | None,
+) -> NDArray[np.uint8]:
     """Number the layer of each tensor that is a bias.
 
     Returns:
@@ -238,7 +246,7 @@ def _bias_layers(task: Task, biases: str, depth: Mapping[str, int] | None) -> ND
     elif biases != "homogeneous":  # held, in whichever layer
         found = dict.fromkeys(named, 1) | found
     elif depth is None and named and not unclear:
-        known = bias_depths(task.template)
+        known = bias_depths(task.template, moving_weights(layout, select))
         found = {name: known[name] for name in named if name in known}
     missing = [name for name in (*named, *unclear) if name not in found]
     if missing:

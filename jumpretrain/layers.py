@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -24,14 +25,19 @@ __all__ = [
     "bias_names",
     "check_state",
     "entries",
+    "layer_degrees",
     "layer_groups",
+    "moving_weights",
     "unclear_names",
     "weight_distance",
     "weight_layers",
 ]
 
 REMEDY = "pass depth={name of a bias: number of its layer, from 1 at the input}"
-NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, nn.RMSNorm)
+NORMS = (
+    *(_NormBase, nn.CrossMapLRN2d, nn.GroupNorm, nn.LayerNorm),
+    *(nn.LocalResponseNorm, nn.RMSNorm),
+)
 
 
 def check_state(task: Task, state: ArrayLike | torch.Tensor, name: str) -> NDArray[Any]:
@@ -74,6 +80,27 @@ def entries(layout: Layout, select: str | Sequence[str]) -> NDArray[np.bool_]:
     Raises:
         ValueError: If there are no names, or one fits nothing.
     """
+    return np.repeat(_hits(layout, select), layout.sizes)
+
+
+def moving_weights(layout: Layout, select: str | Sequence[str] | None) -> list[str]:
+    """List the weights that move where some tensors and layers do; frozen ones do not.
+
+    Args:
+        layout: Where each tensor stands.
+        select: As for `entries`; None moves everything.
+
+    Returns:
+        Names, in the order of the state.
+
+    Raises:
+        ValueError: As for `entries`.
+    """
+    weights = layout.names[: layout.trainable]
+    return list(weights if select is None else compress(weights, _hits(layout, select)))
+
+
+def _hits(layout: Layout, select: str | Sequence[str]) -> NDArray[np.bool_]:
     wanted = [select] if isinstance(select, str) else list(select)
     if not wanted:
         raise ValueError(
@@ -89,7 +116,7 @@ def entries(layout: Layout, select: str | Sequence[str]) -> NDArray[np.bool_]:
                 f"are {', '.join(layout.names)}"
             )
         hit |= fits
-    return np.repeat(hit, layout.sizes)
+    return hit
 
 
 def bias_names(layout: Layout) -> list[str]:
@@ -154,7 +181,8 @@ def weight_layers(module: nn.Module, remedy: str = REMEDY) -> list[str]:
 
     Raises:
         ValueError: If the order of the layers cannot be told: something else holds parameters,
-            computes its weights, normalises, or has a forward of its own.
+            computes its weights, normalises, is no module of torch.nn, or has a forward or
+            hooks of its own.
     """
     first = {id(part): name for name, part in module.named_modules()}
     layers = []
@@ -162,8 +190,9 @@ def weight_layers(module: nn.Module, remedy: str = REMEDY) -> list[str]:
         own = {key for key, _ in leaf.named_parameters()}
         if _is_plain(leaf, WEIGHTED) and own <= {"weight", "bias"}:
             layers.append(first[id(leaf)])
-        elif own or isinstance(leaf, NORMS):
-            changed = "changed " if type(leaf) in (*WEIGHTED, nn.Sequential) else ""
+        elif own or isinstance(leaf, NORMS) or not _is_known(leaf):
+            kept = _is_untouched(leaf) and type(leaf) not in WEIGHTED
+            changed = "" if kept else "changed "
             raise ValueError(
                 "the order of layers is known for nn.Sequential networks of linear and "
                 f"convolutional layers, but {name or 'the model'!r} is a {changed}"
@@ -183,22 +212,62 @@ def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _is_plain(part: nn.Module, kinds: Sequence[type[nn.Module]]) -> bool:
-    return type(part) in kinds and "forward" not in vars(part)
+    return type(part) in kinds and _is_untouched(part)
 
 
-def bias_depths(module: nn.Module) -> dict[str, int]:
-    """Number the layers of the biases of a sequential network.
+def _is_known(part: nn.Module) -> bool:
+    return type(part).__module__.startswith("torch.nn.") and _is_untouched(part)
+
+
+def _is_untouched(part: nn.Module) -> bool:
+    hooks = part._forward_hooks or part._forward_pre_hooks
+    return "forward" not in vars(part) and not hooks
+
+
+def layer_degrees(
+    module: nn.Module, moving: Collection[str] | None = None, remedy: str = REMEDY
+) -> list[tuple[str, int]]:
+    """Count the layers whose weights move up to each layer of a sequential network.
+
+    Args:
+        module: The network.
+        moving: Names of the parameters that move; None means all that are trained.
+        remedy: As for `weight_layers`.
 
     Returns:
-        For each bias, by name, how many layers with weights an input has passed with its own.
+        For each of `weight_layers` its name and how many layers with moving weights an input has
+        passed with it.
+
+    Raises:
+        ValueError: If the order of the layers cannot be told.
+    """
+    tensors = list(module.named_parameters())
+    if moving is None:
+        moving = [name for name, tensor in tensors if tensor.requires_grad]
+    free = {id(tensor) for name, tensor in tensors if name in moving}
+    layers, parts = weight_layers(module, remedy), dict(module.named_modules())
+    degrees = np.cumsum([id(parts[layer].weight) in free for layer in layers], dtype=int)
+    return list(zip(layers, degrees.tolist(), strict=True))
+
+
+def bias_depths(module: nn.Module, moving: Collection[str] | None = None) -> dict[str, int]:
+    """Number the layers of the biases of a sequential network; layers that stay do not count.
+
+    Args:
+        module: The network.
+        moving: Names of the parameters that move; None means all that are trained.
+
+    Returns:
+        For each bias, by name, how many layers with moving weights an input has passed with its
+        own, at least 1.
 
     Raises:
         ValueError: If the order of the layers cannot be told, or a bias has two places in it.
     """
     names = {id(tensor): name for name, tensor in module.named_parameters()}
     parts, found = dict(module.named_modules()), dict[str, int]()
-    for number, layer in enumerate(weight_layers(module), start=1):
-        name = names.get(id(parts[layer].bias))
+    for layer, degree in layer_degrees(module, moving):
+        name, number = names.get(id(parts[layer].bias)), max(degree, 1)
         if name is not None and found.setdefault(name, number) != number:
             raise ValueError(
                 f"a bias must belong to one layer, but {name!r} is used in layers {found[name]} "

@@ -125,14 +125,75 @@ def test_no_class_is_predicted_where_there_is_no_plateau():
     assert bias_report(task, path, bias="shift.bias", depth=3).plateau_class is None
 
 
-def test_only_whole_linear_paths_are_reported_on():
+@pytest.mark.parametrize(
+    ("choice", "fault"),
+    [
+        ({"biases": "homogeneous"}, "biases move with powers of alpha"),
+        ({"biases": "start"}, "biases are 'start'"),
+        ({"biases": "end"}, "biases are 'end'"),
+        ({"biases": "zero"}, "biases are 'zero'"),
+        ({"select": "3"}, "'3' alone moves"),
+        ({"select": ["1", "3"]}, r"\['1', '3'\] alone moves"),
+        ({"select": "3", "biases": "zero"}, "biases are 'zero' and '3' alone moves"),
+    ],
+)
+def test_only_whole_linear_paths_are_reported_on(choice, fault):
     task = nets.TASKS["mlp"]()
     ends = task.initial(0), task.initial(1)
     with pytest.raises(ValueError, match=r"needs alphas from 0 to 1, but they go from 0\.5 to 1"):
         bias_report(task, interpolate(task, *ends, alphas=[0.5, 1]))
-    curved = interpolate(task, *ends, alphas=3, biases="homogeneous")
+    path = interpolate(task, *ends, alphas=3, **choice)
+    for asked in ({}, {"bias": "3.bias", "depth": 2}):
+        with pytest.raises(ValueError, match=f"degree counting predicts linear paths .*{fault}"):
+            bias_report(task, path, **asked)
+
+
+def test_paths_that_do_not_tell_how_they_were_made_are_known_by_their_degree():
+    task = nets.TASKS["mlp"]()
+    ends = task.initial(0), task.initial(1)
+    linear, bent = (
+        replace(interpolate(task, *ends, alphas=3, biases=biases), provenance={})
+        for biases in ("linear", "homogeneous")
+    )
+    assert np.isfinite(bias_report(task, linear).gap)
     with pytest.raises(ValueError, match="degree counting predicts linear paths"):
-        bias_report(task, curved)
+        bias_report(task, bent)
+
+
+@pytest.mark.parametrize("depth", [2.5, np.nan, np.inf])
+def test_a_depth_that_is_not_whole_is_refused(depth):
+    task, end = made()
+    path = interpolate(task, 0 * end, end, alphas=3)
+    with pytest.raises(ValueError, match=f"depth must be whole, but is {depth}; count the lay"):
+        bias_report(task, path, bias="shift.bias", depth=depth)
+
+
+def test_frozen_layers_do_not_count_in_the_depth():
+    def build():
+        network = nn.Sequential(*(
+            nn.Linear(6, 8),
+            nn.ReLU(),
+            nn.Linear(8, 8, bias=False),
+            nn.ReLU(),
+            nn.Linear(8, 3),
+        ))
+        network[0].requires_grad_(False)
+        return network
+
+    task = Task(nets.double(build), nets.vectors(dtype=np.float64))
+    end = 3 * task.initial(0)
+    own = task.module(end)(task.tensors["train_x"]).argmax(1).numpy()
+    task = replace(task, data=replace(task.data, train_y=own))
+    start = np.where(np.arange(len(end)) < task.weight_count, 0, end)
+    path = interpolate(task, start, end, alphas=5)
+    found, two, three = (
+        bias_report(task, path, "4.bias", depth).predicted for depth in (None, 2, 3)
+    )
+    np.testing.assert_array_equal(found, two)
+    assert (two != three).any()
+
+
+def test_networks_whose_layers_have_no_known_order_are_asked_about():
     functions = Task(lambda: nn.Sequential(nn.Flatten(), nets.Tied()), nets.vectors())
     path = interpolate(functions, functions.initial(0), functions.initial(1), alphas=2)
     with pytest.raises(ValueError, match="'1' is a Tied; pass bias= and depth="):

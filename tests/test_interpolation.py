@@ -144,6 +144,48 @@ def test_homogeneous_biases_keep_that_power():
     assert not np.allclose(linear, expected)
 
 
+def deep(frozen):
+    network = mlp((6,), 3, hidden=(8, 7))
+    for name in frozen:
+        network.get_submodule(name).requires_grad_(False)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("frozen", "select", "degrees"),
+    [
+        ((), None, {"1.bias": 1, "3.bias": 2, "5.bias": 3}),
+        (("1",), None, {"3.bias": 1, "5.bias": 2}),
+        (("1", "3"), None, {"5.bias": 1}),
+        ((), ["3", "5"], {"3.bias": 1, "5.bias": 2}),
+        ((), "5", {"5.bias": 1}),
+        (("1",), ["3", "5"], {"3.bias": 1, "5.bias": 2}),
+        (("3",), ["1", "5"], None),
+    ],
+)
+def test_layers_that_stay_do_not_add_to_the_degree(frozen, select, degrees):
+    task = Task(nets.double(partial(deep, frozen)), nets.vectors(dtype=np.float64))
+    end = shifted(task, 3)
+    start = np.where(np.arange(len(end)) < task.weight_count, 0, end)
+    arguments = task, start, end, [0, 0.5, 1], select
+    path = interpolate(*arguments, biases="homogeneous", logits=True)
+    found = task.layout.split(torch.as_tensor(path.curve.degree))
+    if degrees is None:  # the frozen bias between both layers stays, so that no power is kept
+        assert found["1.bias"].max() == 1 and found["5.bias"].max() == 2
+        return
+    assert {name: int(found[name].max()) for name in degrees} == degrees
+    half, whole = path.logits["test"][1:]
+    share = 0.5 ** degrees["5.bias"]
+    np.testing.assert_allclose(half, share * whole, rtol=1e-10, atol=1e-12)
+    asked = interpolate(
+        *arguments,
+        biases="homogeneous",
+        depth=dict.fromkeys(bias_names(task.layout), 1) | degrees,
+        logits=True,
+    )
+    np.testing.assert_array_equal(asked.logits["test"], path.logits["test"])
+
+
 def test_homogeneous_is_linear_where_there_are_no_biases():
     task = Task(nets.double(free), nets.vectors(dtype=np.float64))
     paths = [

@@ -12,7 +12,9 @@ from jumpretrain.layers import (
     bias_names,
     check_state,
     entries,
+    layer_degrees,
     layer_groups,
+    moving_weights,
     unclear_names,
     weight_distance,
     weight_layers,
@@ -101,6 +103,22 @@ def test_a_layer_counts_as_often_as_it_is_used():
         bias_depths(tied)
 
 
+def test_layers_that_stay_do_not_count():
+    network = nn.Sequential(*(nn.Linear(4, 4) for _ in range(4)))
+    assert bias_depths(network) == {"0.bias": 1, "1.bias": 2, "2.bias": 3, "3.bias": 4}
+    network[0].requires_grad_(False)
+    network[2].weight.requires_grad_(False)
+    assert layer_degrees(network) == [("0", 0), ("1", 1), ("2", 1), ("3", 2)]
+    assert bias_depths(network) == {"0.bias": 1, "1.bias": 1, "2.bias": 1, "3.bias": 2}
+    layout = Layout.of(network)
+    assert moving_weights(layout, None) == ["1.weight", "1.bias", "2.bias", "3.weight", "3.bias"]
+    moving = moving_weights(layout, ["0", "2", "3"])
+    assert moving == ["2.bias", "3.weight", "3.bias"]
+    assert layer_degrees(network, moving) == [("0", 0), ("1", 0), ("2", 0), ("3", 1)]
+    network[3].weight = network[1].weight
+    assert layer_degrees(network) == [("0", 0), ("1", 1), ("2", 1), ("3", 2)]
+
+
 class Backwards(nn.Sequential):
     """A sequence that runs in another order than it was written."""
 
@@ -115,9 +133,32 @@ class Standardised(nn.Linear):
         return nn.functional.linear(x, self.weight / self.weight.std(), self.bias)
 
 
+class Unit(nn.Module):
+    """A layer without parameters whose output has length 1."""
+
+    def forward(self, x):
+        return x / x.norm(dim=1, keepdim=True)
+
+
 def patched():
     network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     network.forward = lambda x: network[0](network[1](x))
+    return network
+
+
+def squared():
+    network = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    network[1].forward = lambda x: x**2
+    return network
+
+
+def hooked(number=None, before=False):
+    network = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    part = network if number is None else network[number]
+    if before:
+        part.register_forward_pre_hook(lambda part, given: (given[0] ** 2,))
+    else:
+        part.register_forward_hook(lambda part, given, out: out**2)
     return network
 
 
@@ -136,6 +177,16 @@ def patched():
             lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, affine=False)),
             "'1' is a BatchNorm1d",
         ),
+        (lambda: nn.Sequential(nn.Linear(2, 2), Unit()), "'1' is a Unit"),
+        (lambda: nn.Sequential(nn.CrossMapLRN2d(2)), "'0' is a CrossMapLRN2d"),
+        (lambda: nn.Sequential(nn.LocalResponseNorm(2)), "'0' is a LocalResponseNorm"),
+        (squared, "'1' is a changed ReLU"),
+        (hooked, "'the model' is a changed Sequential"),
+        (lambda: hooked(before=True), "'the model' is a changed Sequential"),
+        (lambda: hooked(0), "'0' is a changed Linear"),
+        (lambda: hooked(0, before=True), "'0' is a changed Linear"),
+        (lambda: hooked(1), "'1' is a changed ReLU"),
+        (lambda: hooked(1, before=True), "'1' is a changed ReLU"),
     ],
 )
 def test_what_might_run_in_another_order_or_degree_is_refused(build, fault):

@@ -155,8 +155,12 @@ def test_a_bent_layer_is_computed_for_each_state():
     assert straight_line(task, whole.curve, ALPHAS).straight  # its first layer is of degree 1
     last = jr.interpolate(task, start, end, ALPHAS, select="5", biases="homogeneous")
     line = straight_line(task, last.curve, ALPHAS)
+    assert line.first == "5" and line.straight  # the only layer that moves is of degree 1
+    depth = {"1.bias": 1, "3.bias": 2, "5.bias": 3}
+    bent = jr.interpolate(task, start, end, ALPHAS, select="5", biases="homogeneous", depth=depth)
+    line = straight_line(task, bent.curve, ALPHAS)
     assert line.first == "5" and not line.straight
-    assert apart(task, [whole, last]) < 1e-12
+    assert apart(task, [whole, last, bent]) < 1e-12
 
 
 class Doubling(nn.Linear):
