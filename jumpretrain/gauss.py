@@ -129,13 +129,14 @@ def _checked(walks: tuple[_Walk, _Walk], count: int) -> GaussLength:
         rounding=each.rounding,
         joint_rounding=float(joint.rounding[0]),
     )
-    if max(found.rounding.mean(), found.joint_rounding) > NOISE:
+    noise = float(found.rounding.mean()), found.joint_rounding
+    if max(noise) > NOISE:
+        mean, together = min(noise[0], found.mean), min(noise[1], found.joint)
         warnings.warn(
-            f"the Gauss length should be no rounding, but up to {found.rounding.mean():.2g} of "
-            f"{found.mean:.3g} radians (mean) and {found.joint_rounding:.2g} of {found.joint:.3g} "
-            f"(joint) may be, as {count} points lie too close for {each.eps:.1g} precision; take "
-            "a task of double precision, such as Task(lambda: build().double(), ...), or fewer "
-            "points",
+            f"the Gauss length should be no rounding, but up to {mean:.3g} of {found.mean:.3g} "
+            f"radians (mean) and {together:.3g} of {found.joint:.3g} (joint) may be, as {count} "
+            f"points lie too close for {each.eps:.1g} precision; take a task of double precision, "
+            "such as Task(lambda: build().double(), ...), or fewer points",
             stacklevel=3,
         )
     return found

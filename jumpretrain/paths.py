@@ -82,14 +82,15 @@ class Path:
         alphas: Where the states lie on the curve, rising within [0, 1] (A,).
         metrics: Values by name, each (A,), such as `train_loss` and `test_error`.
         class_error: Share of each class's examples that is wrong, by split, each (A, C); NaN for
-            a class without any, or with an output that is NaN. None where the targets are no
-            class labels.
+            a class without any, or with an output that is NaN. None or empty where the targets are
+            no class labels.
         logits: Outputs by split, each (A, n, d), where they were asked for.
         curve: The states themselves, built when needed.
         provenance: Everything needed to make the path again.
 
     Raises:
-        ValueError: If shapes disagree, or alphas are unsorted or outside [0, 1].
+        ValueError: If shapes disagree, alphas are unsorted or outside [0, 1], or errors of classes
+            are not by split.
 
     Example:
         >>> path = Path(np.linspace(0, 1, 4), {"train_loss": np.array([2.0, 1.0, 1.5, 0.0])})
@@ -110,7 +111,13 @@ class Path:
         columns = {f"metrics['{name}']": (value, 1) for name, value in self.metrics.items()}
         logits = self.logits or {}
         columns |= {f"logits['{name}']": (value, 3) for name, value in logits.items()}
-        errors = self.class_error or {}
+        errors = {} if self.class_error is None else self.class_error
+        if not isinstance(errors, Mapping):
+            raise ValueError(
+                "class_error must hold the errors of classes by split, but is a "
+                f"{type(errors).__name__}; pass {{'train': errors}}"
+            )
+        object.__setattr__(self, "class_error", errors or None)
         columns |= {f"class_error['{name}']": (value, 2) for name, value in errors.items()}
         for name, (value, axes) in columns.items():
             shape = np.shape(value)
@@ -151,6 +158,23 @@ class Path:
             alpha = self.alphas[np.isnan(values)][0]
             raise ValueError(f"a curve needs values, but {metric} is NaN at alpha {alpha:.3g}")
         return values
+
+    def errors(self, split: str = "train") -> NDArray[np.float64]:
+        """Look up the errors of classes.
+
+        Returns:
+            One row an alpha, one column a class (A, C).
+
+        Raises:
+            KeyError: If those of the split were not recorded; the message names those that were.
+            ValueError: If there are none.
+        """
+        if self.class_error is None:
+            raise ValueError("errors of classes need class labels, but the path has none")
+        if split not in self.class_error:
+            known = ", ".join(sorted(self.class_error))
+            raise KeyError(f"no errors of classes of split {split!r}; recorded: {known}")
+        return np.asarray(self.class_error[split], dtype=np.float64)
 
     def monotonicity(self, metric: str = "train_loss") -> Monotonicity:
         """Measure rises along the path; a rise at the last point counts.
@@ -228,6 +252,7 @@ class Path:
             The ends of the plateaus of error and loss, the half drop and the excess over log k.
 
         Raises:
+            KeyError: If the split's metrics or errors of classes were not recorded.
             ValueError: If epsilon lies outside [0, 1), or the path does not go from end to end.
         """
         self.check_ends()
@@ -238,7 +263,7 @@ class Path:
         below = np.flatnonzero(np.r_[True, loss[:-1] > middle])[-1]
         error = excess = np.nan
         if self.class_error is not None:
-            classes = self.class_error[split].shape[1]
+            classes = self.errors(split).shape[1]
             floor = (1 - 1 / classes) * (1 - epsilon)
             error = self._last(self.values(f"{split}_error") >= floor)
             excess = float(loss.max() - np.log(classes))

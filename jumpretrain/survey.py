@@ -47,6 +47,8 @@ UNRELATED = 1_000_000
 """First seed of the unrelated initialisations."""
 FEW = 8
 """Number of examples on which a survey is rehearsed."""
+Build = Callable[[int], Task]
+Ends = tuple[NDArray[Any], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ class Survey:
         model: Name of a network in `models.BUILDERS`.
         scheme: Law of its fresh weights, see `initialise`; `torch` keeps the builder's.
         scale: What its fresh weights are multiplied by.
-        trained_biases: Which of its biases there are, and are trained: `all`, that of the `last`
-            layer, or `none`.
+        trained_biases: Which biases of the linear and convolutional layers there are, and are
+            trained: `all`, that of the `last` layer, or `none`.
         hidden: Width of each hidden layer of the `mlp`; the builder's where empty.
         with_batchnorm: Whether BatchNorm stands in each hidden layer of the `mlp`.
         noise: Share of training labels redrawn.
@@ -70,8 +72,7 @@ class Survey:
         training: How networks are trained.
         task: A task of one's own, `module:function`, called as `function(seed, group)`.
         group: What that function is called with.
-        start: File with the weights of one network at alpha 0, instead of training; goes with
-            `end`.
+        start: File with one network's weights at alpha 0, instead of training; goes with `end`.
         end: File with the weights at alpha 1.
         alphas: How many points a path has, 3 or more, or the points themselves, from 0 to 1.
             Gauss lengths are lower bounds, which grow with their number.
@@ -204,11 +205,11 @@ def trace(
         inner = replace(execution, n_jobs=1, progress=False)
         fits = [(build, survey, inner, s, folder / "networks" / f"{s}") for s in seeds]
         ends = given or spread(_ends, fits, execution, "training networks")
-        jobs = [(build, survey, inner, s, *pair) for s, pair in zip(seeds, ends, strict=True)]
+        jobs = [(build, survey, inner, s, pair) for s, pair in zip(seeds, ends, strict=True)]
         return list(chain.from_iterable(spread(_trace, jobs, execution, "interpolating")))
 
 
-def _builder(survey: Survey) -> Callable[[int], Task]:
+def _builder(survey: Survey) -> Build:
     made = task_builder(survey.study)
 
     def build(seed: int) -> Task:
@@ -241,26 +242,29 @@ def _rehearse(survey: Survey, task: Task) -> None:
         try:
             path = interpolate(small, state, state, alphas=3, biases=biases)
         except ValueError as error:
-            reason, _, remedy = str(error).partition("; pass depth=")
-            if not remedy:
+            reason, _, depth = str(error).partition("; pass depth=")
+            if not depth:
                 raise
-            remedy = f"leave {biases} out of biases, or take a sequential network, such as mlp"
+            remedy = f"leave {biases} out of biases, or {_remedy(survey, biases)}"
             raise ValueError(f"{reason}; {remedy}") from error
         _measure(small, path)
 
 
-def _given(
-    survey: Survey, build: Callable[[int], Task]
-) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+def _remedy(survey: Survey, biases: str) -> str:
+    if biases != "homogeneous":
+        return "give its biases a name with 'bias' and its other vectors one with 'weight'"
+    sequential = "take a sequential network, such as mlp"
+    return "leave with_batchnorm out" if survey.with_batchnorm else sequential
+
+
+def _given(survey: Survey, build: Build) -> list[Ends]:
     if survey.start is None or survey.end is None:
         return []
     task = build(0)
     return [(task.state(survey.start), task.state(survey.end))]
 
 
-def _ends(
-    build: Callable[[int], Task], survey: Survey, inner: Execution, seed: int, place: Path
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _ends(build: Build, survey: Survey, inner: Execution, seed: int, place: Path) -> Ends:
     fit = train(build(seed), survey.training, [seed], folder=place, execution=inner)
     if fit.status[0] != "ok":
         raise ValueError(
@@ -270,15 +274,9 @@ def _ends(
     return fit.initial[0], fit.final[0]
 
 
-def _trace(
-    build: Callable[[int], Task],
-    survey: Survey,
-    inner: Execution,
-    seed: int,
-    start: NDArray[Any],
-    end: NDArray[Any],
-) -> list[Traced]:
+def _trace(build: Build, survey: Survey, inner: Execution, seed: int, ends: Ends) -> list[Traced]:
     task, alphas, found = build(seed), survey.alphas, []
+    start, end = ends
 
     def note(kind: str, path: paths.Path, layer: str = "", draw: int | None = None) -> None:
         numbers = _measure(task, path)

@@ -178,7 +178,8 @@ def test_interpolate_takes_a_task_of_ones_own_without_columns_that_it_lacks(tmp_
         (
             ["--biases", "homogeneous", "--with-batchnorm"],
             "the order of layers is known for nn.Sequential networks of linear and convolutional "
-            "layers, but '2' is a BatchNorm1d; leave homogeneous out of biases",
+            "layers, but '2' is a BatchNorm1d; leave homogeneous out of biases, or leave "
+            "with_batchnorm out",
         ),
     ],
 )
@@ -187,6 +188,13 @@ def test_interpolate_refuses_in_one_line(tmp_path, capsys, words, said):
     message = capsys.readouterr().err
     assert message.startswith(f"jumpretrain: {said}") and message.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_interpolate_says_whose_biases_are_left_out(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["interpolate", "--help"])
+    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert stop.value.code == 0 and "biases of the linear and convolutional layers" in words
 
 
 def test_an_unknown_kind_of_biases_exits_with_2(capsys):

@@ -94,6 +94,16 @@ def test_noise_of_single_precision_is_little_turning_and_said():
     assert turning(line.astype(float)).joint > 6
 
 
+def test_no_more_than_the_angle_is_said_to_be_rounding():
+    bent = arc(np.linspace(0, 1, 2001), 0.01).astype(np.float32)
+    with pytest.warns(UserWarning, match="up to") as said:
+        found = turning(np.stack([bent, bent], axis=1))
+    assert found.joint_rounding > 1 > found.joint
+    each, joint = f"{found.mean:.3g}", f"{found.joint:.3g}"
+    words = f"up to {each} of {each} radians (mean) and {joint} of {joint} (joint) may be"
+    assert words in str(said[0].message)
+
+
 def test_rounding_outputs_changes_the_length_by_less_than_is_said():
     curves = np.concatenate([smooth(300, points=200, seed=2), 5 + smooth(300, 200, seed=3)], 1)
     exact, rounded = turning(curves), turning(curves.astype(np.float32))

@@ -97,6 +97,33 @@ def test_plateaus_end_where_their_definitions_say():
     assert labelled(loss, error).plateau(epsilon=0.3).loss == pytest.approx(0.6)
 
 
+def test_errors_of_classes_are_looked_up_by_split():
+    made = labelled([2, 1, 0], [0.75, 0.5, 0])
+    assert (
+        made.errors().tolist()
+        == made.errors("train").tolist()
+        == [[v] * 4 for v in (0.75, 0.5, 0)]
+    )
+    metrics = {"test_loss": made.metrics["train_loss"], "test_error": made.metrics["train_error"]}
+    for split in ("test", "val"):
+        with pytest.raises(
+            KeyError, match=f"no errors of classes of split '{split}'; recorded: tr"
+        ):
+            made.errors(split)
+    with pytest.raises(KeyError, match="no errors of classes of split 'test'; recorded: train"):
+        Path(made.alphas, metrics, made.class_error).plateau("test")
+    for none in (path(2, 1, 0), path(2, 1, 0, class_error={})):
+        assert none.class_error is None and np.isnan(none.plateau().error)
+        with pytest.raises(ValueError, match="need class labels, but the path has none"):
+            none.errors()
+
+
+@pytest.mark.parametrize("errors", [np.zeros((3, 4)), np.zeros((0, 4)), [[0.0]] * 3])
+def test_errors_of_classes_without_a_split_are_refused(errors):
+    with pytest.raises(ValueError, match=r"must hold .* by split, but is a .*pass \{'train': er"):
+        Path(np.linspace(0, 1, 3), {}, errors)
+
+
 def test_half_the_drop_is_where_the_loss_stays_below():
     assert path(4, 0, 3, 1, 0).plateau().half == 0.75
     assert path(4, 2, 0).plateau().half == 0.5

@@ -560,6 +560,9 @@ def test_chance_is_marked_for_labels_only():
     wrong = plots.paths(line([0.9, 0.5, 0.1, 0], "test_error", error), "test_error")
     assert wrong.lines[-1].get_ydata()[0] == 1 - 1 / 8
     assert not plots.paths(FALLING).texts
+    tested = replace(line([2, 1, 1, 1], "test_loss"), class_error={"test": error})
+    assert plots.paths(tested, "test_loss").texts[0].get_text() == loss.texts[0].get_text()
+    assert not plots.paths(replace(FALLING, class_error={})).texts
     squared = {"task": {"measures": "loss=squared_error"}}
     assert not plots.paths(line([2, 1, 1, 1], error=error, **squared)).texts
 
@@ -605,6 +608,8 @@ def test_classes_stand_in_the_order_in_which_they_turn_right():
         assert drawn.get_ydata().tolist() == TURNING[:, label].tolist()
     with pytest.raises(ValueError, match="need class labels"):
         plots.classes(FALLING)
+    with pytest.raises(KeyError, match="no errors of classes of split 'val'; recorded: train"):
+        plots.classes(line([1, 1, 1, 0], error=TURNING), split="val")
 
 
 def test_classes_of_test_examples_are_drawn_beside_their_own_mean():

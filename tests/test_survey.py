@@ -65,6 +65,21 @@ def headed(seed, group):
     return nets.Task(build, nets.vectors(seed=seed), loss=of_the_first)
 
 
+class Shifted(nn.Linear):
+    """A layer whose bias is called otherwise."""
+
+    def __init__(self):
+        super().__init__(6, 3, bias=False)
+        self.b = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x):
+        return super().forward(x) + self.b
+
+
+def shifted(seed, group):
+    return nets.Task(Shifted, nets.vectors(seed=seed))
+
+
 def only_the_first(seed, group):
     return None if seed else own(seed, group)
 
@@ -226,18 +241,23 @@ def test_labels_and_fresh_weights_are_as_asked_for(tmp_path):
 
 def test_depth_normalisation_and_biases_are_as_asked_for(tmp_path):
     data, shape = jr.data.digits().subset(150, 80), {"hidden": (20, 20, 20)}
-    for biases, norm in (("last", False), ("none", False), ("all", True)):
+    for biases, norm in (("last", False), ("none", False), ("all", True), ("none", True)):
         changes = {**shape, "trained_biases": biases, "with_batchnorm": norm}
         survey = replace(BARE, scheme="he", scale=0.25, seeds=1, **changes)
-        found = trace(survey, tmp_path / biases, QUIET)[0]
+        found = trace(survey, tmp_path / f"{biases}{norm}", QUIET)[0]
 
         def build(norm=norm):
             return jr.models.mlp((1, 8, 8), 10, (20, 20, 20), norm)
 
         task = jr.Task(jr.initialise(build, "he", 0.25, biases), data)
         ends = jr.train(task, survey.training, [0])
-        assert task.weight_count == 64 * 20 + 2 * 400 + 200 + {"last": 10, "none": 0}.get(
-            biases, 70 + 2 * 3 * 20
+        assert (
+            task.weight_count
+            == 64 * 20
+            + 2 * 400
+            + 200
+            + {"last": 10, "none": 0}.get(biases, 70)
+            + norm * 2 * 3 * 20
         )
         path = jr.interpolate(task, ends.initial[0], ends.final[0], 5)
         for name, values in path.metrics.items():
@@ -305,7 +325,15 @@ def test_a_survey_that_does_not_fit_together_is_refused(change, words):
         ),
         (
             {"with_batchnorm": True, "biases": ("linear", "homogeneous")},
-            "is a BatchNorm1d; leave homogeneous out of biases",
+            "is a BatchNorm1d; leave homogeneous out of biases, or leave with_batchnorm out$",
+        ),
+        (
+            {"task": "test_survey:shifted", "biases": ("linear", "zero")},
+            "nothing tells of b; leave zero out of biases, or give its biases a name with 'bias'",
+        ),
+        (
+            {"task": "test_survey:shifted", "biases": ("homogeneous",)},
+            "nothing tells of b; leave homogeneous out of biases, or take a sequential network",
         ),
         ({"scale": -1.0}, "scale must be finite and above 0"),
         ({"start": Path("no.pt"), "end": Path("no.pt")}, "no.pt must hold a state dict"),

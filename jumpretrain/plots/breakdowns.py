@@ -35,12 +35,11 @@ def classes(path: Path, ax: Axes | None = None, split: str = "train") -> Axes:
         The Axes.
 
     Raises:
+        KeyError: If those of the split were not recorded; the message names those that were.
         ValueError: If the path has no errors of classes.
     """
-    if path.class_error is None:
-        raise ValueError("errors of classes need class labels, but the path has none")
+    error = path.errors(split)
     ax = canvas.axes(ax, choices({"": [path]}))
-    error = path.class_error[split]
     turns = np.where(error >= 0.5, path.alphas[:, None], 0).max(axis=0)
     seen = np.flatnonzero(~np.isnan(error).all(axis=0))
     order = seen[np.argsort(turns[seen], kind="stable")]

@@ -234,7 +234,8 @@ def along(ax: Axes) -> None:
 
 
 def _chance(path: Path, metric: str, unit: str) -> tuple[float, str]:
-    count = 0 if path.class_error is None else path.class_error["train"].shape[1]
+    errors = path.class_error or {}
+    count = max((np.shape(error)[1] for error in errors.values()), default=0)
     if count and unit == "nats":
         return float(np.log(count)), f"log {count}"
     if count and _kind(metric) == "error":
