@@ -84,7 +84,7 @@ def bias_report(
             f"depth must be whole, but is {depth}; count the layers with trained weights that an "
             "input passes"
         )
-    biases = _values(task, path.curve.end, bias, path.class_error["train"].shape[1])
+    biases = _values(task, path.curve.end, bias, path.errors("train").shape[1])
     outputs = next(outputs_at(task, path.curve, [1.0], "train")).astype(np.float64)
     labels = task.tensors["scored_y"].cpu().numpy()
     alphas = np.minimum(turning_alpha(outputs - biases, biases, labels, depth), 1)
@@ -92,7 +92,7 @@ def bias_report(
     predicted = [
         np.median(alphas[labels == c]) if (labels == c).any() else np.nan for c in classes
     ]
-    turns = _turns(path.alphas, path.class_error["train"])
+    turns = _turns(path.alphas, path.errors("train"))
     return BiasReport(
         biases=biases,
         gap=float(np.ptp(biases)),
@@ -138,7 +138,7 @@ def _plateau_class(path: Path) -> int | None:
     if path.class_error is None or not length >= SHORTEST:
         return None
     middle = np.searchsorted(path.alphas, length / 2)
-    return int(np.nanargmin(path.class_error["train"][middle]))
+    return int(np.nanargmin(path.errors("train")[middle]))
 
 
 def _turns(alphas: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -169,12 +169,12 @@ def overhear() -> Iterator[list[str]]:
     with warnings.catch_warnings(record=True) as caught, redirect_stdout(printed):
         warnings.simplefilter("always")
         for handler in handlers:
-            handler.setStream(printed)
+            handler.stream = printed  # setStream flushes the former one, which may be closed
         try:
             yield messages
         finally:
             for handler, stream in zip(handlers, streams, strict=True):
-                handler.setStream(stream)
+                handler.stream = stream
     messages += [line.strip() for line in printed.getvalue().splitlines()]
     messages += [str(warning.message) for warning in caught]
 

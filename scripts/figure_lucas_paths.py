@@ -6,7 +6,8 @@ with BatchNorm (red) and without (blue), residual networks that start as the ide
 next character of the descriptions of scikit-learn's data. Networks that did not train are counted,
 not drawn. After a review, having seen the numbers: a group of which fewer than 20 of the first
 seeds trained gets as many seeds again; learning rates and optimisers are also compared over all
-networks that have an end, as most that did not train are at the larger rate. Redo it with
+networks that have an end, as most that did not train are at the larger rate, and rates also over
+kinds and optimisers alone of which networks trained at both. Redo it with
 `python scripts/figure_lucas_paths.py`; the full form reads Fashion-MNIST and CIFAR-10
 (`JUMPRETRAIN_DATA`).
 """
@@ -130,7 +131,20 @@ def judge(tables: Mapping[tuple[str, str], pd.DataFrame]) -> list[dict[str, Any]
             groups = (lucas.rises(some[side]) for side in (inside, ~inside))
             said = claim + (f", {which}" if which == ended else "")
             claims.append(lucas.larger("interpolation-H1", said, *groups, which=which))
-    return claims
+    return [*claims, judge_both(every[every["trained"]])]
+
+
+def judge_both(kept: pd.DataFrame) -> dict[str, Any]:
+    """Judge rates where a kind with an optimiser has networks at both, all such as one sample."""
+    some = kept[kept.groupby(["network", "optimiser"])["faster"].transform("nunique") > 1]
+    return lucas.larger(
+        "interpolation-H1",
+        "the larger of two learning rates has larger min Delta, kinds and optimisers that trained "
+        "at both",
+        *(lucas.rises(some[side]) for side in (some["faster"], ~some["faster"])),
+        which="networks that trained, without kinds x optimisers that have none at one of the "
+        "rates",
+    )
 
 
 def shares(some: pd.DataFrame) -> dict[str, Any]:
@@ -174,6 +188,8 @@ def caption(asked: Flags, every: pd.DataFrame) -> str:
         [f"{found[side][key]} of {found[side][of]}" for side in ("larger", "smaller")]
         for key, of in (("untrained", "networks"), ("rose", "trained"))
     )
+    ended = [found[side]["rose_untrained"] for side in ("larger", "smaller")]
+    least = every[every["trained"]].groupby(["network", "batchnorm"], dropna=False).size().min()
     data = "digits" if asked.quick else (
         "1,000 images of Fashion-MNIST, 256 of CIFAR-10 at 16x16, 1,000 windows of "
         f"{kinds.LENGTH} characters"
@@ -185,12 +201,14 @@ def caption(asked: Flags, every: pd.DataFrame) -> str:
     )  # fmt: skip
     return (
         f"n = {len(every)} networks: {seeds}, x 2 learning rates x SGD (momentum .9) and Adam; "
-        f"{data}; 51 alphas\nthin: networks, thick: those that rise by more than 1e-3; "
+        f"{data}; {least} or more trained networks a kind; 51 alphas\n"
+        "thin: networks, thick: those that rise by more than 1e-3; "
         f"drawn: those that trained (final training loss at most {lucas.FITTED:g}, "
         f"{kinds.TRAINED['text']:g} for text, {kinds.TRAINED['images']:g} for residual networks, "
         f"half the pixel variance for the autoencoder)\n{lost[0]} at the larger rate did not, "
-        f"{lost[1]} at the smaller; of those that did {rose[0]} and {rose[1]} rise; BatchNorm "
-        "scored with statistics estimated anew"
+        f"{lost[1]} at the smaller; of those that did {rose[0]} and {rose[1]} rise, of "
+        f"untrained networks with an end {ended[0]} (larger rate) and {ended[1]} (smaller); "
+        "BatchNorm scored with statistics estimated anew"
     )
 
 

@@ -298,7 +298,10 @@ def _excess(
         for claim in claims
         if "half way" in claim["claim"] and claim["claim"].startswith(data)
     ]
-    ax.scatter(rows["middle_expected"], rows["middle_excess"], s=40, color="#0072B2", lw=0)
+    held = rows["error_plateau"] >= HELD
+    for some, face in ((rows[held], "#0072B2"), (rows[~held], "none")):
+        ax.scatter(some["middle_expected"], some["middle_excess"], s=40, facecolor=face,
+                   edgecolor="#0072B2", lw=1)  # fmt: skip
     top = float(rows["middle_expected"].max())
     ax.plot([0, top], [0, top], color="0.4", ls=":", lw=1.2, label="biases alone")
     ax.axhline(0, color="0.8", lw=0.8)
@@ -307,7 +310,8 @@ def _excess(
     ax.legend(fontsize=8, frameon=False)
     canvas.title(
         ax,
-        f"loss half way along the error plateau: {', '.join(ratios) or 'none to estimate'}; on "
+        f"loss half way along the error plateau: {', '.join(ratios) or 'none to estimate'} (n = "
+        f"{int(held.sum())}; open: plateau shorter than {HELD}); on "
         f"the path {rises['rise_by_more']} of {rises['networks']} rise by over {RISES:g}, at most "
         f"{rises['largest']:.2g}",
     )

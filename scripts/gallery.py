@@ -28,7 +28,7 @@ Holm's method over the claims of one paper (`-`: not tested). Of means p is Stud
 values as normal; networks of one condition count as independent ones there, and where ranks over
 several conditions are permuted.
 
-One finer claim stands for each hypothesis, by [rules](../scripts/hypotheses.py); eight were chosen
+One finer claim stands for each hypothesis, by [rules](../scripts/hypotheses.py); nine were chosen
 anew, by these, after reviews that had seen the verdicts. It is not the whole: *others* counts the
 finer claims beside it that are supported/contradicted/undecided. `claims.json` names the one, with
 what was compared; numbers, seeds and recipes of all are in the figure's JSON.

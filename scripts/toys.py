@@ -1,4 +1,4 @@
-"""Toys of arXiv:2210.01019, trained, with both paths: four classes of one point each."""
+"""Toys of arXiv:2210.01019, trained, with both paths, and judged: four classes of a point each."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from judging import entry, within
 from numpy.typing import NDArray
+from shares import counted, quotient
 
 from jumpretrain.homogeneity import BiasToy, train_toys
 from jumpretrain.paths import Path
+from jumpretrain.statistics import spearman
 
 CLASSES, LR, UNTIL, ALPHAS = 4, 0.1, 0.02, 101
 LONGEST = 100_000
 """Steps; toys whose slowest class would need more to escape are left out before training."""
+SHARE, CORRELATION, REACH, RISE = 0.9, 0.5, 0.1, 0.5  # the smallest effects of interest
+LONGER, LASTS = 0.08, 0.1  # the least difference of error plateaus, the least loss plateau
+RANKED = 0.2  # the least rank correlation
+HELD = 0.2  # the shortest error plateau on which the loss is compared with log k
+OVER = "over cells of degree and scale: ", "cells of means over networks"
 
 
 @dataclass(frozen=True)
@@ -129,3 +138,147 @@ def measured(course: Course) -> dict[str, Any]:
         "middle_excess": above,
         "middle_expected": expected,
     }
+
+
+def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Judge toys: a cell of degree and scale, whose toys are alike, is one of a sample.
+
+    Returns:
+        The claims: over cells and in each; those on the order (H16) count toys.
+    """
+    cells, held = by_cell(table), by_cell(lasting(table))
+    return [
+        *ordered(table),
+        *plateaus(cells, *OVER),
+        *turning(cells, *OVER),
+        *(claim for where, some in apart(table) for claim in turning(some, where)),
+        *lifted(held, *OVER),
+        *(claim for where, some in apart(lasting(table)) for claim in lifted(some, where)),
+        *ranked(cells, *OVER),
+    ]
+
+
+def pooled(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Judge toys as they were before: as one sample, and those of a degree with scales pooled."""
+    degrees = [(f"r = {degree}: ", some) for degree, some in table.groupby("degree")]
+    return [
+        *plateaus(table),
+        *(claim for where, some in [("", table), *degrees] for claim in turning(some, where)),
+        *(
+            claim
+            for where, some in [("", table), *degrees]
+            for claim in lifted(some[some["linear_error"] >= HELD], where)
+        ),
+        *ranked(table),
+    ]
+
+
+def by_cell(table: pd.DataFrame) -> pd.DataFrame:
+    return table.groupby(["degree", "scale"]).mean(numeric_only=True)
+
+
+def apart(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    groups = table.groupby(["degree", "scale"])
+    return [(f"r = {degree}, scale {scale:g}: ", some) for (degree, scale), some in groups]
+
+
+def lasting(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep toys with an error plateau, of cells that have two of them or more."""
+    held = table[table["linear_error"] >= HELD]
+    return held[held.groupby(["degree", "scale"])["seed"].transform("size") > 1]
+
+
+def ordered(table: pd.DataFrame) -> list[dict[str, Any]]:
+    claims = {
+        "classes are learned in the order of their biases at the end": "same_order",
+        "the class learned last has the largest bias": "last_is_largest",
+    }
+    found = [counted("interpolation-H16", text, table[name], SHARE)
+             for text, name in claims.items()]  # fmt: skip
+    how = "share of networks, each counted, though those of one degree and scale are alike"
+    return [claim | {"statistic": how} for claim in found]
+
+
+def plateaus(
+    table: pd.DataFrame, where: str = "", units: str = "networks"
+) -> list[dict[str, Any]]:
+    """Judge how long error and loss stay high."""
+    return of_units(units, [
+        within(
+            "interpolation-H13",
+            f"{where}the error stays high longer on the linear path than on the homogeneous one",
+            "difference of error plateaus, in alpha",
+            table["linear_error"] - table["homogeneous_error"],
+            LONGER,
+        ),
+        within(
+            "interpolation-H14",
+            f"{where}the loss has a plateau on the homogeneous path too",
+            "length of the loss plateau, in alpha",
+            table["homogeneous_loss"],
+            LASTS,
+        ),
+    ])  # fmt: skip
+
+
+def turning(table: pd.DataFrame, where: str = "", units: str = "networks") -> list[dict[str, Any]]:
+    """Judge when classes turn right: by biases, and as degree counting has it."""
+    return of_units(units, [
+        within(
+            "interpolation-H17",
+            f"{where}classes with smaller biases turn right later on the linear path",
+            "Pearson's correlation over classes of minus the bias and alpha",
+            table["correlation"],
+            CORRELATION,
+        ),
+        within(
+            "interpolation-H17",
+            f"{where}degree counting predicts to {REACH} at which alpha a class turns right",
+            f"{REACH} minus the mean absolute difference over classes",
+            REACH - table["off"],
+            0,
+        ),
+    ])  # fmt: skip
+
+
+def lifted(held: pd.DataFrame, where: str = "", units: str = "networks") -> list[dict[str, Any]]:
+    """Judge the loss on the plateau; nothing of fewer than two."""
+    if len(held) < 2:
+        return []
+    return of_units(units, [
+        quotient(
+            "interpolation-H18",
+            f"{where}half way along the error plateau the loss lies above log k by at least "
+            f"{RISE:.0%} of alpha² Var(b) / 2, where that plateau is {HELD} or longer",
+            "the loss above log k and of alpha² Var(b) / 2",
+            held["middle_excess"],
+            held["middle_expected"],
+            RISE,
+        )
+    ])  # fmt: skip
+
+
+def ranked(table: pd.DataFrame, where: str = "", units: str = "networks") -> list[dict[str, Any]]:
+    """Judge whether the loss rises with the variance of the biases; nothing of three or fewer."""
+    if len(table) < 4:
+        return []
+    found = spearman(table["rise"], table["variance"])
+    claim = f"{where}the loss rises more on the linear path where the biases vary more"
+    how = "Spearman's rho over networks of the variance of the biases and min Delta"
+    numbers = found.rho, found.low, found.high, len(table), RANKED
+    return of_units(units, [entry("interpolation-H18", claim, how, *numbers, p=found.p)])
+
+
+def of_units(units: str, claims: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [c | {"statistic": c["statistic"].replace("networks", units, 1)} for c in claims]
+
+
+def by_degree(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Summarise the toys of each degree, as rows of a table."""
+    groups = table.groupby("degree")
+    names = ["linear_error", "homogeneous_error", "linear_loss", "homogeneous_loss", "correlation",
+             "off", "rise", "excess"]  # fmt: skip
+    counts = groups[["same_order", "last_is_largest"]].sum()
+    means = groups[names].mean().add_prefix("mean_")
+    joined = pd.concat([groups.size().rename("networks"), counts, means], axis=1)
+    return joined.reset_index().to_dict("records")
