@@ -145,8 +145,8 @@ def test_notes_say_what_the_figures_hold(committed):
          "halving of the initial scale", "supported"),
         ("wang_classes", "fashion_mnist: the class learned last has the largest bias",
          "contradicted"),
-        ("wang_toy", "over cells of degree and scale: classes with smaller biases turn right later "
-         "on the linear path", "undecided"),
+        ("wang_toy", "over cells of degree and scale: classes with smaller biases turn right "
+         "later on the linear path", "undecided"),
     ],
 )  # fmt: skip
 def test_notes_name_the_verdicts_of_other_claims(figure, claim, expected):
