@@ -135,17 +135,12 @@ def finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
 
 
 def _said(claims: list[dict[str, Any]], part: str, margin: float | None = None) -> str:
-    """List what claims say over cells and in each; of a margin, what it was taken from."""
+    """Say what claims find over cells and in each; of a margin, what it was taken from."""
     some = [c for c in claims if part in c["claim"]]
     apart = [c for c in some if c["claim"].startswith("r = ")]
-    words: dict[str, list[str]] = {}
-    for claim in apart:
-        degree, scale = claim["claim"].split(":")[0].split(", ")
-        words.setdefault(degree, []).append(f"{_shown(claim, margin)} ({scale[6:]})")
     whole = [f"over cells {_shown(c, margin)}, {c['verdict']}" for c in some if c not in apart]
     tallied = tally(apart).replace("claims", "cells")
-    cells = "; ".join(f"{degree}: {', '.join(found)}" for degree, found in words.items())
-    return f"{' '.join(whole) or 'not judged over cells'}; {tallied};\nby scale, {cells}"
+    return f"{' '.join(whole) or 'not judged over cells'}; {tallied}"
 
 
 def _shown(claim: dict[str, Any], margin: float | None) -> str:
