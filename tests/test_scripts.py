@@ -144,7 +144,8 @@ def test_the_benchmark_does_the_same_work_on_both_sides(tmp_path):
     for row in found["training"]:
         assert abs(row["loss"] - row["loss_plain"]) < 0.05 * row["loss_plain"]
         assert row["wall_ratio_one_process"] > 0
-    assert found["scoring"][1]["largest_difference"] < 1e-5
+    apart = [row["largest_difference"] for row in found["scoring"] if "largest_difference" in row]
+    assert len(apart) == 3 and max(apart) < 1e-5
 
 
 def grouped(script):
