@@ -22,7 +22,13 @@ import jumpretrain as jr
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
-CODE = "import sys; sys.path.insert(0, 'tests'); import test_faults as t; t.sampled(*sys.argv[1:])"
+CODE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let jobs behind them ignore it
+sys.path.insert(0, "tests")
+import test_faults
+test_faults.sampled(*sys.argv[1:])
+"""
 RUNS = 10
 ENDS = {signal.SIGINT: -signal.SIGINT, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
 
