@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from jumpretrain.crossings import deviation_cosines
 from jumpretrain.evaluating import measure
 from jumpretrain.execution import Execution, spread
+from jumpretrain.measures import predicted
 from jumpretrain.task import Task, digest
 
 __all__ = ["Connector", "lengths", "score_connector"]
@@ -20,6 +21,8 @@ __all__ = ["Connector", "lengths", "score_connector"]
 MIDDLE = 1e-4  # of the chord: rounding of single precision
 
 BLOCK = 32
+NO_CLASS = -1
+"""Stands for the label of an example whose outputs name none: it differs from any class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +228,8 @@ def _score(
 
     def watch(row: int, split: str, outputs: Any, targets: torch.Tensor) -> None:
         if split == "test" and _labelled(outputs, targets):
-            labels.setdefault(row, []).append(outputs.argmax(1).cpu())
+            label, known = predicted(outputs)
+            labels.setdefault(row, []).append(label.where(known, NO_CLASS).cpu())
 
     states = (shares @ nodes.astype(np.float64)).astype(nodes.dtype)
     found: dict[str, NDArray[Any]] = dict(measure(task, states, watch=watch))

@@ -106,13 +106,13 @@ class BiasToy:
         outputs = _power(weights, self.degree) + moved[:, None, None] * self.biases[:, None]
         chance = _softmax(outputs)
         classes = np.arange(len(self.biases))
-        wrong = outputs.argmax(axis=1) != classes
+        known = np.isfinite(outputs.max(axis=1))  # as `measures.predicted` has it
+        errors = np.where(known, outputs.argmax(axis=1) != classes, np.nan)
         metrics = {
             "train_loss": -np.log(chance[:, classes, classes]).mean(axis=1),
-            "train_error": wrong.mean(axis=1),
+            "train_error": errors.mean(axis=1),
         }
-        errors, logits = wrong.astype(np.float64), outputs.transpose(0, 2, 1)
-        return Path(shares, metrics, {"train": errors}, {"train": logits})
+        return Path(shares, metrics, {"train": errors}, {"train": outputs.transpose(0, 2, 1)})
 
 
 def train_toys(

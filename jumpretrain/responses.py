@@ -14,7 +14,7 @@ from jumpretrain.evaluating import measure
 from jumpretrain.execution import one_thread
 from jumpretrain.gauss import GaussLength, turning
 from jumpretrain.lines import straight_line
-from jumpretrain.measures import accuracy, cross_entropy
+from jumpretrain.measures import accuracy, cross_entropy, predicted
 from jumpretrain.paths import Path
 from jumpretrain.task import Task
 
@@ -34,7 +34,7 @@ def score(
 
     Returns:
         Metrics (K,), `class_error.<split>` (K, C) and `logits.<split>` (K, n, d) by name; errors
-        are NaN where an output is.
+        are NaN where an example has no class.
 
     Raises:
         ValueError: If a metric of the user's own has the name of the share of wrong labels.
@@ -143,8 +143,8 @@ class _Watch:
     def __call__(self, row: int, split: str, outputs: Any, targets: torch.Tensor) -> None:
         key = ("train" if split == "scored" else split, row)
         if self.classes:
-            largest, label = outputs.max(1)  # NaN counts as largest
-            wrong = torch.where(largest.isnan(), torch.nan, (label != targets).double())
+            label, known = predicted(outputs)
+            wrong = torch.where(known, (label != targets).double(), torch.nan)
             counts = torch.bincount(targets, weights=wrong, minlength=outputs.shape[1])
             self.wrong[key] = self.wrong.get(key, 0) + counts
         if self.logits:
