@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from jumpretrain.design import TRAINING, Study
-from jumpretrain.execution import Execution, keep_memory
-from jumpretrain.junction import Junction
-from jumpretrain.paths import RISE
-from jumpretrain.survey import Survey
+from jumpretrain.execution.execution import Execution
+from jumpretrain.execution.threads import keep_memory
+from jumpretrain.paths.path import RISE
+from jumpretrain.studies.connect import Junction
+from jumpretrain.studies.design import TRAINING, Study
+from jumpretrain.studies.interpolate import Survey
 
 __all__ = ["main"]
 
@@ -142,8 +143,8 @@ def _run(command: Explore | Interpolate | Connect | Estimate | Check) -> int:
 
 
 def _explore(command: Explore) -> int:
-    from jumpretrain.report import write_report
-    from jumpretrain.study import explore
+    from jumpretrain.reports.explore import write_report
+    from jumpretrain.studies.explore import explore
 
     study = quickened(command.study) if command.quick else command.study
     out = command.out or Path("runs/quick" if command.quick else "runs/explore")
@@ -156,8 +157,8 @@ def _explore(command: Explore) -> int:
 
 
 def _interpolate(command: Interpolate) -> int:
-    from jumpretrain.atlas import overview, write_atlas
-    from jumpretrain.survey import trace
+    from jumpretrain.reports.interpolate import overview, write_atlas
+    from jumpretrain.studies.interpolate import trace
 
     traced = trace(command.survey, command.out, command.execution)
     figures = write_atlas(command.survey, traced, command.out)
@@ -175,7 +176,8 @@ def _interpolate(command: Interpolate) -> int:
 
 
 def _connect(command: Connect) -> int:
-    from jumpretrain.junction import join, overview, write_junction
+    from jumpretrain.reports.connect import overview, write_junction
+    from jumpretrain.studies.connect import join
 
     connector = join(command.junction, command.out, command.execution)
     figures = write_junction(command.junction, connector, command.out)
@@ -187,7 +189,7 @@ def _connect(command: Connect) -> int:
 
 
 def _estimate(command: Estimate) -> int:
-    from jumpretrain.costs import estimate_study
+    from jumpretrain.studies.costs import estimate_study
 
     print(estimate_study(command.study, command.execution))
     print("to train and retrain; embedding and homology come on top")
@@ -216,7 +218,7 @@ def quickened(study: Study) -> Study:
 
 
 def _check() -> int:
-    from jumpretrain.checking import check
+    from jumpretrain.studies.check import check
 
     outcomes = check()
     print("\n".join(map(str, outcomes)))

@@ -15,7 +15,7 @@ from figure import Flags
 from numpy.typing import NDArray
 
 import jumpretrain as jr
-from jumpretrain.ensembles import cosines
+from jumpretrain.ensembles.ensemble import cosines
 
 INNER = 10  # interior points, as in figure 3 of the paper
 EACH = 5  # steps scored on each piece of a connector

@@ -34,8 +34,8 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 import jumpretrain as jr
-from jumpretrain import store
-from jumpretrain.execution import spread
+from jumpretrain.execution.execution import spread
+from jumpretrain.storage import folders
 
 QUIET = jr.Execution(progress=False)
 MODES: tuple[Literal["looped", "stacked", "compiled"], ...] = ("looped", "stacked", "compiled")
@@ -139,7 +139,7 @@ def on_processor(quick: bool, out: Path) -> None:
             found[name] += rows
             show(rows)
             found |= {"load_after": load(), "seconds": round(time.monotonic() - began)}
-            store.write_json(out / "benchmark.json", found)
+            folders.write_json(out / "benchmark.json", found)
 
 
 def on_device(device: str, quick: bool, out: Path) -> None:
@@ -151,7 +151,7 @@ def on_device(device: str, quick: bool, out: Path) -> None:
         "load_before": load(),
         "devices": devices.rows(data, device, quick),
     }
-    store.write_json(out / "benchmark_gpu.json", found)
+    folders.write_json(out / "benchmark_gpu.json", found)
     show(found["devices"])  # type: ignore[arg-type]
 
 

@@ -10,7 +10,7 @@ from figure import Flags
 from numpy.typing import ArrayLike
 
 import jumpretrain as jr
-from jumpretrain import store
+from jumpretrain.storage import folders
 
 CHUNK = 5
 QUIET = jr.Execution(progress=False)
@@ -57,6 +57,6 @@ def kept(path: Path, of: object, measure: Callable[[], Any]) -> Any:
     Returns:
         The measurement, as JSON gives it back.
     """
-    if not path.exists() or store.read_json(path)["of"] != repr(of):
-        store.write_json(path, {"of": repr(of), "found": measure()})
-    return store.read_json(path)["found"]
+    if not path.exists() or folders.read_json(path)["of"] != repr(of):
+        folders.write_json(path, {"of": repr(of), "found": measure()})
+    return folders.read_json(path)["found"]

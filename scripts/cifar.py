@@ -20,8 +20,8 @@ from figure import Flags, device
 from numpy.typing import NDArray
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
-from jumpretrain.hessians import hessian_product
+from jumpretrain.curvature.hessian import hessian_product
+from jumpretrain.execution.execution import spread
 
 FILTER = "train_loss"
 RADIUS = 0.1

@@ -28,8 +28,8 @@ from figure import ROOT
 from hypotheses import HYPOTHESES, PAPERS, Hypothesis
 from judging import tally
 
-from jumpretrain import store
-from jumpretrain.statistics import holm
+from jumpretrain.comparison.hypothesis_tests import holm
+from jumpretrain.storage import folders
 
 Found = dict[str, Any]
 VERDICTS = ("supported", "contradicted", "undecided")
@@ -57,8 +57,8 @@ def write_ledger(folder: Path) -> Found:
     Returns:
         What was written.
     """
-    found = ledger({path.stem: store.read_json(path) for path in folder.glob("figure_*.json")})
-    store.write_json(folder / "claims.json", found)
+    found = ledger({path.stem: folders.read_json(path) for path in folder.glob("figure_*.json")})
+    folders.write_json(folder / "claims.json", found)
     return found
 
 

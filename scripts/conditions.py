@@ -15,8 +15,8 @@ from figure import Flags, device
 from numpy.typing import NDArray
 
 import jumpretrain as jr
-from jumpretrain import store
-from jumpretrain.execution import spread
+from jumpretrain.execution.execution import spread
+from jumpretrain.storage import folders
 
 WEIGHT_DECAYS = (0.0, 1e-3, 1e-2)
 DATA_SIZES = (1257, 200)
@@ -72,7 +72,7 @@ def _case(
     kept = folder / "case.safetensors"
     if not kept.exists():
         _make(folder, quick, weight_decay, data_size, batch_size, seed)
-    features, facts = store.read_arrays(kept)
+    features, facts = folders.read_arrays(kept)
     return Case(weight_decay, data_size, batch_size, seed, features=features, **facts)
 
 
@@ -103,7 +103,7 @@ def _make(
         "statistics": jr.describe(trajectories),
     }
     features = {name: _features(found) for name, found in samples.items()}
-    store.write_arrays(folder / "case.safetensors", features, facts)
+    folders.write_arrays(folder / "case.safetensors", features, facts)
 
 
 def _features(found: jr.Trajectories) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from figure import Flags
 from numpy.typing import NDArray
 
 import jumpretrain as jr
-from jumpretrain.planes import Plane, random_plane
+from jumpretrain.states.planes import Plane, random_plane
 
 SHARE = 0.9  # of the free fall of the training loss, or of the free test accuracy
 QUIET = jr.Execution(progress=False, chunk=5)

@@ -12,7 +12,7 @@ from cells import kept
 from landscapes import Network
 
 from jumpretrain import Trajectories, embed, geometry, sublevel
-from jumpretrain.homology import transform
+from jumpretrain.topology.homology import transform
 
 NEIGHBOURS = 20
 MEASURES = {

@@ -16,7 +16,7 @@ import torch
 from judging import tally
 from matplotlib.figure import Figure
 
-from jumpretrain import store
+from jumpretrain.storage import folders
 
 ROOT = Path(__file__).resolve().parents[1]
 DEVICE = "JUMPRETRAIN_DEVICE"
@@ -119,7 +119,7 @@ def save(figure: Figure, asked: Flags, numbers: Mapping[str, Any]) -> Path:
         "versions": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
     }
-    store.write_json(target.with_suffix(".json"), {**facts, **numbers})
+    folders.write_json(target.with_suffix(".json"), {**facts, **numbers})
     print(f"wrote {target}.png and .json in {facts['seconds']} s")
     return target.with_suffix(".png")
 

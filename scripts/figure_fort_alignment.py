@@ -39,9 +39,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
+from jumpretrain.comparison.hypothesis_tests import spearman
+from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
-from jumpretrain.statistics import spearman
 
 REMOVED = 0.5  # the least share of the barrier that aligning removes
 TREND = 0.3  # the least Spearman's rho with width

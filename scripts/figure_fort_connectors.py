@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
+from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 
 GRID = np.linspace(0, 1, 101)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
+from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 
 ORDERED, RISING = 0.2, 0.9  # the least Spearman's rho over conditions; over dimensions

@@ -30,7 +30,7 @@ from scipy.stats import spearmanr
 from snapshots import LAWS, LOST, RADIUS, Found, Plan, Values, cycled, independent
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
+from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 
 MONOTONE = 0.3  # the least mean of Spearman's rho over five rates

@@ -28,7 +28,7 @@ from radii import CHANCE, DIMS, Found, Setup, few, lost, lots, measured
 from scipy.stats import kendalltau
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
+from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 
 INSIDE, OUTSIDE = 0.25, 4.0  # radii at which success is judged, in units of Xavier's

@@ -28,9 +28,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
-from jumpretrain.planes import normal_to
+from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
+from jumpretrain.states.planes import normal_to
 
 CLAIM = "wedges-H13"
 TENTH = 1.0  # the least log10 of the ratio of mean losses, flat over bent

@@ -23,11 +23,18 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from jumpretrain.crossings import connect, deviation_cosines, refine, relax, trace
-from jumpretrain.descents import descend, draw_plane
-from jumpretrain.execution import Execution, spread
+from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.plots import canvas
-from jumpretrain.wedges import Toy, predict_average, predict_loss, predict_short, predict_width
+from jumpretrain.states.directions import deviation_cosines
+from jumpretrain.toys.wedge_crossings import connect, refine, relax, trace
+from jumpretrain.toys.wedge_descents import descend, draw_plane
+from jumpretrain.toys.wedges import (
+    Toy,
+    predict_average,
+    predict_loss,
+    predict_short,
+    predict_width,
+)
 
 INNER = 10  # interior points, as in figure 3 of the paper
 HALF = np.arange(INNER) < INNER // 2
@@ -88,7 +95,7 @@ def main() -> None:
         asked,
         {
             "data": "none; the landscape is a closed form",
-            "recipe": "conjugate gradients on L^2 / 2, see jumpretrain.descents",
+            "recipe": "conjugate gradients on L^2 / 2, see jumpretrain.toys.wedge_descents",
             "plan": asdict(plan),
             "wedges": {"few": FEW, "all": "all subsets of axes"},
             "inner": INNER,

@@ -41,7 +41,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
+from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 
 SHRUNK = math.log(1.25)  # the least factor by which a gap between groups shrinks

@@ -33,10 +33,10 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import t as student
 
 from jumpretrain import describe, embed
-from jumpretrain.distances import from_gram, gram
-from jumpretrain.graphs import edges, knn_graph
+from jumpretrain.comparison.hypothesis_tests import cliffs_delta, delta_interval
+from jumpretrain.embedding.gram import from_gram, gram
+from jumpretrain.embedding.neighbours import edges, knn_graph
 from jumpretrain.plots import canvas
-from jumpretrain.statistics import cliffs_delta, delta_interval
 
 SMALLEST = 0.5  # of a rank correlation: what "alike" means at least
 GROUPS = ("good", "few", "noise .5", "memorise")

@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jumpretrain import Embedding, embed, plots
-from jumpretrain.distances import gram
+from jumpretrain.embedding.gram import gram
 from jumpretrain.plots import canvas
 
 SMALLEST = 0.05  # of each measure, which all have 1 as their best

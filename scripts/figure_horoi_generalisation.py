@@ -18,7 +18,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from jumpretrain.statistics import Correlation, holm, partial_spearman, spearman, verdict
+from jumpretrain.comparison.hypothesis_tests import (
+    Correlation,
+    holm,
+    partial_spearman,
+    spearman,
+    verdict,
+)
 
 SMALLEST_EFFECT = 0.2
 COLOURS = dict(zip(WEIGHT_DECAYS, ("#D55E00", "#56B4E9", "#000000"), strict=True))

@@ -26,11 +26,11 @@ from matplotlib.figure import Figure
 from scipy.spatial.distance import pdist, squareform
 
 from jumpretrain import Embedding, Trajectories, embed, plots
-from jumpretrain.distances import from_gram, gram
-from jumpretrain.execution import Execution
-from jumpretrain.geometry import silhouette
+from jumpretrain.comparison.geometry import silhouette
+from jumpretrain.embedding.gram import from_gram, gram
+from jumpretrain.execution.execution import Execution
 from jumpretrain.plots import canvas
-from jumpretrain.sampling import walk
+from jumpretrain.sampling.baselines import walk
 
 SMALLEST = 0.05  # of a silhouette, whose best is 1
 GROUPS = ("good", "few", "noise .5", "memorise")

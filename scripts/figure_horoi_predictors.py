@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from predictions import drawn
 from scipy.stats import rankdata
 
-from jumpretrain.correlation import TIE, partial_spearman, remover
-from jumpretrain.relabelling import draw_orders, extreme_share
+from jumpretrain.comparison.correlation import TIE, partial_spearman, remover
+from jumpretrain.comparison.relabelling import draw_orders, extreme_share
 
 LEAST_RHO, LEAST_GAIN = 0.3, 0.1
 FEWEST = 8

@@ -23,9 +23,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import sparse
 
-from jumpretrain import Trajectories, embed, graphs, plots, released, sublevel
+from jumpretrain import Trajectories, embed, plots, released, sublevel
+from jumpretrain.comparison.hypothesis_tests import partial_spearman, spearman
+from jumpretrain.embedding import neighbours
 from jumpretrain.plots import canvas
-from jumpretrain.statistics import partial_spearman, spearman
 
 GROUPS = ("good", "few", "noise .5", "memorise")
 MARKERS = "osD^"
@@ -67,7 +68,7 @@ def measured(group: str, seed: int, trajectories: Trajectories) -> dict[str, Any
 
 
 def _pieces(potential: NDArray[np.float64]) -> int:
-    links = graphs.farthest(potential, NEIGHBOURS)
+    links = neighbours.farthest(potential, NEIGHBOURS)
     ones, size = np.ones(len(links)), len(potential)
     graph = sparse.csr_array((ones, tuple(links.T)), shape=(size, size))
     return int(sparse.csgraph.connected_components(graph, directed=False)[0])

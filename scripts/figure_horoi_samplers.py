@@ -22,10 +22,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import jumpretrain as jr
-from jumpretrain.distances import from_gram, gram
-from jumpretrain.graphs import knn_graph
+from jumpretrain.comparison.hypothesis_tests import cliffs_delta, holm
+from jumpretrain.embedding.gram import from_gram, gram
+from jumpretrain.embedding.neighbours import knn_graph
 from jumpretrain.plots import canvas
-from jumpretrain.statistics import cliffs_delta, holm
 
 SMALLEST = 0.1  # of the size of a rank correlation
 GROUPS = ("good", "few", "noise .5", "memorise")

@@ -25,8 +25,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from jumpretrain.comparison.hypothesis_tests import cliffs_delta, delta_interval
 from jumpretrain.plots import canvas
-from jumpretrain.statistics import cliffs_delta, delta_interval
 
 TWICE = math.log(2)  # the least log ratio of movement with a jump over movement without
 TENTH = 0.1  # the largest share of the jumps' rise, or persistence, that counts as little

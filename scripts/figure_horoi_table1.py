@@ -28,8 +28,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
-from jumpretrain.statistics import holm, verdict
+from jumpretrain.comparison.hypothesis_tests import holm, verdict
+from jumpretrain.execution.execution import spread
 
 SMALLEST_EFFECT = 0.03
 SAMPLERS = ("jump and retrain", "rays", "grid", "shuffled")

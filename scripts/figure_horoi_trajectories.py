@@ -20,11 +20,11 @@ from landscapes import Network, caption, each, facts, networks
 from matplotlib.figure import Figure
 
 from jumpretrain import Trajectories, embed
-from jumpretrain.distances import gram
-from jumpretrain.execution import Execution
-from jumpretrain.geometry import control_displacement, describe_geometry, silhouette
+from jumpretrain.comparison.geometry import control_displacement, describe_geometry, silhouette
+from jumpretrain.embedding.gram import gram
+from jumpretrain.execution.execution import Execution
 from jumpretrain.plots import canvas, sheets
-from jumpretrain.sampling import walk
+from jumpretrain.sampling.baselines import walk
 
 SMALLEST_SLOPE = 0.05  # share of outward steps, from a jump of 0 to one of 1 filter norm
 GROUPS = ("good", "few", "memorise")

@@ -29,7 +29,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
-from jumpretrain.statistics import delta_interval
+from jumpretrain.comparison.hypothesis_tests import delta_interval
 
 COLOURS = {"BatchNorm": "#D55E00", "Fixup": "#009E73"}
 BLUE = "#0072B2"

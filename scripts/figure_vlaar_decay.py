@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
-from jumpretrain.statistics import Correlation, partial_spearman, spearman
+from jumpretrain.comparison.hypothesis_tests import Correlation, partial_spearman, spearman
+from jumpretrain.execution.execution import spread
 
 DECAYS = (0.0, 1e-3, 3e-3, vlaar.DECAY, 2e-2, 3e-2)
 PREDICTS = 0.5  # a correlation of this size or more would say something of a network's accuracy

@@ -28,7 +28,7 @@ from matplotlib.ticker import FuncFormatter
 from vlaar_blocks import FINE, accuracy, excess, falls, layered, renewed
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
+from jumpretrain.execution.execution import spread
 
 CONDITIONS = ("base", "half", "augmented")
 AGAIN = ("none", "B1", "B2", "B3", "fc")

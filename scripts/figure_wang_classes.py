@@ -33,7 +33,7 @@ from plateaus import CLASSES, NAMES, QUICK, RECIPE, TRAINED, WIDTH, Cell
 from shares import counted, quotient
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
+from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 
 CHUNK = 5  # networks a job

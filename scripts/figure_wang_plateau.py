@@ -47,7 +47,7 @@ from plateaus import (
 )
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
+from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 
 LONGER, SHORT, LASTS = 0.08, 0.05, 0.1  # differences and lengths of plateaus, in alpha

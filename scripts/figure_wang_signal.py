@@ -32,9 +32,9 @@ from plateaus import NAMES
 from torch import nn
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
+from jumpretrain.execution.execution import spread
+from jumpretrain.paths.signals import signals
 from jumpretrain.plots import canvas
-from jumpretrain.propagation import signals
 
 WIDTH, CHANNELS, CLASSES = 100, 16, 10
 ALPHAS = tuple(np.round(np.arange(0.1, 1.05, 0.1), 2).tolist())

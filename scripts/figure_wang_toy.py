@@ -42,7 +42,7 @@ from toys import (
     training,
 )
 
-from jumpretrain.execution import Execution, spread
+from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.plots import canvas
 
 CELLS = (

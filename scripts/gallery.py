@@ -15,7 +15,7 @@ from figure import ROOT
 from hypotheses import PAPERS
 from judging import tally
 
-from jumpretrain import store
+from jumpretrain.storage import folders
 
 HEAD = """# Figures and claims
 
@@ -67,8 +67,8 @@ def write_gallery(folder: Path) -> Path:
             ledger += [f"**{named}**: {tally(some)}.\n", ROWS + "".join(map(_row, some))]
         files = sorted(folder.glob(f"figure_{paper}_*.json"))
         figures += [f"## {named}\n"] if files else []
-        figures += [_entry(path, store.read_json(path)) for path in files]
-    store.write_bytes(folder / "README.md", "\n".join([*ledger, *figures]).encode())
+        figures += [_entry(path, folders.read_json(path)) for path in files]
+    folders.write_bytes(folder / "README.md", "\n".join([*ledger, *figures]).encode())
     return folder / "README.md"
 
 

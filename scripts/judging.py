@@ -14,7 +14,12 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from scipy.stats import t as student
 
-from jumpretrain.statistics import cliffs_delta, delta_interval, permutation_test, verdict
+from jumpretrain.comparison.hypothesis_tests import (
+    cliffs_delta,
+    delta_interval,
+    permutation_test,
+    verdict,
+)
 
 NEGLIGIBLE = 0.147
 """Cliff's deltas up to here are called negligible (Romano and others, 2006); five networks a group

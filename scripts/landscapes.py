@@ -15,8 +15,9 @@ from typing import Any
 
 from figure import Flags, device
 
-from jumpretrain import Dataset, Recipe, Task, Trajectories, data, models, sample, store, train
-from jumpretrain.execution import Execution, spread
+from jumpretrain import Dataset, Recipe, Task, Trajectories, data, models, sample, train
+from jumpretrain.execution.execution import Execution, spread
+from jumpretrain.storage import folders
 
 SHARES = {"good": 0.0, "noise .5": 0.5, "memorise": 1.0}
 GROUPS = {
@@ -79,8 +80,8 @@ def networks(asked: Flags, groups: Sequence[str]) -> dict[str, list[Network]]:
     folder = asked.work.parent / ("landscapes-quick" if asked.quick else "landscapes")
     cases = [(group, seed) for group in groups for seed in range(chosen.seeds)]
     places = [folder / f"{group}-{seed}" for group, seed in cases]
-    with store.lock(folder):
-        store.claim(folder / "design.json", asdict(chosen))
+    with folders.lock(folder):
+        folders.claim(folder / "design.json", asdict(chosen))
         pairs = zip(cases, places, strict=True)
         jobs = [(chosen, *case, place) for case, place in pairs if not _finished(place, chosen)]
         each(_sampled, jobs, asked, "training, jumping and retraining")
@@ -156,7 +157,7 @@ def _longer(recipe: Recipe, group: str) -> Recipe:
 
 def _finished(place: Path, chosen: Design) -> bool:
     runs = chosen.directions * len(chosen.step_sizes)
-    return all(store.run_path(place / "sampled", run).exists() for run in range(runs))
+    return all(folders.run_path(place / "sampled", run).exists() for run in range(runs))
 
 
 def _sampled(chosen: Design, group: str, seed: int, place: Path) -> None:

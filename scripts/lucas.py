@@ -22,9 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
 import jumpretrain as jr
-from jumpretrain import store
-from jumpretrain.execution import spread
-from jumpretrain.statistics import Correlation, spearman
+from jumpretrain.comparison.hypothesis_tests import Correlation, spearman
+from jumpretrain.execution.execution import spread
+from jumpretrain.storage import folders
 
 QUIET = jr.Execution(progress=False)
 RISE = 1e-3
@@ -97,8 +97,8 @@ def _rows(asked: Flags, cell: Cell, measure: Measure, kind: str) -> list[dict[st
     fit = trained(asked, cell.name, cell.task, cell.recipe, seeds, jobs=1)
     kept = asked.work / f"{cell.name}{kind}.json"
     if not kept.exists():
-        store.write_json(kept, list(measure(cell, fit)))
-    return [{"cell": cell.name, **cell.facts, **row} for row in store.read_json(kept)]
+        folders.write_json(kept, list(measure(cell, fit)))
+    return [{"cell": cell.name, **cell.facts, **row} for row in folders.read_json(kept)]
 
 
 def along(cell: Cell, fit: jr.Runs) -> Iterator[dict[str, Any]]:

@@ -15,8 +15,8 @@ from figure import Flags, device
 from numpy.typing import NDArray
 
 import jumpretrain as jr
-from jumpretrain.hessians import hessian_product
-from jumpretrain.planes import Plane, random_plane
+from jumpretrain.curvature.hessian import hessian_product
+from jumpretrain.states.planes import Plane, random_plane
 
 DIMS = (10, 50, 100)  # of the planes of Hessians; the last one is judged
 CHANCE, LOT = 0.1, 10  # accuracy of guessing; networks a job

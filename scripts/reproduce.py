@@ -24,7 +24,7 @@ from hypotheses import PAPERS
 from tqdm import tqdm
 
 import jumpretrain as jr
-from jumpretrain import store
+from jumpretrain.storage import folders
 
 
 def main() -> int:
@@ -46,7 +46,7 @@ def main() -> int:
     try:
         asked.out.mkdir(parents=True, exist_ok=True)
         page = write_gallery(asked.out)
-        print(table(store.read_json(asked.out / "claims.json")), f"look at {page}", sep="\n\n")
+        print(table(folders.read_json(asked.out / "claims.json")), f"look at {page}", sep="\n\n")
     except LookupError as error:
         print(error, file=sys.stderr)
         failed.append("the ledger")
@@ -107,7 +107,7 @@ def make(script: Path, asked: argparse.Namespace, finished: Path) -> bool:
     if done.returncode:
         return False
     entries = _finished(finished) | {_key(script, asked.out): _version(script)}
-    store.write_json(finished, entries)
+    folders.write_json(finished, entries)
     return True
 
 
@@ -116,7 +116,7 @@ def _key(script: Path, out: Path) -> str:
 
 
 def _finished(path: Path) -> dict[str, str]:
-    return dict(store.read_json(path)) if path.exists() else {}
+    return dict(folders.read_json(path)) if path.exists() else {}
 
 
 def _version(script: Path) -> str:

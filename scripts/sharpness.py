@@ -14,10 +14,10 @@ from figure import Flags
 from numpy.typing import NDArray
 
 import jumpretrain as jr
-from jumpretrain import store
-from jumpretrain.execution import spread
-from jumpretrain.planes import normal_to
-from jumpretrain.task import digest
+from jumpretrain.execution.execution import spread
+from jumpretrain.states.planes import normal_to
+from jumpretrain.storage import folders
+from jumpretrain.tasks.task import digest
 
 CUTS = (0.03, 0.05, 0.1, 0.3, 1.0)  # the first three are the paper's
 SHORT, EQUAL, LOSS = "a quarter of the epochs", "as many epochs", "equal loss"
@@ -259,7 +259,7 @@ class _Look:
                 task, state, setup.cut, "exact" if task.weight_count <= SMALL else "lanczos",
                 setup.dtype, execution=jr.Execution(progress=False),
             )  # fmt: skip
-            store.write_json(kept, {
+            folders.write_json(kept, {
                 **{f"above {cut:g}": found.above(cut) for cut in setup.cuts},
                 "largest": found.eigenvalues.max(initial=0.0),
                 "trace": found.trace,
@@ -268,7 +268,7 @@ class _Look:
                 "gradient_norm": found.gradient_norm,
                 "norm": np.linalg.norm(state[: task.weight_count].astype(np.float64)),
             })  # fmt: skip
-        return dict(store.read_json(kept))
+        return dict(folders.read_json(kept))
 
 
 def _first(losses: NDArray[np.float64], level: float) -> int:

@@ -13,8 +13,8 @@ from figure import Flags
 from numpy.typing import NDArray
 
 import jumpretrain as jr
-from jumpretrain.ensembles import Ensemble, probabilities
-from jumpretrain.subspaces import draw_diagonal, draw_principal, draw_uniform
+from jumpretrain.ensembles.ensemble import Ensemble, probabilities
+from jumpretrain.ensembles.subspaces import draw_diagonal, draw_principal, draw_uniform
 
 LAWS = ("uniform", "diagonal", "principal")
 RADIUS, RANK, LOST = 0.3, 5, 0.05  # of the norm; components; accuracy that a draw may lose

@@ -12,9 +12,9 @@ from judging import entry, within
 from numpy.typing import NDArray
 from shares import counted, quotient
 
-from jumpretrain.homogeneity import BiasToy, train_toys
-from jumpretrain.paths import Path
-from jumpretrain.statistics import spearman
+from jumpretrain.comparison.hypothesis_tests import spearman
+from jumpretrain.paths.path import Path
+from jumpretrain.toys.bias_toy import BiasToy, train_toys
 
 CLASSES, LR, UNTIL, ALPHAS = 4, 0.1, 0.02, 101
 LONGEST = 100_000

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from widths import THRESHOLD, Found
 
 import jumpretrain as jr
-from jumpretrain.directions import directions
-from jumpretrain.execution import spread
+from jumpretrain.execution.execution import spread
+from jumpretrain.states.directions import directions
 
 FACTORS = np.geomspace(0.1, 10, 61)  # of the weights
 OUT = 2.5  # norms of the optima, how far the plane reaches

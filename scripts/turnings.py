@@ -21,9 +21,9 @@ from scipy.stats import rankdata
 from torch import nn
 
 import jumpretrain as jr
-from jumpretrain.gauss import turning
-from jumpretrain.responses import outputs_at
-from jumpretrain.straightness import certificate
+from jumpretrain.paths.certificate import certificate
+from jumpretrain.paths.gauss_length import turning
+from jumpretrain.paths.outputs import outputs_at
 
 TOLERANCE = 1e-2
 """Largest distance from the targets that counts as reaching them, as a share of the first one."""

@@ -21,9 +21,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 import jumpretrain as jr
-from jumpretrain import store
-from jumpretrain.curves import Curve
-from jumpretrain.task import digest
+from jumpretrain.states.curves import Curve
+from jumpretrain.storage import folders
+from jumpretrain.tasks.task import digest
 
 Policy = Literal["stored", "recalibrate"]
 
@@ -234,15 +234,15 @@ def kept_path(
         "select": "everything" if select is None else list(np.atleast_1d(select)),
         "alphas": places,
     }
-    if not file.exists() or store.read_arrays(file)[1] != facts:
+    if not file.exists() or folders.read_arrays(file)[1] != facts:
         found = jr.interpolate(made, start, end, places, select)
-        store.write_arrays(
+        folders.write_arrays(
             file,
             {"alphas": found.alphas, "class_error": np.asarray(found.class_error["train"])}
             | {f"metrics.{key}": values for key, values in found.metrics.items()},
             facts,
         )
-    arrays = store.read_arrays(file)[0]
+    arrays = folders.read_arrays(file)[0]
     metrics = {key[8:]: values for key, values in arrays.items() if key.startswith("metrics.")}
     line = Curve(start, end, np.ones(len(start), np.uint8)) if select is None else None
     return jr.Path(arrays["alphas"], metrics, {"train": arrays["class_error"]}, curve=line)

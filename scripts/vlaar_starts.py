@@ -21,7 +21,7 @@ from figure import Flags, device
 from numpy.typing import NDArray
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
+from jumpretrain.execution.execution import spread
 
 OWN, TOP, UNRELATED = "fresh weights", "top of a barrier", "unrelated weights"
 BEFORE = {"Fashion-MNIST": 10, "other images": 10, "random labels": 80}

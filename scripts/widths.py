@@ -20,7 +20,7 @@ from figure import Flags
 from numpy.typing import NDArray
 
 import jumpretrain as jr
-from jumpretrain.execution import spread
+from jumpretrain.execution.execution import spread
 
 THRESHOLD = math.log(10) / 2  # nats, where a tunnel ends: halfway to guessing among 10 classes
 REACH = 3.0  # norms of the weights, how far tunnels are followed

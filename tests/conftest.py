@@ -4,8 +4,8 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # bits depend on it; read when torch is imported
 
-import cases
 import pytest
+from support import cases
 
 
 @pytest.fixture

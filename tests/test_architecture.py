@@ -1,125 +1,151 @@
-"""The structure that the README promises, read off the code."""
+"""The structure that `docs/architecture.md` promises, read off the code."""
 
 import ast
 import importlib
-import pathlib
+import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+from statistics import median
 
 import pytest
+from support.wings import ONLY, WINGS
 
-PACKAGE = pathlib.Path(__file__).parents[1] / "jumpretrain"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "jumpretrain"
 FILES = sorted(PACKAGE.rglob("*.py"))
-ORDER = """
-    deltas stored locks store measures data residual sequences models layout initialisation
-    probing execution recipe task
-    curves paths gauss straightness homogeneity layers units lines dense wedges descents crossings
-    batches pooling evaluating planes compilation replicas partition checkpoints training
-    directions trajectories sampling
-    responses interpolation controls biases propagation hessians curvature alignment
-    shares bridges connectors connecting
-    departures tunnels sections ensembles subspaces restarts thresholds
-    distances graphs affinities placements fidelity embedding geometry
-    covers filtrations homology
-    relabelling effects correlation statistics description comparison
-    design builders timing costs study plots page report survey atlas junction checking cli
-""".split()
-ONLY = {
-    "matplotlib": {"plots"},
-    "phate": {"affinities", "embedding", "placements", "graphs"},
-    "graphtools": {"affinities", "embedding", "graphs"},
-    "ripser": {"filtrations", "homology"},
-    "persim": {"homology"},
-    "tyro": {"cli", "design"},
-    "plotly": {"page", "report"},
-}
+ROOMS = [path for path in FILES if path.stem != "__init__"]
+INITS = [path for path in FILES if path.stem == "__init__" and path.parent != PACKAGE]
 
 
-def home(path):
-    """The module a file belongs to: a package counts as one."""
-    relative = path.relative_to(PACKAGE)
-    return relative.parts[0].removesuffix(".py")
+def named(path):
+    return str(path.relative_to(PACKAGE))
+
+
+def wing(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def module(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
 
 
 def imports(path):
+    """Name what a file imports, down to each name that it takes from a module."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from names if node.module == "jumpretrain" else [node.module]
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_nothing_imports_from_its_right(path):
-    name = home(path)
-    if name == "__init__":
-        assert not [found for found in imports(path) if found.startswith("jumpretrain")]
+def inner(path):
+    return [name for name in imports(path) if name.startswith("jumpretrain.")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_a_wing_imports_only_those_before_it(path):
+    if path.parent == PACKAGE and path.stem == "__init__":
+        assert not inner(path)
         return
-    assert name in ORDER, f"say in ORDER where {name} stands"
-    inner = [f.split(".")[1] for f in imports(path) if f.startswith("jumpretrain.")]
-    assert not set(inner) - set(ORDER[: ORDER.index(name) + 1])
+    assert wing(path) in WINGS, f"say in tests/support/wings.py where {wing(path)} stands"
+    before = WINGS[: WINGS.index(wing(path)) + 1]
+    assert {name.split(".")[1] for name in inner(path)} <= set(before)
+
+
+def test_rooms_import_one_another_one_way():
+    known = {module(path): path for path in FILES}
+    graph = {
+        name: {found if found in known else found.rpartition(".")[0] for found in inner(path)}
+        for name, path in known.items()
+    }
+    assert len(tuple(TopologicalSorter(graph).static_order())) == len(known)
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_private_names_stay_in_their_room(path):
+    assert [name for name in inner(path) if any(p.startswith("_") for p in name.split("."))] == []
 
 
 @pytest.mark.parametrize("library", ONLY)
-def test_a_library_is_imported_in_its_place_only(library):
-    places = {home(path) for path in FILES if library in {f.split(".")[0] for f in imports(path)}}
+def test_a_library_is_imported_in_its_wings_only(library):
+    places = {wing(path) for path in FILES if library in {f.split(".")[0] for f in imports(path)}}
     assert places <= ONLY[library]
 
 
-def test_modules_are_small():
-    lengths = sorted(len(path.read_text().splitlines()) for path in FILES)
-    assert lengths[len(lengths) // 2] <= 180
-    assert lengths[-1] <= 330
+def test_wings_have_a_few_rooms():
+    counts = [sum(wing(path) == name for path in ROOMS) for name in WINGS if name != "cli"]
+    assert min(counts) >= 2 and max(counts) <= 12
+    assert median(counts) == 5
+
+
+def test_rooms_are_small():
+    lengths = [len(path.read_text().splitlines()) for path in ROOMS]
+    assert median(lengths) <= 180
+    assert max(lengths) <= 330
 
 
 def test_functions_are_small():
-    long = []
+    sizes = {}
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
-                documented = ast.get_docstring(node) is not None
-                body = node.body[documented:]
+                body = node.body[ast.get_docstring(node) is not None :]
                 size = body[-1].end_lineno - body[0].lineno + 1 if body else 0
-                if size > 50:
-                    long.append(f"{path.name}:{node.name} has {size} lines")
-    assert not long
+                sizes[f"{named(path)}:{node.lineno} {node.name}"] = size
+    assert {name: size for name, size in sizes.items() if size > 50} == {}
+    assert median(sizes.values()) <= 9
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_every_module_says_what_it_is_and_exports(path):
-    tree = ast.parse(path.read_text())
-    assert ast.get_docstring(tree)
-    if home(path) in ("__init__", "__main__"):
-        return
-    module = ".".join(("jumpretrain", *path.relative_to(PACKAGE).with_suffix("").parts))
-    found = importlib.import_module(module.removesuffix(".__init__"))
-    assert found.__all__
+@pytest.mark.parametrize("path", INITS, ids=named)
+def test_a_wing_says_which_question_it_answers_and_where_to_begin(path):
+    text = path.read_text()
+    docstring = ast.get_docstring(ast.parse(text))
+    assert 3 <= len(docstring.splitlines()) <= 8
+    if wing(path) != "plots":
+        assert docstring.splitlines()[0].endswith(("?", "."))
+        assert len(ast.parse(text).body) == 1
+        begun = re.findall(r"Begin\s+with\s+(.*)\.", docstring, flags=re.DOTALL)
+        rooms = re.findall(r"`(\w+)", " ".join(begun))
+        assert rooms and all((path.parent / f"{room}.py").exists() for room in rooms)
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=named)
+def test_a_room_says_what_it_is_and_exports(path):
+    found = importlib.import_module(module(path))
+    assert found.__doc__ and found.__all__
     assert all(hasattr(found, name) for name in found.__all__)
 
 
-def test_every_module_has_its_test_file():
-    tests = {path.stem for path in pathlib.Path(__file__).parent.glob("test_*.py")}
+def test_every_room_has_its_test_file():
     elsewhere = {
-        "__init__",
-        "design",
-        "directions",
-        "measures",
-        "recipe",
-        "replicas",
-        "probing",
-        "page",
-        "connectors",
+        "engine/recipe.py",  # trained with in tests/engine/test_train.py
+        "engine/replicas.py",
+        "connectivity/connector.py",  # made in test_connect.py
+        "reports/connect.py",  # read in tests/studies/test_connect.py
+        "reports/page.py",  # written in test_explore.py
+        "sampling/baselines.py",  # beside what they are baselines of, in test_sample.py
+        "states/directions.py",
+        "studies/design.py",  # in test_explore.py
+        "tasks/probing.py",  # in test_task.py
+        "execution/threads.py",  # in test_execution.py
     }
-    missing = {home(path) for path in FILES} - elsewhere
-    assert not {f"test_{name}" for name in missing} - tests
+    rooms = [path for path in ROOMS if wing(path) not in {"plots", "cli"}]
+    missing = [
+        named(path)
+        for path in rooms
+        if not (ROOT / "tests" / wing(path) / f"test_{path.stem}.py").exists()
+    ]
+    assert sorted(set(missing) ^ elsewhere) == []
 
 
 @pytest.mark.parametrize(
     ("module", "light"),
     [
         ("jumpretrain", {"torch", "phate", "matplotlib", "ripser", "pandas", "sklearn"}),
-        ("jumpretrain.training", {"phate", "matplotlib", "ripser", "sklearn", "scipy.stats"}),
+        ("jumpretrain.engine.train", {"phate", "matplotlib", "ripser", "sklearn", "scipy.stats"}),
         ("jumpretrain.cli", {"phate", "matplotlib", "ripser", "sklearn", "scipy.stats", "plotly"}),
     ],
 )

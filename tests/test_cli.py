@@ -5,16 +5,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import nets
 import pandas as pd
 import pytest
 import torch
 from safetensors.numpy import load_file
+from support import nets
 
 import jumpretrain as jr
 from jumpretrain.cli import main, quickened
-from jumpretrain.design import Study
-from jumpretrain.recipe import Recipe
+from jumpretrain.engine.recipe import Recipe
+from jumpretrain.studies.design import Study
 
 ROOT = Path(__file__).parents[1]
 TINY = (
@@ -46,7 +46,7 @@ def test_explore_leaves_a_folder_to_look_at(tmp_path, capsys):
 
 def test_a_users_own_task_is_named_on_the_command_line(tmp_path, capsys):
     words = (
-        "explore --task test_cli:my_task --groups a b --k 5 --batch-size 8 --seeds 2 "
+        "explore --task tests.test_cli:my_task --groups a b --k 5 --batch-size 8 --seeds 2 "
         "--directions 2 --step-sizes 0 0.5 1 --training.epochs 3 --epochs 11 --n-jobs 1 "
         "--no-progress"
     ).split()
@@ -160,7 +160,9 @@ def test_interpolate_trains_deep_networks_from_small_weights_with_the_last_biase
 
 
 def test_interpolate_takes_a_task_of_ones_own_without_columns_that_it_lacks(tmp_path, capsys):
-    words = "interpolate --task test_cli:own_autoencoder --alphas 4 --seeds 1 --n-jobs 1".split()
+    words = (
+        "interpolate --task tests.test_cli:own_autoencoder --alphas 4 --seeds 1 --n-jobs 1".split()
+    )
     more = "--no-progress --training.epochs 2 --training.batch-size 8 --out".split()
     assert main([*words, *more, str(tmp_path)]) == 0
     printed = capsys.readouterr().out
@@ -224,8 +226,9 @@ def test_connect_takes_trained_networks_of_a_task_of_ones_own(tmp_path, capsys):
     files = [str(tmp_path / f"{seed}.pt") for seed in (3, 4)]
     for path, seed in zip(files, (3, 4), strict=True):
         torch.save(task.module(task.initial(seed)).state_dict(), path)
-    words = "connect --task test_cli:my_task --inner 2 --n-jobs 1 --no-progress --recipe.epochs 1"
-    more = ["--recipe.batch-size", "8", "--networks", *files, "--out", str(tmp_path / "out")]
+    words = "connect --task tests.test_cli:my_task --inner 2 --n-jobs 1 --no-progress"
+    more = ["--recipe.epochs", "1", "--recipe.batch-size", "8"]
+    more += ["--networks", *files, "--out", str(tmp_path / "out")]
     assert main([*words.split(), *more]) == 0
     assert "length in chords" in capsys.readouterr().out
     nodes = load_file(tmp_path / "out" / "nodes.safetensors")["nodes"]

@@ -1,12 +1,12 @@
 """A GPU beside the CPU, in float64: the same states, scores and paths."""
 
-import nets
 import numpy as np
 import pytest
 import torch
+from support import nets
 
 import jumpretrain as jr
-from jumpretrain.batches import reseed
+from jumpretrain.engine.batches import reseed
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA GPU")
 KINDS = ["mlp", "mlp with BatchNorm", "conv with BatchNorm", "transformer", "tied autoencoder"]

@@ -6,22 +6,23 @@ Most are caught where the module is tested; this file holds the rest, so that th
 import inspect
 import itertools
 
-import cases
-import nets
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from support import cases, nets
 from torch import nn
 
-from jumpretrain import graphs, homology
-from jumpretrain.embedding import embed
-from jumpretrain.evaluating import evaluate
-from jumpretrain.execution import Execution
-from jumpretrain.measures import squared_error
-from jumpretrain.recipe import Recipe
-from jumpretrain.sampling import grid, rays, sample
-from jumpretrain.task import Task
+from jumpretrain.embedding import neighbours
+from jumpretrain.embedding.embed import embed
+from jumpretrain.engine.evaluate import evaluate
+from jumpretrain.engine.recipe import Recipe
+from jumpretrain.execution.execution import Execution
+from jumpretrain.sampling.baselines import grid, rays
+from jumpretrain.sampling.sample import sample
+from jumpretrain.tasks.measures import squared_error
+from jumpretrain.tasks.task import Task
+from jumpretrain.topology import homology
 
 QUIET = Execution(progress=False)
 
@@ -102,8 +103,8 @@ def test_neighbours_are_near_and_the_released_rule_picks_the_far():
     points = centres + np.random.default_rng(0).normal(scale=0.3, size=(90, 2))
     gaps = np.linalg.norm(points[:, None] - points[None], axis=2)
     cluster = np.repeat([0, 1, 2], 30)
-    near = sp.coo_array(graphs.neighbours(gaps, 10)).coords
-    far = graphs.farthest(gaps, 10)
+    near = sp.coo_array(neighbours.neighbours(gaps, 10)).coords
+    far = neighbours.farthest(gaps, 10)
     assert (cluster[near[0]] == cluster[near[1]]).mean() > 0.9
     assert (cluster[far[:, 0]] == cluster[far[:, 1]]).mean() < 0.1
 

@@ -8,17 +8,20 @@ import sys
 import time
 from pathlib import Path
 
-import cases
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
+from support import cases
 
-from jumpretrain import affinities, distances, graphs, store
-from jumpretrain.trajectories import Trajectories, write_index
+from jumpretrain.embedding import affinities, neighbours
+from jumpretrain.embedding import gram as module
+from jumpretrain.sampling.trajectories import Trajectories, write_index
+from jumpretrain.storage import folders
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
-CODE = "import sys; sys.path.insert(0, 'tests'); import test_scale as t; t.{}(*sys.argv[1:])"
+CODE = "import sys; sys.path.insert(0, 'tests')\n"
+CODE += "from tests import test_scale as t; t.{}(*sys.argv[1:])"
 
 
 def in_child(function, *words):
@@ -51,8 +54,8 @@ def embed_many(count, folder):
     held = peak() - before
     some = np.random.default_rng(0).choice(int(count), 40, replace=False)
     np.savez(folder, some=some, rows=found.distances[some], potential=found.potential)
-    np.save(f"{folder}.edges.npy", graphs.edges(graph))
-    answer = {"held": held, "bars": len(diagram.finite(0)), "pieces": graphs.components(graph)}
+    np.save(f"{folder}.edges.npy", neighbours.edges(graph))
+    answer = {"held": held, "bars": len(diagram.finite(0)), "pieces": neighbours.components(graph)}
     print(json.dumps(answer | {"essential": len(diagram.essential(0))}))
 
 
@@ -73,9 +76,9 @@ def test_thousands_of_points_take_two_matrices_of_distances(tmp_path):
 
 def test_in_blocks_of_rows_all_is_as_from_the_whole_matrix():
     runs = arms(3200)
-    gram = distances.gram(runs)
+    gram = module.gram(runs)
     points = runs.points() - runs.points().mean(axis=0)
-    found = distances.from_gram(gram, "cosine", "mean")
+    found = module.from_gram(gram, "cosine", "mean")
     some = np.random.default_rng(0).choice(len(found), 40, replace=False)
     np.testing.assert_allclose(found[some], cdist(points[some], points, "cosine"), atol=1e-12)
     near = affinities.alpha_decay(found, 5, 40)
@@ -97,10 +100,10 @@ def states_of(run, optimum, times):
 def multiply_stored(folder):
     before = peak()
     stored, start = Trajectories.load(folder), time.process_time()
-    gram = distances.gram(stored)
+    gram = module.gram(stored)
     taken, held = time.process_time() - start, peak() - before
     count = len(gram)
-    columns = distances.BLOCK_ENTRIES // count
+    columns = module.BLOCK_ENTRIES // count
     block = np.random.default_rng(0).normal(size=(count, columns))
     total, start = np.zeros((count, count)), time.process_time()
     for _ in range(stored.weight_count // columns):
@@ -115,7 +118,7 @@ def keep(folder, runs, times, width):
     optimum = np.random.default_rng(0).standard_normal(width, dtype=np.float32)
     for run in range(runs):
         states = states_of(run, optimum, times)
-        store.write_run(store.run_path(folder, run), states, {"train_loss": np.zeros(times)})
+        folders.write_run(folders.run_path(folder, run), states, {"train_loss": np.zeros(times)})
     index = {
         "optimum": optimum,
         "direction": np.arange(runs),
@@ -137,7 +140,7 @@ def test_states_that_fill_the_disk_are_multiplied_in_little_memory_at_full_speed
     shutil.rmtree(tmp_path / "runs")
     assert found["held"] < 380e6 < size
     assert found["ratio"] < 2
-    apart = distances.from_gram(np.load(tmp_path / "gram.npy"))
+    apart = module.from_gram(np.load(tmp_path / "gram.npy"))
     for run in (0, runs - 1):
         states = states_of(run, optimum, times).astype(np.float64)
         exact = np.linalg.norm(np.diff(states, axis=0), axis=1)

@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from jumpretrain.paths import Path
+from jumpretrain.paths.path import Path
 from jumpretrain.plots import canvas
 from jumpretrain.plots.paths import along, choices, frame, gathered, recorded
 
 if TYPE_CHECKING:
-    from jumpretrain.propagation import Signals
+    from jumpretrain.paths.signals import Signals
 
 __all__ = ["classes", "layers", "signals"]
 

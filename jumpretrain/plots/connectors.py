@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from jumpretrain.plots import canvas
 
 if TYPE_CHECKING:
-    from jumpretrain.connectors import Connector
+    from jumpretrain.connectivity.connector import Connector
 
 __all__ = ["connector", "deviations", "label_change"]
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from jumpretrain.plots import canvas
 
 if TYPE_CHECKING:
-    from jumpretrain.comparison import Comparison
+    from jumpretrain.comparison.compare import Comparison
 
 __all__ = ["comparison", "fidelity", "finding"]
 

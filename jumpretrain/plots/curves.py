@@ -10,11 +10,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from jumpretrain import geometry
+from jumpretrain.comparison import geometry
 from jumpretrain.plots import canvas
 
 if TYPE_CHECKING:
-    from jumpretrain.trajectories import Trajectories
+    from jumpretrain.sampling.trajectories import Trajectories
 
 __all__ = ["choices", "distance", "loss", "unit"]
 

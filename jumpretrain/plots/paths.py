@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from jumpretrain.paths import RISE, Path
+from jumpretrain.paths.path import RISE, Path
 from jumpretrain.plots import canvas
 
 __all__ = [

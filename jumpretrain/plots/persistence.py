@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain.plots import canvas
 
 if TYPE_CHECKING:
-    from jumpretrain.homology import Diagrams
+    from jumpretrain.topology.diagrams import Diagrams
 
 __all__ = ["diagram", "range_law"]
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain.plots import canvas
 
 if TYPE_CHECKING:
-    from jumpretrain.embedding import Embedding
+    from jumpretrain.embedding.embed import Embedding
 
 __all__ = ["faded", "pieces", "trajectories"]
 

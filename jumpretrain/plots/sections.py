@@ -11,8 +11,8 @@ from matplotlib.colors import LogNorm
 from jumpretrain.plots import canvas
 
 if TYPE_CHECKING:
-    from jumpretrain.curvature import SharpDirections
-    from jumpretrain.sections import Section
+    from jumpretrain.curvature.sections import Section
+    from jumpretrain.curvature.sharp_directions import SharpDirections
 
 __all__ = ["section", "spectrum"]
 

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
 
-from jumpretrain import geometry
+from jumpretrain.comparison import geometry
 from jumpretrain.plots import canvas, curves, persistence, scatters
 
 if TYPE_CHECKING:
-    from jumpretrain.embedding import Embedding
-    from jumpretrain.homology import Diagrams
-    from jumpretrain.trajectories import Trajectories
+    from jumpretrain.embedding.embed import Embedding
+    from jumpretrain.sampling.trajectories import Trajectories
+    from jumpretrain.topology.diagrams import Diagrams
 
 __all__ = ["Showcase", "diagrams", "networks", "over_time", "showcases"]
 

@@ -1,0 +1,118 @@
+"""Correlate ranks over networks, and take straight-line dependence out of values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+
+from jumpretrain.comparison.effects import EPS
+from jumpretrain.comparison.relabelling import draw_orders, extreme_share
+
+__all__ = ["Correlation", "partial_spearman", "remover", "spearman"]
+
+TIE = 1e-9
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """A rank correlation over networks.
+
+    Attributes:
+        rho: The correlation; NaN where one side is constant.
+        p: Two-sided permutation p; 1 where one side is constant.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+    """
+
+    rho: float
+    p: float
+    low: float
+    high: float
+
+
+def spearman(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 9999) -> Correlation:
+    """Correlate ranks over networks.
+
+    Returns:
+        As for `partial_spearman`, with nothing held fixed.
+    """
+    return partial_spearman(a, b, np.empty((np.size(a), 0)), seed, resamples)
+
+
+def partial_spearman(
+    a: ArrayLike, b: ArrayLike, control: ArrayLike, seed: int = 0, resamples: int = 9999
+) -> Correlation:
+    """Correlate ranks over networks, controls held fixed.
+
+    Ranks of both sides are freed of their straight-line dependence on the controls' ranks; p
+    comes from permuting one side's residuals. The interval is Fisher's with Bonett and
+    Wright's variance; an order without exception counts as one swap short of it, so that the
+    interval keeps a length (a bootstrap's would have none).
+
+    Args:
+        a: One value a network (n,).
+        b: One value a network (n,).
+        control: What is held fixed (n,) or (n, controls).
+        seed: Seed of the permutations, drawn where there are more than 20,000.
+        resamples: How many random permutations.
+
+    Returns:
+        The correlation, its p and its 95 % interval.
+
+    Raises:
+        ValueError: If the lengths differ, a value is not finite, or there are fewer than four
+            networks more than controls.
+    """
+    fixed = np.asarray(control, float)
+    fixed = fixed[:, None] if fixed.ndim == 1 else fixed
+    if len({np.size(a), np.size(b), len(fixed)}) > 1:
+        raise ValueError(
+            "every network needs both values and its controls, but there are "
+            f"{np.size(a)}, {np.size(b)} and {len(fixed)}"
+        )
+    columns = np.column_stack([np.asarray(a, float), np.asarray(b, float), fixed])
+    n, controls = len(columns), fixed.shape[1]
+    if n < controls + 4 or not np.isfinite(columns).all():
+        raise ValueError(
+            f"a rank correlation needs finite values of at least {controls + 4} networks, but "
+            f"there are {n}, {int(np.isfinite(columns).all(1).sum())} of them finite"
+        )
+    ranks = rankdata(columns, axis=0)
+    clear = remover(ranks[:, 2:])
+    left, right = clear @ ranks[:, 0], clear @ ranks[:, 1]
+    if min(np.abs(left).max(), np.abs(right).max()) < TIE * n:
+        return Correlation(math.nan, 1.0, math.nan, math.nan)
+    rho = float(left @ right / np.sqrt((left @ left) * (right @ right)))
+    orders, _ = draw_orders(n, np.random.default_rng(seed), resamples)
+    permuted = left[orders] @ clear
+    null = permuted @ right / np.sqrt(np.maximum((permuted**2).sum(1), 1e-300) * (right @ right))
+    p = extreme_share(np.abs(null), abs(rho), TIE)
+    return Correlation(rho, p, *_fisher(rho, n, controls))
+
+
+def remover(control: Array) -> Array:
+    """Make the matrix that takes the mean and the straight line in the controls out of values.
+
+    Returns:
+        A projection (n, n).
+    """
+    centred = control - control.mean(0)
+    size = np.linalg.norm(centred, axis=0)
+    varying = size > EPS * np.linalg.norm(control, axis=0)
+    columns = np.column_stack([np.ones(len(control)), centred[:, varying] / size[varying]])
+    axes, lengths, _ = np.linalg.svd(columns, full_matrices=False)
+    axes = axes[:, lengths > TIE]
+    return np.asarray(np.eye(len(control)) - axes @ axes.T)
+
+
+def _fisher(rho: float, n: int, controls: int) -> tuple[float, float]:
+    limit = 1 - 12 / (n**3 - n)
+    kept = min(max(rho, -limit), limit)
+    reach = 1.96 * math.sqrt((1 + kept**2 / 2) / (n - 3 - controls))
+    low, high = math.tanh(math.atanh(kept) - reach), math.tanh(math.atanh(kept) + reach)
+    return min(low, rho), max(high, rho)

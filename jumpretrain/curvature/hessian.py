@@ -1,0 +1,150 @@
+"""The Hessian of the training loss, by its products with vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from jumpretrain.states.layers import check_state
+from jumpretrain.tasks.task import Task
+
+__all__ = ["Hessian", "hessian_product"]
+
+Dtype = Literal["float64", "float32"]
+Product = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def hessian_product(task: Task, state: ArrayLike, dtype: Dtype = "float64") -> Product:
+    """Prepare to multiply vectors by the Hessian of the mean training loss.
+
+    The loss is that of the scored training examples in evaluation mode. BatchNorm uses the state's
+    own statistics whatever the task's policy: re-estimated ones would depend on the weights, and
+    a jump leaves stale ones behind. At a kink (ReLU at exactly 0) the derivatives are torch's. The
+    gradient is differentiated again, so that no matrix is built.
+
+    Args:
+        task: The task of the state.
+        state: A state (S,).
+        dtype: Type of the copy of the network.
+
+    Returns:
+        A function of a vector (P,) that returns Hessian times vector (P,).
+
+    Raises:
+        ValueError: If the state does not fit, or its loss is not finite.
+    """
+    return Hessian(task, state, dtype).product
+
+
+class Hessian:
+    """The mean training loss around a state, up to second order, over the trainable weights.
+
+    Attributes:
+        loss: Mean loss of the scored training examples.
+        gradient_norm: Euclidean length of its gradient.
+        examples: Number of examples.
+
+    Raises:
+        ValueError: If the state does not fit, or its loss is not finite.
+    """
+
+    def __init__(self, task: Task, state: ArrayLike, dtype: Dtype) -> None:
+        if dtype not in ("float64", "float32"):
+            raise ValueError(f"dtype must be float64 or float32, but is {dtype!r}")
+        self.task, self.dtype = task, getattr(torch, dtype)
+        array = check_state(task, state, "state")
+        values = torch.as_tensor(array, device=task.device)
+        self.module = task.module(array).to(self.dtype).eval()
+        self.weights = values[: task.weight_count].to(self.dtype, copy=True).requires_grad_()
+        self.others = values[task.weight_count :].to(self.dtype)
+        self.examples = len(task.tensors["scored_y"])
+        batches = zip(task.batches("scored_x"), task.batches("scored_y"), strict=True)
+        self.batches = [(self._cast(x), self._cast(y)) for x, y in batches]
+        few = len(self.batches) == 1
+        self._check_differentiable()
+        self.kept = [self._slope(*self.batches[0])] if few else None  # then needs no second pass
+        self.loss, gradient = 0.0, torch.zeros_like(self.weights)
+        for loss, part in self.kept or self._slopes():
+            self.loss += loss.item()
+            gradient += part.detach()
+        self.gradient_norm = gradient.norm().item()
+        if not np.isfinite([self.loss, self.gradient_norm]).all():
+            raise ValueError(
+                "loss and gradient must be finite, but are not here; take another state"
+            )
+
+    def _check_differentiable(self) -> None:
+        """Try one product on two examples.
+
+        Raises:
+            ValueError: If loss or network cannot be differentiated twice in this type.
+        """
+        inputs, targets = self.batches[0]
+        try:
+            _, gradient = self._slope(inputs[:2], targets[:2])
+            if gradient.requires_grad:
+                torch.autograd.grad(gradient, self.weights, torch.zeros_like(self.weights))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"loss and network must be twice differentiable in {self.dtype}, but fail: "
+                f"{reason}; pass dtype='float32' where they hold float32 tensors of their own, or "
+                "take another loss"
+            ) from error
+
+    def product(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Multiply a vector (P,) by the Hessian.
+
+        Returns:
+            The product (P,).
+        """
+        total = torch.zeros_like(self.weights)
+        along = torch.as_tensor(vector, dtype=self.dtype, device=self.weights.device)
+        for _, gradient in self.kept or self._slopes():
+            if gradient.requires_grad:
+                (part,) = torch.autograd.grad(gradient, self.weights, along, retain_graph=True)
+                total += part
+        return total.double().cpu().numpy()
+
+    def _slopes(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for inputs, targets in self.batches:
+            yield self._slope(inputs, targets)
+
+    def _slope(
+        self, inputs: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Differentiate a batch's share of the mean loss.
+
+        Returns:
+            The share and its gradient (P,), which can be differentiated again.
+        """
+        tensors = self.task.layout.split(torch.cat([self.weights, self.others]))
+        for name in self.task.layout.names[self.task.layout.trainable :]:
+            tensors[name] = tensors[name].detach()
+        with _attention():
+            outputs = torch.func.functional_call(self.module, tensors, (inputs,))
+        loss = self.task.loss(outputs, targets).sum() / self.examples
+        (gradient,) = torch.autograd.grad(loss, self.weights, create_graph=True)
+        return loss, gradient
+
+    def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+
+
+@contextmanager
+def _attention() -> Iterator[None]:
+    """Compute attention by its formula: the fused kernels cannot be differentiated twice."""
+    flags = torch.backends.cuda  # which rule the CPU's kernels as well
+    before = flags.flash_sdp_enabled(), flags.mem_efficient_sdp_enabled()  # type: ignore[no-untyped-call]
+    flags.enable_flash_sdp(False)
+    flags.enable_mem_efficient_sdp(False)
+    try:
+        yield
+    finally:
+        flags.enable_flash_sdp(before[0])
+        flags.enable_mem_efficient_sdp(before[1])

@@ -1,0 +1,198 @@
+"""Networks in training: one alone, or many stacked along a first axis.
+
+Both kinds have `parameters`, `backward(x, y)`, `norms()` and `read()`, so that one training loop
+serves both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from jumpretrain.engine.compilation import Gradients, compile_gradients
+from jumpretrain.states.planes import Plane
+from jumpretrain.tasks.task import Task
+
+__all__ = ["Single", "Stack", "hold", "stack_refusal"]
+
+
+class Single:
+    """One network, trained as the module that it is."""
+
+    def __init__(self, task: Task, states: NDArray[Any]) -> None:
+        """Take the first of states (1, S)."""
+        self.task, self.device = task, torch.device(task.device)
+        self.module = task.module(states[0])
+        self.parameters = [p for p in self.module.parameters() if p.requires_grad]
+
+        self.start = self.read()[:, : task.weight_count]
+
+    def tensors_by_name(self) -> dict[str, torch.Tensor]:
+        """Collect all that training changes, counters of BatchNorm included.
+
+        Returns:
+            Tensors by name.
+        """
+        return dict(self.module.state_dict())
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Take tensors that `tensors_by_name` gave."""
+        self.module.load_state_dict(tensors)
+
+    def backward(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Add the gradient of the mean training loss of a batch (1, B, ...)."""
+        outputs = self.module(self.task.laid_out(x[0]))
+        torch.autograd.backward(self.task.loss(outputs, y[0]).mean())
+
+    def norms(self) -> torch.Tensor:
+        """Measure each trained tensor.
+
+        Returns:
+            Euclidean norms (1, N); the gradient of a norm of zero is zero.
+        """
+        return torch.stack([torch.linalg.vector_norm(p) for p in self.parameters])[None]
+
+    def read(self) -> torch.Tensor:
+        """Collect the state.
+
+        Returns:
+            One row (1, S).
+        """
+        return self.task.layout.read(self.module)[None]
+
+
+class Stack:
+    """K networks whose tensors are stacked, trained by one vectorised forward and backward."""
+
+    def __init__(self, task: Task, states: NDArray[Any], compiled: bool = False) -> None:
+        """Stack states (K, S); compiled are steps of the shape of the first."""
+        self.task, self.device = task, torch.device(task.device)
+        self.module = task.module()
+        layout = task.layout
+        pieces = layout.split(torch.tensor(states, device=task.device))  # memmaps are read-only
+        dtypes = {name: t.dtype for name, t in self.module.state_dict(keep_vars=True).items()}
+        self.tensors = {
+            name: t.to(dtypes.get(name, t.dtype)).clone() for name, t in pieces.items()
+        }
+        self.parameters = [
+            self.tensors[name].requires_grad_() for name in layout.names[: layout.trainable]
+        ]
+        self.start = self.read()[:, : task.weight_count]
+        self.compiled = compiled
+        self._gradients: tuple[torch.Size, Gradients] | None = None
+
+    def tensors_by_name(self) -> dict[str, torch.Tensor]:
+        """Collect all that training changes.
+
+        Returns:
+            Stacked tensors by name.
+        """
+        return self.tensors
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Take tensors that `tensors_by_name` gave."""
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                self.tensors[name].copy_(tensor)
+
+    def backward(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        """Set the gradients of the mean training losses of batches (K, B, ...)."""
+        if self.compiled and self._gradients is None:
+            weights = self.task.layout.names[: self.task.layout.trainable]
+            compiled = compile_gradients(self._losses, self.tensors, weights, x, y)
+            self._gradients = x.shape, compiled
+        if self._gradients is None or x.shape != self._gradients[0]:  # an incomplete last batch
+            torch.autograd.backward(self._losses(self.tensors, x, y).sum())
+            return
+        for parameter, gradient in zip(self.parameters, self._gradients[1](x, y), strict=True):
+            parameter.grad = gradient
+
+    def _losses(
+        self, tensors: Mapping[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor
+    ) -> torch.Tensor:
+        def one(
+            tensors: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor
+        ) -> torch.Tensor:
+            return self.task.loss(functional_call(self.module, tensors, (x,)), y).mean()
+
+        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels know no vmap
+            return vmap(one, randomness="error")(dict(tensors), x, y)
+
+    def norms(self) -> torch.Tensor:
+        """Measure each trained tensor of each network.
+
+        Returns:
+            Euclidean norms (K, N); the gradient of a norm of zero is zero.
+        """
+        flat = [p.reshape(len(p), -1) for p in self.parameters]
+        return torch.stack([torch.linalg.vector_norm(p, dim=1) for p in flat], dim=1)
+
+    def read(self) -> torch.Tensor:
+        """Collect the states.
+
+        Returns:
+            One row a network (K, S).
+        """
+        flat = [
+            tensor.detach().flatten(1).to(self.task.layout.dtype) for tensor in self._ordered()
+        ]
+        return torch.cat(flat, dim=1)
+
+    def _ordered(self) -> list[torch.Tensor]:
+        return [self.tensors[name] for name in self.task.layout.names]
+
+
+def hold(replicas: Single | Stack, planes: Sequence[Plane]) -> None:
+    """Put the weights of K networks back into planes through their starts."""
+    count = replicas.start.shape[1]
+    moves = replicas.read()[:, :count] - replicas.start
+    same = all(plane is planes[0] for plane in planes)
+    if same:
+        moves = planes[0].project(moves)
+    else:
+        moves = torch.stack([p.project(move) for p, move in zip(planes, moves, strict=True)])
+    place, weights = 0, replicas.start + moves
+    with torch.no_grad():
+        for parameter in replicas.parameters:
+            size = parameter.numel() // (len(weights) if isinstance(replicas, Stack) else 1)
+            parameter.copy_(weights[:, place : place + size].reshape(parameter.shape))
+            place += size
+
+
+def stack_refusal(task: Task, states: NDArray[Any], compiled: bool = False) -> str:
+    """Try a training step on two states, alone and stacked, and say why stacking is refused.
+
+    Args:
+        task: Network, data and loss.
+        states: At least two states (K, S).
+        compiled: Whether the stacked step is compiled.
+
+    Returns:
+        The reason, or an empty string where both agree.
+    """
+    few = [task.tensors[name][:4] for name in ("train_x", "train_y")]
+    x, y = (torch.stack([tensor, tensor]) for tensor in few)
+    alone = torch.cat([_step(Single(task, states[k : k + 1]), x[:1], y[:1]) for k in (0, 1)])
+    try:
+        stacked = _step(Stack(task, states[:2], compiled), x, y)
+    except Exception as error:  # vmap and compilers fail in any way
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    scale = float(alone[alone.isfinite()].abs().max())
+    if not torch.allclose(alone, stacked, rtol=1e-3, atol=1e-4 * scale, equal_nan=True):
+        return "stacked and looped steps disagree"
+    return ""
+
+
+def _step(replicas: Single | Stack, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    for _ in range(2):  # the second tells what a trace took for constant
+        for parameter in replicas.parameters:
+            parameter.grad = None
+        replicas.backward(x, y)
+    gradients = [parameter.grad for parameter in replicas.parameters if parameter.grad is not None]
+    flat = torch.cat([gradient.reshape(len(x), -1) for gradient in gradients], dim=1)
+    return torch.cat([flat, replicas.read()], dim=1)

@@ -1,0 +1,309 @@
+"""Move many points of the landscape downhill, recording where they pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch.nn import BatchNorm1d
+
+from jumpretrain.engine.batches import reseed, walk
+from jumpretrain.engine.checkpoints import Checkpoint
+from jumpretrain.engine.chunking import divide
+from jumpretrain.engine.evaluate import measure_both, metric_names, normalisers
+from jumpretrain.engine.recipe import Recipe
+from jumpretrain.engine.replicas import Single, Stack, hold
+from jumpretrain.execution.execution import Execution, persist, spread
+from jumpretrain.states.planes import Plane
+from jumpretrain.storage import folders
+from jumpretrain.storage.lazy_states import StoredStates
+from jumpretrain.tasks.task import Task, digest
+
+__all__ = ["Runs", "bytes_of", "check_last_batch", "divide", "train"]
+
+MAKERS: dict[str, Callable[[Task, NDArray[Any]], Single | Stack]] = {
+    "looped": Single,
+    "stacked": Stack,
+    "compiled": partial(Stack, compiled=True),
+}
+
+
+@dataclass(frozen=True)
+class Runs:
+    """K trained networks with what was recorded on the way.
+
+    Attributes:
+        states: The recorded states (K, T, S), read lazily where a folder holds them.
+        epoch: When each snapshot was taken, in epochs (T,).
+        metrics: Values by name, each (K, T).
+        status: `"ok"` or `"diverged"` for each run (K,).
+        seeds: The seed of each run (K,).
+        provenance: Everything needed to train them again.
+    """
+
+    states: NDArray[Any] | StoredStates
+    epoch: NDArray[np.float64]
+    metrics: Mapping[str, NDArray[np.float64]]
+    status: NDArray[np.str_]
+    seeds: NDArray[np.int64]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def initial(self) -> NDArray[Any]:
+        """The states at the start (K, S)."""
+        return self.states[:, 0]
+
+    @property
+    def final(self) -> NDArray[Any]:
+        """The states at the end (K, S)."""
+        return self.states[:, len(self.epoch) - 1]
+
+
+def train(
+    task: Task,
+    recipe: Recipe,
+    seeds: Sequence[int] | NDArray[Any],
+    states: ArrayLike | torch.Tensor | None = None,
+    folder: str | Path | None = None,
+    execution: Execution | None = None,
+    label: str = "training",
+    planes: Plane | Sequence[Plane] | None = None,
+) -> Runs:
+    """Train many networks at once, recording states and metrics.
+
+    Args:
+        task: Network, data, loss and metrics.
+        recipe: How training goes.
+        seeds: One seed a run (K,): of the order of the data and, without states, of the fresh
+            weights.
+        states: Where to start (K, S); fresh weights where left out.
+        folder: Where each finished run is kept. The same call goes on where it was stopped and
+            ends with the same bits.
+        execution: Where and how it is run.
+        label: What the progress bar says.
+        planes: The plane through its start to which each run is held, or one for all; after each
+            step of the optimiser the weights are put back.
+
+    Returns:
+        The runs, in the order of the seeds.
+
+    Raises:
+        ValueError: If seeds and states do not fit the task, or the folder holds other runs.
+
+    Example:
+        >>> import jumpretrain as jr
+        >>> task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10), jr.data.digits())
+        >>> fit = jr.train(task, jr.Recipe(epochs=1, lr=0.05), seeds=[0])
+        >>> bool(fit.metrics["train_loss"][0, -1] < fit.metrics["train_loss"][0, 0])
+        True
+    """
+    execution = execution or Execution()
+    keys = _check_seeds(seeds)
+    start = _starts(task, keys, states)
+    held = _check_planes(task, planes, len(keys))
+    batches = recipe.batches(len(task.data.train_x))
+    check_last_batch(task, recipe)
+    mode, reason, parts = divide(task, start, len(keys), execution)
+    design = {
+        "task": task.fingerprint,
+        "recipe": asdict(recipe),
+        "seeds": keys.tolist(),
+        "start": digest(start),
+        "execution": {"mode": mode, "reason": reason, "chunk": execution.chunk},
+        "versions": {"torch": torch.__version__, "numpy": np.__version__},
+    }
+    if held is not None:
+        design["planes"] = [f"{digest(p.directions)} normal={p.normal}" for p in held]
+    jobs = [
+        (mode, task, recipe, keys[part], start[part], held and [held[k] for k in part])
+        for part in parts
+    ]
+    epoch = recipe.record_steps(batches) / batches
+    if folder is None:
+        results = spread(_train_chunk, jobs, execution, label)
+        states = np.concatenate([result[0] for result in results])
+        metrics = {n: np.concatenate([r[1][n] for r in results]) for n in results[0][1]}
+        return Runs(states, epoch, metrics, folders.status(states, metrics), keys, design)
+    folder = Path(folder)
+    with folders.lock(folder):
+        design |= {} if execution.storage == "exact" else {"storage": execution.storage}
+        folders.claim(folder / "manifest.json", design)
+        pending = partial(_unfinished, jobs, parts, folder, execution.checkpoint)
+        left = sum(len(job[-1]) for job in pending())
+        folders.check_space(folder, bytes_of(task, recipe, left, execution.storage))
+        persist(partial(_keep_chunk, storage=execution.storage), pending, execution, label)
+        kept = folders.read_runs(folder, len(keys), epoch)
+        return Runs(*kept, keys, design | kept[0].remarks)
+
+
+def _unfinished(
+    jobs: list[tuple[Any, ...]], parts: list[NDArray[np.int64]], folder: Path, every: int
+) -> list[tuple[Any, ...]]:
+    return [
+        (*job, Checkpoint(folder / "checkpoints" / f"{part[0]:05d}", every), folder, part)
+        for job, part in zip(jobs, parts, strict=True)
+        if not all(folders.run_path(folder, run).exists() for run in part)
+    ]
+
+
+def bytes_of(task: Task, recipe: Recipe, runs: int, storage: folders.Storage = "exact") -> int:
+    """Say how large what a folder keeps of runs will be.
+
+    Returns:
+        Bytes of states and metrics.
+    """
+    times = len(recipe.record_steps(recipe.batches(len(task.data.train_x))))
+    names = len(metric_names(task)) * (2 if normalisers(task.module()) else 1)
+    states = folders.size(
+        times, task.layout.width, task.weight_count, task.layout.numpy_dtype, storage
+    )
+    return runs * (states + 8 * times * names)
+
+
+def _starts(
+    task: Task, keys: NDArray[np.int64], states: ArrayLike | torch.Tensor | None
+) -> NDArray[Any]:
+    begin = np.stack([task.initial(int(key)) for key in keys]) if states is None else states
+    start = task.check_states(begin)
+    if len(start) != len(keys):
+        raise ValueError(f"each state needs one seed, but there are {len(start)} and {len(keys)}")
+    return start
+
+
+def _check_seeds(seeds: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
+    keys = np.asarray(seeds)
+    if keys.ndim != 1 or not len(keys) or keys.dtype.kind not in "iu" or keys.min() < 0:
+        raise ValueError(f"seeds must be a list of whole numbers from 0, but are {seeds!r}")
+    return keys.astype(np.int64)
+
+
+def _check_planes(
+    task: Task, planes: Plane | Sequence[Plane] | None, count: int
+) -> list[Plane] | None:
+    if planes is None:
+        return None
+    each = [planes] * count if isinstance(planes, Plane) else list(planes)
+    if not all(isinstance(plane, Plane) for plane in each):
+        raise ValueError("planes must be Planes, as normal_to, spanned_by and random_plane make")
+    widths = {plane.directions.shape[1] for plane in each}
+    if len(each) != count or widths != {task.weight_count}:
+        raise ValueError(
+            f"planes must be one, or one for each of {count} runs, in {task.weight_count} "
+            f"weights, but there are {len(each)} in {sorted(widths)}"
+        )
+    keys = [(digest(plane.directions), plane.normal) for plane in each]  # equal ones are one
+    as_task = partial(np.asarray, dtype=task.layout.numpy_dtype)
+    unlike = dict(zip(keys, each, strict=True))
+    cast = {key: replace(p, directions=as_task(p.directions)) for key, p in unlike.items()}
+    return [cast[key] for key in keys]
+
+
+def check_last_batch(task: Task, recipe: Recipe) -> None:
+    """Check that no batch is too small for BatchNorm.
+
+    Raises:
+        ValueError: If one is.
+    """
+    left = len(task.data.train_x) % recipe.batch_size
+    alone = recipe.batch_size == 1 or (left == 1 and not recipe.drop_last)
+    if alone and any(isinstance(part, BatchNorm1d) for part in normalisers(task.module())):
+        raise ValueError(
+            f"BatchNorm1d needs two examples a batch, but {len(task.data.train_x)} examples in "
+            f"batches of {recipe.batch_size} leave one alone; set drop_last or another batch_size"
+        )
+
+
+def _keep_chunk(
+    mode: str,
+    task: Task,
+    recipe: Recipe,
+    seeds: NDArray[np.int64],
+    start: NDArray[Any],
+    planes: list[Plane] | None,
+    checkpoint: Checkpoint,
+    folder: Path,
+    part: NDArray[np.int64],
+    storage: folders.Storage = "exact",
+) -> None:
+    states, metrics = _train_chunk(mode, task, recipe, seeds, start, planes, checkpoint)
+    folders.write_runs(folder, part, states, metrics, storage, task.weight_count)
+    checkpoint.drop()
+
+
+def _train_chunk(
+    mode: str,
+    task: Task,
+    recipe: Recipe,
+    seeds: NDArray[np.int64],
+    start: NDArray[Any],
+    planes: list[Plane] | None,
+    checkpoint: Checkpoint | None = None,
+) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
+    states = _record(MAKERS[mode](task, start), task, recipe, seeds, planes, checkpoint)
+    values = measure_both(task, states.reshape(-1, states.shape[-1]))
+    return states, {name: value.reshape(states.shape[:2]) for name, value in values.items()}
+
+
+def _record(
+    replicas: Single | Stack,
+    task: Task,
+    recipe: Recipe,
+    seeds: NDArray[np.int64],
+    planes: list[Plane] | None,
+    checkpoint: Checkpoint | None,
+) -> NDArray[Any]:
+    """Train replicas and collect their snapshots.
+
+    Returns:
+        States (K, T, S).
+    """
+    batches = recipe.batches(len(task.data.train_x))
+    wanted = set(recipe.record_steps(batches).tolist())
+    optimiser = _optimiser(replicas, recipe)
+    begun = (0, [replicas.read()])
+    done, snapshots = checkpoint.resume(replicas, optimiser) if checkpoint else begun
+    kept = [snapshot.cpu() for snapshot in snapshots]
+    cuda = [] if replicas.device.type == "cpu" else [replicas.device]
+    with torch.random.fork_rng(devices=cuda):
+        for epoch in range(done, recipe.epochs):
+            optimiser.param_groups[0]["lr"] = recipe.rate(epoch)
+            for step, (x, y) in enumerate(walk(task, recipe, seeds, epoch), epoch * batches):
+                if task.random:
+                    reseed(replicas.device, int(seeds[0]), step)
+                _step(replicas, optimiser, recipe, x, y)
+                if planes:
+                    hold(replicas, planes)
+                if step + 1 in wanted:
+                    kept.append(replicas.read().cpu())
+            if checkpoint:
+                checkpoint.keep(replicas, optimiser, kept, epoch + 1)
+    return torch.stack(kept, dim=1).numpy()
+
+
+def _optimiser(replicas: Single | Stack, recipe: Recipe) -> torch.optim.Optimizer:
+    optimiser = recipe.optimise(replicas.parameters)
+    if isinstance(replicas, Stack) and replicas.device.type == "cpu":
+        for group in optimiser.param_groups:  # one pass; wrong where strides differ, unlike here
+            group["fused"] = True
+    return optimiser
+
+
+def _step(
+    replicas: Single | Stack,
+    optimiser: torch.optim.Optimizer,
+    recipe: Recipe,
+    x: torch.Tensor,
+    y: torch.Tensor,
+) -> None:
+    optimiser.zero_grad()
+    replicas.backward(x, y)
+    if recipe.push:
+        away = (replicas.norms() - recipe.radius).square().sum()
+        torch.autograd.backward(recipe.push * away)
+    optimiser.step()

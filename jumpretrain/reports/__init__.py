@@ -1,0 +1,5 @@
+"""Which folders, tables and pages does a study leave?
+
+`explore`, `interpolate` and `connect` write what the studies of the same names found, `page` is
+the page that shows the first. Begin with `explore`.
+"""

@@ -1,0 +1,124 @@
+"""Write what a survey found: tables and figures."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jumpretrain import plots
+from jumpretrain.paths.path import RISE, Path
+from jumpretrain.plots import canvas
+from jumpretrain.storage import folders
+from jumpretrain.studies.interpolate import Survey, Traced
+
+__all__ = ["overview", "write_atlas"]
+
+MEDIANS = (
+    *("train_barrier_above_ends", "train_plateau_error", "train_plateau_loss", "test_gauss_mean"),
+    *("distance_relative", "end_train_loss", "end_test_loss", "end_test_accuracy"),
+)
+FIGURES = (
+    "train_loss test_loss train_error test_error train_classes test_classes layers random".split()
+)
+
+
+def overview(traced: Sequence[Traced]) -> pd.DataFrame:
+    """Sum up the paths of each kind over the networks.
+
+    Args:
+        traced: Paths, from `trace`.
+
+    Returns:
+        One row a kind and layer: how many paths, how many on which the training loss never rises
+        by more than 0.001, the largest min Delta, and medians of the rest.
+    """
+    table = _summary(traced)
+    rows = []
+    for (kind, layer), some in table.groupby(["kind", "layer"], sort=False):
+        rows.append({
+            "kind": kind,
+            "layer": layer,
+            "paths": len(some),
+            "never_rise": int((some["train_min_delta"] <= RISE).sum()),
+            "largest_min_delta": some["train_min_delta"].max(),
+            **some[[n for n in MEDIANS if n in some]].median().to_dict(),
+        })
+    return pd.DataFrame(rows)
+
+
+def _summary(traced: Sequence[Traced]) -> pd.DataFrame:
+    return pd.DataFrame([_whose(t) | t.numbers for t in traced]).astype({"draw": "Int64"})
+
+
+def _whose(traced: Traced) -> dict[str, Any]:
+    biases = traced.path.provenance["biases"]
+    names = {"seed": traced.seed, "kind": traced.kind, "biases": biases}
+    return names | {"layer": traced.layer, "draw": traced.draw}
+
+
+def write_atlas(
+    survey: Survey, traced: Sequence[Traced], folder: str | pathlib.Path
+) -> pathlib.Path:
+    """Write paths.csv, summary.csv, provenance.json and figures into a folder.
+
+    Args:
+        survey: What was asked for.
+        traced: Paths, from `trace`.
+        folder: Where to; files of the same names are replaced, each in one step, and figures of
+            an earlier call that are not drawn again are removed.
+
+    Returns:
+        The folder of the figures.
+    """
+    folder = pathlib.Path(folder)
+    points = [
+        pd.DataFrame(_whose(t) | {"alpha": t.path.alphas} | dict(t.path.metrics)) for t in traced
+    ]
+    tables = {
+        "paths.csv": pd.concat(points).astype({"draw": "Int64"}),
+        "summary.csv": _summary(traced),
+    }
+    for name, table in tables.items():
+        folders.write_bytes(folder / name, table.to_csv(index=False).encode())
+    whole = {"survey": asdict(survey), "first path": traced[0].path.provenance}
+    folders.write_json(folder / "provenance.json", whole)
+    stale = set(FIGURES)
+    for name, content in _figures(survey, traced):
+        folders.write_bytes(folder / "figures" / f"{name}.png", content)
+        stale.remove(name)
+    for name in stale:
+        (folder / "figures" / f"{name}.png").unlink(missing_ok=True)
+    return folder / "figures"
+
+
+def _figures(survey: Survey, traced: Sequence[Traced]) -> Iterator[tuple[str, bytes]]:
+    kinds = {
+        kind: [t.path for t in traced if t.kind == kind] for kind in (*survey.biases, "random")
+    }
+    unrelated, first = kinds.pop("random"), traced[0].path
+    for metric in ("train_loss", "test_loss", "train_error", "test_error"):
+        if metric in first.metrics:
+            yield metric, canvas.png(plots.paths(kinds, metric).figure)
+    for split in first.class_error or ():
+        ax = canvas.axes(None, f"network {traced[0].seed}, biases {traced[0].kind}")
+        yield f"{split}_classes", canvas.png(plots.classes(first, ax, split).figure)
+    names = dict.fromkeys(t.layer for t in traced if t.kind == "layer")
+    if names:
+        layers = {name: _mean([t.path for t in traced if t.layer == name]) for name in names}
+        count = len({t.seed for t in traced})
+        ax = canvas.axes(None, f"mean over {count} networks, all other layers at the end")
+        layers["all"] = _mean(kinds[survey.biases[0]])
+        yield "layers", canvas.png(plots.layers(layers, ax=ax).figure)
+    if unrelated:
+        starts = {"own start": kinds[survey.biases[0]], "unrelated starts": unrelated}
+        yield "random", canvas.png(plots.spread(starts).figure)
+
+
+def _mean(some: Sequence[Path]) -> Path:
+    metrics = {n: np.mean([path.metrics[n] for path in some], axis=0) for n in some[0].metrics}
+    return replace(some[0], metrics=metrics)

@@ -1,0 +1,182 @@
+"""States that stay on disk until they are used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jumpretrain.storage.compression import BLOCK, follow
+
+__all__ = ["StoredStates"]
+
+DTYPES = {"F32": np.float32, "F64": np.float64, "I16": np.int16}
+
+
+@dataclass(frozen=True)
+class StoredStates:
+    """States of many runs, left on disk; an index reads only what it asks for.
+
+    It indexes like an array (R, T, S) whose first index is an integer, a slice or an array; only
+    one index may be an array. A run without a file reads as NaN. A snapshot that is kept as a step
+    from the one before costs reading the steps until then, but memory for one more state only.
+
+    Attributes:
+        paths: One file for each run, or None where the run is missing.
+        times: The snapshots that are seen, as indices into each file (T,).
+        width: Length S of a state.
+        dtype: Type of the numbers.
+        remarks: What a provenance has to say of how states are kept; empty where all are exact.
+    """
+
+    paths: tuple[Path | None, ...]
+    times: NDArray[np.intp]
+    width: int
+    dtype: np.dtype[Any]
+    remarks: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape (R, T, S)."""
+        return len(self.paths), len(self.times), self.width
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        run, *rest = key if isinstance(key, tuple) else (key,)
+        chosen = np.arange(len(self.paths))[run]
+        _check(run, chosen.ndim, rest)
+        times, columns, inside = _part(rest, *self.shape[1:])
+        if chosen.ndim == 0:
+            return np.array(self._run(int(chosen), times, columns)[None][(0, *inside)])
+        rows = [self._run(int(index), times, columns)[inside] for index in chosen]
+        return np.stack(rows) if rows else np.empty(self.shape, self.dtype)[(run, *rest)]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+    def select(self, runs: Sequence[int], times: NDArray[np.intp]) -> StoredStates:
+        """See only some runs and snapshots, without reading any.
+
+        Returns:
+            The selection.
+        """
+        paths = tuple(self.paths[run] for run in runs)
+        return replace(self, paths=paths, times=self.times[times])
+
+    def _run(self, index: int, times: slice, columns: slice) -> NDArray[Any]:
+        path, seen = self.paths[index], self.times[times]
+        if path is None:
+            return np.full((len(seen), columns.stop - columns.start), np.nan, self.dtype)
+        return _read(path, seen, columns)
+
+
+def _check(run: Any, dimensions: int, rest: Sequence[Any]) -> None:
+    listed = isinstance(run, (list, np.ndarray))
+    twice = listed and any(isinstance(index, (list, np.ndarray)) for index in rest)
+    if run is None or run is Ellipsis or dimensions > 1 or twice:
+        raise TypeError(
+            "index the runs first, by a number, a slice or one list, and only one axis by a list; "
+            "use select for lists of runs and snapshots"
+        )
+
+
+def _part(rest: Sequence[Any], times: int, width: int) -> tuple[slice, slice, tuple[Any, ...]]:
+    """Find the snapshots and columns that an index needs at most.
+
+    Returns:
+        Both, and the index within them.
+    """
+    if len(rest) > 2 or not all(map(_plain, rest)):
+        return slice(0, times), slice(0, width), tuple(rest)
+    row, column = (*rest, slice(None), slice(None))[:2]
+    (seen, row), (columns, column) = _span(row, times), _span(column, width)
+    return seen, columns, (row, column)
+
+
+def _plain(key: Any) -> bool:
+    if isinstance(key, slice):
+        return key.step in (None, 1)
+    return isinstance(key, (int, np.integer)) and not isinstance(key, bool)
+
+
+def _span(key: Any, length: int) -> tuple[slice, Any]:
+    if isinstance(key, slice):
+        start, stop, _ = key.indices(length)
+        return slice(start, max(start, stop)), slice(None)
+    place = range(length)[key]
+    return slice(place, place + 1), 0
+
+
+class _Table(NamedTuple):
+    """Where an array (T, width) lies in a file."""
+
+    file: BufferedReader
+    start: int
+    height: int
+    width: int
+    dtype: np.dtype[Any]
+
+    def rows(self, times: NDArray[np.intp], columns: slice) -> NDArray[Any]:
+        found = np.empty((len(times), columns.stop - columns.start), self.dtype)
+        for row, time in zip(found, times.tolist(), strict=True):
+            self.file.seek(self.start + (time * self.width + columns.start) * found.itemsize)
+            if self.file.readinto(row.data) < row.nbytes:
+                raise ValueError(f"{self.file.name} must be whole, but ends early; delete it")
+        return found
+
+    def row(self, time: int, columns: slice) -> NDArray[Any]:
+        return np.asarray(self.rows(np.array([time]), columns)[0])
+
+
+def _read(path: Path, times: NDArray[np.intp], columns: slice) -> NDArray[Any]:
+    with path.open("rb") as file:
+        tables = _tables(file)
+        if "states" in tables:
+            return tables["states"].rows(times, columns)
+        border = tables["ends"].width
+        weights = slice(min(columns.start, border), min(columns.stop, border))
+        others = slice(max(columns.start, border) - border, max(columns.stop, border) - border)
+        found = np.empty((len(times), columns.stop - columns.start), tables["ends"].dtype)
+        count = weights.stop - weights.start
+        _fill(found[:, :count], tables, times, weights)
+        found[:, count:] = tables["rest"].rows(times, others)
+        return found
+
+
+def _fill(
+    found: NDArray[Any], tables: Mapping[str, _Table], times: NDArray[np.intp], columns: slice
+) -> None:
+    ends, steps, scales = (tables[name] for name in ("ends", "steps", "scales"))
+    between = (times > 0) & (times < tables["rest"].height - 1)
+    found[~between] = ends.rows(np.minimum(times[~between], 1), columns)
+    if not between.any():
+        return
+    blocks = slice(columns.start // BLOCK, -(-columns.stop // BLOCK))
+    wide = slice(blocks.start * BLOCK, blocks.stop * BLOCK)
+    inside = slice(columns.start - wide.start, columns.stop - wide.start)
+    first = ends.row(0, slice(wide.start, min(wide.stop, ends.width)))
+    count = times[between].max()
+    moves = ((steps.row(time, wide), scales.row(time, blocks)) for time in range(count))
+    for time, weights in enumerate(follow(first, moves), 1):
+        found[times == time] = weights[inside]
+
+
+def _tables(file: BufferedReader) -> dict[str, _Table]:
+    length = int.from_bytes(file.read(8), "little")
+    entries = json.loads(file.read(length))
+    return {
+        name: _Table(
+            file,
+            8 + length + entry["data_offsets"][0],
+            entry["shape"][0],
+            entry["shape"][1],
+            np.dtype(DTYPES[entry["dtype"]]),
+        )
+        for name, entry in entries.items()
+        if name in ("states", "ends", "steps", "scales", "rest")
+    }

@@ -1,0 +1,218 @@
+"""A whole study: train groups of networks, jump and retrain each, describe, compare."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jumpretrain.comparison.compare import Comparison, compare, describe
+from jumpretrain.embedding.embed import Embedding, embed
+from jumpretrain.engine.train import bytes_of, train
+from jumpretrain.execution.execution import Execution, spread
+from jumpretrain.sampling.sample import sample
+from jumpretrain.sampling.trajectories import Trajectories
+from jumpretrain.storage import folders
+from jumpretrain.studies.builders import check_task, task_builder
+from jumpretrain.studies.design import CHANGEABLE, Study
+from jumpretrain.tasks.task import Task
+
+__all__ = ["Findings", "Network", "Study", "explore"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """One trained network, sampled and described.
+
+    Attributes:
+        group: Its group.
+        seed: Its seed.
+        probe: How it was retrained, `"common"` or `"own"`.
+        trajectories: Where retraining passed.
+        embedding: The jumps in the plane.
+        statistics: What was measured on it.
+    """
+
+    group: str
+    seed: int
+    probe: str
+    trajectories: Trajectories
+    embedding: Embedding
+    statistics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a study found.
+
+    Attributes:
+        study: What was asked for.
+        networks: All networks, by probe, group and seed.
+        comparisons: The groups compared, by probe.
+        seconds: How long it took.
+    """
+
+    study: Study
+    networks: tuple[Network, ...]
+    comparisons: dict[str, Comparison]
+    seconds: float
+
+
+def explore(
+    study: Study | None = None, folder: str | Path = "runs", execution: Execution | None = None
+) -> Findings:
+    """Run a study; the same call goes on where it was stopped.
+
+    A call with more seeds or probes, or another analysis, takes what its folder holds already.
+
+    Args:
+        study: What to do; by default digits, true against redrawn labels.
+        folder: Where everything is kept.
+        execution: Where and how it is run.
+
+    Returns:
+        The findings.
+
+    Raises:
+        ValueError: If the study does not fit together, or the folder holds another one.
+    """
+    study, execution = study or Study(), execution or Execution(n_jobs=-1)
+    began, folder = time.monotonic(), Path(folder)
+    cases = [(group, seed) for group in study.groups for seed in range(study.seeds)]
+    build = task_builder(study)
+    trained = _trained_files(study)
+    tasks = {group: build(0, group) for group in study.groups}
+    for task in tasks.values():
+        check_task(task, study.metric)
+    with folders.lock(folder):
+        claimed = {name: v for name, v in asdict(study).items() if name not in CHANGEABLE}
+        folders.claim(folder / "study.json", claimed)
+        places = [folder / "networks" / f"{group}-{seed}" for group, seed in cases]
+        folders.check_space(folder, _bytes_left(study, tasks, cases, places, execution))
+        inner = replace(execution, n_jobs=1, progress=False)
+        pairs = zip(cases, places, strict=True)
+        fits = [(study, build, inner, *c, p, trained) for c, p in pairs]
+        optima = spread(_optimum, fits, execution, "training networks")
+        ready = list(zip(cases, places, optima, strict=True))
+        jobs = [(study, build, inner, b, *c, p, o) for b in study.probes for c, p, o in ready]
+        spread(_sample, jobs, execution, "jumping and retraining")
+        described = [(study, probe, *rest[:-1]) for _, _, _, probe, *rest in jobs]
+        networks = spread(_describe, described, execution, "embedding and homology")
+    comparisons: dict[str, Comparison] = {
+        probe: _compared(study, networks, probe) for probe in study.probes
+    }
+    return Findings(study, tuple(networks), comparisons, time.monotonic() - began)
+
+
+def _trained_files(study: Study) -> dict[str, list[str]]:
+    files: dict[str, list[str]] = {group: [] for group in study.groups}
+    for entry in study.networks:
+        group, _, path = entry.partition("=")
+        if group not in files or not Path(path).is_file():
+            raise ValueError(
+                f"networks are group=file with a group of {', '.join(files)}, but {entry!r} is not"
+            )
+        files[group].append(path)
+    if study.networks and {len(paths) for paths in files.values()} != {study.seeds}:
+        counts = ", ".join(f"{len(paths)} for {group}" for group, paths in files.items())
+        raise ValueError(
+            f"each group needs {study.seeds} trained networks (seeds), but has {counts}"
+        )
+    return files
+
+
+def _bytes_left(
+    study: Study,
+    tasks: Mapping[str, Task],
+    cases: list[tuple[str, int]],
+    places: list[Path],
+    execution: Execution,
+) -> int:
+    runs = study.directions * len(study.step_sizes)
+    return sum(
+        bytes_of(tasks[group], study.retraining_of(group, probe), runs, execution.storage)
+        for (group, _), place in zip(cases, places, strict=True)
+        for probe in study.probes
+        if not (place / probe).exists()
+    )
+
+
+def _optimum(
+    study: Study,
+    build: Callable[[int, str], Task],
+    inner: Execution,
+    group: str,
+    seed: int,
+    place: Path,
+    trained: dict[str, list[str]],
+) -> Any:
+    task = build(seed, group)
+    if study.networks:
+        return task.state(trained[group][seed])
+    recipe = study.training_of(group)
+    fit = train(task, recipe, [seed], folder=place / "training", execution=inner)
+    if not np.isfinite(fit.final).all():
+        raise ValueError(
+            f"training must converge, but network {seed} of {group} diverged at rate {recipe.lr}; "
+            "lower it (--training.lr) and name another folder"
+        )
+    return fit.final[0]
+
+
+def _sample(
+    study: Study,
+    build: Callable[[int, str], Task],
+    inner: Execution,
+    probe: str,
+    group: str,
+    seed: int,
+    place: Path,
+    optimum: Any,
+) -> None:
+    sample(
+        build(seed, group),
+        optimum,
+        study.retraining_of(group, probe),
+        step_sizes=study.step_sizes,
+        directions=study.directions,
+        order_seed=study.order_seed,
+        normalise=study.normalise,
+        include_1d=study.include_1d,
+        folder=place / probe,
+        execution=inner,
+    )
+
+
+def _describe(study: Study, probe: str, group: str, seed: int, place: Path) -> Network:
+    trajectories = Trajectories.load(place / probe)
+    embedding = embed(
+        trajectories.jumps(),
+        metric=study.distance,
+        centre=study.centre,
+        knn=study.knn,
+        connect=study.connect,
+        t=study.t,
+        seed=study.seed,
+    )
+    statistics = describe(
+        trajectories, embedding, study.metric, study.k, study.seed, connect=study.connect
+    )
+    return Network(group, seed, probe, trajectories, embedding, statistics)
+
+
+def _compared(study: Study, networks: list[Network], probe: str) -> Comparison:
+    chosen = [network for network in networks if network.probe == probe]
+    shared = set.intersection(*(set(network.statistics) for network in chosen))
+    groups = {
+        group: [
+            {name: value for name, value in network.statistics.items() if name in shared}
+            for network in chosen
+            if network.group == group
+        ]
+        for group in study.groups
+    }
+    return compare(groups, metric=study.metric, seed=study.seed)

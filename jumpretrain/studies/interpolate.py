@@ -1,0 +1,329 @@
+"""Survey straight paths: train networks, interpolate from start to end, measure."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import chain
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from jumpretrain.engine.recipe import Recipe
+from jumpretrain.engine.train import train
+from jumpretrain.execution.execution import Execution, spread
+from jumpretrain.networks.initialisation import Biases as Kept
+from jumpretrain.networks.initialisation import Scheme, initialise
+from jumpretrain.paths.interpolate import Biases, interpolate, layerwise
+from jumpretrain.paths.outputs import gauss_length
+from jumpretrain.paths.path import BarrierKind, Path
+from jumpretrain.states.curves import check_alphas
+from jumpretrain.states.layers import weight_distance
+from jumpretrain.storage import folders
+from jumpretrain.studies.builders import task_builder
+from jumpretrain.studies.design import TRAINING, Study
+from jumpretrain.tasks.task import Task
+
+__all__ = ["Survey", "Traced", "trace"]
+
+RECIPE = replace(TRAINING, epochs=60)
+SHARED = "data data_root train_size test_size model task".split()
+CHANGEABLE = frozenset("data_root seeds alphas biases layerwise random".split())
+"""What another call may change in a folder: no training depends on it."""
+MEASURED = (
+    *("train_min_delta", "train_rise_from", "train_rise_to"),
+    *(f"train_barrier_{kind}" for kind in get_args(BarrierKind)),
+    *("train_plateau_error", "train_plateau_loss", "train_excess"),
+    *("test_gauss_mean", "test_gauss_joint", "test_gauss_points", "test_gauss_rounding"),
+)
+SHAPE = {"hidden", "with_batchnorm"}
+BUILT_IN = "scheme scale trained_biases hidden with_batchnorm".split()
+"""What can be changed of the networks of the built-in tasks."""
+UNRELATED = 1_000_000
+"""First seed of the unrelated initialisations."""
+FEW = 8
+"""Number of examples on which a survey is rehearsed."""
+Build = Callable[[int], Task]
+Ends = tuple[NDArray[Any], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Which networks are trained and how their paths are scored.
+
+    Attributes:
+        data: `digits`, `mnist`, `fashion_mnist` or `cifar10`.
+        data_root: Folder with the npz file of the data, see `data.load`.
+        train_size: Number of training examples to draw; all where left out.
+        test_size: Number of test examples to draw; all where left out.
+        model: Name of a network in `models.BUILDERS`.
+        scheme: Law of its fresh weights, see `initialise`; `torch` keeps the builder's.
+        scale: What its fresh weights are multiplied by.
+        trained_biases: Which biases of the linear and convolutional layers there are, and are
+            trained: `all`, that of the `last` layer, or `none`.
+        hidden: Width of each hidden layer of the `mlp`; the builder's where empty.
+        with_batchnorm: Whether BatchNorm stands in each hidden layer of the `mlp`.
+        noise: Share of training labels redrawn.
+        seeds: Number of networks.
+        training: How networks are trained.
+        task: A task of one's own, `module:function`, called as `function(seed, group)`.
+        group: What that function is called with.
+        start: File with one network's weights at alpha 0, instead of training; goes with `end`.
+        end: File with the weights at alpha 1.
+        alphas: How many points a path has, 3 or more, or the points themselves, from 0 to 1.
+            Gauss lengths are lower bounds, which grow with their number.
+        biases: How biases move along a path, one path a network for each: `linear`,
+            `homogeneous`, `start`, `end`, `zero`; see `interpolate`.
+        layerwise: Whether each layer is moved alone as well, the others at the end.
+        random: Number of unrelated initialisations from which a path leads to each end.
+    """
+
+    data: str = "digits"
+    data_root: str | None = None
+    train_size: int | None = None
+    test_size: int | None = None
+    model: str = "mlp"
+    scheme: Scheme = "torch"
+    scale: float = 1.0
+    trained_biases: Kept = "all"
+    hidden: tuple[int, ...] = ()
+    with_batchnorm: bool = False
+    noise: float = 0.0
+    seeds: int = 5
+    training: Recipe = RECIPE
+    task: str | None = None
+    group: str = "generalise"
+    start: pathlib.Path | None = None
+    end: pathlib.Path | None = None
+    alphas: int | tuple[float, ...] = 51
+    biases: tuple[Biases, ...] = ("linear",)
+    layerwise: bool = False
+    random: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1 or self.random < 0:
+            raise ValueError(
+                f"a survey needs a network or more (seeds) and 0 unrelated starts or more "
+                f"(random), not {self.seeds} and {self.random}"
+            )
+        if not 0 <= self.noise <= 1:
+            raise ValueError(f"noise is a share of the labels, 0 to 1, but is {self.noise}")
+        if (self.start is None) != (self.end is None):
+            raise ValueError("start and end go together, but only one is given; name both files")
+        alphas = check_alphas(self.alphas).tolist()
+        if (alphas[0], alphas[-1]) != (0, 1) or len(alphas) < 3:
+            raise ValueError(
+                f"alphas of a survey are 3 or more from 0 to 1, but {len(alphas)} from "
+                f"{alphas[0]} to {alphas[-1]}"
+            )
+        known, distinct = get_args(Biases), set(self.biases)
+        if not set(known) >= distinct or not 0 < len(self.biases) == len(distinct):
+            raise ValueError(
+                f"biases must be some of {', '.join(known)}, each once, but are {self.biases}"
+            )
+        self._check_changes()
+        _ = self.study
+
+    def _check_changes(self) -> None:
+        if self.task is not None and self.changes:
+            raise ValueError(f"{self.changes[0]} is the built-in tasks', leave it out beside task")
+        for name in self.changes:
+            if self.model != "mlp" and name in SHAPE:
+                raise ValueError(f"{name} is the mlp's, leave it out beside model {self.model}")
+        if self.trained_biases not in get_args(Kept):
+            raise ValueError(f"trained_biases are all, last or none, not {self.trained_biases!r}")
+        if min(self.hidden, default=1) < 1:
+            raise ValueError(f"hidden layers have a width of 1 or more, not {self.hidden}")
+
+    @property
+    def changes(self) -> list[str]:
+        """What makes the networks other than the builder's."""
+        return [name for name in BUILT_IN if getattr(self, name) != getattr(Survey, name)]
+
+    @property
+    def study(self) -> Study:
+        """The study of one group that has the same networks."""
+        shared = {name: getattr(self, name) for name in SHARED}
+        if self.task is None or self.noise:
+            shared["noise"] = (self.noise, self.noise)
+        return Study(groups=(self.group, f"not {self.group}"), training=self.training, **shared)
+
+
+@dataclass(frozen=True)
+class Traced:
+    """One path and what was measured on it.
+
+    Attributes:
+        seed: The network's.
+        kind: How biases move; `layer` or `random` for the other kinds of path.
+        layer: What moves; empty for everything.
+        draw: Number of the unrelated start, or None.
+        path: Scores along it.
+        numbers: What was measured, by name.
+    """
+
+    seed: int
+    kind: str
+    layer: str
+    draw: int | None
+    path: Path
+    numbers: dict[str, float]
+
+
+def trace(
+    survey: Survey | None = None,
+    folder: str | pathlib.Path = "runs/interpolate",
+    execution: Execution | None = None,
+) -> list[Traced]:
+    """Train networks and score the paths to them; the same call goes on where it was stopped.
+
+    Args:
+        survey: What to do; by default five networks on digits.
+        folder: Where the trained networks are kept.
+        execution: Where and how it is run.
+
+    Returns:
+        The paths, network by network.
+
+    Raises:
+        ValueError: If the survey does not fit together, the folder holds another one, or training
+            diverged.
+    """
+    survey, execution = survey or Survey(), execution or Execution(n_jobs=-1)
+    folder, build = pathlib.Path(folder), _builder(survey)
+    seeds = range(survey.seeds if survey.end is None else 1)
+    for seed in seeds if survey.task else seeds[:1]:  # built-in tasks differ in labels alone
+        _rehearse(survey, build(seed))
+    given = _given(survey, build)
+    with folders.lock(folder):
+        claimed = {name: v for name, v in asdict(survey).items() if name not in CHANGEABLE}
+        folders.claim(folder / "survey.json", claimed)
+        inner = replace(execution, n_jobs=1, progress=False)
+        fits = [(build, survey, inner, s, folder / "networks" / f"{s}") for s in seeds]
+        ends = given or spread(_ends, fits, execution, "training networks")
+        jobs = [(build, survey, inner, s, pair) for s, pair in zip(seeds, ends, strict=True)]
+        return list(chain.from_iterable(spread(_trace, jobs, execution, "interpolating")))
+
+
+def _builder(survey: Survey) -> Build:
+    made = task_builder(survey.study)
+
+    def build(seed: int) -> Task:
+        task = made(seed, survey.group)
+        if not isinstance(task, Task):
+            raise ValueError(f"a task function must return a Task, not {type(task).__name__}")
+        return replace(task, model=_model(survey, task.model)) if survey.changes else task
+
+    return build
+
+
+def _model(survey: Survey, model: Any) -> Callable[[], nn.Module]:
+    shape: dict[str, Any] = {"batchnorm": True} if survey.with_batchnorm else {}
+    shape |= {"hidden": survey.hidden} if survey.hidden else {}
+    return initialise(partial(model, **shape), survey.scheme, survey.scale, survey.trained_biases)
+
+
+def _rehearse(survey: Survey, task: Task) -> None:
+    """Measure three points for each kind of path on few examples: what cannot work is refused now.
+
+    Raises:
+        ValueError: If biases cannot move as asked for, or there is no batch to train on.
+    """
+    data, state = task.data, task.initial(0)
+    if survey.end is None:
+        survey.training.batches(len(data.train_x))
+    few = data.subset(min(FEW, len(data.train_x)), min(FEW, len(data.test_x)))
+    small = replace(task, data=few)
+    for biases in survey.biases:
+        try:
+            path = interpolate(small, state, state, alphas=3, biases=biases)
+        except ValueError as error:
+            reason, _, depth = str(error).partition("; pass depth=")
+            if not depth:
+                raise
+            remedy = f"leave {biases} out of biases, or {_remedy(survey, biases)}"
+            raise ValueError(f"{reason}; {remedy}") from error
+        _measure(small, path)
+
+
+def _remedy(survey: Survey, biases: str) -> str:
+    if biases != "homogeneous":
+        return "give its biases a name with 'bias' and its other vectors one with 'weight'"
+    sequential = "take a sequential network, such as mlp"
+    return "leave with_batchnorm out" if survey.with_batchnorm else sequential
+
+
+def _given(survey: Survey, build: Build) -> list[Ends]:
+    if survey.start is None or survey.end is None:
+        return []
+    task = build(0)
+    return [(task.state(survey.start), task.state(survey.end))]
+
+
+def _ends(build: Build, survey: Survey, inner: Execution, seed: int, place: pathlib.Path) -> Ends:
+    fit = train(build(seed), survey.training, [seed], folder=place, execution=inner)
+    if fit.status[0] != "ok":
+        raise ValueError(
+            f"training must converge, but network {seed} diverged at rate {survey.training.lr}; "
+            "lower it (--training.lr) and name another folder"
+        )
+    return fit.initial[0], fit.final[0]
+
+
+def _trace(build: Build, survey: Survey, inner: Execution, seed: int, ends: Ends) -> list[Traced]:
+    task, alphas, found = build(seed), survey.alphas, []
+    start, end = ends
+
+    def note(kind: str, path: Path, layer: str = "", draw: int | None = None) -> None:
+        numbers = _measure(task, path)
+        found.append(Traced(seed, kind, layer, draw, replace(path, curve=None), numbers))
+
+    for biases in survey.biases:
+        note(biases, interpolate(task, start, end, alphas, biases=biases, execution=inner))
+    if survey.layerwise:
+        for layer, path in layerwise(task, start, end, None, alphas, execution=inner).items():
+            note("layer", path, layer)
+    for draw in range(survey.random):
+        fresh, first = task.initial(UNRELATED + draw), survey.biases[0]
+        path = interpolate(task, fresh, end, alphas, biases=first, execution=inner)
+        note("random", path, draw=draw)
+    return found
+
+
+def _measure(task: Task, path: Path) -> dict[str, float]:
+    """Measure what stands in the summary; NaN where losses are not finite.
+
+    Returns:
+        Numbers by name.
+    """
+    assert path.curve is not None
+    moved = weight_distance(task, path.curve.start, path.curve.end)
+    found = dict.fromkeys(MEASURED, np.nan)
+    found |= {"distance": moved.absolute, "distance_relative": moved.relative}
+    found |= {f"end_{name}": float(values[-1]) for name, values in path.metrics.items()}
+    if not all(np.isfinite(path.metrics[name]).all() for name in ("train_loss", "test_loss")):
+        return found
+    rises, plateau = path.monotonicity(), path.plateau()
+    where = rises.where or (np.nan, np.nan)
+    barriers = [path.barrier(kind) for kind in get_args(BarrierKind)]
+    numbers = [rises.min_delta, *where, *barriers, plateau.error, plateau.loss, plateau.excess]
+    return found | dict(zip(MEASURED, [*numbers, *_turned(task, path)], strict=True))
+
+
+def _turned(task: Task, path: Path) -> tuple[float, ...]:
+    """Measure the Gauss length; NaN where outputs are no single tensor.
+
+    Returns:
+        Mean over the examples, joint, number of points, and how much of the mean may be rounding.
+    """
+    with torch.no_grad():
+        outputs = task.module().eval()(task.tensors["test_x"][:2])
+    if not isinstance(outputs, torch.Tensor):
+        return (np.nan,) * 4
+    turned = gauss_length(task, path)
+    return turned.mean, turned.joint, turned.points, float(turned.rounding.mean())

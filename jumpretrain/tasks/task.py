@@ -1,0 +1,330 @@
+"""What a state is scored on: a network, data, a loss for each example, metrics."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+
+from jumpretrain.execution.threads import one_thread
+from jumpretrain.networks.initialisation import fresh
+from jumpretrain.tasks.data import Dataset
+from jumpretrain.tasks.layout import Layout
+from jumpretrain.tasks.measures import PerExample, accuracy, cross_entropy
+from jumpretrain.tasks.probing import probe
+
+__all__ = ["Task", "digest"]
+
+BATCH, BATCH_OF_IMAGES, CACHED = 2048, 256, 96  # measured: more images leave a CPU's cache
+RESERVED = ("loss", "_stored", "_recalibrated")
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A network with what it is trained and scored on; checked by a probe when it is made.
+
+    Attributes:
+        model: A network, or a function without arguments that builds one with fresh weights.
+            The network given is never changed, nor are later changes to it seen.
+        data: Training and test examples.
+        loss: Loss of each example: `loss(outputs, targets) -> (B,)`.
+        metrics: More values for each example, by name; None means accuracy where the loss is
+            cross-entropy and nothing otherwise.
+        batchnorm: How BatchNorm is scored: with statistics re-estimated on the scored training
+            examples (`"recalibrate"`), those of the state (`"stored"`), or each batch's.
+        device: Where to compute, such as `"cpu"` or `"cuda"`.
+        scored: Number of training examples, drawn once, on which training metrics are scored.
+
+    Raises:
+        ValueError: If the model, the loss and the data do not fit together, or the forward pass
+            is random in evaluation mode.
+
+    Example:
+        >>> import jumpretrain as jr
+        >>> data = jr.data.digits()
+        >>> task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10, hidden=(16,)), data)
+        >>> task.weight_count
+        1210
+    """
+
+    model: nn.Module | Callable[[], nn.Module]
+    data: Dataset
+    loss: PerExample = cross_entropy
+    metrics: Mapping[str, PerExample] | None = None
+    batchnorm: Literal["recalibrate", "stored", "batch"] = "recalibrate"
+    device: str = "cpu"
+    scored: int = 2000
+    layout: Layout = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.batchnorm not in ("recalibrate", "stored", "batch"):
+            raise ValueError(
+                f"batchnorm must be recalibrate, stored or batch, but is {self.batchnorm!r}"
+            )
+        if not isinstance(self.data, Dataset):
+            raise ValueError(f"data must be a Dataset, not {type(self.data).__name__}")
+        if self.scored < 1:
+            raise ValueError(f"scored must be at least 1 example, but is {self.scored}")
+        taken = [name for name in self.metrics or {} if name.endswith(RESERVED)]
+        if taken:
+            raise ValueError(f"{taken[0]!r} is a name of the program's own; rename that metric")
+        if isinstance(self.model, nn.Module):
+            object.__setattr__(self, "model", self.template)
+        object.__setattr__(self, "layout", Layout.of(self.template))
+        probe(self.module(), self.layout, self.measures, self.tensors)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "tensors"}
+
+    @property
+    def weight_count(self) -> int:
+        """Number P of weights."""
+        return self.layout.weight_count
+
+    @cached_property
+    def template(self) -> nn.Module:
+        """A private copy of the network; a factory's is the one of seed 0.
+
+        Raises:
+            ValueError: If the network cannot be copied.
+        """
+        if not isinstance(self.model, nn.Module):
+            return fresh(self.model, 0)
+        if isinstance(self.model, torch.jit.ScriptModule):
+            raise ValueError("a ScriptModule cannot be trained in copies; pass the plain module")
+        try:
+            return copy.deepcopy(self.model)
+        except (RuntimeError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"a model must allow copy.deepcopy, but this one does not ({reason}); "
+                "clear cached activations or pass a function that builds it"
+            ) from error
+
+    @cached_property
+    def measures(self) -> dict[str, PerExample]:
+        """Loss and metrics by name."""
+        labelled = self.loss is cross_entropy and self.data.train_y.ndim == 1
+        default: Mapping[str, PerExample] = {"accuracy": accuracy} if labelled else {}
+        return {"loss": self.loss, **(default if self.metrics is None else self.metrics)}
+
+    @cached_property
+    def convolutional(self) -> bool:
+        """Whether the network has two-dimensional convolutions."""
+        return any(isinstance(part, nn.Conv2d) for part in self.template.modules())
+
+    @cached_property
+    def _channels_last(self) -> bool:
+        convolutions = [p for p in self.template.modules() if isinstance(p, nn.Conv2d)]
+        # oneDNN's backward pass of strided 1x1 convolutions of few channels leaves its memory.
+        fragile = [
+            p for p in convolutions if p.kernel_size == (1, 1) != p.stride and p.in_channels < 16
+        ]
+        return bool(convolutions) and not fragile
+
+    def laid_out(self, x: torch.Tensor) -> torch.Tensor:
+        """Put images for convolutions in the memory order in which they are fast.
+
+        Returns:
+            The same numbers.
+        """
+        if self._channels_last and x.ndim == 4:
+            return x.contiguous(memory_format=torch.channels_last)
+        return x
+
+    @cached_property
+    def random(self) -> bool:
+        """Whether the forward pass draws random numbers in training mode."""
+        module = self.module().cpu()
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.default_generator.manual_seed(0)
+            before = torch.default_generator.get_state()
+            module(self.tensors["train_x"][:2].cpu())
+            return not torch.equal(before, torch.default_generator.get_state())
+
+    @cached_property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The data on the device, with the scored training examples as `scored_x`, `scored_y`."""
+        rng = np.random.default_rng((0, 0, 1))  # training draws from (seed, epoch)
+        rows = np.sort(rng.permutation(len(self.data.train_x))[: self.scored])
+        arrays = {
+            name: getattr(self.data, name) for name in ("train_x", "train_y", "test_x", "test_y")
+        }
+        arrays |= {"scored_x": self.data.train_x[rows], "scored_y": self.data.train_y[rows]}
+        tensors = {name: self._tensor(array) for name, array in arrays.items()}
+        fast = {name: self.laid_out(tensors[name]) for name in ("scored_x", "test_x")}
+        return tensors | fast
+
+    def batches(self, name: str) -> tuple[torch.Tensor, ...]:
+        """Cut inputs or targets into batches of the size in which the network is scored.
+
+        Returns:
+            The tensor of that name, in parts of nearly equal length.
+        """
+        normal = any(isinstance(part, BatchNorm) for part in self.template.modules())
+        images = BATCH_OF_IMAGES if normal or torch.device(self.device).type != "cpu" else CACHED
+        size = images if self.convolutional else BATCH
+        return self.tensors[name].tensor_split(-(-len(self.tensors[name]) // size))
+
+    def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
+        writable = array if array.flags.writeable else array.copy()
+        if array.dtype.kind in "ui" and array.dtype != np.int64:
+            writable = writable.astype(np.int64)
+        tensor = torch.as_tensor(writable, device=self.device)
+        return tensor.to(self.layout.dtype) if tensor.is_floating_point() else tensor
+
+    def module(self, state: ArrayLike | None = None) -> nn.Module:
+        """Build a network of one's own, at a state or as the template is.
+
+        Returns:
+            A copy on the task's device, in training mode. Parts that the user put into evaluation
+            mode stay there; where the whole model is, BatchNorm with frozen parameters does.
+        """
+        module = copy.deepcopy(self.template).to(self.device)
+        if not module.training:
+            _train(module)
+        if self._channels_last:
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if state is not None:
+            rows = self.check_states(np.asarray(state)[None])
+            self.layout.write(module, torch.as_tensor(rows[0], device=self.device))
+        return module
+
+    def initial(self, seed: int) -> NDArray[Any]:
+        """Draw a fresh initialisation.
+
+        Returns:
+            A state (S,) that depends on the seed alone.
+        """
+        return self.layout.read(fresh(self.model, seed)).cpu().numpy()
+
+    def state(self, source: nn.Module | Mapping[str, torch.Tensor] | str | Path) -> NDArray[Any]:
+        """Read the state of a network of this kind.
+
+        Args:
+            source: A network, a state dict, or a file that holds one: safetensors, or what
+                `torch.save` wrote (read with `weights_only=True`).
+
+        Returns:
+            The state (S,).
+
+        Raises:
+            ValueError: If the file cannot be read or belongs to another network.
+        """
+        if isinstance(source, nn.Module):
+            source = source.state_dict()
+        if isinstance(source, (str, Path)):
+            source = _state_dict(Path(source))
+        module = self.module()
+        try:
+            module.load_state_dict(dict(source))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ValueError(f"a state must belong to the task's model: {reason}") from error
+        return self.layout.read(module).cpu().numpy()
+
+    def check_states(self, states: ArrayLike | torch.Tensor) -> NDArray[Any]:
+        """Check that states belong to this network and are finite.
+
+        Returns:
+            The states (K, S) in the task's type.
+
+        Raises:
+            ValueError: If they are not (K, S), or hold NaN or infinite values.
+        """
+        if isinstance(states, torch.Tensor):
+            states = states.detach().cpu().numpy()
+        array = np.ascontiguousarray(states, dtype=self.layout.numpy_dtype)
+        if array.ndim != 2 or array.shape[1] != self.layout.width:
+            raise ValueError(
+                f"states of this task are (K, {self.layout.width}), but these are {array.shape}; "
+                "take them from train, Task.initial or Task.state"
+            )
+        bad = np.flatnonzero(~np.isfinite(array).all(1))
+        if len(bad):
+            raise ValueError(
+                f"states must be finite, but state {bad[0]} of {len(array)} is not "
+                f"({len(bad)} in all); leave out diverged runs"
+            )
+        return array
+
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """Short descriptions and hashes that tell this task from another."""
+        arrays = (self.data.train_x, self.data.train_y, self.data.test_x, self.data.test_y)
+        return {
+            "data": digest(*arrays),
+            "history": " ".join(self.data.history),
+            "augmentation": f"crop={self.data.crop} flip={self.data.flip}",
+            "model": digest(np.frombuffer(repr((self.layout, self.template)).encode(), np.uint8)),
+            "measures": ", ".join(
+                f"{name}={_name(function)}" for name, function in self.measures.items()
+            ),
+            "values": self._values(),
+            "batchnorm": self.batchnorm,
+            "scored": str(self.scored),
+            "device": self.device,
+        }
+
+    def _values(self) -> str:
+        """Score a fixed state: what the names of model and measures do not tell.
+
+        Returns:
+            The measures of some training examples, to three digits.
+        """
+        state = np.full(self.layout.width, 0.5)
+        state[: self.weight_count] = np.random.default_rng(0).normal(0, 0.1, self.weight_count)
+        module = self.module(state).eval()
+        inputs, targets = self.tensors["train_x"][:8], self.tensors["train_y"][:8]
+        with one_thread(), torch.no_grad():
+            outputs = module(self.laid_out(inputs))
+            means = {n: float(f(outputs, targets).mean()) for n, f in self.measures.items()}
+        return ", ".join(f"{name} {mean:.3g}" for name, mean in means.items())
+
+
+def _train(module: nn.Module) -> None:
+    module.train()
+    for part in module.modules():
+        if isinstance(part, BatchNorm) and part.affine and not part.weight.requires_grad:
+            part.eval()
+
+
+def digest(*arrays: NDArray[Any]) -> str:
+    """Hash arrays with their shapes and types.
+
+    Returns:
+        Sixteen hexadecimal digits.
+    """
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(f"{array.shape}{array.dtype}".encode())
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()[:16]
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", type(function).__name__)
+
+
+def _state_dict(path: Path) -> Mapping[str, torch.Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} must hold a state dict, but cannot be read: {reason}") from error
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path} must hold a state dict, but holds a {type(content).__name__}")
+    return content

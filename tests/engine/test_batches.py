@@ -1,0 +1,51 @@
+"""Orders of examples depend on the run's seed and the epoch alone."""
+
+import numpy as np
+import torch
+from support import nets
+
+from jumpretrain.engine.batches import reseed, walk
+from jumpretrain.engine.recipe import Recipe
+from jumpretrain.tasks.task import Task
+
+
+def numbered(count=10):
+    x = np.arange(count, dtype=np.float32)[:, None] * np.ones((1, 6), dtype=np.float32)
+    y = np.arange(count) % 3
+    return Task(lambda: nets.mlp((6,), 3, hidden=(4,)), nets.Dataset(x, y, x, y))
+
+
+def seen(task, recipe, seeds, epoch):
+    return [x[:, :, 0].int().numpy() for x, _ in walk(task, recipe, np.array(seeds), epoch)]
+
+
+def test_each_run_sees_each_example_once_in_its_own_order():
+    parts = seen(numbered(), Recipe(batch_size=4), [3, 8], 0)
+    assert [part.shape for part in parts] == [(2, 4), (2, 4), (2, 2)]
+    orders = np.concatenate(parts, axis=1)
+    for seed, order in zip((3, 8), orders, strict=True):
+        expected = np.random.default_rng((seed, 0)).permutation(10)
+        np.testing.assert_array_equal(order, expected)
+
+
+def test_orders_change_with_the_epoch_and_not_with_the_company():
+    task, recipe = numbered(), Recipe(batch_size=4, drop_last=True)
+    alone, beside = seen(task, recipe, [3], 1), seen(task, recipe, [5, 3], 1)
+    assert len(alone) == 2
+    for one, two in zip(alone, beside, strict=True):
+        np.testing.assert_array_equal(one[0], two[1])
+    assert not np.array_equal(alone[0], seen(task, recipe, [3], 0)[0])
+
+
+def test_targets_come_with_their_inputs():
+    for x, y in walk(numbered(), Recipe(batch_size=4), np.array([0, 1]), 0):
+        np.testing.assert_array_equal(x[:, :, 0].int() % 3, y)
+
+
+def test_draws_of_a_step_are_keyed_by_run_and_step():
+    with torch.random.fork_rng(devices=[]):
+        drawn = []
+        for key in ((1, 2), (1, 3), (2, 2), (1, 2)):
+            reseed(torch.device("cpu"), *key)
+            drawn.append(torch.rand(1).item())
+    assert drawn[0] == drawn[3] and len(set(drawn)) == 3

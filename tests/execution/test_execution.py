@@ -1,0 +1,202 @@
+"""Where work is run never changes what comes out."""
+
+import os
+import pathlib
+import platform
+import resource
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import BrokenExecutor
+from functools import partial
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
+
+from jumpretrain.execution.execution import LOSSES, Execution, chunks, persist, spread
+from jumpretrain.execution.threads import keep_memory, one_thread
+
+QUIET = Execution(progress=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mode": "vmap"}, "mode must be auto, stacked, looped or compiled, but is 'vmap'"),
+        ({"n_jobs": 0}, "n_jobs must be -1 or at least 1, but is 0"),
+        ({"n_jobs": -2}, "n_jobs must be -1 or at least 1, but is -2"),
+        ({"chunk": 0}, "chunk must be at least 1, but is 0"),
+    ],
+)
+def test_what_is_out_of_range_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        Execution(**change)
+
+
+@settings(max_examples=80, deadline=None)
+@given(count=st.integers(1, 300), largest=st.integers(1, 70))
+def test_chunks_are_equal_and_even_in_number_where_they_can(count, largest):
+    parts = chunks(count, largest)
+    assert np.concatenate(parts).tolist() == list(range(count))
+    sizes = [len(part) for part in parts]
+    assert 1 <= min(sizes) and max(sizes) <= largest and max(sizes) - min(sizes) <= 1
+    assert count < 8 or len(parts) % 2 == 0 or len(parts) == count
+    assert len(parts) <= -(-count // largest) + 1
+
+
+def test_one_thread_is_held_and_given_back_also_after_an_exception():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyError), one_thread():
+            assert torch.get_num_threads() == 1
+            assert all(pool["num_threads"] == 1 for pool in threadpool_info())
+            raise KeyError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("own", ["none", "tf32", "ieee"])
+def test_convolutions_on_a_gpu_are_exact_meanwhile_and_the_users_choice_stays(own, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    cudnn, before = torch.backends.cudnn, torch.backends.fp32_precision
+    choices = [(cudnn, "deterministic"), (cudnn, "benchmark")]
+    choices += [(part, "fp32_precision") for part in (cudnn.conv, cudnn.rnn)]
+    torch.backends.fp32_precision = own
+    try:
+        kept = [getattr(*choice) for choice in choices]
+        with pytest.raises(KeyError), one_thread():
+            with one_thread():
+                held = [getattr(*choice) for choice in choices]
+            raise KeyError
+        assert held == [True, False, "ieee", "ieee"]
+        assert [getattr(*choice) for choice in choices] == kept
+    finally:
+        torch.backends.fp32_precision = before
+
+
+def described(number):
+    return number**2, torch.get_num_threads(), os.getpid()
+
+
+def failing(number):
+    raise ArithmeticError(f"job {number}")
+
+
+def test_results_come_in_the_order_of_the_jobs_on_one_thread_each():
+    found = spread(described, [(number,) for number in range(7)], QUIET)
+    assert found == [(number**2, 1, os.getpid()) for number in range(7)]
+    assert spread(described, [], QUIET) == []
+
+
+def test_processes_take_closures_and_keep_the_order():
+    shift = 3
+
+    def late(number):
+        time.sleep(0.3 * (number == 0))
+        return described(number + shift)
+
+    jobs = [(number,) for number in range(6)]
+    execution = Execution(n_jobs=2, progress=False)
+    found = spread(late, jobs, execution)
+    assert [value for value, _, _ in found] == [(number + 3) ** 2 for number in range(6)]
+    assert {threads for _, threads, _ in found} == {1}
+    assert os.getpid() not in {process for _, _, process in found}
+    assert spread(described, jobs[:1], execution)[0][2] == os.getpid()
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_an_error_of_a_job_reaches_the_caller(n_jobs):
+    threads = torch.get_num_threads()
+    with pytest.raises(ArithmeticError, match="job 0"):
+        spread(failing, [(0,), (0,)], Execution(n_jobs=n_jobs, progress=False))
+    assert torch.get_num_threads() == threads
+
+
+def test_joblibs_own_configuration_is_followed():
+    with joblib.parallel_config(backend="threading"):
+        found = spread(described, [(number,) for number in range(4)], Execution(n_jobs=2))
+    assert {process for _, _, process in found} == {os.getpid()}
+
+
+def test_a_bar_is_shown_where_it_has_a_label_and_is_wanted(capfd):
+    jobs = [(number,) for number in range(3)]
+    spread(described, jobs, QUIET, "hidden")
+    spread(described, jobs, Execution())
+    spread(described, [], Execution(), "nothing to do")
+    assert capfd.readouterr().err == ""
+    spread(described, jobs, Execution(), "shown")
+    printed = capfd.readouterr()
+    assert "shown: 100%" in printed.err and printed.out == ""
+
+
+def write_or_die(folder, job):
+    """Keep a result; the first to come to job 3 takes its process down."""
+    if job == 3 and not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / f"{job}.txt").write_text("done")
+
+
+def left(folder):
+    return [(folder, job) for job in range(6) if not (folder / f"{job}.txt").exists()]
+
+
+def test_what_a_dead_worker_had_begun_is_begun_again(tmp_path):
+    persist(write_or_die, partial(left, tmp_path), Execution(n_jobs=2, progress=False))
+    assert not left(tmp_path) and (tmp_path / "died").exists()
+
+
+def test_workers_that_die_without_an_end_are_an_error(tmp_path):
+    calls = []
+
+    def pending():
+        calls.append(1)
+        return [(9,), (9,)]
+
+    with pytest.raises(BrokenExecutor):
+        persist(_die, pending, Execution(n_jobs=2, progress=False))
+    assert len(calls) == 1 + LOSSES
+
+
+def _die(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="how others free is theirs")
+def test_workers_keep_the_memory_that_they_free():
+    assert spread(_pages_cleared, [(), ()], Execution(n_jobs=2)) == [0, 0]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="how others free is theirs")
+def test_a_process_whose_user_told_glibc_what_to_do_stays_as_it_is():
+    child = "from tests.execution.test_execution import _before_and_after as f; print(*f())"
+    place, choice = pathlib.Path(__file__).parents[2], {"MALLOC_MMAP_THRESHOLD_": "131072"}
+    told = subprocess.run(
+        [sys.executable, "-c", child], cwd=place, env=os.environ | choice, capture_output=True
+    )
+    assert min(map(float, told.stdout.split())) > 1000
+
+
+def _before_and_after():
+    before = _pages_cleared()
+    keep_memory()
+    return before, _pages_cleared()
+
+
+def _pages_cleared():
+    """Pages that the system clears anew where three tensors of 4 MiB are made again and again."""
+    counts = [resource.getrusage(resource.RUSAGE_SELF).ru_minflt]
+    for _ in range(11):
+        first, second = torch.zeros(2**20), torch.zeros(2**20)
+        third = first + second
+        del first, second, third
+        counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    return float(np.median(np.diff(counts)))

@@ -1,0 +1,372 @@
+"""A survey gives the same numbers as its parts, once or after it was killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support import nets
+from torch import nn
+
+import jumpretrain as jr
+from jumpretrain.studies.interpolate import RECIPE, UNRELATED, Survey, trace
+
+SMALL = Survey(
+    train_size=150,
+    test_size=80,
+    seeds=2,
+    training=replace(RECIPE, epochs=3),
+    alphas=5,
+    biases=("linear", "homogeneous"),
+    layerwise=True,
+    random=2,
+)
+QUIET = jr.Execution(progress=False)
+BARE = replace(SMALL, biases=("linear",), layerwise=False, random=0)
+
+
+def own(seed, group):
+    data = nets.vectors(seed=seed)
+    return nets.Task(
+        lambda: nets.mlp((6,), 3, hidden=(8,)), data.corrupt(1.0, seed) if group == "b" else data
+    )
+
+
+def nothing(seed, group):
+    return "no task"
+
+
+class Headed(nn.Module):
+    """Two heads, whose outputs are no single tensor."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.one, self.other, self.kind = nn.Linear(6, 3), nn.Linear(6, 3), kind
+
+    def forward(self, x):
+        return self.kind({"one": self.one(x), "other": self.other(x)})
+
+
+def of_the_first(outputs, targets):
+    one = outputs["one"] if isinstance(outputs, dict) else outputs[0]
+    return nn.functional.cross_entropy(one, targets, reduction="none")
+
+
+def headed(seed, group):
+    def build():
+        return Headed(dict if group == "dict" else lambda outputs: tuple(outputs.values()))
+
+    return nets.Task(build, nets.vectors(seed=seed), loss=of_the_first)
+
+
+class Shifted(nn.Linear):
+    """A layer whose bias is called otherwise."""
+
+    def __init__(self):
+        super().__init__(6, 3, bias=False)
+        self.b = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x):
+        return super().forward(x) + self.b
+
+
+def shifted(seed, group):
+    return nets.Task(Shifted, nets.vectors(seed=seed))
+
+
+def only_the_first(seed, group):
+    return None if seed else own(seed, group)
+
+
+def fewer_for_the_second(seed, group):
+    task = own(seed, group)
+    return replace(task, data=task.data.subset(5)) if seed else task
+
+
+def bits(traced):
+    """Everything that a survey found, to compare two of them exactly."""
+    return [
+        (t.seed, t.kind, t.layer, t.draw, repr(t.numbers), t.path.alphas.tobytes(),
+         *(values.tobytes() for _, values in sorted(t.path.metrics.items())))
+        for t in traced
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory):
+    return trace(SMALL, tmp_path_factory.mktemp("survey"), QUIET)
+
+
+def test_every_network_has_its_paths(traced):
+    kinds = [
+        *(("linear", "", None), ("homogeneous", "", None)),
+        *(("layer", name, None) for name in ("1", "3", "5")),
+        *(("random", "", 0), ("random", "", 1)),
+    ]
+    expected = [(seed, *kind) for seed in (0, 1) for kind in kinds]
+    assert [(t.seed, t.kind, t.layer, t.draw) for t in traced] == expected
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_paths_and_numbers_are_those_of_training_and_interpolation_by_hand(traced, seed):
+    data = jr.data.digits().subset(150, 80)
+    task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10), data)
+    fit = jr.train(task, SMALL.training, [seed])
+    start, end = fit.initial[0], fit.final[0]
+    expected = [
+        jr.interpolate(task, start, end, 5),
+        jr.interpolate(task, start, end, 5, biases="homogeneous"),
+        *jr.layerwise(task, start, end, alphas=5).values(),
+        *(jr.interpolate(task, task.initial(UNRELATED + draw), end, 5) for draw in (0, 1)),
+    ]
+    found = [t for t in traced if t.seed == seed]
+    for one, path in zip(found, expected, strict=True):
+        for name, values in path.metrics.items():
+            np.testing.assert_array_equal(one.path.metrics[name], values)
+        numbers, rises = one.numbers, path.monotonicity()
+        length = jr.gauss_length(task, path)
+        moved = jr.weight_distance(task, path.curve.start, path.curve.end)
+        assert numbers["train_min_delta"] == rises.min_delta
+        assert numbers["train_barrier_running_minimum"] == rises.min_delta
+        assert (numbers["train_rise_from"], numbers["train_rise_to"]) == pytest.approx(
+            rises.where or (np.nan, np.nan), nan_ok=True
+        )
+        assert numbers["train_barrier_above_ends"] == path.barrier("above_ends")
+        assert numbers["train_barrier_above_chord"] == path.barrier("above_chord")
+        plateau = path.plateau()
+        names = ("train_plateau_error", "train_plateau_loss", "train_excess")
+        assert [numbers[name] for name in names] == [plateau.error, plateau.loss, plateau.excess]
+        turned = [numbers[f"test_gauss_{n}"] for n in ("mean", "joint", "points", "rounding")]
+        expected = (length.mean, length.joint, 5, length.rounding.mean())
+        assert turned == pytest.approx(expected, rel=1e-9)
+        distances = numbers["distance"], numbers["distance_relative"]
+        assert distances == pytest.approx((moved.absolute, moved.relative), rel=1e-12)
+        assert numbers["end_test_accuracy"] == fit.metrics["test_accuracy"][0, -1]
+
+
+def test_unrelated_starts_are_the_same_for_all_networks_and_none_is_a_networks_own(traced):
+    first = {
+        (t.seed, t.draw): t.path.metrics["test_loss"][0] for t in traced if t.kind == "random"
+    }
+    own_start = [t.path.metrics["test_loss"][0] for t in traced if t.kind == "linear"]
+    assert first[0, 0] == first[1, 0] and first[0, 1] == first[1, 1]
+    assert len({first[0, 0], first[0, 1], *own_start}) == 4
+
+
+def test_a_repeated_survey_reads_its_networks_and_another_may_widen_it(tmp_path, traced):
+    trace(BARE, tmp_path, QUIET)
+    file = tmp_path / "networks" / "0" / "runs" / "00000.safetensors"
+    before = file.stat().st_mtime_ns
+    assert bits(trace(SMALL, tmp_path, QUIET)) == bits(traced)
+    more = trace(replace(BARE, seeds=3, alphas=(0, 0.3, 1)), tmp_path, QUIET)
+    assert [t.seed for t in more] == [0, 1, 2]
+    assert file.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_a_survey_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path, traced):
+    code = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "from tests.studies import test_interpolate as t; "
+        "import jumpretrain as jr; t.trace(t.SMALL, sys.argv[1], t.QUIET)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    child = subprocess.Popen(words, cwd=Path(__file__).parents[2], start_new_session=True)
+    while child.poll() is None and not list(tmp_path.glob("networks/*/manifest.json")):
+        time.sleep(0.01)
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    assert bits(trace(SMALL, tmp_path, QUIET)) == bits(traced)
+
+
+def test_a_folder_of_another_survey_is_refused_by_name(tmp_path):
+    trace(BARE, tmp_path, QUIET)
+    for change, words in (
+        ({"training": replace(BARE.training, lr=0.01)}, r"training\.lr is 0\.01 here and 0\.05"),
+        ({"scale": 0.5}, r"scale is 0\.5 here and 1\.0 there"),
+        ({"noise": 0.5}, r"noise is 0\.5 here and 0\.0 there"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            trace(replace(BARE, **change), tmp_path, QUIET)
+
+
+def test_files_are_the_ends_and_nothing_is_trained(tmp_path):
+    task = own(0, "a")
+    for name, seed in (("start", 5), ("end", 6)):
+        torch.save(task.module(task.initial(seed)).state_dict(), tmp_path / f"{name}.pt")
+    files = {name: tmp_path / f"{name}.pt" for name in ("start", "end")}
+    found = trace(
+        Survey(task="tests.studies.test_interpolate:own", **files, alphas=3),
+        tmp_path / "out",
+        QUIET,
+    )
+    assert len(found) == 1 and not (tmp_path / "out" / "networks").exists()
+    path = jr.interpolate(task, task.initial(5), task.initial(6), 3)
+    np.testing.assert_array_equal(found[0].path.metrics["train_loss"], path.metrics["train_loss"])
+
+
+def test_a_task_of_ones_own_is_called_with_seed_and_group(tmp_path):
+    short = replace(RECIPE, epochs=1, batch_size=8)
+    survey = Survey(
+        task="tests.studies.test_interpolate:own", group="b", seeds=2, alphas=3, training=short
+    )
+    found = trace(survey, tmp_path, QUIET)
+    for seed, one in enumerate(found):
+        task = own(seed, "b")
+        assert one.path.metrics["train_loss"][0] == pytest.approx(
+            jr.evaluate(task, [task.initial(seed)])["train_loss"][0]
+        )
+
+
+@pytest.mark.parametrize("group", ["dict", "tuple"])
+def test_outputs_that_are_no_single_tensor_turn_by_nothing_known(tmp_path, group):
+    short = replace(RECIPE, epochs=1, batch_size=8)
+    survey = Survey(
+        task="tests.studies.test_interpolate:headed",
+        group=group,
+        seeds=2,
+        alphas=3,
+        training=short,
+    )
+    for one in trace(survey, tmp_path, QUIET):
+        numbers = one.numbers
+        assert np.isnan([numbers["test_gauss_mean"], numbers["test_gauss_joint"]]).all()
+        names = ("train_min_delta", "train_barrier_above_ends", "train_plateau_loss", "distance")
+        assert np.isfinite([numbers[name] for name in names]).all()
+
+
+def test_labels_and_fresh_weights_are_as_asked_for(tmp_path):
+    survey = replace(BARE, scheme="he", scale=0.1, noise=1.0, seeds=1)
+    found = trace(survey, tmp_path, QUIET)[0]
+    data = jr.data.digits().subset(150, 80).corrupt(1.0, 0)
+    build = jr.initialise(lambda: jr.models.mlp((1, 8, 8), 10), "he", 0.1)
+    task = jr.Task(build, data)
+    first = jr.evaluate(task, [task.initial(0)])
+    assert found.path.metrics["train_loss"][0] == first["train_loss"][0]
+
+
+def test_depth_normalisation_and_biases_are_as_asked_for(tmp_path):
+    data, shape = jr.data.digits().subset(150, 80), {"hidden": (20, 20, 20)}
+    for biases, norm in (("last", False), ("none", False), ("all", True), ("none", True)):
+        changes = {**shape, "trained_biases": biases, "with_batchnorm": norm}
+        survey = replace(BARE, scheme="he", scale=0.25, seeds=1, **changes)
+        found = trace(survey, tmp_path / f"{biases}{norm}", QUIET)[0]
+
+        def build(norm=norm):
+            return jr.models.mlp((1, 8, 8), 10, (20, 20, 20), norm)
+
+        task = jr.Task(jr.initialise(build, "he", 0.25, biases), data)
+        ends = jr.train(task, survey.training, [0])
+        assert (
+            task.weight_count
+            == 64 * 20
+            + 2 * 400
+            + 200
+            + {"last": 10, "none": 0}.get(biases, 70)
+            + norm * 2 * 3 * 20
+        )
+        path = jr.interpolate(task, ends.initial[0], ends.final[0], 5)
+        for name, values in path.metrics.items():
+            np.testing.assert_array_equal(found.path.metrics[name], values)
+
+
+def test_paths_that_leave_the_numbers_are_kept_with_what_can_be_measured(tmp_path):
+    task = own(0, "a")
+    for name, scale in (("start", 1), ("end", 1e25)):
+        state = task.initial(0) * np.float32(scale)
+        torch.save(task.module(state).state_dict(), tmp_path / f"{name}.pt")
+    files = {name: tmp_path / f"{name}.pt" for name in ("start", "end")}
+    numbers = trace(
+        Survey(task="tests.studies.test_interpolate:own", **files, alphas=3), tmp_path, QUIET
+    )[0].numbers
+    assert np.isnan([numbers["train_min_delta"], numbers["test_gauss_mean"]]).all()
+    assert np.isfinite(numbers["distance"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seeds": 0}, "a survey needs a network or more"),
+        ({"random": -1}, "a survey needs a network or more"),
+        ({"noise": 1.5}, "noise is a share of the labels, 0 to 1, but is 1.5"),
+        ({"end": Path("a.pt")}, "start and end go together"),
+        ({"alphas": 1}, "a path needs at least 2 alphas"),
+        ({"alphas": (0.0, 0.9, 0.5, 1.0)}, "alphas must be a list that rises"),
+        ({"alphas": (0.5, 1.0)}, "are 3 or more from 0 to 1, but 2 from 0.5 to 1.0"),
+        ({"alphas": 2}, "are 3 or more from 0 to 1, but 2 from 0.0 to 1.0"),
+        ({"biases": ()}, "biases must be some of linear"),
+        ({"biases": ("squared",)}, "biases must be some of linear"),
+        ({"biases": ("linear", "end", "linear")}, "biases must be some of linear.*, each once"),
+        ({"model": "mpl"}, "model must be one of mlp"),
+        ({"task": "a:b", "scale": 2.0}, "scale is the built-in tasks'"),
+        ({"task": "a:b", "trained_biases": "last"}, "trained_biases is the built-in tasks'"),
+        ({"task": "a:b", "hidden": (3,)}, "hidden is the built-in tasks'"),
+        ({"model": "lenet", "hidden": (3,)}, "hidden is the mlp's, leave it out beside model"),
+        ({"model": "lenet", "with_batchnorm": True}, "with_batchnorm is the mlp's"),
+        ({"trained_biases": "first"}, "trained_biases are all, last or none, not 'first'"),
+        ({"hidden": (3, 0)}, "hidden layers have a width of 1 or more"),
+        ({"task": "a:b", "noise": 0.5}, "noise is the built-in tasks'"),
+    ],
+)
+def test_a_survey_that_does_not_fit_together_is_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        Survey(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"data": "imagenet"}, "data must be one of"),
+        (
+            {"task": "tests.studies.test_interpolate:nothing"},
+            "a task function must return a Task, not str",
+        ),
+        (
+            {"task": "tests.studies.test_interpolate:only_the_first"},
+            "must return a Task, not NoneType",
+        ),
+        (
+            {
+                "task": "tests.studies.test_interpolate:fewer_for_the_second",
+                "training": replace(RECIPE, batch_size=16, drop_last=True),
+            },
+            "5 examples make no batch of 16",
+        ),
+        ({"task": "tests.studies.test_interpolate:missing"}, "task must be module:function"),
+        (
+            {"model": "wide_resnet", "biases": ("homogeneous",)},
+            "the order of layers is known .*; leave homogeneous out of biases, or take a sequen",
+        ),
+        (
+            {"with_batchnorm": True, "biases": ("linear", "homogeneous")},
+            "is a BatchNorm1d; leave homogeneous out of biases, or leave with_batchnorm out$",
+        ),
+        (
+            {"task": "tests.studies.test_interpolate:shifted", "biases": ("linear", "zero")},
+            "nothing tells of b; leave zero out of biases, or give its biases a name with 'bias'",
+        ),
+        (
+            {"task": "tests.studies.test_interpolate:shifted", "biases": ("homogeneous",)},
+            "nothing tells of b; leave homogeneous out of biases, or take a sequential network",
+        ),
+        ({"scale": -1.0}, "scale must be finite and above 0"),
+        ({"start": Path("no.pt"), "end": Path("no.pt")}, "no.pt must hold a state dict"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_written(tmp_path, change, words):
+    with pytest.raises(ValueError, match=words):
+        trace(Survey(**change), tmp_path / "out", QUIET)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_diverged_network_is_named(tmp_path):
+    hot = replace(BARE, training=replace(RECIPE, epochs=5, lr=1e8))
+    with pytest.raises(ValueError, match="network 0 diverged at rate"):
+        trace(hot, tmp_path, QUIET)
