@@ -7,7 +7,7 @@
 The first takes some ten minutes on a quiet machine. Retraining takes one process with one thread
 in the plain loop, and in the library once one and once two, after they have started. Images are
 random where no data are needed to time. Other libraries are compared where they are installed:
-see scripts/peers.py.
+see scripts/benchmarks/peers.py.
 """
 
 from __future__ import annotations
@@ -22,14 +22,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import devices
 import numpy as np
-import peers
-import plain
-import scaling
 import torch
-from clocks import Sides, counts_workers, in_turn, load
-from figure import ROOT
+from benchmarks import devices, peers, plain, scaling
+from benchmarks.clocks import Sides, counts_workers, in_turn, load
+from evidence.figure import ROOT
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 

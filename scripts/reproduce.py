@@ -12,37 +12,41 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from claims import table
-from figure import ROOT, compute_on
-from gallery import write_gallery
-from hypotheses import PAPERS
+from evidence.figure import ROOT, SCRIPTS, arguments, compute_on, scripts
+from evidence.gallery import write_gallery
+from evidence.hypotheses import PAPERS
+from evidence.ledger import table
 from tqdm import tqdm
 
 import jumpretrain as jr
 from jumpretrain.storage import folders
 
+FIGURES = scripts(list(PAPERS))
+CHILD = (
+    "import json, sys; from pathlib import Path; from evidence.figure import make; "
+    "name, quick, out, work, *rest = json.loads(sys.argv[1]); "
+    "make(name, quick, Path(out), Path(work), *rest)"
+)
+
 
 def main() -> int:
     asked = words()
-    scripts = [
-        path
-        for paper in asked.paper or PAPERS
-        for path in sorted((ROOT / "scripts").glob(f"figure_{paper}_*.py"))
-        if path.stem in (asked.figure or [path.stem])
-    ]
     place = compute_on(asked.device, asked.work)
     finished = place / f"finished-{'quick' if asked.quick else 'full'}.json"
+    names = [name for paper in asked.paper or PAPERS for name in scripts([paper])
+             if name in (asked.figure or FIGURES)]  # fmt: skip
     failed = []
-    with tqdm(scripts, desc="figures") as bar:
-        for script in bar:
-            bar.set_postfix_str(script.stem)
-            if not made(script, asked.out, finished) and not make(script, asked, finished):
-                failed.append(script.stem)
+    with tqdm(names, desc="figures") as bar:
+        for name in bar:
+            bar.set_postfix_str(name)
+            if not made(name, asked.out, finished) and not make(name, asked, finished):
+                failed.append(name)
     try:
         asked.out.mkdir(parents=True, exist_ok=True)
         page = write_gallery(asked.out)
@@ -66,13 +70,9 @@ def words() -> argparse.Namespace:
     size.add_argument("--quick", action="store_true", help="in small, to look at the machinery")
     size.add_argument("--full", action="store_true", help="as figures/ has them")
     parser.add_argument("--paper", choices=PAPERS, action="append", help="only of this paper")
-    names = [path.stem for path in (ROOT / "scripts").glob("figure_*.py")]
-    parser.add_argument("--figure", choices=names, metavar="NAME", action="append",
-                        help="only this one, such as figure_wang_toy")  # fmt: skip
-    parser.add_argument("--out", type=Path, default=ROOT / "figures", help="folder of the figures")
-    parser.add_argument("--work", type=Path, default=ROOT / "runs", help="folder of the samples")
-    parser.add_argument("--jobs", type=int, default=-1, help="worker processes, -1: one a core")
-    parser.add_argument("--device", default="cpu", help="where to compute, such as cuda")
+    parser.add_argument("--figure", choices=FIGURES, metavar="NAME", action="append",
+                        help="only this one, such as wang_toy")  # fmt: skip
+    arguments(parser)
     asked = parser.parse_args()
     asked.out, asked.work = asked.out.resolve(), asked.work.resolve()
     if asked.quick and asked.out == ROOT / "figures":
@@ -80,47 +80,47 @@ def words() -> argparse.Namespace:
     return asked
 
 
-def made(script: Path, out: Path, finished: Path) -> bool:
-    """Tell whether a figure is there as the script and the library make it now.
+def made(name: str, out: Path, finished: Path) -> bool:
+    """Tell whether a figure is there as the scripts and the library make it now.
 
     Returns:
         Whether it is.
     """
-    there = all((out / script.stem).with_suffix(end).exists() for end in (".png", ".json"))
-    return there and _finished(finished).get(_key(script, out)) == _version(script)
+    there = all((out / f"{name}{end}").exists() for end in (".png", ".json"))
+    return there and _finished(finished).get(str(out / name)) == _version(name)
 
 
-def make(script: Path, asked: argparse.Namespace, finished: Path) -> bool:
-    """Run a script and write down that it has finished.
+def make(name: str, asked: argparse.Namespace, finished: Path) -> bool:
+    """Make a figure in a process of its own and write down that it has finished.
 
     Returns:
         Whether it went well.
     """
-    log = asked.work / "logs" / f"{script.stem}.log"
+    log = asked.work / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    words = ("out", "work", "jobs", "device")
-    flags = [part for word in words for part in (f"--{word}", str(getattr(asked, word)))]
-    call = [sys.executable, str(script), *flags, *(["--quick"] if asked.quick else [])]
+    how = [name, asked.quick, str(asked.out), str(asked.work), asked.jobs, asked.device]
+    call = [sys.executable, "-c", CHILD, json.dumps(how)]
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
     with log.open("w") as file:
-        done = subprocess.run(call, stdout=file, stderr=subprocess.STDOUT, env=one_thread)
+        done = subprocess.run(call, stdout=file, stderr=subprocess.STDOUT, env=one_thread,
+                              cwd=SCRIPTS)  # fmt: skip
     if done.returncode:
         return False
-    entries = _finished(finished) | {_key(script, asked.out): _version(script)}
+    entries = _finished(finished) | {str(asked.out / name): _version(name)}
     folders.write_json(finished, entries)
     return True
-
-
-def _key(script: Path, out: Path) -> str:
-    return str(out / script.stem)
 
 
 def _finished(path: Path) -> dict[str, str]:
     return dict(folders.read_json(path)) if path.exists() else {}
 
 
-def _version(script: Path) -> str:
-    return f"{jr.__version__}-{hashlib.sha256(script.read_bytes()).hexdigest()[:16]}"
+def _version(name: str) -> str:
+    """Hash a figure's script and what lies beside it."""
+    beside = sorted(FIGURES[name].parent.glob("*.py"))
+    helpers = [path for path in beside if path == FIGURES[name] or path not in FIGURES.values()]
+    code = b"".join(path.read_bytes() for path in helpers)
+    return f"{jr.__version__}-{hashlib.sha256(code).hexdigest()[:16]}"
 
 
 if __name__ == "__main__":

@@ -19,4 +19,4 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items.sort(key=lambda item: item.path.stem != "test_scripts")
+    items.sort(key=lambda item: item.path.stem != "test_reproduce")

@@ -15,14 +15,13 @@ from jumpretrain.comparison.hypothesis_tests import partial_spearman, spearman, 
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
-claims, gallery, hypotheses, judging = (
-    importlib.import_module(name) for name in ("claims", "gallery", "hypotheses", "judging")
+claims, figure, gallery, hypotheses, judging = (
+    importlib.import_module(f"evidence.{name}")
+    for name in ("ledger", "figure", "gallery", "hypotheses", "judging")
 )
 COUNTS = {"horoi": 12, "interpolation": 18, "wedges": 14}
 IDS = [f"{group}-H{number + 1}" for group, count in COUNTS.items() for number in range(count)]
-FIGURES = {
-    path.stem: json.loads(path.read_text()) for path in (ROOT / "figures").glob("figure_*.json")
-}
+FIGURES = {path.stem: json.loads(path.read_text()) for path in claims.shown(ROOT / "figures")}
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +31,13 @@ def committed():
 
 def invented(p_values, quick=False):
     """Figures of one claim a hypothesis: of those given, and without p of others beside them."""
-    figures = {known.script: {"quick": quick, "script": f"scripts/{known.script}.py", "claims": []}
+    figures = {known.figure: {"quick": quick, "script": f"{known.figure}.py", "claims": []}
                for known in hypotheses.HYPOTHESES if known.id in p_values}  # fmt: skip
     for known in hypotheses.HYPOTHESES:
-        if known.script in figures:
+        if known.figure in figures:
             words, p = f"{known.on}: {known.headline}", p_values.get(known.id, math.nan)
             claim = judging.entry(known.id, words, "", 1, 0.5, 2, 5, 0.1, p=p)
-            figures[known.script]["claims"].append(claim)
+            figures[known.figure]["claims"].append(claim)
     return figures
 
 
@@ -47,12 +46,12 @@ def test_every_hypothesis_has_one_line(committed):
     assert committed["left_out"] == [] and not committed["quick"]
 
 
-def test_the_table_names_scripts_that_are_there():
+def test_the_table_names_figures_that_are_there():
     assert sorted(known.id for known in hypotheses.HYPOTHESES) == sorted(IDS)
     assert {known.paper for known in hypotheses.HYPOTHESES} == hypotheses.PAPERS.keys()
-    missing = [known.script for known in hypotheses.HYPOTHESES
-               if not (ROOT / "scripts" / f"{known.script}.py").exists()]  # fmt: skip
-    assert missing == []
+    assert {known.figure for known in hypotheses.HYPOTHESES} <= figure.scripts(
+        claims.PAPERS
+    ).keys()
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -60,9 +59,10 @@ def test_a_line_is_its_headline_and_follows_from_its_interval(committed, name):
     (claim,) = (claim for claim in committed["claims"] if claim["id"] == name)
     script = ROOT / claim["script"]
     assert script.exists()
+    figure_name = f"{script.parent.name}_{script.stem}"
     (headline,) = (
         one
-        for one in FIGURES[script.stem]["claims"]
+        for one in FIGURES[figure_name]["claims"]
         if (one["id"], one["claim"]) == (name, claim["headline"])
     )
     assert claim["verdict"] == headline["verdict"]
@@ -79,13 +79,13 @@ def test_a_line_is_its_headline_and_follows_from_its_interval(committed, name):
 
 def test_claims_without_an_effect_do_not_count():
     figures = invented({"horoi-H11": 0.5})
-    (claim,) = figures["figure_horoi_released"]["claims"]
+    (claim,) = figures["horoi_released"]["claims"]
     numbers = dict.fromkeys(("effect", "p")) | {"interval": [None, None], "verdict": "undecided"}
-    figures["figure_horoi_released"]["claims"] += [
+    figures["horoi_released"]["claims"] += [
         claim | {"verdict": "contradicted"},
         claim | numbers,
     ]
-    figures["figure_horoi_released"]["quick"] = True
+    figures["horoi_released"]["quick"] = True
     (found,) = claims.ledger(figures)["claims"]
     assert found["parts"] == {"supported": 1, "contradicted": 1, "undecided": 0}
     assert claims.others(found) == "0/1/0"
@@ -95,7 +95,7 @@ def test_claims_without_an_effect_do_not_count():
 def test_notes_say_what_the_figures_hold(committed):
     notes = {claim["id"]: claim["note"] for claim in committed["claims"]}
 
-    table = pd.DataFrame(FIGURES["figure_horoi_generalisation"]["networks"])
+    table = pd.DataFrame(FIGURES["horoi_generalisation"]["networks"])
     cells = table.groupby(["weight_decay", "data_size", "batch_size"])
     middle, name = cells.median(), "sublevel_raw_h0_total_persistence_2"
     over = partial_spearman(middle[name], middle.test_loss, np.log(middle.loss_range_squared))
@@ -104,29 +104,29 @@ def test_notes_say_what_the_figures_hold(committed):
     said = f"{len(cells)} cells: {over.rho:.2f} [{over.low:.2f}, {over.high:.1f}]"
     assert f"{said}; seeds of one: {among:.2f};" in notes["horoi-H7"]
 
-    around = pd.DataFrame(FIGURES["figure_horoi_released"]["measures"])
+    around = pd.DataFrame(FIGURES["horoi_released"]["measures"])
     ratios = (around.released / around.range_squared)[around.group == "memorise"]
     assert ratios.min() > 1 and round(ratios.max()) == 5
     assert "up to five times" in notes["horoi-H11"]
 
-    (tied,) = (claim for claim in FIGURES["figure_horoi_trajectories"]["claims"]
+    (tied,) = (claim for claim in FIGURES["horoi_trajectories"]["claims"]
                if claim["claim"].startswith("more steps lead outward around bad"))  # fmt: skip
     assert tied["mean_larger"] == tied["mean_smaller"] == 0
 
-    rates = [cell for cell in FIGURES["figure_lucas_delta"]["cells"]
+    rates = [cell for cell in FIGURES["lucas_delta"]["cells"]
              if cell.get("row") == "SGD, BatchNorm"]  # fmt: skip
     rose, trained = (sum(cell[key] for cell in rates) for key in ("rose", "trained"))
     assert (rose, trained) == (1, 35) and "one of 35 rises" in notes["interpolation-H1"]
-    toys = FIGURES["figure_wang_toy"]["degrees"]
+    toys = FIGURES["wang_toy"]["degrees"]
     last, count = (sum(one[key] for one in toys) for key in ("last_is_largest", "networks"))
     assert f"{last} of {count} toys" in notes["interpolation-H16"]
-    rising = FIGURES["figure_wang_classes"]["rising"]["fashion_mnist"]
+    rising = FIGURES["wang_classes"]["rising"]["fashion_mnist"]
     said = f"rises by more than .001 on {rising['rise_by_more']} of {rising['networks']} paths"
     assert said in notes["interpolation-H18"]
 
 
 @pytest.mark.parametrize(
-    ("figure", "claim", "expected"),
+    ("name", "claim", "expected"),
     [
         ("lucas_distance", "Gauss length, mean over examples grows with weight distance, "
          "no normalisation, 501 alphas", "supported"),
@@ -149,8 +149,8 @@ def test_notes_say_what_the_figures_hold(committed):
          "later on the linear path", "undecided"),
     ],
 )  # fmt: skip
-def test_notes_name_the_verdicts_of_other_claims(figure, claim, expected):
-    found = FIGURES[f"figure_{figure}"]["claims"]
+def test_notes_name_the_verdicts_of_other_claims(name, claim, expected):
+    found = FIGURES[name]["claims"]
     (verdict_,) = (one["verdict"] for one in found if one["claim"] == claim)
     assert verdict_ == expected
 
@@ -178,14 +178,14 @@ def test_only_small_figures_and_other_papers_may_be_left_out():
     some = {name: 0.5 for name in IDS if name.startswith("wedges")}
     assert len(claims.ledger(invented(some))["left_out"]) == 30
     del some["wedges-H14"]
-    with pytest.raises(LookupError, match=r"wedges-H14 is not there.*figure_fort_goldilocks"):
+    with pytest.raises(LookupError, match=r"wedges-H14 is not there.*fort_goldilocks"):
         claims.ledger(invented(some))
     assert "wedges-H14" in claims.ledger(invented(some, quick=True))["left_out"]
 
 
 def test_a_headline_that_is_gone_is_an_error():
     figures = invented({"horoi-H11": 0.5}, quick=True)
-    for claim in figures["figure_horoi_released"]["claims"]:
+    for claim in figures["horoi_released"]["claims"]:
         claim["id"] = "horoi-H7"
     with pytest.raises(LookupError, match=r"no claim horoi-H11.*hypotheses\.py"):
         claims.ledger(figures)

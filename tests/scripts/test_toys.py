@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 sys.path.append(str(Path(__file__).parents[2] / "scripts"))
 claims, paths, toys = (
-    importlib.import_module(name) for name in ("vlaar_claims", "figure_lucas_paths", "toys")
+    importlib.import_module(f"papers.{name}")
+    for name in ("vlaar.start_claims", "lucas.paths", "wang.toy_networks")
 )
 NAMES = ("linear_error", "homogeneous_error", "homogeneous_loss", "correlation", "off", "rise",
          "variance", "middle_excess", "middle_expected")  # fmt: skip
@@ -80,7 +81,7 @@ def test_claims_on_tops_say_where_a_barrier_is_none_by_construction(monkeypatch)
 
 
 def test_dots_of_short_plateaus_are_open_and_the_rest_are_counted():
-    classes = importlib.import_module("figure_wang_classes")
+    classes = importlib.import_module("papers.wang.classes")
     rows = pd.DataFrame({"data": "digits", "error_plateau": [0.3, 0.05, 0.2],
                          "middle_expected": [1.0, 2.0, 3.0], "middle_excess": 0.5})  # fmt: skip
     ax = Figure().subplots()

@@ -1,0 +1,323 @@
+"""Surfaces of low loss through m + 1 optima, arXiv:1906.04724, section 4.3, on real networks.
+
+Sets of independent digits MLPs are joined by surfaces with one node a face of their simplex,
+each trained by itself in the plane normal to the face (the paper's m-connectors), and by refined
+ones, whose nodes are then trained on the loss at random points of the surface. Mean and largest
+loss on them and on the flat simplex, the loss in the middle, what is removed at the same cost a
+node. The paper gives none of these numbers. H13 is judged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from evidence.cells import QUIET, kept, trained
+from evidence.figure import Flags, Made
+from evidence.judging import tally, within
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from papers.fort import networks as fort
+from papers.fort.connections import Found, dots, told
+
+import jumpretrain as jr
+from jumpretrain.execution.execution import spread
+from jumpretrain.plots import canvas
+from jumpretrain.states.planes import normal_to
+
+CLAIM = "wedges-H13"
+TENTH = 1.0  # the least log10 of the ratio of mean losses, flat over bent
+REMOVED = 0.5  # the least share of the flat simplex's barrier that a surface removes
+LARGEST, REFINED = 0.1, (2, 3)  # nats, the largest barrier on refined surfaces of these m
+CENTRE = 2.0  # 1 + tau: the largest ratio of the loss in the middle to that of the optima
+COST = 0.1  # the largest difference of the share removed from that of a curve
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a form of the script computes.
+
+    Attributes:
+        hidden: Widths of hidden layers.
+        sizes: Numbers of training and test examples.
+        training: How networks are trained.
+        points: How nodes are trained.
+        longer: How nodes of refined surfaces are trained, both times.
+        sets: Number of sets of networks.
+        dims: The dimensions m of surfaces, each through the first m + 1 networks of a set.
+        refined: Those that are refined as well.
+        alone: Those of which only the node in the middle is trained.
+        each: Random points scored a node.
+    """
+
+    hidden: tuple[int, ...]
+    sizes: tuple[int, int]
+    training: jr.Recipe
+    points: jr.Recipe
+    longer: jr.Recipe
+    sets: int
+    dims: tuple[int, ...]
+    refined: tuple[int, ...]
+    alone: tuple[int, ...]
+    each: int
+
+    @property
+    def networks(self) -> int:
+        """Networks in a set."""
+        return max(self.dims + self.alone) + 1
+
+
+FULL = Plan(
+    (64, 64), (1257, 540), fort.recipe(40, 0.05, 64, "sgd"), fort.recipe(20, 0.001, 64),
+    fort.recipe(60, 0.001, 64), 5, (1, 2, 3, 4, 5), (2, 3, 4, 5), (6, 7, 8, 9, 10), 10,
+)  # fmt: skip
+QUICK = Plan(
+    (32,), (200, 150), fort.recipe(30, 0.1, 64, "sgd"), fort.recipe(4, 0.005, 64),
+    fort.recipe(8, 0.005, 64), 3, (1, 2, 3), (2,), (4,), 2,
+)  # fmt: skip
+
+
+def make(asked: Flags) -> Made:
+    plan = QUICK if asked.quick else FULL
+    jobs = [(asked, plan, number) for number in range(plan.sets)]
+    execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
+    rows = [row for some in spread(surveyed, jobs, execution, "sets of networks") for row in some]
+    table = pd.DataFrame(rows)
+    claims = judged(plan, table)
+    numbers = {"plan": asdict(plan), "data": "digits", "claims": claims, "surfaces": rows}
+    return drawn(plan, table, claims), numbers
+
+
+def surveyed(asked: Flags, plan: Plan, number: int) -> list[Found]:
+    """Train a set of networks and join them by surfaces."""
+    path, alike = asked.work / f"set-{number}.json", replace(plan, sets=0)
+    return list(kept(path, alike, partial(_surveyed, asked, plan, number)))
+
+
+def _surveyed(asked: Flags, plan: Plan, number: int) -> list[Found]:
+    task, name = fort.mlp(jr.data.digits().subset(*plan.sizes), plan.hidden), f"set-{number}"
+    seeds = [number * plan.networks + k for k in range(plan.networks)]
+    optima = trained(asked, f"{name}-networks", task, plan.training, seeds, jobs=1).final
+    rows = []
+    for m, refine in [(m, False) for m in plan.dims] + [(m, True) for m in plan.refined]:
+        surface = jr.connect(
+            task, optima[: m + 1], refine=refine, recipe=plan.longer if refine else plan.points,
+            inner=1, each=plan.each, execution=QUIET,
+            folder=asked.work / f"{name}-{m}{'-refined' if refine else ''}",
+        )  # fmt: skip
+        rows.append({"set": number, "m": m, "refined": refine, **measured(surface)})
+    for m in plan.alone:
+        found = middle(task, plan.points, optima[: m + 1])
+        rows.append({"set": number, "m": m, "refined": False, **found})
+    return rows
+
+
+def middle(task: jr.Task, points: jr.Recipe, optima: NDArray[Any]) -> Found:
+    """Train the node in the middle of optima by itself."""
+    rows = optima.astype(np.float64)
+    chords = (rows[1:] - rows[0])[:, : task.weight_count]
+    start = rows.mean(0).astype(optima.dtype)
+    found = jr.train(task, points, [0], start[None], execution=QUIET, planes=normal_to(chords))
+    losses = found.metrics["train_loss"][0]
+    return {
+        "optima": float(jr.evaluate(task, optima, execution=QUIET)["train_loss"].mean()),
+        "middle": float(losses[-1]),
+        "straight_middle": float(losses[0]),
+    }
+
+
+def measured(surface: jr.Connector) -> Found:
+    """Keep what is drawn and judged; means are those of random points, uniform on the simplex."""
+    losses, flat = surface.metrics["train_loss"], surface.straight_metrics["train_loss"]
+    nodes = surface.shares.max(axis=1) > 1 - 1e-9
+    corners = surface.coordinates.max(axis=1) == 1
+    middle = int(surface.coordinates.max(axis=1).argmin())
+    return {
+        "nodes": len(surface.nodes) - int(corners.sum()),
+        "points": len(losses),
+        "barrier": surface.barrier,
+        "linear_barrier": surface.linear_barrier,
+        "mean": float(losses[~nodes].mean()),
+        "straight_mean": float(flat[~nodes].mean()),
+        "mean_with_nodes": float(losses.mean()),
+        "straight_mean_with_nodes": float(flat.mean()),
+        "optima": float(losses[corners].mean()),
+        "highest_optimum": float(losses[corners].max()),
+        "middle": float(losses[middle]),
+        "straight_middle": float(flat[middle]),
+        "mean_test_accuracy": float(surface.metrics["test_accuracy"][~nodes].mean()),
+        "optima_test_accuracy": float(surface.metrics["test_accuracy"][corners].mean()),
+    }
+
+
+def judged(plan: Plan, table: pd.DataFrame) -> list[Found]:
+    table = table.assign(
+        removed=1 - table["barrier"] / table["linear_barrier"],
+        less=np.log10(table["straight_mean"] / table["mean"]),
+        left=LARGEST - table["barrier"],
+        centre=np.log2(CENTRE * table["optima"] / table["middle"]),
+    )
+
+    def column(name: str, m: int, refined: bool = False) -> pd.Series:
+        return table[(table["m"] == m) & (table["refined"] == refined)][name]
+
+    tenth = "has a mean loss under a tenth of the flat simplex's"
+    less = tenth, "log10 of the ratio of mean losses", "less", TENTH
+    several, finer = plan.dims[1:], [m for m in plan.refined if m in REFINED]
+    rules = (
+        ("a surface through {}", *less, several, False),
+        ("a refined surface through {}", *less, plan.refined, True),
+        ("a surface through {}", "removes half of the flat simplex's barrier or more",
+         "share of the barrier that is removed", "removed", REMOVED, several, False),
+        ("a refined surface through {}", f"has a barrier of at most {LARGEST:g} nats",
+         f"{LARGEST:g} minus the barrier", "left", 0, finer, True),
+        ("the node in the middle of {}", f"has a loss of at most {CENTRE:g} times theirs",
+         f"log2 of {CENTRE:g} times the ratio of losses", "centre", 0,
+         several + plan.alone, False),
+    )  # fmt: skip
+    claims = [
+        within(
+            CLAIM, f"{what.format(f'{m + 1} optima')} {does}", how, column(name, m, refined), least
+        )
+        for what, does, how, name, least, dims, refined in rules
+        for m in dims
+    ]
+    lost = column("removed", 1).to_numpy() - column("removed", max(plan.dims)).to_numpy()
+    last = (
+        f"a surface through {max(plan.dims) + 1} optima removes as much of the barrier as a curve "
+        f"with as many gradients a node, to {COST:g}"
+    )
+    how = f"{COST:g} minus the share removed by the curve plus that by the surface"
+    return [*claims, within(CLAIM, last, how, COST - lost, 0)]
+
+
+KINDS = {"flat simplex": False, "hyperplane": False, "refined": True}
+COLOURS = canvas.colours(len(KINDS))
+
+
+def drawn(plan: Plan, table: pd.DataFrame, claims: list[Found]) -> Figure:
+    figure = canvas.new_figure(13, 10)
+    panels = figure.subplots(2, 2)
+    _means(panels[0, 0], table)
+    _barriers(panels[0, 1], table)
+    _middles(panels[1, 0], table)
+    _shares(panels[1, 1], table)
+    figure.suptitle(f"{finding(claims)}\n{tally(claims)}", fontsize=13, x=0.01, ha="left")
+    canvas.note(figure, described(plan))
+    return figure
+
+
+def finding(claims: list[Found]) -> str:
+    means = [claim for claim in claims if "mean loss under a tenth" in claim["claim"]]
+    said = []
+    for kind, refined in (("hyperplane surfaces", False), ("refined ones", True)):
+        some = [claim for claim in means if ("refined" in claim["claim"]) == refined]
+        shares = sorted(10 ** -claim["effect"] for claim in some)
+        verdicts = Counter(claim["verdict"] for claim in some)
+        counts = ", ".join(f"{count} {name}" for name, count in verdicts.items())
+        reach = " to ".join(dict.fromkeys(f"{share:.1%}" for share in (shares[0], shares[-1])))
+        said.append(f"{kind} {reach} ({counts})")
+    shares = ";\n".join(said)
+    return f"Mean loss between optima, of the flat simplex's (claimed: under a tenth):\n{shares}"
+
+
+def described(plan: Plan) -> str:
+    last, epochs = max(plan.dims), plan.longer.epochs
+    return (
+        f"Digits MLP {plan.hidden}, {plan.sizes[0]} training examples; n = {plan.sets} sets of "
+        f"{plan.networks} networks (seeds 0 to {plan.sets * plan.networks - 1}), surfaces through "
+        f"the first m + 1 of each, for m > {last} the node in the middle only. Networks: "
+        f"{told(plan.training)}. Nodes, one a face ({2 ** (last + 1) - last - 2} for m = {last}): "
+        f"{told(plan.points)}; of refined surfaces {epochs} epochs, then {epochs} all together. "
+        f"{plan.each} random points scored a node, uniform on the simplex. Dots: sets; lines: "
+        "medians. Barrier: largest loss minus that of the highest optimum."
+    )
+
+
+def _means(ax: Axes, table: pd.DataFrame) -> None:
+    _spots(ax, table, "mean", "straight_mean")
+    _logarithmic(ax, "mean training loss (nats)")
+    some, last = medians(table, False), max(medians(table, True).index)
+    canvas.title(
+        ax,
+        f"mean loss at random points, m = {last}: {some['straight_mean'][last]:.2g} nats on "
+        f"the flat simplex, {some['mean'][last]:.2g} on the hyperplane surface, "
+        f"{medians(table, True)['mean'][last]:.2g} on the refined one",
+    )
+
+
+def _barriers(ax: Axes, table: pd.DataFrame) -> None:
+    _spots(ax, table, "barrier", "linear_barrier")
+    ax.axhline(LARGEST, color="0.4", ls=":", lw=1.2)
+    _logarithmic(ax, "barrier of the training loss (nats)")
+    finer = medians(table, True)["barrier"]
+    lower = finer < medians(table, False)["barrier"].reindex(finer.index)
+    said = [
+        f"{verb} the barrier for m = {', '.join(map(str, lower.index[lower == low]))}"
+        for verb, low in (("lowers", True), ("raises", False))
+        if (lower == low).any()
+    ]
+    canvas.title(ax, f"refinement {', '.join(said)} (medians); dotted: {LARGEST:g} nats")
+
+
+def _middles(ax: Axes, table: pd.DataFrame) -> None:
+    times = table.assign(
+        middle=table["middle"] / table["optima"],
+        straight_middle=table["straight_middle"] / table["optima"],
+    )
+    _spots(ax, times, "middle", "straight_middle")
+    ax.axhline(CENTRE, color="0.4", ls=":", lw=1.2)
+    _logarithmic(ax, "loss in the middle over that of the optima (1)")
+    values, losses = medians(times, False)["middle"], medians(table, False)["middle"]
+    said = " to ".join(f"{values[m]:.2g} (m = {m})" for m in (values.index[0], values.index[-1]))
+    canvas.title(
+        ax,
+        f"loss of the hyperplane node in the middle: {said} times the optima's, at most "
+        f"{losses.max():.2g} nats (medians); dotted: {CENTRE:g} times",
+    )
+
+
+def _shares(ax: Axes, table: pd.DataFrame) -> None:
+    share = table.assign(removed=1 - table["barrier"] / table["linear_barrier"])
+    _spots(ax, share, "removed", None)
+    ax.set_ylim(0, 1)
+    ax.set_ylabel("share of the barrier removed (1)")
+    values = medians(share, False)["removed"].dropna()
+    last = values.index[-1]
+    canvas.title(
+        ax,
+        f"at the same cost a node, curves (m = 1) remove {values[1]:.0%} of the barrier, surfaces "
+        f"{values[last]:.0%} (m = {last}, medians)",
+    )
+
+
+def _spots(ax: Axes, table: pd.DataFrame, bent: str, flat: str | None) -> None:
+    """Draw values of surfaces by m, and of the flat simplex beside them."""
+    for place, (name, refined) in enumerate(KINDS.items()):
+        column = flat if name == "flat simplex" else bent
+        if column is None:
+            continue
+        for m, some in table[table["refined"] == refined].groupby("m"):
+            if values := some[column].dropna().tolist():
+                dots(ax, m + 0.26 * (place - 1), values, COLOURS[place], "os^"[place], 0.1)
+        ax.scatter([], [], color=[COLOURS[place]], marker="os^"[place], label=name)
+    known = table.dropna(subset=bent)["m"]
+    ax.set_xticks(range(1, max(known) + 1))
+    ax.set_xlabel("m, of m + 1 optima joined")
+    ax.legend(fontsize=8, frameon=False)
+
+
+def _logarithmic(ax: Axes, label: str) -> None:
+    ax.set_yscale("log")
+    canvas.plain(ax.yaxis)
+    ax.set_ylabel(label)
+
+
+def medians(table: pd.DataFrame, refined: bool) -> pd.DataFrame:
+    """Average over the sets, by m."""
+    return table[table["refined"] == refined].groupby("m").median()

@@ -1,0 +1,260 @@
+"""How much outputs turn along paths, in double precision and on two grids of alphas.
+
+The angles between the steps of a ReLU network's outputs add up to more the finer the steps are:
+kinks come into sight. What is measured so belongs to its grid, and each number says to which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from evidence.figure import Flags, device
+from numpy.typing import ArrayLike, NDArray
+from papers.lucas import networks as lucas
+from scipy.stats import rankdata
+from torch import nn
+
+import jumpretrain as jr
+from jumpretrain.paths.certificate import certificate
+from jumpretrain.paths.gauss_length import turning
+from jumpretrain.paths.outputs import outputs_at
+
+TOLERANCE = 1e-2
+"""Largest distance from the targets that counts as reaching them, as a share of the first one."""
+FALLS, ROUNDING = 1e-3, 1e-9
+"""Rises over the first value that do not count: where targets are nearly reached, or reached."""
+DISTANCES = {"distance": "weight distance", "relative": "distance over the initial norm"}
+TURNED = {"gauss_mean": "Gauss length, mean over examples", "gauss_joint": "joint Gauss length"}
+Fits = dict[tuple[int, str, str, str], dict[str, Any]]
+"""By number of alphas, group, distance and kind of turning."""
+
+
+def grids(cell: lucas.Cell, times: int) -> tuple[int, int]:
+    """Say on which grids a cell is followed.
+
+    Args:
+        cell: With its own grid.
+        times: Steps of the fine grid to one of the cell's own.
+
+    Returns:
+        The alphas of the fine grid, and every how many of them the cell's own has one.
+    """
+    every = times if cell.alphas > 11 else 4
+    return every * (cell.alphas - 1) + 1, every
+
+
+def doubled(task: jr.Task, data: jr.Dataset) -> jr.Task:
+    """Take a task in double precision to other data.
+
+    Returns:
+        The task.
+    """
+    return replace(task, model=partial(_double, task.model), data=data)
+
+
+def _double(build: Any) -> nn.Module:
+    model: nn.Module = build().double()
+    return model
+
+
+def outputs(
+    task: jr.Task, start: ArrayLike, end: ArrayLike, alphas: int, split: str
+) -> NDArray[np.float64]:
+    """Follow the outputs from one state to another.
+
+    Returns:
+        Outputs (A, n, d).
+    """
+    curve = jr.interpolate(task, start, end, 2, execution=lucas.QUIET).curve
+    if curve is None:
+        raise RuntimeError("a path knows its states where it was interpolated")
+    return np.stack(list(outputs_at(task, curve, np.linspace(0, 1, alphas), split)))
+
+
+def finely(cell: lucas.Cell, runs: jr.Runs) -> Iterator[dict[str, Any]]:
+    """Measure how much the outputs for test examples turn, for one network of a cell.
+
+    It is the first that trained: networks of a cell hardly differ, and one takes up to a minute.
+    Training examples are scored only where BatchNorm's statistics come from them.
+
+    Yields:
+        One row a grid; none where no network trained.
+    """
+    data = cell.task.data
+    few = data if cell.facts["batchnorm"] else replace(
+        data, train_x=data.train_x[:2], train_y=data.train_y[:2]
+    )  # fmt: skip
+    fitted = (runs.status == "ok") & (runs.metrics["train_loss"][:, -1] <= cell.threshold)
+    for number in np.flatnonzero(fitted)[:1]:
+        ends = runs.initial[number], runs.final[number]
+        count, thinner = grids(cell, times=10)
+        followed = outputs(doubled(cell.task, few), *ends, count, "test")
+        for every in (thinner, 1):
+            found = turning(followed[::every])
+            yield {
+                "seed": int(runs.seeds[number]),
+                "points": len(followed[::every]),
+                "gauss_mean": found.mean,
+                "gauss_joint": found.joint,
+            }
+
+
+def squared(asked: Flags) -> list[lucas.Cell]:
+    """Describe networks that reach their targets: few examples, much time, squared error."""
+    widths, sizes = ((64,), (16,)) if asked.quick else ((64, 256, 1024), (16, 64))
+    lrs = {"adam": 1e-4} if asked.quick else {"sgd": 0.1, "adam": 1e-4}
+    return [
+        _squared(asked.quick, width, size, name, lr)
+        for width, size, (name, lr) in product(widths[::-1], sizes, lrs.items())
+    ]
+
+
+def _squared(quick: bool, width: int, size: int, optimiser: str, lr: float) -> lucas.Cell:
+    changes = {"epochs": 200 if quick else 1000, "batch_size": size}
+    cell = lucas.classifier(quick, optimiser, lr, depth=1, width=width, examples=size, **changes)
+    data, one = cell.task.data, np.eye(10, dtype=np.float32)
+    data = replace(data, train_y=one[data.train_y], test_y=one[data.test_y])
+    task = jr.Task(cell.task.model, data, loss=jr.measures.squared_error, device=device())
+    return replace(cell, name=f"squared-{cell.name}", task=task)
+
+
+def certify(cell: lucas.Cell, runs: jr.Runs) -> Iterator[dict[str, Any]]:
+    """Test the theorem on each network: on its loss, and on the distance to its last outputs.
+
+    What a certificate says is of the steps of its grid, and holds for them whatever lies between.
+
+    Yields:
+        One row a network and grid.
+    """
+    data = cell.task.data
+    task = doubled(cell.task, replace(data, test_x=data.test_x[:2], test_y=data.test_y[:2]))
+    targets = task.tensors["scored_y"].cpu().numpy()
+    for number, seed in enumerate(runs.seeds):
+        ends = runs.initial[number], runs.final[number]
+        count, thinner = grids(cell, times=20)
+        followed = outputs(task, *ends, count, "train")
+        for every in (thinner, 1):
+            some = followed[::every]
+            found = certificate(some, targets, TOLERANCE)
+            away, loss = (((some - to) ** 2).mean((1, 2)) for to in (some[-1], targets))
+            path = jr.Path(np.linspace(0, 1, len(some)), {"away": away, "loss": loss})
+            largest = float(found.length.per_example.max())
+            yield {
+                "seed": int(seed),
+                "points": len(some),
+                "largest": largest,
+                "joint": found.length.joint,
+                "missed": float(np.linalg.norm(found.residual) / np.linalg.norm(found.first)),
+                "holds": found.holds,
+                "by_joint_alone": found.holds and largest >= np.pi / 2,
+                "share": path.monotonicity("loss").min_delta / float(loss[0]),
+                "away_share": path.monotonicity("away").min_delta / float(away[0]),
+            }
+
+
+def random_curves(count: int) -> pd.DataFrame:
+    """Draw curves in three dimensions with some bends, and go to their ends."""
+    rng, alphas = np.random.default_rng(0), np.linspace(0, 1, 201)[:, None, None]
+    line, bend = rng.normal(size=(count, 3)), rng.normal(size=(4, count, 3))
+    size, phase = rng.exponential(0.15, (count, 1)), rng.uniform(0, 2 * np.pi, (4, count, 1))
+    curve = alphas * line
+    for wave in range(4):
+        turns = np.pi * (wave + 1) * alphas + phase[wave]
+        curve = curve + size * bend[wave] / (wave + 1) * np.sin(turns)
+    away = ((curve - curve[-1]) ** 2).sum(2)
+    rise = (away - np.minimum.accumulate(away)).max(0)
+    return pd.DataFrame({"largest": turning(curve).per_example, "share": rise / away[0]})
+
+
+def counts(curves: pd.DataFrame) -> dict[str, Any]:
+    small = curves["largest"] < np.pi / 2
+    rose = curves["share"] > ROUNDING
+    return {
+        "below": int(small.sum()),
+        "below_and_rise": int((small & rose).sum()),
+        "smallest_that_rises": float(curves["largest"][rose].min()),
+    }
+
+
+def by_norm(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Part networks with BatchNorm from those without.
+
+    Returns:
+        All, and both parts.
+    """
+    normed = table["batchnorm"].astype(bool)
+    return {"all": table, "no normalisation": table[~normed], "BatchNorm": table[normed]}
+
+
+def fit(table: pd.DataFrame, x: str, y: str) -> dict[str, Any]:
+    """Fit a line to logarithms; cells are resampled, each with all its networks.
+
+    Returns:
+        Slope, the ends of its interval, p, the line's height at 1, R2, networks and cells.
+    """
+    size = {"networks": len(table), "cells": table["cell"].nunique()}
+    if size["cells"] < 4:
+        return dict.fromkeys(("slope", "low", "high", "p", "level", "r2"), np.nan) | size
+    across, up = (np.log(table[name].to_numpy(float)) for name in (x, y))
+    slope, level = np.polyfit(across, up, 1)
+    a, b = across - across.mean(), up - up.mean()
+    codes, names = pd.factorize(table["cell"])
+    of_cells = np.zeros((len(names), 5))
+    np.add.at(of_cells, codes, np.column_stack([np.ones_like(a), a, b, a * a, a * b]))
+    n, to_x, to_y, xx, xy = of_cells[drawn(len(names))].sum(1).T
+    below = n * xx - to_x**2
+    slopes = np.divide(n * xy - to_x * to_y, below, out=np.full_like(n, np.nan), where=below > 0)
+    low, high, p = interval(slopes, slope)
+    r2 = np.corrcoef(across, up)[0, 1] ** 2
+    values = {"slope": slope, "low": low, "high": high, "p": p, "level": level, "r2": r2}
+    return {name: float(value) for name, value in values.items()} | size
+
+
+def ranked(table: pd.DataFrame, x: str, y: ArrayLike) -> dict[str, float]:
+    """Correlate ranks; cells are resampled, each with all its networks.
+
+    Returns:
+        Spearman's rho, the ends of its interval, and p; NaN where one side never varies.
+    """
+    pair = table[x].to_numpy(float), np.asarray(y, float)
+
+    def rho(rows: NDArray[np.intp]) -> float:
+        across, up = (rankdata(values[rows]) for values in pair)
+        return float(np.corrcoef(across, up)[0, 1]) if np.ptp(across) * np.ptp(up) else np.nan
+
+    every = rho(np.arange(len(table))) if len(table) else np.nan
+    codes, names = pd.factorize(table["cell"])
+    if np.isnan(every) or len(names) < 4:
+        return dict.fromkeys(("rho", "low", "high", "p"), np.nan)
+    members = [np.flatnonzero(codes == code) for code in range(len(names))]
+    found = [rho(np.concatenate([members[k] for k in one])) for one in drawn(len(names))]
+    return dict(zip(("low", "high", "p"), interval(found, every), strict=True)) | {"rho": every}
+
+
+def drawn(cells: int) -> NDArray[np.intp]:
+    """Draw cells with replacement, each to be taken with all its networks: those are alike.
+
+    Returns:
+        Their numbers (2000, cells).
+    """
+    return np.random.default_rng(0).integers(cells, size=(2000, cells))
+
+
+def interval(values: ArrayLike, effect: float) -> tuple[float, float, float]:
+    """Take the interval of an effect from its values in resamples.
+
+    Returns:
+        The ends of that of 95 %, and p of the effect's being 0.
+    """
+    some = np.asarray(values, float)
+    some = some[np.isfinite(some)]
+    low, high = np.quantile(some, [0.025, 0.975])
+    beyond = min((some <= 0).sum(), (some >= 0).sum())
+    p = min(1.0, 2 * (1 + float(beyond)) / (1 + len(some)))
+    return min(float(low), effect), max(float(high), effect), p

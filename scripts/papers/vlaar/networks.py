@@ -1,0 +1,305 @@
+"""Residual networks on small CIFAR-10 images and their linear paths, for arXiv:2106.16004.
+
+The paper's ResNet-18 on CIFAR-10 at laptop size: a pre-activation ResNet of three blocks on 1,000
+images of 16x16 pixels, 40 epochs. Paths are scored with the states' own BatchNorm statistics,
+interpolated as all else (`stored`), and with statistics re-estimated at each state
+(`recalibrate`); the paper's curves start above log 10 and are flat at it, as only the former do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import Any, Literal
+
+import numpy as np
+from evidence.cells import trained
+from evidence.figure import Flags, device
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import ArrayLike, NDArray
+
+import jumpretrain as jr
+from jumpretrain.states.curves import Curve
+from jumpretrain.storage import folders
+from jumpretrain.tasks.task import digest
+
+Policy = Literal["stored", "recalibrate"]
+
+POLICIES: tuple[Policy, ...] = ("stored", "recalibrate")
+SEEDS = 5
+DECAY = 1e-2
+"""Weight decay of the standard network: in a trial its path was a plateau with a late cliff, as
+the paper's with 5e-4, whose training is far longer."""
+STAGES = {"stem": "0", "B1": "1", "B2": "2", "B3": ("3", "4"), "fc": "8"}
+"""Modules of the stages; the last block takes the final BatchNorm with it."""
+KINDS = ("running_minimum", "above_ends", "above_chord")
+BARRIER = KINDS[0]
+"""The largest rise of the test loss above what was reached before, into the trained end too."""
+CHANCE = np.log(10)
+EXAMPLES, OTHERS, SCORED, SHOWN = 1000, 4000, 250, 500
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network.
+
+    Attributes:
+        start: The state that training started from (S,).
+        end: The trained state (S,).
+        accuracy: On all test images, with the state's BatchNorm statistics.
+        recalibrated: The same with statistics re-estimated on training images.
+        train_accuracy: On the scored training images.
+    """
+
+    start: NDArray[Any]
+    end: NDArray[Any]
+    accuracy: float
+    recalibrated: float
+    train_accuracy: float
+
+
+def images(quick: bool) -> dict[str, jr.Dataset]:
+    """Load the data: CIFAR-10 as `base`, what networks are pre-trained on, and variants.
+
+    Returns:
+        Data sets by name; small ones of digits in quick form.
+    """
+    if quick:
+        data = jr.data.digits().subset(120, 50)
+        data = replace(data, train_x=_halved(data.train_x), test_x=_halved(data.test_x))
+        base = replace(data, train_x=data.train_x[:60], train_y=data.train_y[:60])
+        other = replace(data, train_x=data.train_x[60:], train_y=data.train_y[60:])
+        fashion = replace(other, train_x=other.train_x.swapaxes(2, 3))
+    else:
+        base, other = _cifar()
+        fashion = _fashion()
+    return {
+        "base": base,
+        "other images": other,
+        "Fashion-MNIST": fashion,
+        "random labels": base.corrupt(1.0),
+        "half": base.subset(train=len(base.train_x) // 2),
+        "augmented": base.augment(crop=1 if quick else 2),
+    }
+
+
+def _cifar() -> tuple[jr.Dataset, jr.Dataset]:
+    """Draw two sets of training images without overlap; both have 4,000 test images."""
+    whole = jr.data.load("cifar10")
+    rows = np.random.default_rng(0).permutation(len(whole.train_x))[: EXAMPLES + OTHERS]
+    test_x, test_y = _halved(whole.test_x[:OTHERS]), whole.test_y[:OTHERS]
+    return tuple(  # type: ignore[return-value]
+        jr.Dataset(
+            _halved(whole.train_x[chosen]),
+            whole.train_y[chosen],
+            test_x,
+            test_y,
+            history=(*whole.history, "2x2 means", f"{len(chosen)} images, {name}"),
+        )
+        for name, chosen in (("base", rows[:EXAMPLES]), ("others", rows[EXAMPLES:]))
+    )
+
+
+def _fashion() -> jr.Dataset:
+    chosen = jr.data.load("fashion_mnist").subset(OTHERS, SHOWN)
+    train, test = (
+        _halved(np.pad(x, ((0, 0), (0, 0), (2, 2), (2, 2)))).repeat(3, axis=1)
+        for x in (chosen.train_x, chosen.test_x)
+    )
+    history = (*chosen.history, "padded to 32x32", "2x2 means", "3 channels")
+    return jr.Dataset(train, chosen.train_y, test, chosen.test_y, history=history)
+
+
+def _halved(x: NDArray[Any]) -> NDArray[Any]:
+    n, channels, height, width = x.shape
+    return x.reshape(n, channels, height // 2, 2, width // 2, 2).mean((3, 5))
+
+
+@lru_cache(maxsize=4)
+def task(data: jr.Dataset, policy: Policy = "stored") -> jr.Task:
+    """Set the residual network to some data.
+
+    Returns:
+        The task.
+    """
+    build = partial(jr.models.wide_resnet, data.train_x.shape[1:], 10)
+    return jr.Task(build, data, batchnorm=policy, device=device(), scored=SCORED)
+
+
+def recipe(quick: bool, weight_decay: float, epochs: int = 40) -> jr.Recipe:
+    """Give the recipe of all networks.
+
+    Returns:
+        SGD whose rate falls twice, each time by ten.
+    """
+    return jr.Recipe(
+        epochs=6 if quick else epochs,
+        lr=0.05,
+        weight_decay=weight_decay,
+        batch_size=64,
+        schedule="steps",
+        milestones=(1 / 3, 2 / 3),
+        record_every=0,
+        record_early=False,
+    )
+
+
+def seeds(asked: Flags) -> range:
+    """Give the seeds: five, or two in quick form."""
+    return range(2 if asked.quick else SEEDS)
+
+
+def network(
+    asked: Flags,
+    data: jr.Dataset,
+    name: str,
+    seed: int,
+    weight_decay: float,
+    start: NDArray[Any] | None = None,
+    epochs: int = 40,
+) -> Network:
+    """Train one network, or read it; all scripts on this paper share what is kept.
+
+    Returns:
+        The network.
+    """
+    states = None if start is None else start[None]
+    way = recipe(asked.quick, weight_decay, epochs)
+    fit = trained(shared(asked), f"{name}/{seed}", task(data), way, [seed], states, jobs=1)
+    last = {key: float(values[0, -1]) for key, values in fit.metrics.items()}
+    accuracies = (last[f"{key}"] for key in
+                  ("test_accuracy", "test_accuracy_recalibrated", "train_accuracy"))  # fmt: skip
+    return Network(fit.initial[0], fit.final[0], *accuracies)
+
+
+def standard(asked: Flags, data: jr.Dataset, weight_decay: float, seed: int) -> Network:
+    """Train one network from fresh weights."""
+    return network(asked, data, f"standard-{weight_decay:g}", seed, weight_decay)
+
+
+def path(
+    asked: Flags,
+    data: jr.Dataset,
+    name: str,
+    start: NDArray[Any],
+    end: NDArray[Any],
+    policy: Policy = "stored",
+    select: str | Sequence[str] | None = None,
+    alphas: ArrayLike | None = None,
+) -> jr.Path:
+    """Score the line between two states on the first 500 test images, or read what was kept.
+
+    Returns:
+        The path, with its curve.
+    """
+    return kept_path(asked, _quick_to_score(data, policy), name, start, end, select, alphas)
+
+
+@lru_cache(maxsize=4)
+def _quick_to_score(data: jr.Dataset, policy: Policy) -> jr.Task:
+    few = replace(data, test_x=data.test_x[:SHOWN], test_y=data.test_y[:SHOWN])
+    return task(few, policy)
+
+
+def kept_path(
+    asked: Flags,
+    made: jr.Task,
+    name: str,
+    start: NDArray[Any],
+    end: NDArray[Any],
+    select: str | Sequence[str] | None = None,
+    alphas: ArrayLike | None = None,
+) -> jr.Path:
+    """Score the line between two states of a task, or read what was kept of the same line.
+
+    Args:
+        asked: The script's flags.
+        made: The task.
+        name: The line's, of letters that a file may have.
+        start: The state at alpha 0 (S,).
+        end: The state at alpha 1 (S,).
+        select: Modules that move; all where left out.
+        alphas: Where to score; evenly spread points where left out.
+
+    Returns:
+        The path, with its curve unless only a part of the weights moves.
+    """
+    file = shared(asked).work / "paths" / f"{name}-{made.batchnorm}.safetensors"
+    places = (5 if asked.quick else 51) if alphas is None else np.asarray(alphas).tolist()
+    facts: dict[str, Any] = {
+        "task": made.fingerprint,
+        "ends": [digest(start), digest(end)],
+        "select": "everything" if select is None else list(np.atleast_1d(select)),
+        "alphas": places,
+    }
+    if not file.exists() or folders.read_arrays(file)[1] != facts:
+        found = jr.interpolate(made, start, end, places, select)
+        folders.write_arrays(
+            file,
+            {"alphas": found.alphas, "class_error": np.asarray(found.class_error["train"])}
+            | {f"metrics.{key}": values for key, values in found.metrics.items()},
+            facts,
+        )
+    arrays = folders.read_arrays(file)[0]
+    metrics = {key[8:]: values for key, values in arrays.items() if key.startswith("metrics.")}
+    line = Curve(start, end, np.ones(len(start), np.uint8)) if select is None else None
+    return jr.Path(arrays["alphas"], metrics, {"train": arrays["class_error"]}, curve=line)
+
+
+def facts(found: jr.Path) -> dict[str, Any]:
+    """Read off a path what is judged and drawn.
+
+    Returns:
+        Test losses (A,), barriers of all kinds in nats, the largest rise of the training loss, the
+        alpha from which on that stays below half of its way down (1 where it
+        is not lower at the end), and the mean of the test loss above its last value.
+    """
+    half = found.plateau("train").half
+    losses = found.values("test_loss")
+    return {
+        "test_loss": losses.round(5),
+        "barrier": {kind: found.barrier(kind, "test_loss") for kind in KINDS},
+        "train_rise": found.monotonicity("train_loss").min_delta,
+        "half": 1.0 if np.isnan(half) else half,
+        "excess": float((losses - losses[-1]).mean()),
+    }
+
+
+def number(found: Mapping[str, Any], measure: str) -> Any:
+    """Look up one of the facts of a path; barriers of the test loss by their kind."""
+    return found["barrier"][measure] if measure in KINDS else found[measure]
+
+
+def shared(asked: Flags) -> Flags:
+    """Point to the folder of all scripts on this paper.
+
+    Returns:
+        The flags with that folder.
+    """
+    name = "vlaar-quick" if asked.quick else "vlaar"
+    return replace(asked, work=asked.work.parent / name)
+
+
+def plain(ax: Axes) -> None:
+    """Write the numbers of a logarithmic axis as they are, a few in every decade."""
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def describe(asked: Flags, data: Mapping[str, jr.Dataset]) -> str:
+    """Say on what the networks were trained.
+
+    Returns:
+        A line for captions.
+    """
+    base = data["base"]
+    name = base.history[0].partition("(")[0].strip().replace("cifar10", "CIFAR-10")
+    return (
+        f"pre-activation ResNet, 3 blocks, {len(base.train_x):,} {name} images "
+        f"{base.train_x.shape[2]}x"
+        f"{base.train_x.shape[3]}, test loss on {min(SHOWN, len(base.test_x))}, accuracy on "
+        f"{len(base.test_x):,} test images"
+    )
