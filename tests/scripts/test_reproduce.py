@@ -133,7 +133,8 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(tmp_path):
 def test_workers_compute_on_the_device_asked_for(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from pathlib import Path; from evidence import figure; from jumpretrain import Execution\n"
+        "from pathlib import Path; from evidence import figure\n"
+        "from jumpretrain import Execution\n"
         "from jumpretrain.execution.execution import spread\n"
         "place = figure.compute_on('meta', Path('runs'))\n"
         "print(place, *spread(figure.device, [(), ()], Execution(n_jobs=2, progress=False), ''))"

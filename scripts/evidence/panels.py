@@ -1,0 +1,52 @@
+"""Draw what most figures show: networks as dots or thin lines, what is typical of them as thick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from evidence.judging import tally
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from jumpretrain.plots import canvas
+
+
+def head(figure: Figure, finding: str, claims: list[dict[str, Any]], note: str) -> None:
+    """Write the finding and the count of verdicts above a figure, and how it was made below."""
+    figure.suptitle(f"{finding}\n{tally(claims)}", fontsize=13, x=0.01, ha="left")
+    canvas.note(figure, note)
+
+
+def dots(
+    ax: Axes,
+    place: float,
+    values: ArrayLike,
+    colour: Any,
+    mark: str = "o",
+    width: float = 0.25,
+    spread: float = 0.125,
+) -> None:
+    """Draw a value a network as dots side by side, and their median as a bar."""
+    heights = np.asarray(values, dtype=float)
+    shift = np.linspace(-spread, spread, len(heights)) if len(heights) > 1 else 0
+    ax.scatter(place + shift, heights, s=26, color=[colour], marker=mark, alpha=0.75, lw=0)
+    ax.hlines(float(np.median(heights)), place - width, place + width, color="black", lw=1.6)
+
+
+def lines(
+    ax: Axes,
+    x: ArrayLike,
+    rows: ArrayLike,
+    colour: Any,
+    label: str | None = None,
+    middle: Callable[..., Any] = np.mean,
+    style: str = "-",
+    thin: float = 0.7,
+    **thick: Any,
+) -> None:
+    """Draw a line a network (n, points), and what is typical of them as a thick one."""
+    ax.plot(x, np.transpose(rows), style.lstrip("os"), color=colour, lw=thin, alpha=0.4)
+    ax.plot(x, middle(rows, axis=0), style, color=colour, label=label, **{"lw": 2.4} | thick)
