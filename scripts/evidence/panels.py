@@ -1,4 +1,4 @@
-"""Draw what most figures show: networks as dots or thin lines, what is typical of them as thick."""
+"""Draw what most figures show: each network as dots or thin lines, what is typical as thick."""
 
 from __future__ import annotations
 
