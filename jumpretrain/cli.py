@@ -6,18 +6,23 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.threads import keep_memory
 from jumpretrain.paths.path import RISE
-from jumpretrain.studies.connect import Junction
+from jumpretrain.studies.connect import ConnectionStudy
 from jumpretrain.studies.design import TRAINING, Study
-from jumpretrain.studies.interpolate import Survey
+from jumpretrain.studies.interpolate import InterpolationStudy
 
 __all__ = ["main"]
+
+T = TypeVar("T")
+Unnamed = Annotated[T, tyro.conf.arg(name="")]
+"""Fields whose own fields are flags without a prefix."""
+ALL_CORES = Execution(n_jobs=-1)
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,8 @@ class Explore:
             epochs, 2 directions, 15 epochs of retraining.
     """
 
-    study: Annotated[Study, tyro.conf.arg(name="")] = field(default_factory=Study)
-    execution: Annotated[Execution, tyro.conf.arg(name="")] = field(
-        default_factory=lambda: Execution(n_jobs=-1)
-    )
+    study: Unnamed[Study] = field(default_factory=Study)
+    execution: Unnamed[Execution] = ALL_CORES
     out: Path | None = None
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
@@ -49,15 +52,13 @@ class Interpolate:
     above all, grow with it (`--alphas`).
 
     Attributes:
-        survey: What is done.
+        study: What is done.
         execution: Where and how it is run.
         out: Folder for the trained networks, paths.csv, summary.csv and figures.
     """
 
-    survey: Annotated[Survey, tyro.conf.arg(name="")] = field(default_factory=Survey)
-    execution: Annotated[Execution, tyro.conf.arg(name="")] = field(
-        default_factory=lambda: Execution(n_jobs=-1)
-    )
+    study: Unnamed[InterpolationStudy] = field(default_factory=InterpolationStudy)
+    execution: Unnamed[Execution] = ALL_CORES
     out: Path = Path("runs/interpolate")
 
 
@@ -66,16 +67,14 @@ class Connect:
     """Train networks, join them by a connector of low loss, and draw it.
 
     Attributes:
-        junction: What is done.
+        study: What is done.
         execution: Where and how it is run.
         out: Folder for the trained networks, nodes.safetensors, points.csv, summary.csv and
             figures.
     """
 
-    junction: Annotated[Junction, tyro.conf.arg(name="")] = field(default_factory=Junction)
-    execution: Annotated[Execution, tyro.conf.arg(name="")] = field(
-        default_factory=lambda: Execution(n_jobs=-1)
-    )
+    study: Unnamed[ConnectionStudy] = field(default_factory=ConnectionStudy)
+    execution: Unnamed[Execution] = ALL_CORES
     out: Path = Path("runs/connect")
 
 
@@ -88,10 +87,8 @@ class Estimate:
         execution: Where and how it would be run.
     """
 
-    study: Annotated[Study, tyro.conf.arg(name="")] = field(default_factory=Study)
-    execution: Annotated[Execution, tyro.conf.arg(name="")] = field(
-        default_factory=lambda: Execution(n_jobs=-1)
-    )
+    study: Unnamed[Study] = field(default_factory=Study)
+    execution: Unnamed[Execution] = ALL_CORES
 
 
 @dataclass(frozen=True)
@@ -157,30 +154,30 @@ def _explore(command: Explore) -> int:
 
 
 def _interpolate(command: Interpolate) -> int:
-    from jumpretrain.reports.interpolate import overview, write_atlas
-    from jumpretrain.studies.interpolate import trace
+    from jumpretrain.reports.interpolate import overview, write_report
+    from jumpretrain.studies.interpolate import interpolate_networks
 
-    traced = trace(command.survey, command.out, command.execution)
-    figures = write_atlas(command.survey, traced, command.out)
-    shown = overview(traced).dropna(axis=1, how="all")
+    measured = interpolate_networks(command.study, command.out, command.execution)
+    figures = write_report(command.study, measured, command.out)
+    shown = overview(measured).dropna(axis=1, how="all")
     print(shown.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3g}"))
     print(
         f"never_rise: paths on which the training loss never rises by more than {RISE}; then its "
         "largest rise, medians"
     )
     if "test_gauss_mean" in shown:
-        points = len(traced[0].path.alphas)
+        points = len(measured[0].path.alphas)
         print(f"test_gauss_mean: radians, a lower bound: what {points} alphas see of the turning")
     print(f"\nLook at {figures} and {command.out / 'summary.csv'}")
     return 0
 
 
 def _connect(command: Connect) -> int:
-    from jumpretrain.reports.connect import overview, write_junction
-    from jumpretrain.studies.connect import join
+    from jumpretrain.reports.connect import overview, write_report
+    from jumpretrain.studies.connect import connect_networks
 
-    connector = join(command.junction, command.out, command.execution)
-    figures = write_junction(command.junction, connector, command.out)
+    connector = connect_networks(command.study, command.out, command.execution)
+    figures = write_report(command.study, connector, command.out)
     shown = overview(connector)
     print(shown.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3g}"))
     print("barrier: the largest training loss above that of the highest optimum")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from jumpretrain.comparison.describe import describe
 from jumpretrain.comparison.hypothesis_tests import (
+    PermutationTest,
     bootstrap_interval,
     cliffs_delta,
     delta_interval,
@@ -150,15 +152,11 @@ def compare(
     values = _values(groups, metric, seed, k)
     names = list(values.columns[1:])
     family = _family(names, family)
+    networks = _Networks(values, list(sizes), seed, resamples)
     ordered = [*family, *(name for name in names if name not in family)]
-    control = _control(values)
-    rows = [
-        _row(name, name in family, values, control, list(sizes), seed, resamples)
-        for name in ordered
-    ]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame([networks.row(name, name in family) for name in ordered])
     table["p_holm"] = holm(table["p"].where(table["primary"]))
-    test = permutation_test(_split(values, names[0], list(sizes)), seed, resamples)
+    test = networks.test(values[names[0]])
     described = any(isinstance(network, Trajectories) for g in groups.values() for network in g)
     provenance = {
         "metric": metric if described else None,
@@ -229,55 +227,68 @@ def _family(names: list[str], family: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(family))
 
 
-def _control(values: pd.DataFrame) -> pd.Series | None:
-    if RANGE not in values or not (values[RANGE] > 0).all():
-        return None
-    return np.log(values[RANGE])
+@dataclass(frozen=True)
+class _Networks:
+    """Networks with their statistics, and how chance is drawn."""
 
+    values: pd.DataFrame
+    groups: list[str]
+    seed: int
+    resamples: int
 
-def _split(values: pd.DataFrame, column: Any, groups: list[str]) -> list[NDArray[np.float64]]:
-    column = values[column] if isinstance(column, str) else column
-    return [column[values["group"] == group].to_numpy(dtype=float) for group in groups]
+    def row(self, name: str, primary: bool) -> dict[str, Any]:
+        """Compare the groups by one statistic.
 
+        Returns:
+            The row of the table, without Holm's p.
+        """
+        arrays = self.split(self.values[name])
+        p, given = self.test(self.values[name]).p, self.given_range(name)
+        means = zip(self.groups, arrays, strict=True)
+        return {
+            "statistic": name,
+            "primary": primary,
+            **{f"mean_{group}": float(x.mean()) for group, x in means},
+            **self.effects(arrays),
+            "p": p,
+            "p_holm": math.nan,
+            "p_given_range": given,
+            "survives_range": None if p > LEVEL or math.isnan(given) else given <= LEVEL,
+        }
 
-def _row(
-    name: str,
-    primary: bool,
-    values: pd.DataFrame,
-    control: pd.Series | None,
-    groups: list[str],
-    seed: int,
-    resamples: int,
-) -> dict[str, Any]:
-    arrays = _split(values, name, groups)
-    p = permutation_test(arrays, seed, resamples).p
-    given = math.nan
-    if control is not None and name != RANGE:
-        given = given_covariate(arrays, _split(values, control, groups), seed, resamples)
-    means = {f"mean_{group}": float(x.mean()) for group, x in zip(groups, arrays, strict=True)}
-    return {
-        "statistic": name,
-        "primary": primary,
-        **means,
-        **_effects(arrays, seed, resamples),
-        "p": p,
-        "p_holm": math.nan,
-        "p_given_range": given,
-        "survives_range": None if p > LEVEL or math.isnan(given) else given <= LEVEL,
-    }
+    def split(self, column: pd.Series) -> list[NDArray[np.float64]]:
+        label = self.values["group"]
+        return [column[label == group].to_numpy(dtype=float) for group in self.groups]
 
+    def test(self, column: pd.Series) -> PermutationTest:
+        return permutation_test(self.split(column), self.seed, self.resamples)
 
-def _effects(arrays: list[NDArray[np.float64]], seed: int, resamples: int) -> dict[str, float]:
-    if len(arrays) > 2:
-        low, high = bootstrap_interval(arrays, eta_squared, seed=seed, resamples=resamples)
-        effect, g, g_low, g_high = float(eta_squared(*arrays)), math.nan, math.nan, math.nan
-    else:
-        a, b = arrays
-        low, high = delta_interval(a, b)
-        effect, g = float(cliffs_delta(a, b)), float(standardised_difference(a, b))
-        g_low, g_high = bootstrap_interval(arrays, seed=seed, resamples=resamples)
-    numbers = (effect, low, high, g, g_low, g_high)
-    return dict(zip(("effect", "low", "high", "g", "g_low", "g_high"), numbers, strict=True))
+    def given_range(self, name: str) -> float:
+        """Test with the log of the loss's squared range held fixed.
+
+        Returns:
+            p; NaN where the range is not known, or 0, or what is tested.
+        """
+        ranges = self.values.get(RANGE)
+        if name == RANGE or ranges is None or not (ranges > 0).all():
+            return math.nan
+        covariates = self.split(np.log(ranges))
+        return given_covariate(
+            self.split(self.values[name]), covariates, self.seed, self.resamples
+        )
+
+    def effects(self, arrays: list[NDArray[np.float64]]) -> dict[str, float]:
+        chance = partial(bootstrap_interval, arrays, seed=self.seed, resamples=self.resamples)
+        if len(arrays) > 2:
+            low, high = chance(eta_squared)
+            effect, g, g_low, g_high = float(eta_squared(*arrays)), math.nan, math.nan, math.nan
+        else:
+            a, b = arrays
+            low, high = delta_interval(a, b)
+            effect, g = float(cliffs_delta(a, b)), float(standardised_difference(a, b))
+            g_low, g_high = chance()
+        numbers = (effect, low, high, g, g_low, g_high)
+        return dict(zip(("effect", "low", "high", "g", "g_low", "g_high"), numbers, strict=True))
 
 
 def _aligned(table: pd.DataFrame) -> str:

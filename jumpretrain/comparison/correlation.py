@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from jumpretrain.comparison.effects import EPS
-from jumpretrain.comparison.relabelling import draw_orders, extreme_share
+from jumpretrain.comparison.relabelling import draw_permutations, p_value
 
-__all__ = ["Correlation", "partial_spearman", "remover", "spearman"]
+__all__ = ["Correlation", "partial_spearman", "residual_maker", "spearman"]
 
 TIE = 1e-9
 Array = NDArray[np.float64]
@@ -83,19 +83,19 @@ def partial_spearman(
             f"there are {n}, {int(np.isfinite(columns).all(1).sum())} of them finite"
         )
     ranks = rankdata(columns, axis=0)
-    clear = remover(ranks[:, 2:])
+    clear = residual_maker(ranks[:, 2:])
     left, right = clear @ ranks[:, 0], clear @ ranks[:, 1]
     if min(np.abs(left).max(), np.abs(right).max()) < TIE * n:
         return Correlation(math.nan, 1.0, math.nan, math.nan)
     rho = float(left @ right / np.sqrt((left @ left) * (right @ right)))
-    orders, _ = draw_orders(n, np.random.default_rng(seed), resamples)
+    orders, _ = draw_permutations(n, np.random.default_rng(seed), resamples)
     permuted = left[orders] @ clear
     null = permuted @ right / np.sqrt(np.maximum((permuted**2).sum(1), 1e-300) * (right @ right))
-    p = extreme_share(np.abs(null), abs(rho), TIE)
+    p = p_value(np.abs(null), abs(rho), TIE)
     return Correlation(rho, p, *_fisher(rho, n, controls))
 
 
-def remover(control: Array) -> Array:
+def residual_maker(control: Array) -> Array:
     """Make the matrix that takes the mean and the straight line in the controls out of values.
 
     Returns:

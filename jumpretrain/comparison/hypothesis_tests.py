@@ -17,7 +17,7 @@ from jumpretrain.comparison.correlation import (
     TIE,
     Correlation,
     partial_spearman,
-    remover,
+    residual_maker,
     spearman,
 )
 from jumpretrain.comparison.effects import (
@@ -29,7 +29,7 @@ from jumpretrain.comparison.effects import (
     eta_squared,
     standardised_difference,
 )
-from jumpretrain.comparison.relabelling import draw_orders, extreme_share, relabel, symmetries
+from jumpretrain.comparison.relabelling import draw_permutations, p_value, relabel, symmetries
 
 __all__ = [
     "Correlation",
@@ -104,7 +104,7 @@ def permutation_test(
     relabelled, exact = relabel(labels, blocks, np.random.default_rng(seed), resamples)
     observed = float(_spread(values, labels[None])[0])
     null = _spread(values, relabelled)
-    p = extreme_share(null, observed, TIE * null.max() + noise)
+    p = p_value(null, observed, TIE * null.max() + noise)
     smallest = symmetries(labels, blocks) / len(null) if exact else 1 / (resamples + 1)
     return PermutationTest(p, smallest, exact, observed)
 
@@ -143,18 +143,18 @@ def given_covariate(
         )
     labels = np.repeat(np.arange(len(sizes)), sizes)
     dummies = (labels[:, None] == np.arange(1, len(sizes))).astype(float)
-    clear = remover(control[:, None])
+    clear = residual_maker(control[:, None])
     axes, lengths, _ = np.linalg.svd(clear @ dummies, full_matrices=False)
     if lengths.min() < TIE:
         return math.nan
     residual = clear @ values
     if np.abs(residual).max() <= TIE * np.ptp(values) + EPS * np.abs(values).max():
         return 1.0
-    orders, _ = draw_orders(len(values), np.random.default_rng(seed), resamples)
+    orders, _ = draw_permutations(len(values), np.random.default_rng(seed), resamples)
     permuted = residual[orders] @ clear
     explained = ((permuted @ axes) ** 2).sum(1) / np.maximum((permuted**2).sum(1), 1e-300)
     observed = float(((residual @ axes) ** 2).sum() / (residual**2).sum())
-    return extreme_share(explained, observed, TIE)
+    return p_value(explained, observed, TIE)
 
 
 def holm(p_values: ArrayLike) -> Array:

@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["draw_orders", "extreme_share", "relabel", "symmetries"]
+__all__ = ["draw_permutations", "p_value", "relabel", "symmetries"]
 
 ENUMERABLE = 20_000
 ENUMERABLE_ITEMS = 7
@@ -77,7 +77,7 @@ def symmetries(labels: Labels, blocks: list[Labels]) -> int:
     return math.prod(math.factorial(count) for count in Counter(sizes).values())
 
 
-def draw_orders(n: int, rng: np.random.Generator, resamples: int) -> tuple[Labels, bool]:
+def draw_permutations(n: int, rng: np.random.Generator, resamples: int) -> tuple[Labels, bool]:
     """Order n items: every way where few, at random where many.
 
     Returns:
@@ -90,7 +90,7 @@ def draw_orders(n: int, rng: np.random.Generator, resamples: int) -> tuple[Label
     return out, False
 
 
-def extreme_share(null: NDArray[np.float64], observed: float, tolerance: float) -> float:
+def p_value(null: NDArray[np.float64], observed: float, tolerance: float) -> float:
     """Count how often a relabelling is at least as extreme as what was observed.
 
     Random relabellings include the observed one, which is the rule (b + 1) / (m + 1) of Phipson

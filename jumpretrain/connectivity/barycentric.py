@@ -15,33 +15,40 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import comb
 
-__all__ = ["Draw", "Shares", "bezier_shares", "face_shares", "faces", "polychain_shares"]
+__all__ = [
+    "Coordinates",
+    "RandomPoint",
+    "bezier_coordinates",
+    "face_coordinates",
+    "faces",
+    "polychain_coordinates",
+]
 
-Shares = NDArray[np.float64]
+Coordinates = NDArray[np.float64]
 
 
-def bezier_shares(alphas: ArrayLike, nodes: int) -> Shares:
+def bezier_coordinates(alphas: ArrayLike, nodes: int) -> Coordinates:
     """Weigh the control points of a Bezier curve.
 
     Returns:
         Bernstein's polynomials, one row an alpha (A, nodes); rows sum to 1.
 
     Example:
-        >>> bezier_shares([0, 0.5], 3).tolist()
+        >>> bezier_coordinates([0, 0.5], 3).tolist()
         [[1.0, 0.0, 0.0], [0.25, 0.5, 0.25]]
     """
     t, k = np.atleast_1d(np.asarray(alphas, dtype=np.float64))[:, None], np.arange(nodes)
     return np.asarray(comb(nodes - 1, k) * t**k * (1 - t) ** (nodes - 1 - k))
 
 
-def polychain_shares(alphas: ArrayLike, nodes: int) -> Shares:
+def polychain_coordinates(alphas: ArrayLike, nodes: int) -> Coordinates:
     """Weigh the corners of a polygonal chain with pieces of equal shares of alpha.
 
     Returns:
         Two weights a row (A, nodes); rows sum to 1.
 
     Example:
-        >>> polychain_shares([0.25], 3).tolist()
+        >>> polychain_coordinates([0.25], 3).tolist()
         [[0.5, 0.5, 0.0]]
     """
     t = np.atleast_1d(np.asarray(alphas, dtype=np.float64))[:, None] * (nodes - 1)
@@ -61,7 +68,7 @@ def faces(corners: int) -> list[tuple[int, ...]]:
     return [face for size in range(1, corners + 1) for face in combinations(range(corners), size)]
 
 
-def face_shares(coordinates: ArrayLike) -> Shares:
+def face_coordinates(coordinates: ArrayLike) -> Coordinates:
     """Weigh the nodes of a simplex's barycentric subdivision, one a face.
 
     A point with coordinates sorted from large to small weighs the face of its k largest corners
@@ -74,7 +81,7 @@ def face_shares(coordinates: ArrayLike) -> Shares:
         Weights in the order of `faces`, one row a point; rows sum to 1.
 
     Example:
-        >>> face_shares([[0.75, 0.25]]).tolist()
+        >>> face_coordinates([[0.75, 0.25]]).tolist()
         [[0.5, 0.0, 0.5]]
     """
     points = np.atleast_2d(np.asarray(coordinates, dtype=np.float64))
@@ -91,26 +98,26 @@ def face_shares(coordinates: ArrayLike) -> Shares:
 
 
 @dataclass(frozen=True)
-class Draw:
-    """Where on a curve or surface a batch is scored.
+class RandomPoint:
+    """A random point of a curve or surface, where a batch is scored.
 
     Attributes:
-        weigh: Shares of the nodes at coordinates.
+        weigh: How much each node counts at an alpha, or at coordinates in a simplex.
         corners: Number of coordinates: one for a curve's alpha, else those of a simplex.
         nodes: Number of nodes.
         name: Of the curve or surface.
     """
 
-    weigh: Callable[..., Shares]
+    weigh: Callable[..., Coordinates]
     corners: int
     nodes: int
     name: str
 
-    def at(self, numbers: torch.Tensor) -> Shares:
+    def at(self, numbers: torch.Tensor) -> Coordinates:
         """Weigh the nodes at a point given by uniform numbers.
 
         Returns:
-            Shares (N,).
+            Barycentric coordinates (N,).
         """
         values = numbers.double().numpy()
         if self.corners == 1:

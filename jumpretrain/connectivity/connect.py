@@ -14,14 +14,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.connectivity.barycentric import (
-    Draw,
-    bezier_shares,
-    face_shares,
+    RandomPoint,
+    bezier_coordinates,
+    face_coordinates,
     faces,
-    polychain_shares,
+    polychain_coordinates,
 )
 from jumpretrain.connectivity.connector import Connector, lengths, score_connector
-from jumpretrain.connectivity.curve_network import Bridge
+from jumpretrain.connectivity.curve_network import CurveNetwork
 from jumpretrain.engine.evaluate import normalisers
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
@@ -105,12 +105,12 @@ def connect(
     if len(ends) > 2:
         return _surface(work, ends, refine, each)
     if method == "hyperplane":
-        joined = _curve(work, _hyperplane(work, ends, inner), polychain_shares, each)
+        joined = _curve(work, _hyperplane(work, ends, inner), polychain_coordinates, each)
         return _halved(work, joined, each, tolerance, rounds) if refine else joined
-    weigh = bezier_shares if method == "bezier" else polychain_shares
-    start = polychain_shares(np.linspace(0, 1, inner + 2), 2) @ ends.astype(np.float64)
-    draw = Draw(partial(_ends_first, weigh), 1, inner + 2, method)
-    nodes = _bridged(work, start[[0, -1, *range(1, inner + 1)]], 2, draw)
+    weigh = bezier_coordinates if method == "bezier" else polychain_coordinates
+    start = polychain_coordinates(np.linspace(0, 1, inner + 2), 2) @ ends.astype(np.float64)
+    draw = RandomPoint(partial(_ends_first, weigh), 1, inner + 2, method)
+    nodes = _train_free_nodes(work, start[[0, -1, *range(1, inner + 1)]], 2, draw)
     return _curve(work, nodes[[0, *range(2, inner + 2), 1]], weigh, each)
 
 
@@ -215,7 +215,7 @@ def _hyperplane(work: _Work, ends: NDArray[Any], inner: int) -> NDArray[Any]:
     Returns:
         Nodes along the curve (inner + 2, S).
     """
-    shares = polychain_shares(np.linspace(0, 1, inner + 2)[1:-1], 2)
+    shares = polychain_coordinates(np.linspace(0, 1, inner + 2)[1:-1], 2)
     start = (shares @ ends.astype(np.float64)).astype(ends.dtype)
     final = work.train(work.task, "nodes", start, normal_to(_chords(work.task, ends)))
     return np.concatenate([ends[:1], final, ends[1:]])
@@ -240,7 +240,7 @@ def _halved(work: _Work, joined: Connector, each: int, tolerance: float, rounds:
         name = f"round-{number + 1}-{digest(middles)[:8]}"
         found = work.train(work.task, name, middles, planes)
         nodes = np.insert(joined.nodes, np.flatnonzero(high) + 1, found, axis=0)
-        joined = _curve(work, nodes, polychain_shares, each)
+        joined = _curve(work, nodes, polychain_coordinates, each)
     return joined
 
 
@@ -256,21 +256,23 @@ def _rises(joined: Connector, each: int) -> NDArray[np.float64]:
     return np.asarray(inside - np.maximum(losses[starts], losses[starts + each]))
 
 
-def _bridged(work: _Work, nodes: NDArray[Any], fixed: int, draw: Draw) -> NDArray[Any]:
+def _train_free_nodes(
+    work: _Work, nodes: NDArray[Any], fixed: int, draw: RandomPoint
+) -> NDArray[Any]:
     """Train free nodes on the loss at random points.
 
     Returns:
         The nodes (N, S), the fixed ones first and as they were.
     """
     width, moved = work.task.weight_count, nodes.astype(work.task.layout.numpy_dtype)
-    bridge = _bridge(work.task, moved, fixed, draw)
-    final = work.train(bridge, draw.name, bridge.state(bridge.template)[None], None)
-    moved[fixed:, :width] = final[0, : bridge.weight_count].reshape(-1, width)
+    curve = _curve_task(work.task, moved, fixed, draw)
+    final = work.train(curve, draw.name, curve.state(curve.template)[None], None)
+    moved[fixed:, :width] = final[0, : curve.weight_count].reshape(-1, width)
     return moved
 
 
-def _bridge(task: Task, nodes: NDArray[Any], fixed: int, draw: Draw) -> Task:
-    model = Bridge(task.module(nodes[0]), task.layout, nodes, fixed, draw)
+def _curve_task(task: Task, nodes: NDArray[Any], fixed: int, draw: RandomPoint) -> Task:
+    model = CurveNetwork(task.module(nodes[0]), task.layout, nodes, fixed, draw)
     return replace(task, model=model)
 
 
@@ -290,18 +292,18 @@ def _surface(work: _Work, ends: NDArray[Any], refine: bool, each: int) -> Connec
     start = np.stack([ends[list(face)].astype(np.float64).mean(0) for face in inner])
     planes = [normal_to(_chords(work.task, ends[list(face)])) for face in inner]
     start = start.astype(ends.dtype)
-    draw = Draw(face_shares, count, count + len(start), "surface")
+    draw = RandomPoint(face_coordinates, count, count + len(start), "surface")
     if refine:
-        _bridge(work.task, np.concatenate([ends, start]), count, draw)  # refuses before work
+        _curve_task(work.task, np.concatenate([ends, start]), count, draw)  # refuses before work
     found = work.train(work.task, "nodes", start, planes)
     nodes = np.concatenate([ends, found])
     if refine:
-        nodes = _bridged(work, nodes, count, draw)
+        nodes = _train_free_nodes(work, nodes, count, draw)
     centres = np.array([[(k in face) / len(face) for k in range(count)] for face in faces(count)])
     rng = np.random.default_rng((work.seed, 0, 4))  # training draws from (seed, epoch)
     draws = rng.dirichlet(np.ones(count), each * len(nodes))
     coordinates = np.concatenate([centres, draws])
-    return work.score(nodes, face_shares(coordinates), coordinates)
+    return work.score(nodes, face_coordinates(coordinates), coordinates)
 
 
 def _curve(work: _Work, nodes: NDArray[Any], weigh: Any, each: int) -> Connector:

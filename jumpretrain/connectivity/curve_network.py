@@ -11,15 +11,15 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
-from jumpretrain.connectivity.barycentric import Draw
+from jumpretrain.connectivity.barycentric import RandomPoint
 from jumpretrain.tasks.layout import Layout
 
-__all__ = ["Bridge"]
+__all__ = ["CurveNetwork"]
 
 PARTS = 4  # of a batch, each at a point of its own: the gradient varies less
 
 
-class Bridge(nn.Module):
+class CurveNetwork(nn.Module):
     """A network at a random point of a curve or surface; its weights are the free nodes.
 
     In evaluation mode it stands in the middle. Frozen parameters and buffers are mixed as the
@@ -27,7 +27,12 @@ class Bridge(nn.Module):
     """
 
     def __init__(
-        self, network: nn.Module, layout: Layout, nodes: NDArray[Any], fixed: int, draw: Draw
+        self,
+        network: nn.Module,
+        layout: Layout,
+        nodes: NDArray[Any],
+        fixed: int,
+        draw: RandomPoint,
     ) -> None:
         """Take nodes (N, S), the first of which are fixed."""
         super().__init__()
@@ -39,6 +44,9 @@ class Bridge(nn.Module):
         self.layout, self.draw = layout, draw
         normalised = any(isinstance(part, BatchNorm) for part in network.modules())
         self.parts = 1 if normalised else PARTS  # BatchNorm needs the whole batch
+
+    def _get_name(self) -> str:
+        return "Bridge"  # what folders have called it since 0.2.0
 
     def extra_repr(self) -> str:
         """Name what the layers do not show.

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.states.layers import check_state
+from jumpretrain.tasks.probing import reason
 from jumpretrain.tasks.task import Task
 
 __all__ = ["Hessian", "hessian_product"]
@@ -90,10 +91,10 @@ class Hessian:
             if gradient.requires_grad:
                 torch.autograd.grad(gradient, self.weights, torch.zeros_like(self.weights))
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200]
+            why = reason(error)
             raise ValueError(
                 f"loss and network must be twice differentiable in {self.dtype}, but fail: "
-                f"{reason}; pass dtype='float32' where they hold float32 tensors of their own, or "
+                f"{why}; pass dtype='float32' where they hold float32 tensors of their own, or "
                 "take another loss"
             ) from error
 

@@ -16,7 +16,7 @@ from jumpretrain.execution.threads import one_thread
 from jumpretrain.states.layers import check_state
 from jumpretrain.tasks.task import Task
 
-__all__ = ["Rays", "check_directions", "only_training", "streams"]
+__all__ = ["Rays", "check_directions", "random_streams", "training_loss_only"]
 
 TOGETHER = 8
 
@@ -89,7 +89,7 @@ def check_directions(
     return start
 
 
-def only_training(task: Task, start: NDArray[np.floating]) -> tuple[Task, float]:
+def training_loss_only(task: Task, start: NDArray[np.floating]) -> tuple[Task, float]:
     """Leave out what costs time where only the training loss is asked for.
 
     Returns:
@@ -110,7 +110,7 @@ def only_training(task: Task, start: NDArray[np.floating]) -> tuple[Task, float]
     return lean, loss
 
 
-def streams(directions: int, seed: int) -> list[list[np.random.Generator]]:
+def random_streams(directions: int, seed: int) -> list[list[np.random.Generator]]:
     """Make a random stream a direction, so that more directions go on with the same.
 
     Returns:

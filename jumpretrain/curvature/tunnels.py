@@ -14,7 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from jumpretrain.curvature.outward import Rays, check_directions, only_training, streams
+from jumpretrain.curvature.outward import (
+    Rays,
+    check_directions,
+    random_streams,
+    training_loss_only,
+)
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.tasks.task import Task, digest
 
@@ -187,7 +192,7 @@ def tunnel_width(
             "reach must be above 0, steps at least 1 and precision in (0, 1), but are "
             f"{reach}, {steps} and {precision}"
         )
-    lean, start_loss = only_training(task, start)
+    lean, start_loss = training_loss_only(task, start)
     if not start_loss < threshold < np.inf:
         raise ValueError(
             f"the threshold must lie above the state's own training loss {start_loss:.4g}, but is "
@@ -195,7 +200,7 @@ def tunnel_width(
         )
     halvings = max(0, math.ceil(-math.log2(2 * steps * precision)))
     places = np.linspace(0, reach, steps + 1)
-    rays = [(lean, start, some, tangential) for some in streams(directions, seed)]
+    rays = [(lean, start, some, tangential) for some in random_streams(directions, seed)]
     jobs = [(*ray, threshold, places, halvings) for ray in rays]
     parts = spread(_widths, jobs, execution or Execution(), "tunnel widths")
     provenance = _provenance(task, start) | {
@@ -244,8 +249,8 @@ def isotropy(
         raise ValueError(f"distances must be a list of numbers above 0, but are {distances}")
     if directions < 2:
         raise ValueError(f"a spread needs at least 2 directions, but there is {directions}")
-    lean, start_loss = only_training(task, start)
-    rays = [(lean, start, some, tangential) for some in streams(directions, seed)]
+    lean, start_loss = training_loss_only(task, start)
+    rays = [(lean, start, some, tangential) for some in random_streams(directions, seed)]
     parts = spread(_losses, [(*ray, places) for ray in rays], execution or Execution(), "rays")
     provenance = _provenance(task, start) | {"tangential": tangential, "seed": seed}
     losses = np.concatenate(parts, axis=1)

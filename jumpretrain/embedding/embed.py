@@ -177,7 +177,7 @@ def embed(
         "landmarks": _landmarks(landmarks, len(labels)) if method == "phate" else None,
     }
     _check(choices, len(labels))
-    with threadpool_limits(1), layouts.overhear() as messages:
+    with threadpool_limits(1), layouts.collect_messages() as messages:
         gram = multiply(trajectories, optimum) if gram is None else gram
         distances = from_gram(gram, metric, centre)
         affinity = affinities.alpha_decay(distances, knn, decay)

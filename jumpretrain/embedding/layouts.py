@@ -25,7 +25,7 @@ try:
 except ModuleNotFoundError:
     umap_package = None
 
-__all__ = ["Solver", "check", "mds", "overhear", "phate", "tsne", "umap"]
+__all__ = ["Solver", "check", "collect_messages", "mds", "phate", "tsne", "umap"]
 
 Solver: TypeAlias = Literal["smacof", "sgd"]
 
@@ -150,7 +150,7 @@ def umap(distances: NDArray[np.float64], seed: int, components: int) -> NDArray[
 
 
 @contextmanager
-def overhear() -> Iterator[list[str]]:
+def collect_messages() -> Iterator[list[str]]:
     """Keep what packages print, log and warn of, instead of letting it through.
 
     PHATE logs through "graphtools", whose handlers hold the stdout of the day they were made.

@@ -12,10 +12,10 @@ from jumpretrain.engine.recipe import Recipe
 from jumpretrain.tasks.data import augmented
 from jumpretrain.tasks.task import Task
 
-__all__ = ["reseed", "walk"]
+__all__ = ["epoch_batches", "reseed"]
 
 
-def walk(
+def epoch_batches(
     task: Task, recipe: Recipe, seeds: NDArray[np.int64], epoch: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Walk through the data in each run's own order, keyed by its seed and the epoch.

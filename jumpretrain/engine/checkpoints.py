@@ -7,12 +7,12 @@ from pathlib import Path
 
 import torch
 
-from jumpretrain.engine.replicas import Single, Stack
+from jumpretrain.engine.replicas import Looped, Stacked
 from jumpretrain.storage import folders
 
 __all__ = ["Checkpoint"]
 
-Replicas = Single | Stack
+Replicas = Looped | Stacked
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jumpretrain.engine.replicas import stack_refusal
+from jumpretrain.engine.checkpoints import Checkpoint
+from jumpretrain.engine.recipe import Recipe
+from jumpretrain.engine.replicas import stacking_refusal
 from jumpretrain.execution.execution import Execution, chunks
 from jumpretrain.execution.threads import one_thread
+from jumpretrain.states.planes import Plane
+from jumpretrain.storage import folders
 from jumpretrain.tasks.task import Task
 
-__all__ = ["divide"]
+__all__ = ["Chunk", "plan_chunks"]
 
 STACKED_WEIGHTS = 300_000
 
 
-def divide(
+@dataclass(frozen=True)
+class Chunk:
+    """Runs that are trained together, and where they are kept.
+
+    Attributes:
+        mode: How: `"looped"`, `"stacked"` or `"compiled"`.
+        task: Network, data, loss and metrics.
+        recipe: How training goes.
+        runs: Numbers of the runs among all of the call (K,).
+        seeds: Their seeds (K,).
+        start: Where they start (K, S).
+        planes: The plane to which each is held; None where they are free.
+        folder: Where finished runs are kept; None keeps them in memory.
+        every: Epochs between two checkpoints; 0 writes none.
+        storage: How the folder keeps states.
+    """
+
+    mode: str
+    task: Task
+    recipe: Recipe
+    runs: NDArray[np.int64]
+    seeds: NDArray[np.int64]
+    start: NDArray[Any]
+    planes: list[Plane] | None
+    folder: Path | None
+    every: int
+    storage: folders.Storage
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """Where unfinished training is kept."""
+        if self.folder is None:
+            return None
+        return Checkpoint(self.folder / "checkpoints" / f"{self.runs[0]:05d}", self.every)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the folder has all runs already."""
+        assert self.folder is not None
+        return all(folders.run_path(self.folder, run).exists() for run in self.runs)
+
+
+def plan_chunks(
     task: Task, states: NDArray[Any], count: int, execution: Execution
 ) -> tuple[str, str, list[NDArray[np.int64]]]:
     """Divide runs into what is trained together: chunks where stacked, else single runs.
@@ -53,7 +101,7 @@ def _mode(task: Task, states: NDArray[Any], count: int, execution: Execution) ->
         return "looped", "convolutions or many weights"
     compiled = execution.mode == "compiled"
     with one_thread():
-        refusal = stack_refusal(task, states, compiled)
+        refusal = stacking_refusal(task, states, compiled)
     if not refusal:
         small = "small and without convolutions"
         return (execution.mode, "asked for") if execution.mode != "auto" else ("stacked", small)

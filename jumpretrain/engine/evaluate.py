@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
-from jumpretrain.engine.fully_connected import dense_answers, dense_layers
-from jumpretrain.engine.pooling import quicken
-from jumpretrain.engine.shared_layers import Answers, Line, Share, line_answers
+from jumpretrain.engine.fully_connected import fully_connected_layers, fully_connected_outputs
+from jumpretrain.engine.pooling import use_fast_pooling
+from jumpretrain.engine.shared_layers import ComputeRest, ComputeShared, Line, line_outputs
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.tasks.task import Task
 
@@ -135,23 +135,26 @@ def _scores(
     Yields:
         Rows (K,) and their means (K, M).
     """
-    layers = dense_layers(task)
+    layers = fully_connected_layers(task)
     if not len(rows):
         return
     if layers is not None:
         for some in np.array_split(rows, -(-len(rows) // TOGETHER)):
-            yield some, _means(task, *dense_answers(task, layers, states, some, line), watch)
+            yield (
+                some,
+                _means(task, *fully_connected_outputs(task, layers, states, some, line), watch),
+            )
         return
     module, renew = task.module(), (batchnorm or task.batchnorm) != "stored"
     if line is not None:
-        used, share, answers = line_answers(task, module, states, rows, line)
-        quicken(used)
+        used, share, answers = line_outputs(task, module, states, rows, line)
+        use_fast_pooling(used)
         renewed = normalisers(used) if renew else []
         used.eval()
         with _statistics(task, renewed, share, answers):
             yield rows, _means(task, share, answers, watch)
         return
-    quicken(module)
+    use_fast_pooling(module)
     renewed = normalisers(module) if renew else []
     module.eval()
     for row in rows:
@@ -169,7 +172,9 @@ def _whole(module: nn.Module, common: tuple[Any, ...]) -> Any:
     return module(*common)
 
 
-def _means(task: Task, share: Share, answers: Answers, watch: Watch | None) -> NDArray[np.float64]:
+def _means(
+    task: Task, share: ComputeShared, answers: ComputeRest, watch: Watch | None
+) -> NDArray[np.float64]:
     """Average what is measured over the examples, batch by batch.
 
     Returns:
@@ -210,7 +215,7 @@ def _show(
 
 @contextmanager
 def _statistics(
-    task: Task, layers: list[BatchNorm], share: Share, answers: Answers
+    task: Task, layers: list[BatchNorm], share: ComputeShared, answers: ComputeRest
 ) -> Iterator[None]:
     momenta = [layer.momentum for layer in layers]
     recalibrate = task.batchnorm != "batch"

@@ -16,11 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from jumpretrain.engine.shared_layers import Answers, Common, Line, Share, ends_or_input, plain
+from jumpretrain.engine.shared_layers import (
+    ComputeRest,
+    ComputeShared,
+    Line,
+    Shared,
+    ends_or_input,
+    plain,
+)
 from jumpretrain.tasks.measures import accuracy, cross_entropy, squared_error
 from jumpretrain.tasks.task import Task
 
-__all__ = ["batched", "dense_answers", "dense_layers"]
+__all__ = ["batched", "fully_connected_layers", "fully_connected_outputs"]
 
 TOGETHER, ENTRIES = 4, 2**18  # measured: products of more leave the cache
 ALIGNED = 64  # bytes of a register: elsewhere bits depend on the states beside
@@ -30,7 +37,7 @@ Layers = Mapping[str, nn.Module]
 Tensors = Mapping[str, torch.Tensor]
 
 
-def dense_layers(task: Task) -> Layers | None:
+def fully_connected_layers(task: Task) -> Layers | None:
     """Recognise a network of linear layers with functions of single entries between them.
 
     Returns:
@@ -93,18 +100,18 @@ def batched(task: Task, layers: Layers) -> bool:
     return aligned and min(widths) > 1 and TOGETHER * max(widths) * max(lengths) <= ENTRIES
 
 
-def dense_answers(
+def fully_connected_outputs(
     task: Task,
     layers: Layers,
     states: NDArray[Any],
     rows: NDArray[np.int64],
     line: Line | None = None,
-) -> tuple[Share, Answers]:
+) -> tuple[ComputeShared, ComputeRest]:
     """Divide the network into what states share and what follows for a few at a time.
 
     Args:
         task: Network and data.
-        layers: From `dense_layers`.
+        layers: From `fully_connected_layers`.
         states: States (K, S).
         rows: Which of them are to be scored.
         line: How they lie, where they lie on a line.
@@ -121,7 +128,7 @@ def dense_answers(
     ends = [] if line is None else [line.curve.start, line.curve.end]
     fixed = [_tensors(task, state.reshape(*lead, -1)) for state in ends]
     alphas = np.zeros(len(states)) if line is None else line.alphas
-    answers: Answers = []
+    answers: ComputeRest = []
     for some in np.array_split(rows, -(-len(rows) // TOGETHER)):
         sets = [some] if lead else list(some)
         parts = [(_tensors(task, states[k]), _tensor(task, alphas[k])) for k in sets]
@@ -135,7 +142,7 @@ def _shared(
     ends: Sequence[Tensors],
     lead: tuple[int, ...],
     x: torch.Tensor,
-) -> Common:
+) -> Shared:
     out = _run(still, ends[-1] if ends else {}, x.reshape(*lead, len(x), -1))
     if first is None:
         return (out,)
@@ -143,14 +150,14 @@ def _shared(
 
 
 def _follow(
-    rest: Layers, parts: Sequence[tuple[Tensors, torch.Tensor]], common: Common
+    rest: Layers, parts: Sequence[tuple[Tensors, torch.Tensor]], common: Shared
 ) -> torch.Tensor:
     later = dict(list(rest.items())[len(common) - 1 :])
     outputs = [_run(later, tensors, _between(alphas, common)) for tensors, alphas in parts]
     return torch.cat(outputs).reshape(-1, outputs[0].shape[-1])
 
 
-def _between(alphas: torch.Tensor, common: Common) -> torch.Tensor:
+def _between(alphas: torch.Tensor, common: Shared) -> torch.Tensor:
     if len(common) == 2:
         start, end = common
         return torch.lerp(start, end, alphas[:, None, None] if alphas.ndim else alphas)

@@ -11,10 +11,10 @@ from torch import nn
 
 from jumpretrain.engine.shared_layers import plain
 
-__all__ = ["quicken"]
+__all__ = ["use_fast_pooling"]
 
 
-def quicken(module: nn.Module) -> None:
+def use_fast_pooling(module: nn.Module) -> None:
     """Make poolings of two by two pixels quick in a network of one's own, which will be scored."""
     for part in module.modules():
         if type(part) is nn.MaxPool2d and plain(part) and _halves(part):

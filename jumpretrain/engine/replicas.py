@@ -18,10 +18,10 @@ from jumpretrain.engine.compilation import Gradients, compile_gradients
 from jumpretrain.states.planes import Plane
 from jumpretrain.tasks.task import Task
 
-__all__ = ["Single", "Stack", "hold", "stack_refusal"]
+__all__ = ["Looped", "Stacked", "hold_to_planes", "stacking_refusal"]
 
 
-class Single:
+class Looped:
     """One network, trained as the module that it is."""
 
     def __init__(self, task: Task, states: NDArray[Any]) -> None:
@@ -66,11 +66,11 @@ class Single:
         return self.task.layout.read(self.module)[None]
 
 
-class Stack:
+class Stacked:
     """K networks whose tensors are stacked, trained by one vectorised forward and backward."""
 
     def __init__(self, task: Task, states: NDArray[Any], compiled: bool = False) -> None:
-        """Stack states (K, S); compiled are steps of the shape of the first."""
+        """Stacked states (K, S); compiled are steps of the shape of the first."""
         self.task, self.device = task, torch.device(task.device)
         self.module = task.module()
         layout = task.layout
@@ -147,7 +147,7 @@ class Stack:
         return [self.tensors[name] for name in self.task.layout.names]
 
 
-def hold(replicas: Single | Stack, planes: Sequence[Plane]) -> None:
+def hold_to_planes(replicas: Looped | Stacked, planes: Sequence[Plane]) -> None:
     """Put the weights of K networks back into planes through their starts."""
     count = replicas.start.shape[1]
     moves = replicas.read()[:, :count] - replicas.start
@@ -159,12 +159,12 @@ def hold(replicas: Single | Stack, planes: Sequence[Plane]) -> None:
     place, weights = 0, replicas.start + moves
     with torch.no_grad():
         for parameter in replicas.parameters:
-            size = parameter.numel() // (len(weights) if isinstance(replicas, Stack) else 1)
+            size = parameter.numel() // (len(weights) if isinstance(replicas, Stacked) else 1)
             parameter.copy_(weights[:, place : place + size].reshape(parameter.shape))
             place += size
 
 
-def stack_refusal(task: Task, states: NDArray[Any], compiled: bool = False) -> str:
+def stacking_refusal(task: Task, states: NDArray[Any], compiled: bool = False) -> str:
     """Try a training step on two states, alone and stacked, and say why stacking is refused.
 
     Args:
@@ -177,9 +177,9 @@ def stack_refusal(task: Task, states: NDArray[Any], compiled: bool = False) -> s
     """
     few = [task.tensors[name][:4] for name in ("train_x", "train_y")]
     x, y = (torch.stack([tensor, tensor]) for tensor in few)
-    alone = torch.cat([_step(Single(task, states[k : k + 1]), x[:1], y[:1]) for k in (0, 1)])
+    alone = torch.cat([_step(Looped(task, states[k : k + 1]), x[:1], y[:1]) for k in (0, 1)])
     try:
-        stacked = _step(Stack(task, states[:2], compiled), x, y)
+        stacked = _step(Stacked(task, states[:2], compiled), x, y)
     except Exception as error:  # vmap and compilers fail in any way
         return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
     scale = float(alone[alone.isfinite()].abs().max())
@@ -188,7 +188,7 @@ def stack_refusal(task: Task, states: NDArray[Any], compiled: bool = False) -> s
     return ""
 
 
-def _step(replicas: Single | Stack, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def _step(replicas: Looped | Stacked, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     for _ in range(2):  # the second tells what a trace took for constant
         for parameter in replicas.parameters:
             parameter.grad = None

@@ -23,15 +23,23 @@ from jumpretrain.states.curves import Curve
 from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.task import Task
 
-__all__ = ["Answers", "Line", "Share", "ends_or_input", "line_answers", "plain", "straight_line"]
+__all__ = [
+    "ComputeRest",
+    "ComputeShared",
+    "Line",
+    "ends_or_input",
+    "line_outputs",
+    "plain",
+    "straight_line",
+]
 
 KNOWN = ("torch.nn.modules.", "jumpretrain.networks.residual")
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 WORTH = 64  # measured: with fewer products an output, a convolution is faster than mixing
 
-Common = tuple[Any, ...]
-Share = Callable[[torch.Tensor], Common]
-Answers = list[tuple[NDArray[np.int64], Callable[[Common], Any]]]
+Shared = tuple[Any, ...]
+ComputeShared = Callable[[torch.Tensor], Shared]
+ComputeRest = list[tuple[NDArray[np.int64], Callable[[Shared], Any]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +136,9 @@ def _leaves(part: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
         yield from _leaves(inner, f"{name}.{child}" if name else child)
 
 
-def line_answers(
+def line_outputs(
     task: Task, module: nn.Module, states: NDArray[Any], rows: NDArray[np.int64], line: Line
-) -> tuple[nn.Module, Share, Answers]:
+) -> tuple[nn.Module, ComputeShared, ComputeRest]:
     """Divide a network into what the states of a line share and what each computes alone.
 
     Args:
@@ -157,19 +165,19 @@ def line_answers(
     for own, place in zip(tails, rows, strict=True):
         _write(task, own, states[place])
     used = nn.ModuleList([*still, *ends, *chain(*(own.values() for own in tails))])
-    answers: Answers = [
+    answers: ComputeRest = [
         (np.array([place]), partial(_follow, list(own.values()), float(line.alphas[place])))
         for own, place in zip(tails, rows, strict=True)
     ]
     return used, partial(_shared, still, ends), answers
 
 
-def _shared(still: list[nn.Module], ends: list[nn.Module], x: torch.Tensor) -> Common:
+def _shared(still: list[nn.Module], ends: list[nn.Module], x: torch.Tensor) -> Shared:
     out = _run(still, x)
     return ends_or_input(out, *ends) if ends else (out,)
 
 
-def ends_or_input(x: Any, *layers: Callable[[Any], torch.Tensor]) -> Common:
+def ends_or_input(x: Any, *layers: Callable[[Any], torch.Tensor]) -> Shared:
     """Give an input to a layer as it is at both ends of a line.
 
     Returns:
@@ -179,7 +187,7 @@ def ends_or_input(x: Any, *layers: Callable[[Any], torch.Tensor]) -> Common:
     return (start, end) if bool((end - start).isfinite().all()) else (x,)
 
 
-def _follow(tail: list[nn.Module], alpha: float, common: Common) -> Any:
+def _follow(tail: list[nn.Module], alpha: float, common: Shared) -> Any:
     if not tail:  # a measure may write into what it is given
         return copy.deepcopy(common[0])
     if len(common) == 1:

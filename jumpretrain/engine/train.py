@@ -13,24 +13,23 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch.nn import BatchNorm1d
 
-from jumpretrain.engine.batches import reseed, walk
-from jumpretrain.engine.checkpoints import Checkpoint
-from jumpretrain.engine.chunking import divide
+from jumpretrain.engine.batches import epoch_batches, reseed
+from jumpretrain.engine.chunking import Chunk, plan_chunks
 from jumpretrain.engine.evaluate import measure_both, metric_names, normalisers
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.engine.replicas import Single, Stack, hold
+from jumpretrain.engine.replicas import Looped, Stacked, hold_to_planes
 from jumpretrain.execution.execution import Execution, persist, spread
 from jumpretrain.states.planes import Plane
 from jumpretrain.storage import folders
 from jumpretrain.storage.lazy_states import StoredStates
 from jumpretrain.tasks.task import Task, digest
 
-__all__ = ["Runs", "bytes_of", "check_last_batch", "divide", "train"]
+__all__ = ["Runs", "bytes_of", "check_last_batch", "train"]
 
-MAKERS: dict[str, Callable[[Task, NDArray[Any]], Single | Stack]] = {
-    "looped": Single,
-    "stacked": Stack,
-    "compiled": partial(Stack, compiled=True),
+REPLICAS: dict[str, Callable[[Task, NDArray[Any]], Looped | Stacked]] = {
+    "looped": Looped,
+    "stacked": Stacked,
+    "compiled": partial(Stacked, compiled=True),
 }
 
 
@@ -109,7 +108,7 @@ def train(
     held = _check_planes(task, planes, len(keys))
     batches = recipe.batches(len(task.data.train_x))
     check_last_batch(task, recipe)
-    mode, reason, parts = divide(task, start, len(keys), execution)
+    mode, reason, parts = plan_chunks(task, start, len(keys), execution)
     design = {
         "task": task.fingerprint,
         "recipe": asdict(recipe),
@@ -120,13 +119,24 @@ def train(
     }
     if held is not None:
         design["planes"] = [f"{digest(p.directions)} normal={p.normal}" for p in held]
-    jobs = [
-        (mode, task, recipe, keys[part], start[part], held and [held[k] for k in part])
+    chunks = [
+        Chunk(
+            mode,
+            task,
+            recipe,
+            part,
+            keys[part],
+            start[part],
+            held and [held[k] for k in part],
+            None if folder is None else Path(folder),
+            execution.checkpoint,
+            execution.storage,
+        )
         for part in parts
     ]
     epoch = recipe.record_steps(batches) / batches
     if folder is None:
-        results = spread(_train_chunk, jobs, execution, label)
+        results = spread(_train_chunk, [(chunk,) for chunk in chunks], execution, label)
         states = np.concatenate([result[0] for result in results])
         metrics = {n: np.concatenate([r[1][n] for r in results]) for n in results[0][1]}
         return Runs(states, epoch, metrics, folders.status(states, metrics), keys, design)
@@ -134,22 +144,16 @@ def train(
     with folders.lock(folder):
         design |= {} if execution.storage == "exact" else {"storage": execution.storage}
         folders.claim(folder / "manifest.json", design)
-        pending = partial(_unfinished, jobs, parts, folder, execution.checkpoint)
-        left = sum(len(job[-1]) for job in pending())
+        pending = partial(_unfinished, chunks)
+        left = sum(len(chunk.runs) for (chunk,) in pending())
         folders.check_space(folder, bytes_of(task, recipe, left, execution.storage))
-        persist(partial(_keep_chunk, storage=execution.storage), pending, execution, label)
+        persist(_keep_chunk, pending, execution, label)
         kept = folders.read_runs(folder, len(keys), epoch)
         return Runs(*kept, keys, design | kept[0].remarks)
 
 
-def _unfinished(
-    jobs: list[tuple[Any, ...]], parts: list[NDArray[np.int64]], folder: Path, every: int
-) -> list[tuple[Any, ...]]:
-    return [
-        (*job, Checkpoint(folder / "checkpoints" / f"{part[0]:05d}", every), folder, part)
-        for job, part in zip(jobs, parts, strict=True)
-        if not all(folders.run_path(folder, run).exists() for run in part)
-    ]
+def _unfinished(chunks: Sequence[Chunk]) -> list[tuple[Chunk]]:
+    return [(chunk,) for chunk in chunks if not chunk.kept]
 
 
 def bytes_of(task: Task, recipe: Recipe, runs: int, storage: folders.Storage = "exact") -> int:
@@ -219,50 +223,27 @@ def check_last_batch(task: Task, recipe: Recipe) -> None:
         )
 
 
-def _keep_chunk(
-    mode: str,
-    task: Task,
-    recipe: Recipe,
-    seeds: NDArray[np.int64],
-    start: NDArray[Any],
-    planes: list[Plane] | None,
-    checkpoint: Checkpoint,
-    folder: Path,
-    part: NDArray[np.int64],
-    storage: folders.Storage = "exact",
-) -> None:
-    states, metrics = _train_chunk(mode, task, recipe, seeds, start, planes, checkpoint)
-    folders.write_runs(folder, part, states, metrics, storage, task.weight_count)
-    checkpoint.drop()
+def _keep_chunk(chunk: Chunk) -> None:
+    assert chunk.folder is not None and chunk.checkpoint is not None
+    count = chunk.task.weight_count
+    folders.write_runs(chunk.folder, chunk.runs, *_train_chunk(chunk), chunk.storage, count)
+    chunk.checkpoint.drop()
 
 
-def _train_chunk(
-    mode: str,
-    task: Task,
-    recipe: Recipe,
-    seeds: NDArray[np.int64],
-    start: NDArray[Any],
-    planes: list[Plane] | None,
-    checkpoint: Checkpoint | None = None,
-) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
-    states = _record(MAKERS[mode](task, start), task, recipe, seeds, planes, checkpoint)
-    values = measure_both(task, states.reshape(-1, states.shape[-1]))
+def _train_chunk(chunk: Chunk) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
+    states = _record(chunk)
+    values = measure_both(chunk.task, states.reshape(-1, states.shape[-1]))
     return states, {name: value.reshape(states.shape[:2]) for name, value in values.items()}
 
 
-def _record(
-    replicas: Single | Stack,
-    task: Task,
-    recipe: Recipe,
-    seeds: NDArray[np.int64],
-    planes: list[Plane] | None,
-    checkpoint: Checkpoint | None,
-) -> NDArray[Any]:
-    """Train replicas and collect their snapshots.
+def _record(chunk: Chunk) -> NDArray[Any]:
+    """Train the runs of a chunk and collect their snapshots.
 
     Returns:
         States (K, T, S).
     """
+    task, recipe, checkpoint = chunk.task, chunk.recipe, chunk.checkpoint
+    replicas = REPLICAS[chunk.mode](task, chunk.start)
     batches = recipe.batches(len(task.data.train_x))
     wanted = set(recipe.record_steps(batches).tolist())
     optimiser = _optimiser(replicas, recipe)
@@ -273,12 +254,13 @@ def _record(
     with torch.random.fork_rng(devices=cuda):
         for epoch in range(done, recipe.epochs):
             optimiser.param_groups[0]["lr"] = recipe.rate(epoch)
-            for step, (x, y) in enumerate(walk(task, recipe, seeds, epoch), epoch * batches):
+            examples = epoch_batches(task, recipe, chunk.seeds, epoch)
+            for step, (x, y) in enumerate(examples, epoch * batches):
                 if task.random:
-                    reseed(replicas.device, int(seeds[0]), step)
+                    reseed(replicas.device, int(chunk.seeds[0]), step)
                 _step(replicas, optimiser, recipe, x, y)
-                if planes:
-                    hold(replicas, planes)
+                if chunk.planes:
+                    hold_to_planes(replicas, chunk.planes)
                 if step + 1 in wanted:
                     kept.append(replicas.read().cpu())
             if checkpoint:
@@ -286,16 +268,16 @@ def _record(
     return torch.stack(kept, dim=1).numpy()
 
 
-def _optimiser(replicas: Single | Stack, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimiser(replicas: Looped | Stacked, recipe: Recipe) -> torch.optim.Optimizer:
     optimiser = recipe.optimise(replicas.parameters)
-    if isinstance(replicas, Stack) and replicas.device.type == "cpu":
+    if isinstance(replicas, Stacked) and replicas.device.type == "cpu":
         for group in optimiser.param_groups:  # one pass; wrong where strides differ, unlike here
             group["fused"] = True
     return optimiser
 
 
 def _step(
-    replicas: Single | Stack,
+    replicas: Looped | Stacked,
     optimiser: torch.optim.Optimizer,
     recipe: Recipe,
     x: torch.Tensor,

@@ -88,7 +88,7 @@ def layers(paths: Mapping[str, Path], metric: str = "test_loss", ax: Axes | None
         _aside(ax, keys, "what moves")
     frame(ax, named, metric)
     held = {paths[name].provenance.get("others") for name in single}
-    canvas.title(ax, (_best if held == {"start"} else _worst)(single, metric))
+    canvas.title(ax, (_moved_alone if held == {"start"} else _left_behind)(single, metric))
     return ax
 
 
@@ -145,21 +145,21 @@ def _turned(
     return f"{begun}, half of class {last}, the last of {count}, beyond {turns[last]:.2g}"
 
 
-def _worst(columns: Mapping[str, NDArray[np.float64]], metric: str) -> str:
-    least, most = _gains(columns, metric)
-    return (
-        f"with layer {most} at its start the {metric.replace('_', ' ')} is "
-        f"{columns[most][0]:.2g}, the worst; with layer {least} at its start "
-        f"{columns[least][0]:.2g}; at the end {columns[most][-1]:.2g}"
-    )
-
-
-def _best(columns: Mapping[str, NDArray[np.float64]], metric: str) -> str:
+def _moved_alone(columns: Mapping[str, NDArray[np.float64]], metric: str) -> str:
     least, most = _gains(columns, metric)
     return (
         f"with only layer {most} at its end the {metric.replace('_', ' ')} is "
         f"{columns[most][-1]:.2g}, the best; with only layer {least} at its end "
         f"{columns[least][-1]:.2g}; at the start {columns[most][0]:.2g}"
+    )
+
+
+def _left_behind(columns: Mapping[str, NDArray[np.float64]], metric: str) -> str:
+    least, most = _gains(columns, metric)
+    name, (worst, end) = metric.replace("_", " "), columns[most][[0, -1]]
+    return (
+        f"with layer {most} at its start the {name} is {worst:.2g}, the worst; with layer {least} "
+        f"at its start {columns[least][0]:.2g}; at the end {end:.2g}"
     )
 
 

@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "caption",
     "colours",
     "inches",
+    "legend_below",
     "new_figure",
     "note",
     "plain",
@@ -149,6 +151,18 @@ def plain(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def legend_below(ax: Axes, keys: list[Line2D], gap: float, columns: int) -> None:
+    """Put a legend under the Axes, so many of their heights below."""
+    ax.legend(
+        handles=keys,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -gap),
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+    )
 
 
 def share_legend(figure: Figure, rows: int = 1) -> None:

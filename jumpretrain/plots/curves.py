@@ -128,14 +128,7 @@ def _lines(
     if optimum is not None:
         ax.axhline(optimum, **LEVEL)
         keys.append(Line2D([], [], **LEVEL, label="optimum"))
-    ax.legend(
-        handles=keys,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.15),
-        ncols=3,
-        frameon=False,
-        fontsize=9,
-    )
+    canvas.legend_below(ax, keys, gap=0.15, columns=3)
 
 
 def _time(ax: Axes, trajectories: Trajectories) -> None:

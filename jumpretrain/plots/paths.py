@@ -177,14 +177,7 @@ def _finish(
     ax: Axes, named: Mapping[str, Sequence[Path]], metric: str, keys: list[Line2D]
 ) -> Axes:
     if list(named) != [""]:
-        ax.legend(
-            handles=keys,
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.13),
-            ncols=2,
-            frameon=False,
-            fontsize=9,
-        )
+        canvas.legend_below(ax, keys, gap=0.13, columns=2)
     frame(ax, named, metric)
     canvas.title(ax, finding(named, metric))
     return ax

@@ -11,9 +11,9 @@ import pandas as pd
 
 from jumpretrain.connectivity.connector import Connector
 from jumpretrain.storage import folders
-from jumpretrain.studies.connect import Junction
+from jumpretrain.studies.connect import ConnectionStudy
 
-__all__ = ["overview", "write_junction"]
+__all__ = ["overview", "write_report"]
 
 FIGURES = "train_loss test_loss train_accuracy test_accuracy deviations label_change".split()
 
@@ -22,7 +22,7 @@ def overview(connector: Connector) -> pd.DataFrame:
     """Sum up a connector beside the straight line or simplex.
 
     Args:
-        connector: From `join` or `connect`.
+        connector: From `connect_networks` or `connect`.
 
     Returns:
         One row a number, with columns `straight` and `connector`: the barrier of the training
@@ -49,12 +49,12 @@ def overview(connector: Connector) -> pd.DataFrame:
     return table.rename_axis("number").reset_index()
 
 
-def write_junction(junction: Junction, connector: Connector, folder: str | Path) -> Path:
+def write_report(study: ConnectionStudy, connector: Connector, folder: str | Path) -> Path:
     """Write nodes.safetensors, points.csv, summary.csv, provenance.json and figures.
 
     Args:
-        junction: What was asked for.
-        connector: From `join`.
+        study: What was asked for.
+        connector: From `connect_networks`.
         folder: Where to; files of the same names are replaced, each in one step.
 
     Returns:
@@ -65,7 +65,7 @@ def write_junction(junction: Junction, connector: Connector, folder: str | Path)
     folders.write_arrays(folder / "nodes.safetensors", arrays, connector.provenance)
     for name, table in {"points": _points(connector), "summary": overview(connector)}.items():
         folders.write_bytes(folder / f"{name}.csv", table.to_csv(index=False).encode())
-    whole = {"junction": asdict(junction), "connector": connector.provenance}
+    whole = {"junction": asdict(study), "connector": connector.provenance}
     folders.write_json(folder / "provenance.json", whole)
     figures, drawn = folder / "figures", dict(_figures(connector))
     for name in FIGURES:

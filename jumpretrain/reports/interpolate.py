@@ -1,4 +1,4 @@
-"""Write what a survey found: tables and figures."""
+"""Write what a study found: tables and figures."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from jumpretrain import plots
 from jumpretrain.paths.path import RISE, Path
 from jumpretrain.plots import canvas
 from jumpretrain.storage import folders
-from jumpretrain.studies.interpolate import Survey, Traced
+from jumpretrain.studies.interpolate import InterpolationStudy, MeasuredPath
 
-__all__ = ["overview", "write_atlas"]
+__all__ = ["overview", "write_report"]
 
 MEDIANS = (
     *("train_barrier_above_ends", "train_plateau_error", "train_plateau_loss", "test_gauss_mean"),
@@ -27,17 +27,17 @@ FIGURES = (
 )
 
 
-def overview(traced: Sequence[Traced]) -> pd.DataFrame:
+def overview(measured: Sequence[MeasuredPath]) -> pd.DataFrame:
     """Sum up the paths of each kind over the networks.
 
     Args:
-        traced: Paths, from `trace`.
+        measured: Paths, from `interpolate_networks`.
 
     Returns:
         One row a kind and layer: how many paths, how many on which the training loss never rises
         by more than 0.001, the largest min Delta, and medians of the rest.
     """
-    table = _summary(traced)
+    table = _summary(measured)
     rows = []
     for (kind, layer), some in table.groupby(["kind", "layer"], sort=False):
         rows.append({
@@ -51,24 +51,24 @@ def overview(traced: Sequence[Traced]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _summary(traced: Sequence[Traced]) -> pd.DataFrame:
-    return pd.DataFrame([_whose(t) | t.numbers for t in traced]).astype({"draw": "Int64"})
+def _summary(measured: Sequence[MeasuredPath]) -> pd.DataFrame:
+    return pd.DataFrame([_whose(t) | t.numbers for t in measured]).astype({"draw": "Int64"})
 
 
-def _whose(traced: Traced) -> dict[str, Any]:
-    biases = traced.path.provenance["biases"]
-    names = {"seed": traced.seed, "kind": traced.kind, "biases": biases}
-    return names | {"layer": traced.layer, "draw": traced.draw}
+def _whose(measured: MeasuredPath) -> dict[str, Any]:
+    biases = measured.path.provenance["biases"]
+    names = {"seed": measured.seed, "kind": measured.kind, "biases": biases}
+    return names | {"layer": measured.layer, "draw": measured.draw}
 
 
-def write_atlas(
-    survey: Survey, traced: Sequence[Traced], folder: str | pathlib.Path
+def write_report(
+    study: InterpolationStudy, measured: Sequence[MeasuredPath], folder: str | pathlib.Path
 ) -> pathlib.Path:
     """Write paths.csv, summary.csv, provenance.json and figures into a folder.
 
     Args:
-        survey: What was asked for.
-        traced: Paths, from `trace`.
+        study: What was asked for.
+        measured: Paths, from `interpolate_networks`.
         folder: Where to; files of the same names are replaced, each in one step, and figures of
             an earlier call that are not drawn again are removed.
 
@@ -77,18 +77,18 @@ def write_atlas(
     """
     folder = pathlib.Path(folder)
     points = [
-        pd.DataFrame(_whose(t) | {"alpha": t.path.alphas} | dict(t.path.metrics)) for t in traced
+        pd.DataFrame(_whose(t) | {"alpha": t.path.alphas} | dict(t.path.metrics)) for t in measured
     ]
     tables = {
         "paths.csv": pd.concat(points).astype({"draw": "Int64"}),
-        "summary.csv": _summary(traced),
+        "summary.csv": _summary(measured),
     }
     for name, table in tables.items():
         folders.write_bytes(folder / name, table.to_csv(index=False).encode())
-    whole = {"survey": asdict(survey), "first path": traced[0].path.provenance}
+    whole = {"survey": asdict(study), "first path": measured[0].path.provenance}
     folders.write_json(folder / "provenance.json", whole)
     stale = set(FIGURES)
-    for name, content in _figures(survey, traced):
+    for name, content in _figures(study, measured):
         folders.write_bytes(folder / "figures" / f"{name}.png", content)
         stale.remove(name)
     for name in stale:
@@ -96,26 +96,28 @@ def write_atlas(
     return folder / "figures"
 
 
-def _figures(survey: Survey, traced: Sequence[Traced]) -> Iterator[tuple[str, bytes]]:
+def _figures(
+    study: InterpolationStudy, measured: Sequence[MeasuredPath]
+) -> Iterator[tuple[str, bytes]]:
     kinds = {
-        kind: [t.path for t in traced if t.kind == kind] for kind in (*survey.biases, "random")
+        kind: [t.path for t in measured if t.kind == kind] for kind in (*study.biases, "random")
     }
-    unrelated, first = kinds.pop("random"), traced[0].path
+    unrelated, first = kinds.pop("random"), measured[0].path
     for metric in ("train_loss", "test_loss", "train_error", "test_error"):
         if metric in first.metrics:
             yield metric, canvas.png(plots.paths(kinds, metric).figure)
     for split in first.class_error or ():
-        ax = canvas.axes(None, f"network {traced[0].seed}, biases {traced[0].kind}")
+        ax = canvas.axes(None, f"network {measured[0].seed}, biases {measured[0].kind}")
         yield f"{split}_classes", canvas.png(plots.classes(first, ax, split).figure)
-    names = dict.fromkeys(t.layer for t in traced if t.kind == "layer")
+    names = dict.fromkeys(t.layer for t in measured if t.kind == "layer")
     if names:
-        layers = {name: _mean([t.path for t in traced if t.layer == name]) for name in names}
-        count = len({t.seed for t in traced})
+        layers = {name: _mean([t.path for t in measured if t.layer == name]) for name in names}
+        count = len({t.seed for t in measured})
         ax = canvas.axes(None, f"mean over {count} networks, all other layers at the end")
-        layers["all"] = _mean(kinds[survey.biases[0]])
+        layers["all"] = _mean(kinds[study.biases[0]])
         yield "layers", canvas.png(plots.layers(layers, ax=ax).figure)
     if unrelated:
-        starts = {"own start": kinds[survey.biases[0]], "unrelated starts": unrelated}
+        starts = {"own start": kinds[study.biases[0]], "unrelated starts": unrelated}
         yield "random", canvas.png(plots.spread(starts).figure)
 
 

@@ -1,18 +1,22 @@
-"""How the tasks of a study are made, its own or the user's."""
+"""How the tasks of a study are made, its own or the user's, and its networks trained."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 
 from jumpretrain.engine.evaluate import metric_names
+from jumpretrain.engine.recipe import Recipe
+from jumpretrain.engine.train import Runs, train
+from jumpretrain.execution.execution import Execution
 from jumpretrain.networks.models import BUILDERS
 from jumpretrain.studies.design import Study
 from jumpretrain.tasks.data import Dataset, load
 from jumpretrain.tasks.task import Task
 
-__all__ = ["check_task", "task_builder"]
+__all__ = ["check_task", "task_builder", "train_network"]
 
 
 def task_builder(study: Study) -> Callable[[int, str], Task]:
@@ -34,8 +38,40 @@ def task_builder(study: Study) -> Callable[[int, str], Task]:
     return partial(_task, study, data)
 
 
-def check_task(task: Task, metric: str) -> None:
-    """Check that a function of the user's own gave a task with a metric.
+def train_network(
+    task: Task, recipe: Recipe, seed: int, folder: Path, execution: Execution, group: str = ""
+) -> Runs:
+    """Train one network of a study, or read it where it is kept.
+
+    Args:
+        task: Its task.
+        recipe: How it is trained.
+        seed: Its seed.
+        folder: Where it is kept.
+        execution: How it is trained and kept.
+        group: Its group, where there are several.
+
+    Returns:
+        The run.
+
+    Raises:
+        ValueError: If it diverged.
+    """
+    fit = train(task, recipe, [seed], folder=folder, execution=execution)
+    if fit.status[0] != "ok":
+        whose = f"network {seed} of {group}" if group else f"network {seed}"
+        raise ValueError(
+            f"training must converge, but {whose} diverged at rate {recipe.lr}; "
+            "lower it (--training.lr) and name another folder"
+        )
+    return fit
+
+
+def check_task(task: Task, metric: str | None = None) -> Task:
+    """Check that a function of the user's own gave a task, with a metric if one is asked for.
+
+    Returns:
+        The task.
 
     Raises:
         ValueError: If it did not.
@@ -43,8 +79,9 @@ def check_task(task: Task, metric: str) -> None:
     if not isinstance(task, Task):
         raise ValueError(f"a task function must return a Task, not {type(task).__name__}")
     names = metric_names(task)
-    if metric not in names:
+    if metric not in (None, *names):
         raise ValueError(f"no metric {metric!r}; measured: {', '.join(names)}")
+    return task
 
 
 def _imported(name: str) -> Callable[[int, str], Task]:

@@ -1,4 +1,4 @@
-"""Join networks at a junction: train them or take them, connect them."""
+"""Join networks at a study: train them or take them, connect them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 from jumpretrain.connectivity.connect import RECIPE, check_optima, connect
 from jumpretrain.connectivity.connector import Connector
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.engine.train import check_last_batch, train
+from jumpretrain.engine.train import check_last_batch
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.storage import folders
-from jumpretrain.studies.builders import task_builder
+from jumpretrain.studies.builders import check_task, task_builder, train_network
 from jumpretrain.studies.design import Study
 from jumpretrain.studies.interpolate import RECIPE as TRAINING
-from jumpretrain.studies.interpolate import Survey
+from jumpretrain.studies.interpolate import InterpolationStudy
+from jumpretrain.tasks.probing import reason
 from jumpretrain.tasks.task import Task
 
-__all__ = ["Junction", "join"]
+__all__ = ["ConnectionStudy", "connect_networks"]
 
 MOST = 11
 TRAINED = "data data_root train_size test_size model noise training task group".split()
@@ -37,7 +38,7 @@ FEW = 8
 
 
 @dataclass(frozen=True)
-class Junction:
+class ConnectionStudy:
     """Which networks are trained, and how they are joined.
 
     Attributes:
@@ -100,7 +101,7 @@ class Junction:
         for name, least in {"inner": 1, "each": 2, "rounds": 0, "seed": 0, "tolerance": 0}.items():
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} must be at least {least}, but is {getattr(self, name)}")
-        _ = self.study
+        _ = self.as_study
 
     @property
     def count(self) -> int:
@@ -108,13 +109,13 @@ class Junction:
         return len(self.networks) or self.seeds
 
     @property
-    def study(self) -> Study:
+    def as_study(self) -> Study:
         """The study of one group that has the same task."""
-        return Survey(**{name: getattr(self, name) for name in TRAINED}).study
+        return InterpolationStudy(**{name: getattr(self, name) for name in TRAINED}).as_study
 
 
-def join(
-    junction: Junction | None = None,
+def connect_networks(
+    study: ConnectionStudy | None = None,
     folder: str | Path = "runs/connect",
     execution: Execution | None = None,
 ) -> Connector:
@@ -124,7 +125,7 @@ def join(
     methods, may join those that are there.
 
     Args:
-        junction: What to do; by default two networks on digits.
+        study: What to do; by default two networks on digits.
         folder: Where trained networks and points are kept.
         execution: Where and how it is run.
 
@@ -132,27 +133,27 @@ def join(
         The connector.
 
     Raises:
-        ValueError: If the junction does not fit together, the folder holds another one, or
+        ValueError: If the study does not fit together, the folder holds another one, or
             training diverged.
     """
-    junction, execution = junction or Junction(), execution or Execution(n_jobs=-1)
-    folder, task = Path(folder), _task(junction)
-    _rehearse(junction, task)
-    given = [task.state(path) for path in junction.networks]
+    study, execution = study or ConnectionStudy(), execution or Execution(n_jobs=-1)
+    folder, task = Path(folder), _task(study)
+    _rehearse(study, task)
+    given = [task.state(path) for path in study.networks]
     if given:
         check_optima(task, given)
-    claimed = {name: v for name, v in asdict(junction).items() if name not in CHANGEABLE}
+    claimed = {name: v for name, v in asdict(study).items() if name not in CHANGEABLE}
     shared = {name: claimed.pop(name) for name in TRAINED if name in claimed}
-    claimed["count"] = junction.count
+    claimed["count"] = study.count
     with folders.lock(folder):
         folders.claim(folder / "junction.json", shared)
-        made = folder / "connectors" / f"{junction.method}-{_short_digest(claimed)}"
+        made = folder / "connectors" / f"{study.method}-{_short_digest(claimed)}"
         folders.claim(made / "connector.json", claimed)
         inner = replace(execution, n_jobs=1, progress=False)
-        places = [folder / "networks" / f"{seed}" for seed in range(junction.count)]
-        fits = [(task, junction.training, inner, k, place) for k, place in enumerate(places)]
+        places = [folder / "networks" / f"{seed}" for seed in range(study.count)]
+        fits = [(task, study.training, inner, k, place) for k, place in enumerate(places)]
         optima = np.stack(given or spread(_optimum, fits, execution, "training networks"))
-        choices = {name: getattr(junction, name) for name in CHOICES}
+        choices = {name: getattr(study, name) for name in CHOICES}
         return connect(task, optima, folder=made, execution=execution, **choices)
 
 
@@ -162,21 +163,19 @@ def _short_digest(design: Any) -> str:
     ]
 
 
-def _task(junction: Junction) -> Task:
-    task = task_builder(junction.study)(0, junction.group)
-    if not isinstance(task, Task):
-        raise ValueError(f"a task function must return a Task, not {type(task).__name__}")
-    if junction.count > task.weight_count:
+def _task(study: ConnectionStudy) -> Task:
+    task = check_task(task_builder(study.as_study)(0, study.group))
+    if study.count > task.weight_count:
         raise ValueError(
-            f"{junction.count} networks span no simplex in {task.weight_count} weights; join fewer"
+            f"{study.count} networks span no simplex in {task.weight_count} weights; join fewer"
         )
-    for recipe in (junction.training, junction.recipe):
+    for recipe in (study.training, study.recipe):
         recipe.batches(len(task.data.train_x))
         check_last_batch(task, recipe)
     return task
 
 
-def _rehearse(junction: Junction, task: Task) -> None:
+def _rehearse(study: ConnectionStudy, task: Task) -> None:
     """Train points near a fresh network for a step on few examples: what cannot work is refused.
 
     Raises:
@@ -184,26 +183,20 @@ def _rehearse(junction: Junction, task: Task) -> None:
     """
     data, width = task.data, task.weight_count
     few = data.subset(min(FEW, len(data.train_x)), min(FEW, len(data.test_x)))
-    states = np.tile(task.initial(0), (min(junction.count, 3), 1))
+    states = np.tile(task.initial(0), (min(study.count, 3), 1))
     states[:, :width] += 0.01 * np.random.default_rng(0).normal(size=(len(states), width))
-    recipe = replace(junction.recipe, epochs=1, lr=1e-6, batch_size=FEW, drop_last=False)
+    recipe = replace(study.recipe, epochs=1, lr=1e-6, batch_size=FEW, drop_last=False)
     small, quiet = replace(task, data=few), Execution(progress=False)
     choices: dict[str, Any] = {"inner": 1, "each": 2, "rounds": 1, "execution": quiet}
     try:
-        connect(small, states, junction.method, junction.refine, recipe, **choices)
+        connect(small, states, study.method, study.refine, recipe, **choices)
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        why = reason(error)
         raise ValueError(
-            f"{junction.method} cannot train points with this network ({reason}); "
+            f"{study.method} cannot train points with this network ({why}); "
             "use hyperplane without refine, or a network whose output is one tensor"
         ) from error
 
 
 def _optimum(task: Task, recipe: Recipe, inner: Execution, seed: int, place: Path) -> NDArray[Any]:
-    fit = train(task, recipe, [seed], folder=place, execution=inner)
-    if fit.status[0] != "ok":
-        raise ValueError(
-            f"training must converge, but network {seed} diverged at rate {recipe.lr}; "
-            "lower it (--training.lr) and name another folder"
-        )
-    return np.asarray(fit.final[0])
+    return np.asarray(train_network(task, recipe, seed, place, inner).final[0])

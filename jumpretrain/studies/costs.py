@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import joblib
 import numpy as np
 
+from jumpretrain.engine.chunking import plan_chunks
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.timing import score_seconds, step_seconds
-from jumpretrain.engine.train import bytes_of, divide
+from jumpretrain.engine.train import bytes_of
 from jumpretrain.execution.execution import Execution
 from jumpretrain.studies.builders import task_builder
 from jumpretrain.studies.design import Study
@@ -77,7 +78,7 @@ def estimate(task: Task, recipe: Recipe, runs: int, execution: Execution | None 
         raise ValueError(f"runs must be at least 1, but are {runs}")
     execution = execution or Execution()
     some = np.stack([task.initial(seed) for seed in range(min(runs, 2))])
-    _, _, parts = divide(task, some, runs, execution)
+    _, _, parts = plan_chunks(task, some, runs, execution)
     together = max(len(part) for part in parts)
     batches = recipe.batches(len(task.data.train_x))
     steps, times = recipe.epochs * batches, len(recipe.record_steps(batches))

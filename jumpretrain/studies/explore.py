@@ -8,16 +8,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jumpretrain.comparison.compare import Comparison, compare, describe
 from jumpretrain.embedding.embed import Embedding, embed
-from jumpretrain.engine.train import bytes_of, train
+from jumpretrain.engine.train import bytes_of
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.sampling.sample import sample
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.storage import folders
-from jumpretrain.studies.builders import check_task, task_builder
+from jumpretrain.studies.builders import check_task, task_builder, train_network
 from jumpretrain.studies.design import CHANGEABLE, Study
 from jumpretrain.tasks.task import Task
 
@@ -154,13 +152,7 @@ def _optimum(
     if study.networks:
         return task.state(trained[group][seed])
     recipe = study.training_of(group)
-    fit = train(task, recipe, [seed], folder=place / "training", execution=inner)
-    if not np.isfinite(fit.final).all():
-        raise ValueError(
-            f"training must converge, but network {seed} of {group} diverged at rate {recipe.lr}; "
-            "lower it (--training.lr) and name another folder"
-        )
-    return fit.final[0]
+    return train_network(task, recipe, seed, place / "training", inner, group).final[0]
 
 
 def _sample(

@@ -1,4 +1,4 @@
-"""Survey straight paths: train networks, interpolate from start to end, measure."""
+"""InterpolationStudy straight paths: train networks, interpolate from start to end, measure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.engine.train import train
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.networks.initialisation import Biases as Kept
 from jumpretrain.networks.initialisation import Scheme, initialise
@@ -25,11 +24,11 @@ from jumpretrain.paths.path import BarrierKind, Path
 from jumpretrain.states.curves import check_alphas
 from jumpretrain.states.layers import weight_distance
 from jumpretrain.storage import folders
-from jumpretrain.studies.builders import task_builder
+from jumpretrain.studies.builders import check_task, task_builder, train_network
 from jumpretrain.studies.design import TRAINING, Study
 from jumpretrain.tasks.task import Task
 
-__all__ = ["Survey", "Traced", "trace"]
+__all__ = ["InterpolationStudy", "MeasuredPath", "interpolate_networks"]
 
 RECIPE = replace(TRAINING, epochs=60)
 SHARED = "data data_root train_size test_size model task".split()
@@ -47,13 +46,13 @@ BUILT_IN = "scheme scale trained_biases hidden with_batchnorm".split()
 UNRELATED = 1_000_000
 """First seed of the unrelated initialisations."""
 FEW = 8
-"""Number of examples on which a survey is rehearsed."""
+"""Number of examples on which a study is rehearsed."""
 Build = Callable[[int], Task]
 Ends = tuple[NDArray[Any], NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Survey:
+class InterpolationStudy:
     """Which networks are trained and how their paths are scored.
 
     Attributes:
@@ -108,7 +107,7 @@ class Survey:
     def __post_init__(self) -> None:
         if self.seeds < 1 or self.random < 0:
             raise ValueError(
-                f"a survey needs a network or more (seeds) and 0 unrelated starts or more "
+                f"a study needs a network or more (seeds) and 0 unrelated starts or more "
                 f"(random), not {self.seeds} and {self.random}"
             )
         if not 0 <= self.noise <= 1:
@@ -118,7 +117,7 @@ class Survey:
         alphas = check_alphas(self.alphas).tolist()
         if (alphas[0], alphas[-1]) != (0, 1) or len(alphas) < 3:
             raise ValueError(
-                f"alphas of a survey are 3 or more from 0 to 1, but {len(alphas)} from "
+                f"alphas of a study are 3 or more from 0 to 1, but {len(alphas)} from "
                 f"{alphas[0]} to {alphas[-1]}"
             )
         known, distinct = get_args(Biases), set(self.biases)
@@ -127,7 +126,7 @@ class Survey:
                 f"biases must be some of {', '.join(known)}, each once, but are {self.biases}"
             )
         self._check_changes()
-        _ = self.study
+        _ = self.as_study
 
     def _check_changes(self) -> None:
         if self.task is not None and self.changes:
@@ -143,10 +142,12 @@ class Survey:
     @property
     def changes(self) -> list[str]:
         """What makes the networks other than the builder's."""
-        return [name for name in BUILT_IN if getattr(self, name) != getattr(Survey, name)]
+        return [
+            name for name in BUILT_IN if getattr(self, name) != getattr(InterpolationStudy, name)
+        ]
 
     @property
-    def study(self) -> Study:
+    def as_study(self) -> Study:
         """The study of one group that has the same networks."""
         shared = {name: getattr(self, name) for name in SHARED}
         if self.task is None or self.noise:
@@ -155,7 +156,7 @@ class Survey:
 
 
 @dataclass(frozen=True)
-class Traced:
+class MeasuredPath:
     """One path and what was measured on it.
 
     Attributes:
@@ -175,15 +176,15 @@ class Traced:
     numbers: dict[str, float]
 
 
-def trace(
-    survey: Survey | None = None,
+def interpolate_networks(
+    study: InterpolationStudy | None = None,
     folder: str | pathlib.Path = "runs/interpolate",
     execution: Execution | None = None,
-) -> list[Traced]:
+) -> list[MeasuredPath]:
     """Train networks and score the paths to them; the same call goes on where it was stopped.
 
     Args:
-        survey: What to do; by default five networks on digits.
+        study: What to do; by default five networks on digits.
         folder: Where the trained networks are kept.
         execution: Where and how it is run.
 
@@ -191,105 +192,102 @@ def trace(
         The paths, network by network.
 
     Raises:
-        ValueError: If the survey does not fit together, the folder holds another one, or training
+        ValueError: If the study does not fit together, the folder holds another one, or training
             diverged.
     """
-    survey, execution = survey or Survey(), execution or Execution(n_jobs=-1)
-    folder, build = pathlib.Path(folder), _builder(survey)
-    seeds = range(survey.seeds if survey.end is None else 1)
-    for seed in seeds if survey.task else seeds[:1]:  # built-in tasks differ in labels alone
-        _rehearse(survey, build(seed))
-    given = _given(survey, build)
+    study, execution = study or InterpolationStudy(), execution or Execution(n_jobs=-1)
+    folder, build = pathlib.Path(folder), _builder(study)
+    seeds = range(study.seeds if study.end is None else 1)
+    for seed in seeds if study.task else seeds[:1]:  # built-in tasks differ in labels alone
+        _rehearse(study, build(seed))
+    given = _given(study, build)
     with folders.lock(folder):
-        claimed = {name: v for name, v in asdict(survey).items() if name not in CHANGEABLE}
+        claimed = {name: v for name, v in asdict(study).items() if name not in CHANGEABLE}
         folders.claim(folder / "survey.json", claimed)
         inner = replace(execution, n_jobs=1, progress=False)
-        fits = [(build, survey, inner, s, folder / "networks" / f"{s}") for s in seeds]
+        fits = [(build, study, inner, s, folder / "networks" / f"{s}") for s in seeds]
         ends = given or spread(_ends, fits, execution, "training networks")
-        jobs = [(build, survey, inner, s, pair) for s, pair in zip(seeds, ends, strict=True)]
-        return list(chain.from_iterable(spread(_trace, jobs, execution, "interpolating")))
+        jobs = [(build, study, inner, s, pair) for s, pair in zip(seeds, ends, strict=True)]
+        return list(chain.from_iterable(spread(_measure_paths, jobs, execution, "interpolating")))
 
 
-def _builder(survey: Survey) -> Build:
-    made = task_builder(survey.study)
+def _builder(study: InterpolationStudy) -> Build:
+    made = task_builder(study.as_study)
 
     def build(seed: int) -> Task:
-        task = made(seed, survey.group)
-        if not isinstance(task, Task):
-            raise ValueError(f"a task function must return a Task, not {type(task).__name__}")
-        return replace(task, model=_model(survey, task.model)) if survey.changes else task
+        task = check_task(made(seed, study.group))
+        return replace(task, model=_model(study, task.model)) if study.changes else task
 
     return build
 
 
-def _model(survey: Survey, model: Any) -> Callable[[], nn.Module]:
-    shape: dict[str, Any] = {"batchnorm": True} if survey.with_batchnorm else {}
-    shape |= {"hidden": survey.hidden} if survey.hidden else {}
-    return initialise(partial(model, **shape), survey.scheme, survey.scale, survey.trained_biases)
+def _model(study: InterpolationStudy, model: Any) -> Callable[[], nn.Module]:
+    shape: dict[str, Any] = {"batchnorm": True} if study.with_batchnorm else {}
+    shape |= {"hidden": study.hidden} if study.hidden else {}
+    return initialise(partial(model, **shape), study.scheme, study.scale, study.trained_biases)
 
 
-def _rehearse(survey: Survey, task: Task) -> None:
+def _rehearse(study: InterpolationStudy, task: Task) -> None:
     """Measure three points for each kind of path on few examples: what cannot work is refused now.
 
     Raises:
         ValueError: If biases cannot move as asked for, or there is no batch to train on.
     """
     data, state = task.data, task.initial(0)
-    if survey.end is None:
-        survey.training.batches(len(data.train_x))
+    if study.end is None:
+        study.training.batches(len(data.train_x))
     few = data.subset(min(FEW, len(data.train_x)), min(FEW, len(data.test_x)))
     small = replace(task, data=few)
-    for biases in survey.biases:
+    for biases in study.biases:
         try:
             path = interpolate(small, state, state, alphas=3, biases=biases)
         except ValueError as error:
             reason, _, depth = str(error).partition("; pass depth=")
             if not depth:
                 raise
-            remedy = f"leave {biases} out of biases, or {_remedy(survey, biases)}"
+            remedy = f"leave {biases} out of biases, or {_remedy(study, biases)}"
             raise ValueError(f"{reason}; {remedy}") from error
         _measure(small, path)
 
 
-def _remedy(survey: Survey, biases: str) -> str:
+def _remedy(study: InterpolationStudy, biases: str) -> str:
     if biases != "homogeneous":
         return "give its biases a name with 'bias' and its other vectors one with 'weight'"
     sequential = "take a sequential network, such as mlp"
-    return "leave with_batchnorm out" if survey.with_batchnorm else sequential
+    return "leave with_batchnorm out" if study.with_batchnorm else sequential
 
 
-def _given(survey: Survey, build: Build) -> list[Ends]:
-    if survey.start is None or survey.end is None:
+def _given(study: InterpolationStudy, build: Build) -> list[Ends]:
+    if study.start is None or study.end is None:
         return []
     task = build(0)
-    return [(task.state(survey.start), task.state(survey.end))]
+    return [(task.state(study.start), task.state(study.end))]
 
 
-def _ends(build: Build, survey: Survey, inner: Execution, seed: int, place: pathlib.Path) -> Ends:
-    fit = train(build(seed), survey.training, [seed], folder=place, execution=inner)
-    if fit.status[0] != "ok":
-        raise ValueError(
-            f"training must converge, but network {seed} diverged at rate {survey.training.lr}; "
-            "lower it (--training.lr) and name another folder"
-        )
+def _ends(
+    build: Build, study: InterpolationStudy, inner: Execution, seed: int, place: pathlib.Path
+) -> Ends:
+    fit = train_network(build(seed), study.training, seed, place, inner)
     return fit.initial[0], fit.final[0]
 
 
-def _trace(build: Build, survey: Survey, inner: Execution, seed: int, ends: Ends) -> list[Traced]:
-    task, alphas, found = build(seed), survey.alphas, []
+def _measure_paths(
+    build: Build, study: InterpolationStudy, inner: Execution, seed: int, ends: Ends
+) -> list[MeasuredPath]:
+    task, alphas, found = build(seed), study.alphas, []
     start, end = ends
 
     def note(kind: str, path: Path, layer: str = "", draw: int | None = None) -> None:
         numbers = _measure(task, path)
-        found.append(Traced(seed, kind, layer, draw, replace(path, curve=None), numbers))
+        found.append(MeasuredPath(seed, kind, layer, draw, replace(path, curve=None), numbers))
 
-    for biases in survey.biases:
+    for biases in study.biases:
         note(biases, interpolate(task, start, end, alphas, biases=biases, execution=inner))
-    if survey.layerwise:
+    if study.layerwise:
         for layer, path in layerwise(task, start, end, None, alphas, execution=inner).items():
             note("layer", path, layer)
-    for draw in range(survey.random):
-        fresh, first = task.initial(UNRELATED + draw), survey.biases[0]
+    for draw in range(study.random):
+        fresh, first = task.initial(UNRELATED + draw), study.biases[0]
         path = interpolate(task, fresh, end, alphas, biases=first, execution=inner)
         note("random", path, draw=draw)
     return found

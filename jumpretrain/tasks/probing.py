@@ -12,7 +12,7 @@ from torch import nn
 from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.measures import PerExample, cross_entropy
 
-__all__ = ["probe"]
+__all__ = ["probe", "reason"]
 
 RANDOM = (
     "evaluation must be deterministic, but the forward is random in evaluation mode; "
@@ -68,6 +68,19 @@ def probe(
             )
 
 
+def reason(error: BaseException, most: int = 200) -> str:
+    """Write what an error says on one line.
+
+    Args:
+        error: The error.
+        most: Number of characters that are kept.
+
+    Returns:
+        The line.
+    """
+    return " ".join(str(error).split())[:most]
+
+
 def _alike(first: torch.Tensor, second: torch.Tensor) -> bool:
     return torch.allclose(first, second, rtol=1e-3, equal_nan=True)
 
@@ -76,10 +89,9 @@ def _tried(call: Callable[[], Any], inputs: torch.Tensor, targets: torch.Tensor)
     try:
         return call()
     except (RuntimeError, TypeError, IndexError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"model, loss and metrics must take inputs {tuple(inputs.shape)} {inputs.dtype} and "
-            f"targets {tuple(targets.shape)} {targets.dtype}, but fail: {reason}; "
+            f"targets {tuple(targets.shape)} {targets.dtype}, but fail: {reason(error)}; "
             "change the shapes or types of the data, or the model"
         ) from error
 

@@ -22,7 +22,7 @@ from jumpretrain.networks.initialisation import fresh
 from jumpretrain.tasks.data import Dataset
 from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.measures import PerExample, accuracy, cross_entropy
-from jumpretrain.tasks.probing import probe
+from jumpretrain.tasks.probing import probe, reason
 
 __all__ = ["Task", "digest"]
 
@@ -106,9 +106,9 @@ class Task:
         try:
             return copy.deepcopy(self.model)
         except (RuntimeError, TypeError) as error:
-            reason = " ".join(str(error).split())[:200]
+            why = reason(error)
             raise ValueError(
-                f"a model must allow copy.deepcopy, but this one does not ({reason}); "
+                f"a model must allow copy.deepcopy, but this one does not ({why}); "
                 "clear cached activations or pass a function that builds it"
             ) from error
 
@@ -230,8 +230,8 @@ class Task:
         try:
             module.load_state_dict(dict(source))
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:300]
-            raise ValueError(f"a state must belong to the task's model: {reason}") from error
+            why = reason(error, 300)
+            raise ValueError(f"a state must belong to the task's model: {why}") from error
         return self.layout.read(module).cpu().numpy()
 
     def check_states(self, states: ArrayLike | torch.Tensor) -> NDArray[Any]:
@@ -323,8 +323,8 @@ def _state_dict(path: Path) -> Mapping[str, torch.Tensor]:
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} must hold a state dict, but cannot be read: {reason}") from error
+        why = reason(error)
+        raise ValueError(f"{path} must hold a state dict, but cannot be read: {why}") from error
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} must hold a state dict, but holds a {type(content).__name__}")
     return content

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jumpretrain.comparison.correlation import partial_spearman, remover, spearman
+from jumpretrain.comparison.correlation import partial_spearman, residual_maker, spearman
 
 
 def correlated(rng, n, rho):
@@ -99,11 +99,11 @@ def test_a_constant_has_no_order():
 
 def test_remover_leaves_what_is_orthogonal_to_the_line():
     control = 1e6 + np.random.default_rng(7).normal(size=(9, 1))
-    clear = remover(control)
+    clear = residual_maker(control)
     assert np.allclose(clear @ clear, clear, atol=1e-9) and np.allclose(clear, clear.T)
     assert np.abs(clear @ np.column_stack([np.ones(9), control - 1e6])).max() < 1e-7
     assert np.trace(clear) == pytest.approx(7)
-    assert np.trace(remover(np.full((9, 1), 0.1))) == pytest.approx(8)
+    assert np.trace(residual_maker(np.full((9, 1), 0.1))) == pytest.approx(8)
 
 
 def test_bad_input_is_refused():

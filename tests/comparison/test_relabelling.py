@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from jumpretrain.comparison.relabelling import draw_orders, extreme_share, relabel, symmetries
+from jumpretrain.comparison.relabelling import draw_permutations, p_value, relabel, symmetries
 
 RNG = np.random.default_rng
 
@@ -51,14 +51,14 @@ def test_symmetries_count_the_ways_to_rename_groups_of_equal_sizes():
 
 
 def test_orders_are_all_up_to_seven_and_random_beyond():
-    rows, exact = draw_orders(4, RNG(0), 10)
+    rows, exact = draw_permutations(4, RNG(0), 10)
     assert exact and set(map(tuple, rows)) == set(itertools.permutations(range(4)))
-    rows, exact = draw_orders(8, RNG(0), 10)
+    rows, exact = draw_permutations(8, RNG(0), 10)
     assert not exact and rows.shape == (11, 8) and np.array_equal(rows[0], np.arange(8))
     assert (np.sort(rows, axis=1) == np.arange(8)).all()
 
 
 def test_ties_within_the_tolerance_count_as_extreme():
     null = np.array([1.0, 1.0 - 1e-12, 0.5, 2.0])
-    assert extreme_share(null, 1.0, 1e-9) == 0.75
-    assert extreme_share(null, 1.0, 0.0) == 0.5
+    assert p_value(null, 1.0, 1e-9) == 0.75
+    assert p_value(null, 1.0, 0.0) == 0.5

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import jumpretrain as jr
-from jumpretrain.connectivity.barycentric import Draw, bezier_shares
-from jumpretrain.connectivity.curve_network import Bridge
+from jumpretrain.connectivity.barycentric import RandomPoint, bezier_coordinates
+from jumpretrain.connectivity.curve_network import CurveNetwork
 
 
 def bridge(alpha=None):
@@ -18,12 +18,14 @@ def bridge(alpha=None):
     return (
         task,
         nodes,
-        Bridge(task.module(), task.layout, nodes, 2, Draw(ends_first, 1, 3, "bezier")),
+        CurveNetwork(
+            task.module(), task.layout, nodes, 2, RandomPoint(ends_first, 1, 3, "bezier")
+        ),
     )
 
 
 def ends_first(alphas, nodes):
-    return bezier_shares(alphas, nodes)[:, [0, 2, 1]]
+    return bezier_coordinates(alphas, nodes)[:, [0, 2, 1]]
 
 
 def test_in_evaluation_a_bridge_stands_in_the_middle():
@@ -66,8 +68,8 @@ def test_frozen_parameters_and_buffers_are_those_of_the_nodes():
     task.template[0].requires_grad_(False)
     frozen = jr.Task(task.template, data, batchnorm="stored")
     nodes = np.random.default_rng(1).uniform(0.5, 1, size=(3, frozen.layout.width))
-    draw = Draw(ends_first, 1, 3, "bezier")
-    bent = Bridge(frozen.module(), frozen.layout, nodes, 2, draw)
+    draw = RandomPoint(ends_first, 1, 3, "bezier")
+    bent = CurveNetwork(frozen.module(), frozen.layout, nodes, 2, draw)
     x = frozen.tensors["train_x"]
     middle = frozen.module(np.array([0.25, 0.25, 0.5]) @ nodes).eval()
     torch.testing.assert_close(bent.eval()(x), middle(x))
@@ -75,7 +77,9 @@ def test_frozen_parameters_and_buffers_are_those_of_the_nodes():
 
 def test_bridges_of_other_curves_have_other_names():
     task, nodes, model = bridge()
-    other = Bridge(task.module(), task.layout, nodes, 2, Draw(ends_first, 1, 3, "polychain"))
+    other = CurveNetwork(
+        task.module(), task.layout, nodes, 2, RandomPoint(ends_first, 1, 3, "polychain")
+    )
     assert "bezier, 3 nodes, 1 free" in repr(model) and "polychain" in repr(other)
 
 
@@ -88,6 +92,8 @@ def test_outputs_that_are_no_tensor_are_refused():
     loss = lambda out, y: nn.functional.cross_entropy(out[0], y, reduction="none")  # noqa: E731
     task = jr.Task(lambda: Pair(3, 3).double(), data, loss=loss, metrics={})
     nodes = np.stack([task.initial(seed) for seed in range(3)])
-    model = Bridge(task.module(), task.layout, nodes, 2, Draw(ends_first, 1, 3, "bezier"))
+    model = CurveNetwork(
+        task.module(), task.layout, nodes, 2, RandomPoint(ends_first, 1, 3, "bezier")
+    )
     with pytest.raises(ValueError, match="returns one tensor, but this one returns tuple"):
         model(task.tensors["train_x"])

@@ -5,7 +5,12 @@ import pytest
 from support import nets
 
 import jumpretrain as jr
-from jumpretrain.curvature.outward import Rays, check_directions, only_training, streams
+from jumpretrain.curvature.outward import (
+    Rays,
+    check_directions,
+    random_streams,
+    training_loss_only,
+)
 
 
 def flat(parts):
@@ -16,7 +21,7 @@ def flat(parts):
 def test_directions_have_length_one_and_are_tangential_where_asked_for(tangential):
     task = nets.TASKS["conv with BatchNorm"]()
     state = task.initial(0)
-    rays = Rays(task, state, flat(streams(20, seed=1)), tangential)
+    rays = Rays(task, state, flat(random_streams(20, seed=1)), tangential)
     assert rays.rows.shape == (20, task.weight_count)
     np.testing.assert_allclose(np.linalg.norm(rays.rows, axis=1), 1)
     along = rays.rows @ state[: task.weight_count]
@@ -27,7 +32,7 @@ def test_more_directions_go_on_with_the_same_and_other_seeds_are_others():
     task = nets.TASKS["mlp"]()
     state = task.initial(0)
     few, many, other = (
-        Rays(task, state, flat(streams(count, seed)), tangential=False).rows
+        Rays(task, state, flat(random_streams(count, seed)), tangential=False).rows
         for count, seed in ((3, 0), (20, 0), (3, 1))
     )
     np.testing.assert_array_equal(few, many[:3])
@@ -38,13 +43,13 @@ def test_more_directions_go_on_with_the_same_and_other_seeds_are_others():
 def test_losses_are_those_of_the_points_and_buffers_stay():
     task = nets.TASKS["mlp with BatchNorm"]()
     state = task.initial(0)
-    rays = Rays(task, state, flat(streams(3, seed=0)), tangential=True)
+    rays = Rays(task, state, flat(random_streams(3, seed=0)), tangential=True)
     found = rays.losses(np.array([0, 2]), [0.5, 2.0])
     points = np.stack([state, state])
     points[:, : task.weight_count] += [0.5 * rays.rows[0], 2 * rays.rows[2]]
     np.testing.assert_allclose(found, jr.evaluate(task, points)["train_loss"], rtol=1e-9)
     stored = jr.Task(task.model, task.data, batchnorm="stored")
-    still = Rays(stored, state, flat(streams(3, seed=0)), tangential=True)
+    still = Rays(stored, state, flat(random_streams(3, seed=0)), tangential=True)
     expected = jr.evaluate(stored, points)["train_loss"]
     np.testing.assert_allclose(still.losses(np.array([0, 2]), [0.5, 2.0]), expected, rtol=1e-9)
 
@@ -55,7 +60,7 @@ def test_the_training_loss_is_the_same_without_the_rest(name, batchnorm):
     made = nets.TASKS[name]()
     task = jr.Task(made.model, made.data, made.loss, batchnorm=batchnorm, scored=30)
     state = task.initial(3)
-    lean, loss = only_training(task, state)
+    lean, loss = training_loss_only(task, state)
     assert loss == pytest.approx(jr.evaluate(task, [state])["train_loss"][0], rel=1e-12)
     assert list(lean.measures) == ["loss"]
     assert len(lean.data.test_x) == 2
@@ -81,4 +86,4 @@ def test_what_cannot_be_left_is_refused(change, message):
 def test_a_loss_that_is_not_finite_is_refused():
     task = nets.TASKS["tied autoencoder"]()
     with pytest.raises(ValueError, match="training loss must be finite where rays set out"):
-        only_training(task, np.full(task.layout.width, 1e200))
+        training_loss_only(task, np.full(task.layout.width, 1e200))

@@ -10,7 +10,7 @@ from torch import nn
 
 import jumpretrain as jr
 from jumpretrain.curvature import tunnels
-from jumpretrain.curvature.outward import Rays, streams
+from jumpretrain.curvature.outward import Rays, random_streams
 from jumpretrain.curvature.tunnels import Isotropy, Width, isotropy, tunnel_width
 
 QUIET = jr.Execution(progress=False)
@@ -28,7 +28,7 @@ def linear(count=12, width=5, seed=0, noise=0.0):
 
 
 def rows(task, state, directions, tangential=True, seed=0):
-    drawn = [stream for part in streams(directions, seed) for stream in part]
+    drawn = [stream for part in random_streams(directions, seed) for stream in part]
     return Rays(task, state, drawn, tangential).rows
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from support import nets
 
-from jumpretrain.engine.batches import reseed, walk
+from jumpretrain.engine.batches import epoch_batches, reseed
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.tasks.task import Task
 
@@ -16,7 +16,9 @@ def numbered(count=10):
 
 
 def seen(task, recipe, seeds, epoch):
-    return [x[:, :, 0].int().numpy() for x, _ in walk(task, recipe, np.array(seeds), epoch)]
+    return [
+        x[:, :, 0].int().numpy() for x, _ in epoch_batches(task, recipe, np.array(seeds), epoch)
+    ]
 
 
 def test_each_run_sees_each_example_once_in_its_own_order():
@@ -38,7 +40,7 @@ def test_orders_change_with_the_epoch_and_not_with_the_company():
 
 
 def test_targets_come_with_their_inputs():
-    for x, y in walk(numbered(), Recipe(batch_size=4), np.array([0, 1]), 0):
+    for x, y in epoch_batches(numbered(), Recipe(batch_size=4), np.array([0, 1]), 0):
         np.testing.assert_array_equal(x[:, :, 0].int() % 3, y)
 
 

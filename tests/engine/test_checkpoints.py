@@ -35,15 +35,15 @@ def recipe(optimiser):
 
 def stopping(monkeypatch, at):
     """Watch which epochs are walked through, and stop in one of them."""
-    walked, walk = [], train.walk
+    walked, batches = [], train.epoch_batches
 
     def watched(task, recipe, seeds, epoch):
         walked.append(epoch)
         if epoch == at:
             raise Stopped
-        return walk(task, recipe, seeds, epoch)
+        return batches(task, recipe, seeds, epoch)
 
-    monkeypatch.setattr(train, "walk", watched)
+    monkeypatch.setattr(train, "epoch_batches", watched)
     return walked
 
 

@@ -6,14 +6,14 @@ import torch
 from support import nets
 from torch import nn
 
-from jumpretrain.engine.chunking import STACKED_WEIGHTS, divide
+from jumpretrain.engine.chunking import STACKED_WEIGHTS, plan_chunks
 from jumpretrain.execution.execution import Execution
 from jumpretrain.tasks.task import Task
 
 
 def divided(task, count=6, **choice):
     states = np.stack([task.initial(seed) for seed in range(min(count, 2))])
-    mode, reason, parts = divide(task, states, count, Execution(**choice))
+    mode, reason, parts = plan_chunks(task, states, count, Execution(**choice))
     return mode, reason, [part.tolist() for part in parts]
 
 

@@ -13,7 +13,11 @@ from torch.nn.utils import parametrizations
 
 import jumpretrain as jr
 from jumpretrain.engine.evaluate import measure
-from jumpretrain.engine.fully_connected import batched, dense_answers, dense_layers
+from jumpretrain.engine.fully_connected import (
+    batched,
+    fully_connected_layers,
+    fully_connected_outputs,
+)
 
 RNG = np.random.default_rng(0)
 DATA = jr.Dataset(
@@ -51,11 +55,11 @@ def test_outputs_are_the_networks_own(widths, kind, bias, count, entries):
         layers += [nn.Linear(fan_in, fan_out, bias=bias), kind()]
     task = task_of(*layers)
     states = np.random.default_rng(count).normal(size=(count, task.layout.width))
-    found = dense_layers(task)
+    found = fully_connected_layers(task)
     assert [type(part) for part in found.values()] == [type(part) for part in layers[1:]]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jumpretrain.engine.fully_connected.ENTRIES", entries)
-        share, groups = dense_answers(task, found, states, np.arange(count))
+        share, groups = fully_connected_outputs(task, found, states, np.arange(count))
     assert np.concatenate([rows for rows, _ in groups]).tolist() == list(range(count))
     for split in ("scored", "test"):
         common = share(task.tensors[f"{split}_x"])
@@ -123,7 +127,7 @@ def tied():
 )
 def test_other_networks_are_scored_as_modules(layers):
     task = task_of(*layers)
-    assert dense_layers(task) is None
+    assert fully_connected_layers(task) is None
     state = task.state(task.template)
     outputs = torch.as_tensor(answers(task, state, "test"))
     if not any(isinstance(part, nn.BatchNorm1d) for part in layers):
@@ -132,12 +136,12 @@ def test_other_networks_are_scored_as_modules(layers):
 
 
 def test_a_tied_layer_is_scored_as_a_module():
-    assert dense_layers(task_of(*tied())) is None
+    assert fully_connected_layers(task_of(*tied())) is None
 
 
 def test_a_measure_of_the_users_own_is_scored_as_a_module():
-    assert dense_layers(plain()) is not None
-    assert dense_layers(plain(metrics={"top": lambda out, y: out.amax(1)})) is None
+    assert fully_connected_layers(plain()) is not None
+    assert fully_connected_layers(plain(metrics={"top": lambda out, y: out.amax(1)})) is None
 
 
 def test_a_state_that_is_not_finite_leaves_its_neighbours_alone():
@@ -165,7 +169,7 @@ def test_small_aligned_products_are_taken_together(width, fits):
 def test_single_precision_scores_depend_on_their_state_alone(hidden):
     task = jr.Task(partial(jr.models.mlp, (1, 8, 8), 10, hidden=hidden), jr.data.digits())
     states = np.stack([task.initial(seed) for seed in range(6)])
-    assert batched(task, dense_layers(task)) == (hidden not in [(17, 33), (40,), (128,)])
+    assert batched(task, fully_connected_layers(task)) == (hidden not in [(17, 33), (40,), (128,)])
     together = jr.evaluate(task, states)
     for k, state in enumerate(states):
         alone = jr.evaluate(task, [state])
@@ -237,7 +241,7 @@ def plain_bias():
 def test_what_was_hung_onto_a_network_counts(make):
     model = make().double()
     task = jr.Task(model, DATA)
-    assert dense_layers(task) is None
+    assert fully_connected_layers(task) is None
     x, y = task.tensors["test_x"], task.tensors["test_y"]
     expected = nn.functional.cross_entropy(model(x), y).item()
     assert jr.evaluate(task, [task.state(model)])["test_loss"][0] == pytest.approx(expected)
@@ -247,7 +251,7 @@ def test_flattening_of_other_axes_is_left_to_the_module():
     data = jr.Dataset(*[RNG.normal(size=(8, 1, 6)) for _ in range(4)])
     layers = nn.Flatten(2), nn.Linear(6, 3), nn.ReLU(), nn.Linear(3, 6)
     task = task_of(*layers, data=data, loss=jr.measures.squared_error)
-    assert dense_layers(task) is None
+    assert fully_connected_layers(task) is None
     assert jr.evaluate(task, [task.initial(0)])["train_loss"].shape == (1,)
 
 

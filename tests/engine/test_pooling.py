@@ -7,12 +7,12 @@ from support import nets
 from torch import nn
 
 import jumpretrain as jr
-from jumpretrain.engine.pooling import quicken
+from jumpretrain.engine.pooling import use_fast_pooling
 
 
 def quickened(pool):
     model = nn.Sequential(pool)
-    quicken(model)
+    use_fast_pooling(model)
     return model
 
 

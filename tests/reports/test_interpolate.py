@@ -9,8 +9,8 @@ import torch
 
 import jumpretrain as jr
 from jumpretrain.paths.path import Path
-from jumpretrain.reports.interpolate import overview, write_atlas
-from jumpretrain.studies.interpolate import Survey, Traced, trace
+from jumpretrain.reports.interpolate import overview, write_report
+from jumpretrain.studies.interpolate import InterpolationStudy, MeasuredPath, interpolate_networks
 
 ALPHAS = np.linspace(0, 1, 4)
 NUMBERS = {
@@ -34,7 +34,7 @@ def path(loss, labelled=True, biases="linear"):
 MOVES = {"layer": "linear", "random": "linear"}
 
 
-def traced(seeds=(0, 1), labelled=True):
+def measured(seeds=(0, 1), labelled=True):
     found = []
     for seed in seeds:
         start = 2.0 + seed
@@ -49,18 +49,18 @@ def traced(seeds=(0, 1), labelled=True):
             numbers = {**NUMBERS, "train_min_delta": rise, "train_plateau_loss": 0.1 * seed}
             biases = MOVES.get(kind, kind)
             line = path([start, 1.0, 1.0 + rise, 0.5], labelled, biases)
-            found.append(Traced(seed, kind, layer, draw, line, numbers))
+            found.append(MeasuredPath(seed, kind, layer, draw, line, numbers))
     return found
 
 
-SHORT = Survey(
+SHORT = InterpolationStudy(
     train_size=100, test_size=50, seeds=1, alphas=3, training=jr.Recipe(epochs=1, record_every=0)
 )
-SURVEY = Survey(seeds=2, alphas=4, biases=("linear", "zero"), layerwise=True, random=2)
+SURVEY = InterpolationStudy(seeds=2, alphas=4, biases=("linear", "zero"), layerwise=True, random=2)
 
 
 def test_the_overview_counts_paths_without_a_rise_and_takes_medians():
-    table = overview(traced((0, 1, 7))).set_index(["kind", "layer"])
+    table = overview(measured((0, 1, 7))).set_index(["kind", "layer"])
     assert table["paths"].to_dict() == {
         ("linear", ""): 3, ("zero", ""): 3, ("layer", "fc1"): 3, ("layer", "fc2"): 3,
         ("random", ""): 6,
@@ -68,7 +68,7 @@ def test_the_overview_counts_paths_without_a_rise_and_takes_medians():
     assert table["never_rise"].tolist() == [3, 1, 0, 3, 0]
     small = [
         replace(t, numbers={**t.numbers, "train_min_delta": rise})
-        for t, rise in zip(traced((0, 1, 7))[::6], (1.8e-5, 1e-3, 1.1e-3), strict=True)
+        for t, rise in zip(measured((0, 1, 7))[::6], (1.8e-5, 1e-3, 1.1e-3), strict=True)
     ]
     assert overview(small)["never_rise"].tolist() == [2]
     assert table["largest_min_delta"].tolist() == [0, 7, 0.2, 0, 1.5]
@@ -77,14 +77,16 @@ def test_the_overview_counts_paths_without_a_rise_and_takes_medians():
 
 
 def test_a_path_without_numbers_counts_but_is_not_said_to_never_rise():
-    lost = [replace(t, numbers={**t.numbers, "train_min_delta": np.nan}) for t in traced((0,))[:1]]
-    row = overview(lost + traced((1,))[:1]).iloc[0]
+    lost = [
+        replace(t, numbers={**t.numbers, "train_min_delta": np.nan}) for t in measured((0,))[:1]
+    ]
+    row = overview(lost + measured((1,))[:1]).iloc[0]
     assert (row["paths"], row["never_rise"]) == (2, 1)
 
 
 def test_tables_hold_every_path_and_point_once(tmp_path):
-    found = traced()
-    write_atlas(SURVEY, found, tmp_path)
+    found = measured()
+    write_report(SURVEY, found, tmp_path)
     points, rows = pd.read_csv(tmp_path / "paths.csv"), pd.read_csv(tmp_path / "summary.csv")
     assert len(points) == 12 * 4 and len(rows) == 12
     key = ["seed", "kind", "layer", "draw"]
@@ -103,8 +105,8 @@ def test_tables_hold_every_path_and_point_once(tmp_path):
 
 
 def test_the_printed_table_has_columns_of_the_summary_and_few_of_its_own(tmp_path):
-    found = trace(SHORT, tmp_path, jr.Execution(progress=False))
-    write_atlas(SHORT, found, tmp_path)
+    found = interpolate_networks(SHORT, tmp_path, jr.Execution(progress=False))
+    write_report(SHORT, found, tmp_path)
     rows, shown = pd.read_csv(tmp_path / "summary.csv"), overview(found)
     own = {"paths", "never_rise", "largest_min_delta"}
     assert set(shown) - set(rows) == own and len(shown.columns) <= 13
@@ -125,26 +127,26 @@ def test_the_printed_table_has_columns_of_the_summary_and_few_of_its_own(tmp_pat
     ],
 )
 def test_figures_are_those_of_what_was_asked_for(tmp_path, labelled, kinds, names):
-    some = [one for one in traced(labelled=labelled) if one.kind in kinds]
+    some = [one for one in measured(labelled=labelled) if one.kind in kinds]
     biases = tuple(kind for kind in ("linear", "zero") if kind in kinds)
-    folder = write_atlas(replace(SURVEY, biases=biases), some, tmp_path)
+    folder = write_report(replace(SURVEY, biases=biases), some, tmp_path)
     assert {file.stem for file in folder.iterdir()} == names
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in folder.iterdir())
 
 
 def test_figures_of_an_earlier_wider_call_are_removed_and_no_other_file(tmp_path):
-    folder = write_atlas(SURVEY, traced(), tmp_path)
+    folder = write_report(SURVEY, measured(), tmp_path)
     before = {file.name for file in folder.iterdir()}
     (folder / "mine.png").write_text("a figure of the user's own")
-    narrow = [one for one in traced(labelled=False) if one.kind == "linear"]
-    write_atlas(replace(SURVEY, biases=("linear",), layerwise=False, random=0), narrow, tmp_path)
+    narrow = [one for one in measured(labelled=False) if one.kind == "linear"]
+    write_report(replace(SURVEY, biases=("linear",), layerwise=False, random=0), narrow, tmp_path)
     after = {file.name for file in folder.iterdir()}
     assert after == {"train_loss.png", "test_loss.png", "mine.png"} and len(before) == 7
 
 
 def test_the_same_paths_give_the_same_bytes(tmp_path):
     for name in ("a", "b"):
-        write_atlas(SURVEY, traced(), tmp_path / name)
+        write_report(SURVEY, measured(), tmp_path / name)
     files = [file for file in (tmp_path / "a").rglob("*") if file.is_file()]
     assert len(files) == 3 + 7
     for file in files:
@@ -158,10 +160,10 @@ def test_networks_that_leave_the_numbers_are_drawn_with_gaps(tmp_path):
     files = {name: tmp_path / f"{name}.pt" for name in ("start", "end")}
     for name, scale in (("start", 1), ("end", 1e25)):
         torch.save(task.module(start * np.float32(scale)).state_dict(), files[name])
-    survey = Survey(train_size=30, test_size=20, hidden=(8,), alphas=4, **files)
-    found = trace(survey, tmp_path / "out", jr.Execution(progress=False))
+    study = InterpolationStudy(train_size=30, test_size=20, hidden=(8,), alphas=4, **files)
+    found = interpolate_networks(study, tmp_path / "out", jr.Execution(progress=False))
     assert np.isnan(found[0].path.metrics["train_error"][1:]).all()
-    folder = write_atlas(survey, found, tmp_path / "out")
+    folder = write_report(study, found, tmp_path / "out")
     assert {"train_error.png", "test_classes.png"} <= {file.name for file in folder.iterdir()}
     assert overview(found)["never_rise"].tolist() == [0]
     rows = pd.read_csv(tmp_path / "out" / "paths.csv")

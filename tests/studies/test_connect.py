@@ -1,4 +1,4 @@
-"""A junction gives the same connector as its parts, once or after it was killed."""
+"""A study of connectors gives the same connector as its parts, once or after it was killed."""
 
 import os
 import signal
@@ -15,14 +15,14 @@ import torch
 from support import nets
 
 import jumpretrain as jr
-from jumpretrain.reports.connect import FIGURES, overview, write_junction
+from jumpretrain.reports.connect import FIGURES, overview, write_report
 from jumpretrain.storage.folders import read_arrays
 from jumpretrain.studies import connect as module
-from jumpretrain.studies.connect import Junction, join
+from jumpretrain.studies.connect import ConnectionStudy, connect_networks
 
 TRAINING = jr.Recipe(epochs=6, lr=0.05, record_every=0, record_early=False)
 POINTS = jr.Recipe(epochs=2, lr=0.003, optimiser="adam", record_every=0, record_early=False)
-SMALL = Junction(
+SMALL = ConnectionStudy(
     train_size=150, test_size=80, training=TRAINING, recipe=POINTS, inner=4, each=5, tolerance=0.0
 )
 QUIET = jr.Execution(progress=False)
@@ -65,7 +65,7 @@ def nothing(seed, group):
     return "no task"
 
 
-OWN = Junction(
+OWN = ConnectionStudy(
     task="tests.studies.test_connect:own",
     training=replace(TRAINING, batch_size=8),
     recipe=replace(POINTS, batch_size=8),
@@ -76,10 +76,10 @@ OWN = Junction(
 
 @pytest.fixture(scope="module")
 def joined(tmp_path_factory):
-    return join(SMALL, tmp_path_factory.mktemp("junction"), QUIET)
+    return connect_networks(SMALL, tmp_path_factory.mktemp("study"), QUIET)
 
 
-def test_a_junction_is_training_and_connecting_by_hand(joined):
+def test_a_study_is_training_and_connecting_by_hand(joined):
     data = jr.data.digits().subset(150, 80)
     task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10), data)
     optima = [jr.train(task, TRAINING, [seed], execution=QUIET).final[0] for seed in (0, 1)]
@@ -103,7 +103,7 @@ def test_the_overview_holds_the_numbers_of_the_connector(joined):
 
 
 def test_files_hold_what_was_found(joined, tmp_path):
-    figures = write_junction(SMALL, joined, tmp_path)
+    figures = write_report(SMALL, joined, tmp_path)
     arrays, facts = read_arrays(tmp_path / "nodes.safetensors")
     assert np.array_equal(arrays["nodes"], joined.nodes) and facts["inner"] == 4
     table = pd.read_csv(tmp_path / "points.csv")
@@ -125,33 +125,33 @@ def test_a_curve_of_one_node_and_a_surface_take_away_figures_that_are_not_theirs
         ({"method": "bezier", "inner": 1}, {*labelled, "label_change"}),
         ({"seeds": 3}, labelled),
     ):
-        junction = replace(OWN, **change)
-        found = join(junction, tmp_path, QUIET)
-        figures = write_junction(junction, found, tmp_path)
+        study = replace(OWN, **change)
+        found = connect_networks(study, tmp_path, QUIET)
+        figures = write_report(study, found, tmp_path)
         assert {file.stem for file in figures.iterdir()} == names
-        assert len(found.optima) == junction.seeds
+        assert len(found.optima) == study.seeds
     shares = pd.read_csv(tmp_path / "points.csv")[["share_0", "share_1", "share_2"]]
     np.testing.assert_allclose(shares.sum(axis=1), 1)
 
 
 def test_a_folder_takes_more_networks_other_connectors_and_refinement(tmp_path):
-    join(OWN, tmp_path, QUIET)
+    connect_networks(OWN, tmp_path, QUIET)
     kept = [*tmp_path.glob("networks/*/runs/*"), *tmp_path.glob("connectors/*/nodes/runs/*")]
     before = {path: path.stat().st_mtime_ns for path in kept}
     assert len(before) == 4
     others = {"recipe": replace(OWN.recipe, lr=1e-4)}, {"seed": 1}, {"tolerance": 0.5}
     finer = {"refine": True, "rounds": 1}, {"refine": True, "rounds": 1, "each": 9}
     for change in (*finer, {"method": "polychain"}, {"seeds": 3}, *others):
-        join(replace(OWN, **change), tmp_path, QUIET)
+        connect_networks(replace(OWN, **change), tmp_path, QUIET)
     assert {path: path.stat().st_mtime_ns for path in kept} == before
     assert len(list(tmp_path.glob("networks/*"))) == 3
 
 
 @pytest.mark.slow
-def test_a_junction_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path, joined):
+def test_a_study_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path, joined):
     code = (
         "import sys; sys.path.insert(0, 'tests'); from tests.studies import test_connect as t; "
-        "t.join(t.SMALL, sys.argv[1], t.QUIET)"
+        "t.connect_networks(t.SMALL, sys.argv[1], t.QUIET)"
     )
     words = [sys.executable, "-c", code, str(tmp_path)]
     for pattern in ("networks/1/manifest.json", "connectors/*/nodes/manifest.json"):
@@ -161,21 +161,21 @@ def test_a_junction_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path, join
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-    again = join(SMALL, tmp_path, QUIET)
+    again = connect_networks(SMALL, tmp_path, QUIET)
     assert np.array_equal(again.nodes, joined.nodes)
     for name, values in joined.metrics.items():
         np.testing.assert_array_equal(again.metrics[name], values)
 
 
-def test_a_folder_of_another_junction_is_refused_before_training(tmp_path, monkeypatch):
-    join(OWN, tmp_path, QUIET)
-    monkeypatch.setattr(module, "train", lambda *a, **w: pytest.fail("trained"))
+def test_a_folder_of_another_study_is_refused_before_training(tmp_path, monkeypatch):
+    connect_networks(OWN, tmp_path, QUIET)
+    monkeypatch.setattr(module, "train_network", lambda *a, **w: pytest.fail("trained"))
     for change, words in (
         ({"training": replace(OWN.training, lr=0.01)}, r"training\.lr is 0\.01 here and 0\.05"),
         ({"group": "b"}, r'group is "b" here and "generalise" there'),
     ):
         with pytest.raises(ValueError, match=words):
-            join(replace(OWN, **change), tmp_path, QUIET)
+            connect_networks(replace(OWN, **change), tmp_path, QUIET)
 
 
 def test_networks_of_files_are_joined_and_nothing_is_trained(tmp_path):
@@ -183,24 +183,24 @@ def test_networks_of_files_are_joined_and_nothing_is_trained(tmp_path):
     files = tuple(tmp_path / f"{seed}.pt" for seed in (5, 6, 7))
     for path, seed in zip(files, (5, 6, 7), strict=True):
         torch.save(task.module(task.initial(seed)).state_dict(), path)
-    found = join(replace(OWN, networks=files), tmp_path / "out", QUIET)
+    found = connect_networks(replace(OWN, networks=files), tmp_path / "out", QUIET)
     expected = [task.initial(seed) for seed in (5, 6, 7)]
     assert np.array_equal(found.optima, expected)
     assert not (tmp_path / "out" / "networks").exists()
 
 
 def test_all_networks_are_trained_on_the_same_labels(tmp_path):
-    junction = replace(SMALL, noise=1.0)
-    task = module._task(junction)
+    study = replace(SMALL, noise=1.0)
+    task = module._task(study)
     redrawn = jr.data.digits().subset(150, 80).corrupt(1.0, 0)
     np.testing.assert_array_equal(task.data.train_y, redrawn.train_y)
 
 
 def test_a_task_without_labels_has_no_figure_of_them(tmp_path):
     short = {"training": replace(OWN.training, epochs=1), "recipe": replace(POINTS, batch_size=8)}
-    junction = replace(OWN, task="tests.studies.test_connect:coder", **short)
-    found = join(junction, tmp_path, QUIET)
-    figures = write_junction(junction, found, tmp_path)
+    study = replace(OWN, task="tests.studies.test_connect:coder", **short)
+    found = connect_networks(study, tmp_path, QUIET)
+    figures = write_report(study, found, tmp_path)
     assert {file.stem for file in figures.iterdir()} == {"train_loss", "test_loss", "deviations"}
     assert not overview(found)["number"].str.contains("labels").any()
     assert "labels_changed_0" not in pd.read_csv(tmp_path / "points.csv")
@@ -224,9 +224,9 @@ def test_a_task_without_labels_has_no_figure_of_them(tmp_path):
         ({"task": "a:b", "noise": 0.5}, "noise is the built-in tasks'"),
     ],
 )
-def test_a_junction_that_does_not_fit_together_is_refused(change, words):
+def test_a_study_that_does_not_fit_together_is_refused(change, words):
     with pytest.raises(ValueError, match=words):
-        Junction(**change)
+        ConnectionStudy(**change)
 
 
 @pytest.mark.parametrize(
@@ -247,13 +247,13 @@ def test_a_junction_that_does_not_fit_together_is_refused(change, words):
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(tmp_path, change, words):
     with pytest.raises(ValueError, match=words):
-        join(Junction(**change), tmp_path / "out", QUIET)
+        connect_networks(ConnectionStudy(**change), tmp_path / "out", QUIET)
     assert not (tmp_path / "out").exists()
 
 
 def test_more_networks_than_weights_are_refused(tmp_path):
     with pytest.raises(ValueError, match="span no simplex"):
-        join(
+        connect_networks(
             replace(OWN, task="tests.studies.test_connect:tiny", seeds=3), tmp_path / "out", QUIET
         )
     assert not (tmp_path / "out").exists()
@@ -261,17 +261,19 @@ def test_more_networks_than_weights_are_refused(tmp_path):
 
 def test_a_network_that_a_method_cannot_take_is_refused_before_training(tmp_path):
     pair = replace(OWN, task="tests.studies.test_connect:paired")
-    assert len(join(pair, tmp_path / "a", QUIET).nodes) == 4
+    assert len(connect_networks(pair, tmp_path / "a", QUIET).nodes) == 4
     with pytest.raises(ValueError, match="bezier cannot train points with this network"):
-        join(replace(pair, method="bezier"), tmp_path / "b", QUIET)
+        connect_networks(replace(pair, method="bezier"), tmp_path / "b", QUIET)
     assert not (tmp_path / "b").exists()
 
 
 def test_a_diverged_network_is_named(tmp_path):
     hot = replace(OWN, training=replace(OWN.training, lr=1e8))
     with pytest.raises(ValueError, match="network 0 diverged at rate"):
-        join(hot, tmp_path, QUIET)
+        connect_networks(hot, tmp_path, QUIET)
 
 
 def test_every_choice_reaches_the_connector():
-    assert {*module.CHOICES, *module.TRAINED, "seeds", "networks"} == set(asdict(Junction()))
+    assert {*module.CHOICES, *module.TRAINED, "seeds", "networks"} == set(
+        asdict(ConnectionStudy())
+    )

@@ -1,4 +1,4 @@
-"""A survey gives the same numbers as its parts, once or after it was killed."""
+"""A study of paths gives the same numbers as its parts, once or after it was killed."""
 
 import os
 import signal
@@ -15,9 +15,14 @@ from support import nets
 from torch import nn
 
 import jumpretrain as jr
-from jumpretrain.studies.interpolate import RECIPE, UNRELATED, Survey, trace
+from jumpretrain.studies.interpolate import (
+    RECIPE,
+    UNRELATED,
+    InterpolationStudy,
+    interpolate_networks,
+)
 
-SMALL = Survey(
+SMALL = InterpolationStudy(
     train_size=150,
     test_size=80,
     seeds=2,
@@ -89,32 +94,32 @@ def fewer_for_the_second(seed, group):
     return replace(task, data=task.data.subset(5)) if seed else task
 
 
-def bits(traced):
-    """Everything that a survey found, to compare two of them exactly."""
+def bits(measured):
+    """Everything that a study found, to compare two of them exactly."""
     return [
         (t.seed, t.kind, t.layer, t.draw, repr(t.numbers), t.path.alphas.tobytes(),
          *(values.tobytes() for _, values in sorted(t.path.metrics.items())))
-        for t in traced
+        for t in measured
     ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def traced(tmp_path_factory):
-    return trace(SMALL, tmp_path_factory.mktemp("survey"), QUIET)
+def measured(tmp_path_factory):
+    return interpolate_networks(SMALL, tmp_path_factory.mktemp("study"), QUIET)
 
 
-def test_every_network_has_its_paths(traced):
+def test_every_network_has_its_paths(measured):
     kinds = [
         *(("linear", "", None), ("homogeneous", "", None)),
         *(("layer", name, None) for name in ("1", "3", "5")),
         *(("random", "", 0), ("random", "", 1)),
     ]
     expected = [(seed, *kind) for seed in (0, 1) for kind in kinds]
-    assert [(t.seed, t.kind, t.layer, t.draw) for t in traced] == expected
+    assert [(t.seed, t.kind, t.layer, t.draw) for t in measured] == expected
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_paths_and_numbers_are_those_of_training_and_interpolation_by_hand(traced, seed):
+def test_paths_and_numbers_are_those_of_training_and_interpolation_by_hand(measured, seed):
     data = jr.data.digits().subset(150, 80)
     task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10), data)
     fit = jr.train(task, SMALL.training, [seed])
@@ -125,7 +130,7 @@ def test_paths_and_numbers_are_those_of_training_and_interpolation_by_hand(trace
         *jr.layerwise(task, start, end, alphas=5).values(),
         *(jr.interpolate(task, task.initial(UNRELATED + draw), end, 5) for draw in (0, 1)),
     ]
-    found = [t for t in traced if t.seed == seed]
+    found = [t for t in measured if t.seed == seed]
     for one, path in zip(found, expected, strict=True):
         for name, values in path.metrics.items():
             np.testing.assert_array_equal(one.path.metrics[name], values)
@@ -150,31 +155,31 @@ def test_paths_and_numbers_are_those_of_training_and_interpolation_by_hand(trace
         assert numbers["end_test_accuracy"] == fit.metrics["test_accuracy"][0, -1]
 
 
-def test_unrelated_starts_are_the_same_for_all_networks_and_none_is_a_networks_own(traced):
+def test_unrelated_starts_are_the_same_for_all_networks_and_none_is_a_networks_own(measured):
     first = {
-        (t.seed, t.draw): t.path.metrics["test_loss"][0] for t in traced if t.kind == "random"
+        (t.seed, t.draw): t.path.metrics["test_loss"][0] for t in measured if t.kind == "random"
     }
-    own_start = [t.path.metrics["test_loss"][0] for t in traced if t.kind == "linear"]
+    own_start = [t.path.metrics["test_loss"][0] for t in measured if t.kind == "linear"]
     assert first[0, 0] == first[1, 0] and first[0, 1] == first[1, 1]
     assert len({first[0, 0], first[0, 1], *own_start}) == 4
 
 
-def test_a_repeated_survey_reads_its_networks_and_another_may_widen_it(tmp_path, traced):
-    trace(BARE, tmp_path, QUIET)
+def test_a_repeated_study_reads_its_networks_and_another_may_widen_it(tmp_path, measured):
+    interpolate_networks(BARE, tmp_path, QUIET)
     file = tmp_path / "networks" / "0" / "runs" / "00000.safetensors"
     before = file.stat().st_mtime_ns
-    assert bits(trace(SMALL, tmp_path, QUIET)) == bits(traced)
-    more = trace(replace(BARE, seeds=3, alphas=(0, 0.3, 1)), tmp_path, QUIET)
+    assert bits(interpolate_networks(SMALL, tmp_path, QUIET)) == bits(measured)
+    more = interpolate_networks(replace(BARE, seeds=3, alphas=(0, 0.3, 1)), tmp_path, QUIET)
     assert [t.seed for t in more] == [0, 1, 2]
     assert file.stat().st_mtime_ns == before
 
 
 @pytest.mark.slow
-def test_a_survey_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path, traced):
+def test_a_study_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path, measured):
     code = (
         "import sys; sys.path.insert(0, 'tests')\n"
         "from tests.studies import test_interpolate as t; "
-        "import jumpretrain as jr; t.trace(t.SMALL, sys.argv[1], t.QUIET)"
+        "import jumpretrain as jr; t.interpolate_networks(t.SMALL, sys.argv[1], t.QUIET)"
     )
     words = [sys.executable, "-c", code, str(tmp_path)]
     child = subprocess.Popen(words, cwd=Path(__file__).parents[2], start_new_session=True)
@@ -183,18 +188,18 @@ def test_a_survey_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path, traced
     if child.poll() is None:
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-    assert bits(trace(SMALL, tmp_path, QUIET)) == bits(traced)
+    assert bits(interpolate_networks(SMALL, tmp_path, QUIET)) == bits(measured)
 
 
-def test_a_folder_of_another_survey_is_refused_by_name(tmp_path):
-    trace(BARE, tmp_path, QUIET)
+def test_a_folder_of_another_study_is_refused_by_name(tmp_path):
+    interpolate_networks(BARE, tmp_path, QUIET)
     for change, words in (
         ({"training": replace(BARE.training, lr=0.01)}, r"training\.lr is 0\.01 here and 0\.05"),
         ({"scale": 0.5}, r"scale is 0\.5 here and 1\.0 there"),
         ({"noise": 0.5}, r"noise is 0\.5 here and 0\.0 there"),
     ):
         with pytest.raises(ValueError, match=words):
-            trace(replace(BARE, **change), tmp_path, QUIET)
+            interpolate_networks(replace(BARE, **change), tmp_path, QUIET)
 
 
 def test_files_are_the_ends_and_nothing_is_trained(tmp_path):
@@ -202,8 +207,8 @@ def test_files_are_the_ends_and_nothing_is_trained(tmp_path):
     for name, seed in (("start", 5), ("end", 6)):
         torch.save(task.module(task.initial(seed)).state_dict(), tmp_path / f"{name}.pt")
     files = {name: tmp_path / f"{name}.pt" for name in ("start", "end")}
-    found = trace(
-        Survey(task="tests.studies.test_interpolate:own", **files, alphas=3),
+    found = interpolate_networks(
+        InterpolationStudy(task="tests.studies.test_interpolate:own", **files, alphas=3),
         tmp_path / "out",
         QUIET,
     )
@@ -214,10 +219,10 @@ def test_files_are_the_ends_and_nothing_is_trained(tmp_path):
 
 def test_a_task_of_ones_own_is_called_with_seed_and_group(tmp_path):
     short = replace(RECIPE, epochs=1, batch_size=8)
-    survey = Survey(
+    study = InterpolationStudy(
         task="tests.studies.test_interpolate:own", group="b", seeds=2, alphas=3, training=short
     )
-    found = trace(survey, tmp_path, QUIET)
+    found = interpolate_networks(study, tmp_path, QUIET)
     for seed, one in enumerate(found):
         task = own(seed, "b")
         assert one.path.metrics["train_loss"][0] == pytest.approx(
@@ -228,14 +233,14 @@ def test_a_task_of_ones_own_is_called_with_seed_and_group(tmp_path):
 @pytest.mark.parametrize("group", ["dict", "tuple"])
 def test_outputs_that_are_no_single_tensor_turn_by_nothing_known(tmp_path, group):
     short = replace(RECIPE, epochs=1, batch_size=8)
-    survey = Survey(
+    study = InterpolationStudy(
         task="tests.studies.test_interpolate:headed",
         group=group,
         seeds=2,
         alphas=3,
         training=short,
     )
-    for one in trace(survey, tmp_path, QUIET):
+    for one in interpolate_networks(study, tmp_path, QUIET):
         numbers = one.numbers
         assert np.isnan([numbers["test_gauss_mean"], numbers["test_gauss_joint"]]).all()
         names = ("train_min_delta", "train_barrier_above_ends", "train_plateau_loss", "distance")
@@ -243,8 +248,8 @@ def test_outputs_that_are_no_single_tensor_turn_by_nothing_known(tmp_path, group
 
 
 def test_labels_and_fresh_weights_are_as_asked_for(tmp_path):
-    survey = replace(BARE, scheme="he", scale=0.1, noise=1.0, seeds=1)
-    found = trace(survey, tmp_path, QUIET)[0]
+    study = replace(BARE, scheme="he", scale=0.1, noise=1.0, seeds=1)
+    found = interpolate_networks(study, tmp_path, QUIET)[0]
     data = jr.data.digits().subset(150, 80).corrupt(1.0, 0)
     build = jr.initialise(lambda: jr.models.mlp((1, 8, 8), 10), "he", 0.1)
     task = jr.Task(build, data)
@@ -256,14 +261,14 @@ def test_depth_normalisation_and_biases_are_as_asked_for(tmp_path):
     data, shape = jr.data.digits().subset(150, 80), {"hidden": (20, 20, 20)}
     for biases, norm in (("last", False), ("none", False), ("all", True), ("none", True)):
         changes = {**shape, "trained_biases": biases, "with_batchnorm": norm}
-        survey = replace(BARE, scheme="he", scale=0.25, seeds=1, **changes)
-        found = trace(survey, tmp_path / f"{biases}{norm}", QUIET)[0]
+        study = replace(BARE, scheme="he", scale=0.25, seeds=1, **changes)
+        found = interpolate_networks(study, tmp_path / f"{biases}{norm}", QUIET)[0]
 
         def build(norm=norm):
             return jr.models.mlp((1, 8, 8), 10, (20, 20, 20), norm)
 
         task = jr.Task(jr.initialise(build, "he", 0.25, biases), data)
-        ends = jr.train(task, survey.training, [0])
+        ends = jr.train(task, study.training, [0])
         assert (
             task.weight_count
             == 64 * 20
@@ -283,8 +288,10 @@ def test_paths_that_leave_the_numbers_are_kept_with_what_can_be_measured(tmp_pat
         state = task.initial(0) * np.float32(scale)
         torch.save(task.module(state).state_dict(), tmp_path / f"{name}.pt")
     files = {name: tmp_path / f"{name}.pt" for name in ("start", "end")}
-    numbers = trace(
-        Survey(task="tests.studies.test_interpolate:own", **files, alphas=3), tmp_path, QUIET
+    numbers = interpolate_networks(
+        InterpolationStudy(task="tests.studies.test_interpolate:own", **files, alphas=3),
+        tmp_path,
+        QUIET,
     )[0].numbers
     assert np.isnan([numbers["train_min_delta"], numbers["test_gauss_mean"]]).all()
     assert np.isfinite(numbers["distance"])
@@ -293,8 +300,8 @@ def test_paths_that_leave_the_numbers_are_kept_with_what_can_be_measured(tmp_pat
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"seeds": 0}, "a survey needs a network or more"),
-        ({"random": -1}, "a survey needs a network or more"),
+        ({"seeds": 0}, "a study needs a network or more"),
+        ({"random": -1}, "a study needs a network or more"),
         ({"noise": 1.5}, "noise is a share of the labels, 0 to 1, but is 1.5"),
         ({"end": Path("a.pt")}, "start and end go together"),
         ({"alphas": 1}, "a path needs at least 2 alphas"),
@@ -315,9 +322,9 @@ def test_paths_that_leave_the_numbers_are_kept_with_what_can_be_measured(tmp_pat
         ({"task": "a:b", "noise": 0.5}, "noise is the built-in tasks'"),
     ],
 )
-def test_a_survey_that_does_not_fit_together_is_refused(change, words):
+def test_a_study_that_does_not_fit_together_is_refused(change, words):
     with pytest.raises(ValueError, match=words):
-        Survey(**change)
+        InterpolationStudy(**change)
 
 
 @pytest.mark.parametrize(
@@ -362,11 +369,11 @@ def test_a_survey_that_does_not_fit_together_is_refused(change, words):
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(tmp_path, change, words):
     with pytest.raises(ValueError, match=words):
-        trace(Survey(**change), tmp_path / "out", QUIET)
+        interpolate_networks(InterpolationStudy(**change), tmp_path / "out", QUIET)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_diverged_network_is_named(tmp_path):
     hot = replace(BARE, training=replace(RECIPE, epochs=5, lr=1e8))
     with pytest.raises(ValueError, match="network 0 diverged at rate"):
-        trace(hot, tmp_path, QUIET)
+        interpolate_networks(hot, tmp_path, QUIET)
