@@ -1,6 +1,8 @@
 """What the README and docs/ tell a user to type works, and what they name is there."""
 
+import importlib
 import re
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -153,3 +155,13 @@ def test_the_glossary_has_every_statistic_and_column():
     columns = [*compare(groups, resamples=99).frame()]
     columns.remove("mean_memorise")
     assert missing_in_glossary([*described, *columns, *MEASURED]) == []
+
+
+def test_the_picture_of_wings_is_what_the_imports_say_and_no_arrow_points_up():
+    sys.path.append(str(ROOT / "scripts"))
+    docs = importlib.import_module("docs")
+    picture = (ROOT / "docs" / "architecture.svg").read_text()
+    assert picture == docs.drawing(), "run scripts/docs.py"
+    curves = re.findall(r'<path d="M[\d.]+,([\d.]+) C.* [\d.]+,([\d.]+)" fill', picture)
+    assert len(curves) >= len(docs.imported()) - 2
+    assert all(float(begin) < float(end) for begin, end in curves)
