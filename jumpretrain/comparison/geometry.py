@@ -183,7 +183,7 @@ def describe_geometry(
 
     Args:
         trajectories: Any trajectories; `.jumps()` of them are used.
-        gram: What `distances.gram(trajectories.jumps())` returned, if it is at hand.
+        gram: What `embedding.gram.gram` of the jumps returned, if it is at hand.
 
     Returns:
         Means over runs by name; `outward_by_step_size`, the least-squares slope of the outward

@@ -113,7 +113,7 @@ def plane_through(
 ) -> Section:
     """Score a grid in the plane through three states, as figure 2 of arXiv:1906.04724 draws it.
 
-    A plane of random directions is `sampling.grid`. For the plane of two optima and the origin,
+    A plane of random directions is `jr.grid`. For the plane of two optima and the origin,
     let the first state have weights of zero.
 
     Args:

@@ -88,7 +88,7 @@ class Embedding:
 
         Args:
             trajectories: Those that were embedded.
-            gram: What `distances.gram` returned for them, if it is at hand.
+            gram: What `gram.gram` returned for them, if it is at hand.
 
         Returns:
             `continuity`, `trustworthiness`, `rank_correlation_weights` and

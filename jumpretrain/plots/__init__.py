@@ -2,7 +2,7 @@
 
 Every function takes `ax=None`. Without Axes it makes a figure of its own, apart from pyplot, with
 the choices behind the numbers printed underneath; `ax.figure.savefig(path)` keeps it. Nothing here
-shows a window or changes matplotlib's settings.
+shows a window or changes matplotlib's settings. Begin with `scatters` and `canvas`.
 """
 
 from jumpretrain.plots import sheets

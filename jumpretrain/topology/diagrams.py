@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from persim import bottleneck, sliced_wasserstein, wasserstein
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Bars", "Diagrams"]
 

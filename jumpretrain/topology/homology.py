@@ -80,7 +80,7 @@ def rips(distances: ArrayLike, maxdim: int = 1, points: int | None = None) -> Di
     Args:
         distances: Distances between all points (N, N).
         maxdim: Highest dimension, 0 to 2.
-        points: How many points to choose greedily (see `covers.cover`) in place of all; the
+        points: How many points to choose greedily (see `subsampling.cover`) in place of all; the
             provenance then has the `cover_radius`, and for each dimension how many of the bars
             are `certified`: longer than four times the radius, so that all points have them too.
 
