@@ -60,11 +60,7 @@ def main() -> int:
 
 
 def words() -> argparse.Namespace:
-    """Read the command line.
-
-    Returns:
-        What was asked for.
-    """
+    """Read the command line."""
     parser = argparse.ArgumentParser(description="make every figure again")
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--quick", action="store_true", help="in small, to look at the machinery")
@@ -81,21 +77,13 @@ def words() -> argparse.Namespace:
 
 
 def made(name: str, out: Path, finished: Path) -> bool:
-    """Tell whether a figure is there as the scripts and the library make it now.
-
-    Returns:
-        Whether it is.
-    """
+    """Tell whether a figure is there as the scripts and the library make it now."""
     there = all((out / f"{name}{end}").exists() for end in (".png", ".json"))
     return there and _finished(finished).get(str(out / name)) == _version(name)
 
 
 def make(name: str, asked: argparse.Namespace, finished: Path) -> bool:
-    """Make a figure in a process of its own and write down that it has finished.
-
-    Returns:
-        Whether it went well.
-    """
+    """Make a figure in a process of its own and write down whether it has finished."""
     log = asked.work / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     how = [name, asked.quick, str(asked.out), str(asked.work), asked.jobs, asked.device]

@@ -25,19 +25,10 @@ def trained(
     states: ArrayLike | None = None,
     jobs: int | None = None,
 ) -> jr.Runs:
-    """Train networks and keep them under the script's folder of samples.
+    """Train networks and keep them under the figure's folder of samples.
 
-    Args:
-        asked: The script's flags.
-        name: The cell's, of letters that a folder may have.
-        task: Network, data, loss and metrics.
-        recipe: How training goes.
-        seeds: One a network.
-        states: Where to start; fresh weights where left out.
-        jobs: Worker processes; the script's where left out. Pass 1 inside a worker.
-
-    Returns:
-        The runs. Networks without convolutions are trained five together, whatever the machine.
+    Networks without convolutions are trained five together, whatever the machine. Pass 1 for
+    `jobs` inside a worker.
     """
     chunk = 1 if task.convolutional else CHUNK
     execution = jr.Execution(
@@ -47,16 +38,7 @@ def trained(
 
 
 def kept(path: Path, of: object, measure: Callable[[], Any]) -> Any:
-    """Measure, or read what was kept of the same.
-
-    Args:
-        path: The JSON file.
-        of: What is measured, told apart by how it prints.
-        measure: Called where nothing is kept.
-
-    Returns:
-        The measurement, as JSON gives it back.
-    """
+    """Measure, or read what a JSON file kept of the same, told apart by how `of` prints."""
     if not path.exists() or folders.read_json(path)["of"] != repr(of):
         folders.write_json(path, {"of": repr(of), "found": measure()})
     return folders.read_json(path)["found"]

@@ -46,11 +46,7 @@ def correlate(values: Array, target: Array, parts: Parts = None) -> Array:
 
 
 def strength(values: Array, target: Array, parts: Parts = None) -> Array:
-    """Measure how well values rank networks, whichever way round.
-
-    Returns:
-        The size of what `correlate` finds.
-    """
+    """Measure how well values rank networks, whichever way round: the size of `correlate`."""
     return np.abs(correlate(values, target, parts))
 
 
@@ -81,11 +77,7 @@ def contest(first: Array, second: Array, target: Array, parts: Parts, groups: Pa
 def resampled_strength(
     values: Array, target: Array, parts: Parts, groups: Parts
 ) -> tuple[Array, Array]:
-    """Bound the strength of several statistics (S, n) by the same bootstrap.
-
-    Returns:
-        Lower and upper ends of 95 % intervals, the last entry being that of the mean (S + 1,).
-    """
+    """Bound the strength of several statistics (S, n), and of their mean, by the same bootstrap."""
     rng = np.random.default_rng(0)
     drawn = np.stack([_resampled(groups, rng) for _ in range(RESAMPLES)])
     found = strength(values[:, drawn].swapaxes(0, 1), target[drawn][:, None], parts)

@@ -47,14 +47,7 @@ class Flags:
 
 
 def scripts(papers: Iterator[str] | list[str]) -> dict[str, Path]:
-    """Find the scripts of figures: those modules of papers that have a `make`.
-
-    Args:
-        papers: Names of folders in `scripts/papers`.
-
-    Returns:
-        Paths by the figures' names, `<paper>_<topic>`.
-    """
+    """Find the scripts of papers' figures, by `<paper>_<topic>`: modules that have a `make`."""
     return {
         f"{paper}_{path.stem}": path
         for paper in papers
@@ -72,11 +65,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def make(name: str, quick: bool, out: Path, work: Path, jobs: int, device: str) -> Path:
-    """Make a figure and write it with what it shows.
-
-    Returns:
-        The path of the PNG.
-    """
+    """Make a figure and write it, PNG and JSON, with what it shows."""
     began = time.monotonic()
     place = compute_on(device, work) / (name + ("-quick" if quick else ""))
     paper, _, topic = name.partition("_")
@@ -123,11 +112,7 @@ def compute_on(name: str, work: Path) -> Path:
 
 
 def device() -> str:
-    """Say where to compute; worker processes inherit the answer.
-
-    Returns:
-        The device of `--device`.
-    """
+    """Say where to compute; worker processes inherit the answer."""
     return os.environ.get(DEVICE, "cpu")
 
 

@@ -43,14 +43,7 @@ figures take minutes: `.venv/bin/python scripts/reproduce.py --quick --out /tmp/
 
 
 def write_gallery(folder: Path) -> Path:
-    """Write claims.json, and README.md which shows it and the figures of a folder.
-
-    Args:
-        folder: With PNG and JSON files of the same names.
-
-    Returns:
-        The page.
-    """
+    """Write claims.json, and README.md which shows it and the figures of a folder."""
     claims = write_ledger(folder)["claims"]
     ledger, figures = [HEAD], [TAIL]
     for paper, (title, place) in PAPERS.items():
@@ -87,10 +80,6 @@ def _entry(path: Path, found: dict[str, Any]) -> str:
 
 
 def _what(script: Path) -> str:
-    """Read the first line of a script's docstring.
-
-    Returns:
-        The sentence.
-    """
+    """Read the first line of a script's docstring."""
     text = ast.get_docstring(ast.parse(script.read_text())) or ""
     return text.splitlines()[0]

@@ -34,37 +34,19 @@ HEAD = f"  {'':<4}{'verdict':<13}{'effect [95 %]':<24}{'n':>4} {'p_holm':>8}  cl
 
 
 def write_ledger(folder: Path) -> Found:
-    """Write claims.json from the figures of a folder.
-
-    Args:
-        folder: With the JSON files of figures.
-
-    Returns:
-        What was written.
-    """
+    """Write claims.json from the JSON files of a folder's figures."""
     found = ledger({path.stem: folders.read_json(path) for path in shown(folder)})
     folders.write_json(folder / "claims.json", found)
     return found
 
 
 def shown(folder: Path, papers: Iterable[str] = PAPERS) -> list[Path]:
-    """Find the figures of a folder.
-
-    Args:
-        folder: With the PNG and JSON files of figures.
-        papers: Whose figures.
-
-    Returns:
-        Their JSON files.
-    """
+    """Find the JSON files of a folder's figures, paper by paper."""
     return [path for paper in papers for path in sorted(folder.glob(f"{paper}_*.json"))]
 
 
 def ledger(figures: Mapping[str, Found]) -> Found:
-    """Gather the headlines of all hypotheses.
-
-    Args:
-        figures: What the JSON files hold, by the names of the figures.
+    """Gather the headlines of all hypotheses from what the JSON files hold, by figure.
 
     Returns:
         `claims`, one a hypothesis; `others`, which no hypothesis stands for; `left_out`, the
@@ -91,14 +73,7 @@ def ledger(figures: Mapping[str, Found]) -> Found:
 
 
 def table(found: Found) -> str:
-    """Write the ledger for a terminal of 120 columns.
-
-    Args:
-        found: The ledger.
-
-    Returns:
-        One line a hypothesis, by paper, with counts.
-    """
+    """Write the ledger for a terminal of 120 columns: one line a hypothesis, by paper."""
     lines = []
     for paper, (title, place) in PAPERS.items():
         some = [claim for claim in found["claims"] if claim["paper"] == paper]
@@ -113,42 +88,21 @@ def table(found: Found) -> str:
 
 
 def interval(claim: Found) -> str:
-    """Write an effect and its interval, of 95 %.
-
-    Args:
-        claim: Of the ledger.
-
-    Returns:
-        Such as `0.74 [0.7, 0.78]`.
-    """
+    """Write an effect and its interval, of 95 %, such as `0.74 [0.7, 0.78]`."""
     if claim["effect"] is None:
         return "not known"
     return f"{claim['effect']:.2g} [{claim['low']:.2g}, {claim['high']:.2g}]"
 
 
 def chance(claim: Found) -> str:
-    """Write the adjusted p-value.
-
-    Args:
-        claim: Of the ledger.
-
-    Returns:
-        Such as `0.012`; `-` where there is none.
-    """
+    """Write the adjusted p-value, such as `0.012`; `-` where there is none."""
     if claim["p_holm"] is None:
         return "-"
     return f"{claim['p_holm']:.2g}" if claim["p_holm"] >= LEAST_P else "< .001"
 
 
 def others(claim: Found) -> str:
-    """Count the finer claims beside the headline.
-
-    Args:
-        claim: Of the ledger.
-
-    Returns:
-        How many are supported, contradicted and undecided, such as `3/5/8`.
-    """
+    """Count the finer claims beside the headline: supported/contradicted/undecided."""
     itself = None if claim["effect"] is None else claim["verdict"]
     return "/".join(str(claim["parts"][verdict] - (verdict == itself)) for verdict in VERDICTS)
 
