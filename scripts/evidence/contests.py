@@ -77,7 +77,7 @@ def contest(first: Array, second: Array, target: Array, parts: Parts, groups: Pa
 def resampled_strength(
     values: Array, target: Array, parts: Parts, groups: Parts
 ) -> tuple[Array, Array]:
-    """Bound the strength of several statistics (S, n), and of their mean, by the same bootstrap."""
+    """Bound the strength of statistics (S, n), and of their mean, by the same bootstrap."""
     rng = np.random.default_rng(0)
     drawn = np.stack([_resampled(groups, rng) for _ in range(RESAMPLES)])
     found = strength(values[:, drawn].swapaxes(0, 1), target[drawn][:, None], parts)
