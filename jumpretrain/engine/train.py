@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.replicas import Single, Stack, hold
 from jumpretrain.execution.execution import Execution, persist, spread
 from jumpretrain.states.planes import Plane
-from jumpretrain.storage import folders
+from jumpretrain.storage import folders, manifests
 from jumpretrain.storage.lazy_states import StoredStates
 from jumpretrain.tasks.task import Task, digest
 
@@ -32,6 +32,8 @@ MAKERS: dict[str, Callable[[Task, NDArray[Any]], Single | Stack]] = {
     "stacked": Stack,
     "compiled": partial(Stack, compiled=True),
 }
+DEFAULTS = {"storage": "exact", "planes": None}
+"""Entries of a design that stand there only where they differ."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def train(
     mode, reason, parts = divide(task, start, len(keys), execution)
     design = {
         "task": task.fingerprint,
-        "recipe": asdict(recipe),
+        "recipe": recipe,
         "seeds": keys.tolist(),
         "start": digest(start),
         "execution": {"mode": mode, "reason": reason, "chunk": execution.chunk},
@@ -129,17 +131,18 @@ def train(
         results = spread(_train_chunk, jobs, execution, label)
         states = np.concatenate([result[0] for result in results])
         metrics = {n: np.concatenate([r[1][n] for r in results]) for n in results[0][1]}
-        return Runs(states, epoch, metrics, folders.status(states, metrics), keys, design)
+        marks = folders.status(states, metrics)
+        return Runs(states, epoch, metrics, marks, keys, folders.plain(design))
     folder = Path(folder)
     with folders.lock(folder):
         design |= {} if execution.storage == "exact" else {"storage": execution.storage}
-        folders.claim(folder / "manifest.json", design)
+        manifest = manifests.claim(folder / "manifest.json", design, DEFAULTS)
         pending = partial(_unfinished, jobs, parts, folder, execution.checkpoint)
         left = sum(len(job[-1]) for job in pending())
         folders.check_space(folder, bytes_of(task, recipe, left, execution.storage))
         persist(partial(_keep_chunk, storage=execution.storage), pending, execution, label)
         kept = folders.read_runs(folder, len(keys), epoch)
-        return Runs(*kept, keys, design | kept[0].remarks)
+        return Runs(*kept, keys, manifest | kept[0].remarks)
 
 
 def _unfinished(

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from jumpretrain.storage import folders
+from jumpretrain.storage import folders, manifests
 from jumpretrain.storage.lazy_states import StoredStates
 
 __all__ = ["Trajectories"]
@@ -217,7 +217,7 @@ class Trajectories:
         )
         measured = {name: float(value) for name, value in facts.pop("optimum_metrics").items()}
         if (folder / "manifest.json").exists():
-            manifest = folders.read_json(folder / "manifest.json") | states.remarks
+            manifest = manifests.read(folder / "manifest.json") | states.remarks
             facts["provenance"].setdefault("training", manifest)
         content: dict[str, Any] = arrays | facts
         return cls(
@@ -236,5 +236,6 @@ def _positions(index: Any, count: int) -> NDArray[np.intp]:
 def write_index(
     folder: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]
 ) -> None:
-    """Write everything but the states and metrics of the runs."""
-    folders.write_arrays(folder / INDEX, arrays, facts)
+    """Write everything but the states and metrics of the runs, unless it is there."""
+    if not (folder / INDEX).exists():
+        folders.write_arrays(folder / INDEX, arrays, facts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from jumpretrain.connectivity.connector import Connector
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import check_last_batch, train
 from jumpretrain.execution.execution import Execution, spread
-from jumpretrain.storage import folders
+from jumpretrain.storage import folders, manifests
 from jumpretrain.studies.builders import task_builder
 from jumpretrain.studies.design import Study
 from jumpretrain.studies.interpolate import RECIPE as TRAINING
@@ -141,13 +141,13 @@ def join(
     given = [task.state(path) for path in junction.networks]
     if given:
         check_optima(task, given)
-    claimed = {name: v for name, v in asdict(junction).items() if name not in CHANGEABLE}
+    claimed = {name: v for name, v in vars(junction).items() if name not in CHANGEABLE}
     shared = {name: claimed.pop(name) for name in TRAINED if name in claimed}
     claimed["count"] = junction.count
     with folders.lock(folder):
-        folders.claim(folder / "junction.json", shared)
+        manifests.claim(folder / "junction.json", shared, vars(Junction()))
         made = folder / "connectors" / f"{junction.method}-{_short_digest(claimed)}"
-        folders.claim(made / "connector.json", claimed)
+        manifests.claim(made / "connector.json", claimed, vars(Junction()))
         inner = replace(execution, n_jobs=1, progress=False)
         places = [folder / "networks" / f"{seed}" for seed in range(junction.count)]
         fits = [(task, junction.training, inner, k, place) for k, place in enumerate(places)]
