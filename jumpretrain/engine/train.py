@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.replicas import Looped, Stacked, hold_to_planes
 from jumpretrain.execution.execution import Execution, persist, spread
 from jumpretrain.states.planes import Plane
-from jumpretrain.storage import folders
-from jumpretrain.storage.lazy_states import StoredStates
+from jumpretrain.storage import folders, manifests
+from jumpretrain.storage.lazy_states import LazyStates
 from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["Runs", "bytes_of", "check_last_batch", "train"]
@@ -31,6 +31,8 @@ REPLICAS: dict[str, Callable[[Task, NDArray[Any]], Looped | Stacked]] = {
     "stacked": Stacked,
     "compiled": partial(Stacked, compiled=True),
 }
+DEFAULTS = {"storage": "exact", "planes": None}
+"""Entries of a design that stand there only where they differ."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Runs:
         provenance: Everything needed to train them again.
     """
 
-    states: NDArray[Any] | StoredStates
+    states: NDArray[Any] | LazyStates
     epoch: NDArray[np.float64]
     metrics: Mapping[str, NDArray[np.float64]]
     status: NDArray[np.str_]
@@ -111,7 +113,7 @@ def train(
     mode, reason, parts = plan_chunks(task, start, len(keys), execution)
     design = {
         "task": task.fingerprint,
-        "recipe": asdict(recipe),
+        "recipe": recipe,
         "seeds": keys.tolist(),
         "start": digest(start),
         "execution": {"mode": mode, "reason": reason, "chunk": execution.chunk},
@@ -139,17 +141,18 @@ def train(
         results = spread(_train_chunk, [(chunk,) for chunk in chunks], execution, label)
         states = np.concatenate([result[0] for result in results])
         metrics = {n: np.concatenate([r[1][n] for r in results]) for n in results[0][1]}
-        return Runs(states, epoch, metrics, folders.status(states, metrics), keys, design)
+        marks = folders.status(states, metrics)
+        return Runs(states, epoch, metrics, marks, keys, folders.plain(design))
     folder = Path(folder)
     with folders.lock(folder):
         design |= {} if execution.storage == "exact" else {"storage": execution.storage}
-        folders.claim(folder / "manifest.json", design)
+        manifest = manifests.claim(folder / "manifest.json", design, DEFAULTS)
         pending = partial(_unfinished, chunks)
         left = sum(len(chunk.runs) for (chunk,) in pending())
         folders.check_space(folder, bytes_of(task, recipe, left, execution.storage))
         persist(_keep_chunk, pending, execution, label)
         kept = folders.read_runs(folder, len(keys), epoch)
-        return Runs(*kept, keys, design | kept[0].remarks)
+        return Runs(*kept, keys, manifest | kept[0].remarks)
 
 
 def _unfinished(chunks: Sequence[Chunk]) -> list[tuple[Chunk]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from numbers import Integral
 from typing import Any
 
@@ -15,7 +14,7 @@ from numpy.typing import ArrayLike
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import Runs, train
 from jumpretrain.execution.execution import Execution
-from jumpretrain.storage import folders
+from jumpretrain.storage import manifests
 from jumpretrain.tasks.task import Task
 
 __all__ = ["claim", "cycles", "order_seed"]
@@ -88,8 +87,8 @@ def claim(folder: str | pathlib.Path | None, task: Task, recipe: Recipe, **choic
         choices: What else the folder depends on.
     """
     if folder is not None:
-        design = {"task": task.fingerprint, "recipe": asdict(recipe), **choices}
-        folders.claim(pathlib.Path(folder) / "restarts.json", design)
+        design = {"task": task.fingerprint, "recipe": recipe, **choices}
+        manifests.claim(pathlib.Path(folder) / "restarts.json", design)
 
 
 def order_seed(seed: int, turn: int) -> int:

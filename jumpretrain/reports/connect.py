@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from jumpretrain.connectivity.connector import Connector
+from jumpretrain.reports.files import write_figures, write_tables
 from jumpretrain.storage import folders
 from jumpretrain.studies.connect import ConnectionStudy
 
@@ -63,17 +64,11 @@ def write_report(study: ConnectionStudy, connector: Connector, folder: str | Pat
     folder = Path(folder)
     arrays = {name: getattr(connector, name) for name in ("nodes", "shares", "coordinates")}
     folders.write_arrays(folder / "nodes.safetensors", arrays, connector.provenance)
-    for name, table in {"points": _points(connector), "summary": overview(connector)}.items():
-        folders.write_bytes(folder / f"{name}.csv", table.to_csv(index=False).encode())
+    tables = {"points.csv": _points(connector), "summary.csv": overview(connector)}
+    write_tables(folder, tables)
     whole = {"junction": asdict(study), "connector": connector.provenance}
     folders.write_json(folder / "provenance.json", whole)
-    figures, drawn = folder / "figures", dict(_figures(connector))
-    for name in FIGURES:
-        if name in drawn:
-            folders.write_bytes(figures / f"{name}.png", drawn[name])
-        else:
-            (figures / f"{name}.png").unlink(missing_ok=True)
-    return figures
+    return write_figures(folder, _figures(connector), FIGURES)
 
 
 def _points(connector: Connector) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from jumpretrain.comparison.compare import Comparison
 from jumpretrain.comparison.describe import thinned_rips
 from jumpretrain.embedding.embed import Embedding, embed
 from jumpretrain.plots import canvas, curves, sheets
+from jumpretrain.reports.files import write_figures, write_tables
 from jumpretrain.reports.page import Picture, interactive, render
 from jumpretrain.storage import folders
 from jumpretrain.studies.explore import Findings, Network, Study
@@ -51,8 +52,7 @@ def write_report(findings: Findings, folder: str | Path, progress: bool = True) 
     """
     folder, shown = Path(folder), _shown(findings)
     quiet = not progress
-    for name, table in _tables(findings).items():
-        folders.write_bytes(folder / name, table.to_csv(index=False).encode())
+    write_tables(folder, _tables(findings))
     folders.write_json(folder / "provenance.json", _provenance(findings))
     showcases = {
         name: _showcase(findings.study, network)
@@ -61,8 +61,7 @@ def write_report(findings: Findings, folder: str | Path, progress: bool = True) 
     count = 3 + 2 * len(findings.comparisons)
     drawing = _pictures(findings, shown, showcases)
     pictures = list(tqdm(drawing, "drawing", total=count, disable=quiet))
-    for picture in pictures:
-        folders.write_bytes(folder / "figures" / f"{picture.name}.png", picture.png)
+    write_figures(folder, ((picture.name, picture.png) for picture in pictures))
     planes = {
         name: interactive(showcases[name].joined, network.trajectories.jumps())
         for name, network in shown.items()

@@ -13,6 +13,7 @@ import pandas as pd
 from jumpretrain import plots
 from jumpretrain.paths.path import RISE, Path
 from jumpretrain.plots import canvas
+from jumpretrain.reports.files import write_figures, write_tables
 from jumpretrain.storage import folders
 from jumpretrain.studies.interpolate import InterpolationStudy, MeasuredPath
 
@@ -83,17 +84,10 @@ def write_report(
         "paths.csv": pd.concat(points).astype({"draw": "Int64"}),
         "summary.csv": _summary(measured),
     }
-    for name, table in tables.items():
-        folders.write_bytes(folder / name, table.to_csv(index=False).encode())
+    write_tables(folder, tables)
     whole = {"survey": asdict(study), "first path": measured[0].path.provenance}
     folders.write_json(folder / "provenance.json", whole)
-    stale = set(FIGURES)
-    for name, content in _figures(study, measured):
-        folders.write_bytes(folder / "figures" / f"{name}.png", content)
-        stale.remove(name)
-    for name in stale:
-        (folder / "figures" / f"{name}.png").unlink(missing_ok=True)
-    return folder / "figures"
+    return write_figures(folder, _figures(study, measured), FIGURES)
 
 
 def _figures(

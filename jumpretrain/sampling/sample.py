@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.threads import one_thread
 from jumpretrain.sampling.trajectories import Trajectories, write_index
 from jumpretrain.states.directions import Normalise, directions
-from jumpretrain.storage import folders
+from jumpretrain.storage import folders, manifests
 from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["check_seeds", "check_sizes", "draw", "jump", "measure_optimum", "sample"]
@@ -76,7 +75,7 @@ def sample(
         "method": "jump and retrain",
         "task": task.fingerprint,
         "optimum": digest(centre),
-        "recipe": asdict(recipe),
+        "recipe": recipe,
         "step_sizes": sizes.tolist(),
         "directions": seeds.tolist(),
         "order_seed": order_seed,
@@ -89,7 +88,7 @@ def sample(
         "optimum_metrics": measure_optimum(task, centre),
     }
     if folder is not None:
-        folders.claim(Path(folder) / "sampling.json", design)
+        manifests.claim(Path(folder) / "sampling.json", design)
         write_index(Path(folder), index, {**facts, "provenance": design})
     fit = train(task, recipe, index["order_seed"], starts, folder, execution, label)
     return Trajectories(

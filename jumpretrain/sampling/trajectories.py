@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from jumpretrain.storage import folders
-from jumpretrain.storage.lazy_states import StoredStates
+from jumpretrain.storage import folders, manifests
+from jumpretrain.storage.lazy_states import LazyStates
 
 __all__ = ["Trajectories"]
 
@@ -45,7 +45,7 @@ class Trajectories:
     """
 
     optimum: NDArray[Any]
-    states: NDArray[Any] | StoredStates
+    states: NDArray[Any] | LazyStates
     direction: NDArray[np.int64]
     step_size: NDArray[np.float64]
     order_seed: NDArray[np.int64]
@@ -153,7 +153,7 @@ class Trajectories:
             The selection; states on disk are not read.
         """
         chosen, kept = _positions(runs, len(self)), _positions(times, len(self.epoch))
-        if isinstance(self.states, StoredStates):
+        if isinstance(self.states, LazyStates):
             states: Any = self.states.select(chosen.tolist(), kept)
         else:
             states = self.states[np.ix_(chosen, kept)]
@@ -217,7 +217,7 @@ class Trajectories:
         )
         measured = {name: float(value) for name, value in facts.pop("optimum_metrics").items()}
         if (folder / "manifest.json").exists():
-            manifest = folders.read_json(folder / "manifest.json") | states.remarks
+            manifest = manifests.read(folder / "manifest.json") | states.remarks
             facts["provenance"].setdefault("training", manifest)
         content: dict[str, Any] = arrays | facts
         return cls(
@@ -236,5 +236,6 @@ def _positions(index: Any, count: int) -> NDArray[np.intp]:
 def write_index(
     folder: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]
 ) -> None:
-    """Write everything but the states and metrics of the runs."""
-    folders.write_arrays(folder / INDEX, arrays, facts)
+    """Write everything but the states and metrics of the runs, unless it is there."""
+    if not (folder / INDEX).exists():
+        folders.write_arrays(folder / INDEX, arrays, facts)

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,13 +20,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from jumpretrain.storage.compression import Storage, encode, size
-from jumpretrain.storage.lazy_states import StoredStates
+from jumpretrain.storage.lazy_states import LazyStates
 from jumpretrain.storage.locks import check_space, lock, unwritable
 
 __all__ = [
     "Storage",
     "check_space",
-    "claim",
     "lock",
     "plain",
     "read_arrays",
@@ -125,42 +125,8 @@ def _facts(file: Any) -> dict[str, Any]:
     return dict(json.loads((file.metadata() or {}).get("facts", "{}")))
 
 
-def claim(path: Path, design: Mapping[str, Any]) -> None:
-    """Write a manifest, or check that the one that is there tells of the same design.
-
-    Raises:
-        ValueError: If the folder holds another design; the message names what differs.
-    """
-    wanted = plain(design)
-    if not path.exists():
-        write_json(path, wanted)
-        return
-    found = read_json(path)
-    differences = list(_differences(wanted, found))
-    if differences:
-        raise ValueError(
-            f"a folder holds one design, but {path.parent} was made with another: "
-            + "; ".join(differences[:5])
-            + "; name another folder, or repeat the call that made this one"
-        )
-
-
-def _differences(wanted: Any, found: Any, name: str = "") -> Iterator[str]:
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        for key in sorted(wanted.keys() | found.keys()):
-            inner = f"{name}.{key}" if name else key
-            yield from _differences(wanted.get(key), found.get(key), inner)
-    elif wanted != found:
-        yield f"{name} is {_short(wanted)} here and {_short(found)} there"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def plain(value: Any) -> Any:
-    """Turn a value into what JSON gives back for it: lists, texts and finite numbers.
+    """Turn a value into what JSON gives back for it: mappings, lists, texts and finite numbers.
 
     Returns:
         The value; a number that is not finite becomes a string.
@@ -169,6 +135,8 @@ def plain(value: Any) -> Any:
         >>> plain({"sizes": (0.5, float("inf"))})
         {'sizes': [0.5, 'inf']}
     """
+    if is_dataclass(value):
+        return plain(vars(value))
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, (np.ndarray, np.generic)):
@@ -236,7 +204,7 @@ def write_runs(
 
 def read_runs(
     folder: Path, count: int, epoch: NDArray[np.float64]
-) -> tuple[StoredStates, NDArray[np.float64], dict[str, NDArray[np.float64]], NDArray[np.str_]]:
+) -> tuple[LazyStates, NDArray[np.float64], dict[str, NDArray[np.float64]], NDArray[np.str_]]:
     """Read what a folder holds of its runs, one snapshot at a time.
 
     Returns:
@@ -259,7 +227,7 @@ def read_runs(
         marks[run] = _mark(content)
     files = tuple(path if run in found else None for run, path in enumerate(paths))
     remarks = _remarks([content for content in found.values() if content.error is not None])
-    states = StoredStates(files, np.arange(first.shape[0]), first.shape[1], first.dtype, remarks)
+    states = LazyStates(files, np.arange(first.shape[0]), first.shape[1], first.dtype, remarks)
     return states, epoch, metrics, marks
 
 

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from jumpretrain.storage.compression import BLOCK, follow
 
-__all__ = ["StoredStates"]
+__all__ = ["LazyStates"]
 
 DTYPES = {"F32": np.float32, "F64": np.float64, "I16": np.int16}
 
 
 @dataclass(frozen=True)
-class StoredStates:
+class LazyStates:
     """States of many runs, left on disk; an index reads only what it asks for.
 
     It indexes like an array (R, T, S) whose first index is an integer, a slice or an array; only
@@ -59,7 +59,7 @@ class StoredStates:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype=dtype)
 
-    def select(self, runs: Sequence[int], times: NDArray[np.intp]) -> StoredStates:
+    def select(self, runs: Sequence[int], times: NDArray[np.intp]) -> LazyStates:
         """See only some runs and snapshots, without reading any.
 
         Returns:

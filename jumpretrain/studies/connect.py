@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from jumpretrain.connectivity.connector import Connector
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import check_last_batch
 from jumpretrain.execution.execution import Execution, spread
-from jumpretrain.storage import folders
+from jumpretrain.storage import folders, manifests
 from jumpretrain.studies.builders import check_task, task_builder, train_network
 from jumpretrain.studies.design import Study
 from jumpretrain.studies.interpolate import RECIPE as TRAINING
@@ -142,13 +142,13 @@ def connect_networks(
     given = [task.state(path) for path in study.networks]
     if given:
         check_optima(task, given)
-    claimed = {name: v for name, v in asdict(study).items() if name not in CHANGEABLE}
+    claimed = {name: v for name, v in vars(study).items() if name not in CHANGEABLE}
     shared = {name: claimed.pop(name) for name in TRAINED if name in claimed}
     claimed["count"] = study.count
     with folders.lock(folder):
-        folders.claim(folder / "junction.json", shared)
+        manifests.claim(folder / "junction.json", shared, vars(ConnectionStudy()))
         made = folder / "connectors" / f"{study.method}-{_short_digest(claimed)}"
-        folders.claim(made / "connector.json", claimed)
+        manifests.claim(made / "connector.json", claimed, vars(ConnectionStudy()))
         inner = replace(execution, n_jobs=1, progress=False)
         places = [folder / "networks" / f"{seed}" for seed in range(study.count)]
         fits = [(task, study.training, inner, k, place) for k, place in enumerate(places)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from jumpretrain.engine.train import bytes_of
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.sampling.sample import sample
 from jumpretrain.sampling.trajectories import Trajectories
-from jumpretrain.storage import folders
+from jumpretrain.storage import folders, manifests
 from jumpretrain.studies.builders import check_task, task_builder, train_network
 from jumpretrain.studies.design import CHANGEABLE, Study
 from jumpretrain.tasks.task import Task
@@ -87,8 +87,8 @@ def explore(
     for task in tasks.values():
         check_task(task, study.metric)
     with folders.lock(folder):
-        claimed = {name: v for name, v in asdict(study).items() if name not in CHANGEABLE}
-        folders.claim(folder / "study.json", claimed)
+        claimed = {name: v for name, v in vars(study).items() if name not in CHANGEABLE}
+        manifests.claim(folder / "study.json", claimed, vars(Study()))
         places = [folder / "networks" / f"{group}-{seed}" for group, seed in cases]
         folders.check_space(folder, _bytes_left(study, tasks, cases, places, execution))
         inner = replace(execution, n_jobs=1, progress=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Any, get_args
@@ -23,7 +23,7 @@ from jumpretrain.paths.outputs import gauss_length
 from jumpretrain.paths.path import BarrierKind, Path
 from jumpretrain.states.curves import check_alphas
 from jumpretrain.states.layers import weight_distance
-from jumpretrain.storage import folders
+from jumpretrain.storage import folders, manifests
 from jumpretrain.studies.builders import check_task, task_builder, train_network
 from jumpretrain.studies.design import TRAINING, Study
 from jumpretrain.tasks.task import Task
@@ -202,8 +202,8 @@ def interpolate_networks(
         _rehearse(study, build(seed))
     given = _given(study, build)
     with folders.lock(folder):
-        claimed = {name: v for name, v in asdict(study).items() if name not in CHANGEABLE}
-        folders.claim(folder / "survey.json", claimed)
+        claimed = {name: v for name, v in vars(study).items() if name not in CHANGEABLE}
+        manifests.claim(folder / "survey.json", claimed, vars(InterpolationStudy()))
         inner = replace(execution, n_jobs=1, progress=False)
         fits = [(build, study, inner, s, folder / "networks" / f"{s}") for s in seeds]
         ends = given or spread(_ends, fits, execution, "training networks")

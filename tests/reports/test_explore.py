@@ -4,9 +4,11 @@ import base64
 import json
 import re
 from dataclasses import asdict, replace
+from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from support import cases
 
@@ -17,7 +19,7 @@ from jumpretrain.reports.explore import write_report
 from jumpretrain.storage import folders
 from jumpretrain.studies.explore import Findings, Network, Study
 
-EVIL = "<script>alert('x') & co"
+EVIL = """<script>alert('x') & "co\""""
 GROUPS = {"plain": 0.7, EVIL: 0.9}
 K = 5
 
@@ -78,7 +80,37 @@ def test_plotly_is_there_once_and_draws_one_plane_a_group(html):
 
 def test_strings_of_the_user_are_escaped(html, markup):
     assert "<script>alert" not in html
-    assert "&lt;script&gt;alert(&#x27;x&#x27;) &amp; co" in markup
+    assert "&lt;script&gt;alert(&#39;x&#39;) &amp; &#34;co&#34;" in markup
+
+
+class Tags(HTMLParser):
+    """The tags of a page with their attributes' names, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, [name for name, _ in attrs]))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_no_name_makes_a_tag_and_each_is_read_as_it_was():
+    def tagged(name):
+        groups = {name: [{name: 1.0}] * 4, "b": [{name: float(k)} for k in range(4)]}
+        study = Study(groups=tuple(groups), task=f"module:{name}")
+        picture = page.Picture(name, name, name, b"png")
+        told = Findings(study, (), {"common": compare(groups)}, 1.0)
+        plane = go.Figure()
+        return Tags(page.render(told, [picture], {name: plane}, {name: name}))
+
+    name = """<b>&"'"""
+    odd, plain = tagged(name), tagged("a")
+    assert odd.tags == plain.tags
+    assert odd.text.count(name) >= 10
 
 
 def test_everything_that_is_linked_lies_beside_the_page(folder, markup):
@@ -189,7 +221,7 @@ def test_three_groups_get_a_table_of_their_own(findings):
     }
     study = Study(groups=names, noise=(0, 0.5, 1), seeds=4)
     three = Findings(study, (), {"own": compare(groups)}, 1.0)
-    text = page.render(three, [], {}, {})
+    text = " ".join(page.render(three, [], {}, {}).split())
     assert "a against b against c" in text
     assert "<th>mean, c</th>" in text
     assert "eta squared, 95 % interval" in text

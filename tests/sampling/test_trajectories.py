@@ -11,7 +11,7 @@ from support import cases
 
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.storage import folders
-from jumpretrain.storage.lazy_states import StoredStates
+from jumpretrain.storage.lazy_states import LazyStates
 
 RUNS, TIMES, WIDTH = 9, 8, 30
 FIELDS = ("optimum", "direction", "step_size", "order_seed", "epoch", "status")
@@ -114,7 +114,7 @@ def test_values_stay_with_their_points_under_any_selection(in_memory, on_disk, r
     chosen = np.arange(RUNS)[slice(None) if runs is None else runs]
     kept = np.arange(TIMES)[slice(None) if times is None else times]
     found = on_disk.select(runs, times)
-    assert isinstance(found.states, StoredStates)
+    assert isinstance(found.states, LazyStates)
     assert same(found, in_memory.select(runs, times))
     points, loss = found.points(), found.values("train_loss")
     np.testing.assert_allclose(0.5 * ((points - found.optimum) ** 2).sum(1), loss, atol=1e-14)

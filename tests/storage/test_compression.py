@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from jumpretrain.storage import folders
 from jumpretrain.storage.compression import BLOCK, TOLERANCE, size
 from jumpretrain.storage.compression import encode as encode_part
-from jumpretrain.storage.lazy_states import StoredStates
+from jumpretrain.storage.lazy_states import LazyStates
 
 WEIGHTS = 2 * BLOCK + 9
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 3 * BLOCK + 5))
@@ -181,7 +181,7 @@ def folder(tmp_path_factory):
 def test_a_folder_of_steps_reads_like_one_of_states(folder):
     place, runs = folder
     stored, _, metrics, marks = folders.read_runs(place, 4, np.arange(9.0))
-    assert isinstance(stored, StoredStates) and stored.shape == (4, 9, 3 * BLOCK + 7)
+    assert isinstance(stored, LazyStates) and stored.shape == (4, 9, 3 * BLOCK + 7)
     assert marks.tolist() == ["ok", "ok", "diverged", "missing"]
     assert (metrics["test_loss"][:3] == 1).all()
     assert stored.remarks["storage_exact"] == 1  # that diverged

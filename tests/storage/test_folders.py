@@ -120,31 +120,6 @@ def test_nothing_is_pickled(tmp_path):
         folders.write_json(tmp_path / "a.json", {"model": object()})
 
 
-def test_a_claim_is_repeated_freely_and_names_what_differs(tmp_path):
-    path = tmp_path / "manifest.json"
-    design = {"recipe": {"lr": 0.1, "epochs": 2}, "seeds": np.arange(3), "bound": np.inf}
-    folders.claim(path, design)
-    before = path.read_bytes()
-    folders.claim(path, design)
-    assert path.read_bytes() == before
-    other = design | {"recipe": {"lr": 0.2, "epochs": 2}, "seeds": [0, 1], "more": "new"}
-    with pytest.raises(ValueError, match="a folder holds one design") as found:
-        folders.claim(path, other)
-    message = str(found.value)
-    assert "recipe.lr is 0.2 here and 0.1 there" in message
-    assert "seeds is [0, 1] here and [0, 1, 2] there" in message
-    assert 'more is "new" here and null there' in message
-    assert "epochs" not in message and "bound" not in message and "\n" not in message
-    assert path.read_bytes() == before
-
-
-def test_a_claim_shortens_long_values_and_many_differences(tmp_path):
-    folders.claim(tmp_path / "m", {str(k): list(range(500)) for k in range(20)})
-    with pytest.raises(ValueError, match="one design") as found:
-        folders.claim(tmp_path / "m", {str(k): list(range(501)) for k in range(20)})
-    assert len(str(found.value)) < 1000 + 2 * len(str(tmp_path))
-
-
 def test_runs_are_read_with_gaps_and_statuses(tmp_path):
     states = np.arange(24.0).reshape(2, 3, 4)
     bad = states[1].copy()

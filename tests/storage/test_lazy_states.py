@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jumpretrain.storage import folders
-from jumpretrain.storage.lazy_states import StoredStates
+from jumpretrain.storage.lazy_states import LazyStates
 
 SHAPE = (5, 4, 3)
 MISSING = 2
@@ -24,7 +24,7 @@ def both(request, tmp_path_factory):
         if run != MISSING:
             folders.write_run(path, array[run], {"test_loss": np.zeros(SHAPE[1])})
     files = tuple(path if path.exists() else None for path in paths)
-    return StoredStates(files, np.arange(SHAPE[1]), SHAPE[2], array.dtype), array
+    return LazyStates(files, np.arange(SHAPE[1]), SHAPE[2], array.dtype), array
 
 
 def lists(length, size=4):
@@ -87,7 +87,7 @@ def test_selecting_reads_nothing_and_indexing_reads_only_its_runs(tmp_path):
     path = tmp_path / "there.safetensors"
     folders.write_run(path, np.ones((4, 3)), {})
     files = (tmp_path / "gone", path, None)
-    stored = StoredStates(files, np.arange(4), 3, np.dtype(float))
+    stored = LazyStates(files, np.arange(4), 3, np.dtype(float))
     selected = stored.select([2, 1, 0], np.array([3, 1]))
     assert selected.shape == (3, 2, 3)
     assert np.array_equal(selected[1], np.ones((2, 3))) and np.isnan(selected[0]).all()

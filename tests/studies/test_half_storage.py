@@ -55,7 +55,7 @@ def test_a_folder_goes_on_to_the_same_bits_and_refuses_the_other_storage(tmp_pat
     for run in (0, 3):
         (tmp_path / "runs" / f"{run:05d}.safetensors").unlink()
     assert np.array_equal(sampled("mlp", tmp_path, HALF).states[:], made)
-    with pytest.raises(ValueError, match='storage is null here and "half" there'):
+    with pytest.raises(ValueError, match='storage is "exact" here and "half" there'):
         sampled("mlp", tmp_path, EXACT)
 
 

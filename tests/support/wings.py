@@ -15,6 +15,7 @@ ONLY = {
     "graphtools": {"embedding"},
     "ripser": {"topology"},
     "persim": {"topology"},
+    "jinja2": {"reports"},
     "tyro": {"cli", "studies"},
     "plotly": {"reports"},
 }

@@ -17,7 +17,7 @@ from evidence.figure import Flags, device
 
 from jumpretrain import Dataset, Recipe, Task, Trajectories, data, models, sample, train
 from jumpretrain.execution.execution import Execution, spread
-from jumpretrain.storage import folders
+from jumpretrain.storage import folders, manifests
 
 SHARES = {"good": 0.0, "noise .5": 0.5, "memorise": 1.0}
 GROUPS = {
@@ -81,7 +81,7 @@ def networks(asked: Flags, groups: Sequence[str]) -> dict[str, list[Network]]:
     cases = [(group, seed) for group in groups for seed in range(chosen.seeds)]
     places = [folder / f"{group}-{seed}" for group, seed in cases]
     with folders.lock(folder):
-        folders.claim(folder / "design.json", asdict(chosen))
+        manifests.claim(folder / "design.json", vars(chosen))
         pairs = zip(cases, places, strict=True)
         jobs = [(chosen, *case, place) for case, place in pairs if not _finished(place, chosen)]
         each(_sampled, jobs, asked, "training, jumping and retraining")

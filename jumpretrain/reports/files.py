@@ -1,0 +1,46 @@
+"""Write the tables and figures of a report; each file is replaced in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from jumpretrain.storage import folders
+
+__all__ = ["write_figures", "write_tables"]
+
+
+def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Write tables as CSV.
+
+    Args:
+        folder: Where to.
+        tables: By the name of their file.
+    """
+    for name, table in tables.items():
+        folders.write_bytes(folder / name, table.to_csv(index=False).encode())
+
+
+def write_figures(
+    folder: Path, figures: Iterable[tuple[str, bytes]], known: Iterable[str] = ()
+) -> Path:
+    """Write PNGs as `figures/<name>.png`.
+
+    Args:
+        folder: The folder of the report.
+        figures: Names and contents, each written when it is drawn.
+        known: Names that a report of this kind may have; files of those that are not drawn now,
+            left by an earlier call, are removed.
+
+    Returns:
+        The folder of the figures.
+    """
+    place, stale = folder / "figures", set(known)
+    for name, content in figures:
+        folders.write_bytes(place / f"{name}.png", content)
+        stale.discard(name)
+    for name in stale:
+        (place / f"{name}.png").unlink(missing_ok=True)
+    return place

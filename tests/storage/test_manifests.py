@@ -1,0 +1,147 @@
+"""Folders that belong to one design, also where an older version did not know all of it."""
+
+import json
+from dataclasses import asdict, fields
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jumpretrain.engine.recipe import Recipe
+from jumpretrain.storage import folders, manifests
+
+UNUSUAL = {
+    "epochs": 3,
+    "lr": 0.1,
+    "optimiser": "adam",
+    "milestones": (0.25,),
+    "record_early": False,
+    "push": 1.0,
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "manifest.json"
+
+
+def differing(path, design, defaults=None):
+    """Claim a folder of another design.
+
+    Returns:
+        What the refusal names, one difference after the other.
+    """
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="a folder holds one design") as found:
+        manifests.claim(path, design, defaults)
+    assert path.read_bytes() == before and "\n" not in str(found.value)
+    return str(found.value).partition("another: ")[2].split("; ")[:-1]
+
+
+def test_a_claim_is_repeated_freely_and_names_what_differs(path):
+    design = {"recipe": {"lr": 0.1, "epochs": 2}, "seeds": np.arange(3), "bound": np.inf}
+    first = manifests.claim(path, design)
+    before = path.read_bytes()
+    assert manifests.claim(path, design) == first == folders.plain(design)
+    assert path.read_bytes() == before
+    other = design | {"recipe": {"lr": 0.2, "epochs": 2}, "seeds": [0, 1], "more": "new"}
+    assert differing(path, other) == [
+        'more is "new" here and null there',
+        "recipe.lr is 0.2 here and 0.1 there",
+        "seeds is [0, 1] here and [0, 1, 2] there",
+    ]
+
+
+def test_a_claim_shortens_long_values_and_many_differences(path):
+    manifests.claim(path, {str(k): list(range(500)) for k in range(20)})
+    assert len(str(differing(path, {str(k): list(range(501)) for k in range(20)}))) < 1000
+
+
+def test_a_dataclass_is_kept_by_its_entries_beside_the_format(path):
+    manifests.claim(path, {"recipe": Recipe(), "trainings": {"a": Recipe(lr=0.1)}})
+    kept = json.loads(path.read_text())
+    assert kept["format"] == manifests.FORMAT == 1
+    assert kept["recipe"] == folders.plain(asdict(Recipe()))
+    assert kept["trainings"] == {"a": kept["recipe"] | {"lr": 0.1}}
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    changed=st.sets(st.sampled_from(sorted(UNUSUAL))),
+    dropped=st.sets(st.sampled_from([field.name for field in fields(Recipe)])),
+)
+def test_entries_that_a_recipe_lacks_are_as_by_default(tmp_path_factory, changed, dropped):
+    path = tmp_path_factory.getbasetemp() / "lacking" / "manifest.json"
+    recipe = Recipe(**{name: UNUSUAL[name] for name in changed})
+    whole = folders.plain(recipe)
+    kept = {"of": {"a": {name: v for name, v in whole.items() if name not in dropped}}}
+    folders.write_json(path, kept)
+    if not changed & dropped:
+        assert manifests.claim(path, {"of": {"a": recipe}}) == kept
+        return
+    usual = folders.plain(Recipe())
+    expected = [
+        f"of.a.{name} is {json.dumps(whole[name])} here and {json.dumps(usual[name])} there"
+        for name in sorted(changed & dropped)
+    ]
+    assert differing(path, {"of": {"a": recipe}}) == expected[:5]
+
+
+@pytest.mark.parametrize("kept", [{}, {"mode": "a"}, {"mode": "b"}])
+@pytest.mark.parametrize("asked", [{}, {"mode": "a"}, {"mode": "b"}])
+def test_entries_that_stand_only_where_they_differ_have_defaults_too(path, kept, asked):
+    folders.write_json(path, kept)
+    here, there = asked.get("mode", "a"), kept.get("mode", "a")
+    if here == there:
+        assert manifests.claim(path, asked, {"mode": "a"}) == kept
+    else:
+        assert differing(path, asked, {"mode": "a"}) == [
+            f'mode is "{here}" here and "{there}" there'
+        ]
+
+
+def test_a_missing_part_is_by_default_where_the_design_says_so_and_not_by_its_own(path):
+    usual = Recipe(epochs=7)
+    folders.write_json(path, {})
+    manifests.claim(path, {"training": usual}, {"training": usual})
+    assert differing(path, {"training": Recipe()}, {"training": usual}) == [
+        "training.epochs is 40 here and 7 there"
+    ]
+
+
+def test_entries_that_are_unknown_here_are_of_a_newer_version(path):
+    recipe = folders.plain(Recipe())
+    folders.write_json(path, {"recipe": recipe | {"warm_up": 2}, "shape": "wide", "by": {"b": 1}})
+    assert differing(path, {"recipe": Recipe(), "by": {}}) == [
+        "by.b is null here and 1 there",
+        "recipe.warm_up is 2 there, as a newer version made it",
+        'shape is "wide" there, as a newer version made it',
+    ]
+
+
+def test_reasons_and_versions_stay_as_they_were_first_written(path):
+    first = {"execution": {"mode": "looped", "reason": "x"}, "versions": {"torch": "2.4"}, "a": 1}
+    manifests.claim(path, first)
+    before = path.read_bytes()
+    later = {"execution": {"mode": "looped", "reason": "y"}, "versions": {"numpy": "3"}, "a": 1}
+    assert manifests.claim(path, later) == first
+    assert path.read_bytes() == before
+    later["execution"]["mode"] = "stacked"
+    assert differing(path, later) == ['execution.mode is "stacked" here and "looped" there']
+
+
+@pytest.mark.parametrize("version", [2, 0, "1", None, [1]])
+def test_a_folder_of_another_format_is_refused_by_it(path, version):
+    folders.write_json(path, {"format": version, "a": 1})
+    for call in (manifests.read, lambda path: manifests.claim(path, {"a": 2})):
+        with pytest.raises(ValueError, match=r"read up to format 1, but .* update") as found:
+            call(path)
+        assert f"is of format {json.dumps(version)}," in str(found.value)
+        assert "\n" not in str(found.value)
+
+
+def test_a_manifest_that_holds_no_entries_by_name_is_refused(path):
+    folders.write_json(path, [1, 2])
+    with pytest.raises(ValueError, match=r"manifest\.json is of format null"):
+        manifests.claim(path, {"a": 1})
