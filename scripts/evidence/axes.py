@@ -9,14 +9,14 @@ from matplotlib.axes import Axes
 from jumpretrain.plots import canvas
 
 
-def label(ax: Axes, across: str, up: str, title: str, logs: str = "", **legend: Any) -> None:
+def label(ax: Axes, across: str, up: str, text: str, logs: str = "", **legend: Any) -> None:
     """Name both axes and write the title, once all is drawn.
 
     Args:
         ax: The panel.
         across: What the horizontal axis shows, with unit.
         up: What the vertical axis shows, with unit.
-        title: What is to be seen.
+        text: The title.
         logs: `x`, `y` or both: logarithmic axes, with plain numbers.
         **legend: Of the legend; without any there is none.
     """
@@ -27,4 +27,4 @@ def label(ax: Axes, across: str, up: str, title: str, logs: str = "", **legend: 
     ax.set_ylabel(up)
     if legend:
         ax.legend(**{"fontsize": 9, "frameon": False} | legend)
-    canvas.title(ax, title)
+    canvas.title(ax, text)
