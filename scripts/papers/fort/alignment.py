@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from evidence.axes import label
@@ -24,7 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.networks import INNER, Found, Values
+from papers.fort.networks import INNER, Found, Values, column
 
 import jumpretrain as jr
 from jumpretrain.comparison.hypothesis_tests import spearman
@@ -182,34 +182,19 @@ def branched(task: jr.Task, setup: Setup, seed: int, shared: int, folder: Path) 
     }
 
 
-def straight(pairs: Pairs, kind: str) -> Values:
-    return np.array([one["lines"][kind]["barrier"] for one in pairs])
-
-
 def removed(pairs: Pairs) -> Values:
     """Give the share of each straight line's barrier that aligning removes."""
-    plain, aligned = (straight(pairs, kind) for kind in ("plain", "aligned"))
+    plain, aligned = (column(pairs, "lines", kind, "barrier") for kind in KINDS)
     return 1 - np.divide(aligned, plain, out=np.full(len(plain), np.nan), where=plain > 0)
 
 
-def bends(pairs: Pairs, kind: str, name: str) -> Values:
-    return np.array([one["connectors"][kind][name] for one in pairs])
-
-
 def difference(pairs: Pairs, kind: str) -> Values:
-    return bends(pairs, kind, "within") - bends(pairs, kind, "across")
+    within, across = (column(pairs, "connectors", kind, name) for name in ("within", "across"))
+    return within - across
 
 
-def branches(setup: Setup, pairs: Pairs, shared: int) -> list[Found]:
-    return [one["branches"][setup.shared.index(shared)] for one in pairs]
-
-
-def shares(setup: Setup, pairs: Pairs, shared: int, name: str) -> Values:
-    return np.array([one[name] for one in branches(setup, pairs, shared)])
-
-
-def ways(ones: Sequence[Found]) -> Values:
-    return np.array([one["angles"]["ways"] for one in ones])
+def branches(setup: Setup, pairs: Pairs, shared: int, *keys: str) -> Values:
+    return column(pairs, "branches", setup.shared.index(shared), *keys)
 
 
 def judged(results: Results) -> list[Found]:
@@ -224,7 +209,8 @@ def judged(results: Results) -> list[Found]:
 
 
 def said_of_connectors(pairs: Pairs) -> list[tuple[Any, ...]]:
-    plain, aligned = (np.maximum(bends(pairs, kind, "barrier"), FLOOR) for kind in KINDS)
+    left = (column(pairs, "connectors", kind, "barrier") for kind in KINDS)
+    plain, aligned = (np.maximum(values, FLOOR) for values in left)
     return [
         ("H12", "aligning halves the barrier that the connector leaves, or more",
          f"log2 of the ratio of barriers, at least {FLOOR} nats each",
@@ -236,8 +222,8 @@ def said_of_connectors(pairs: Pairs) -> list[tuple[Any, ...]]:
 
 
 def said_of_branches(setup: Setup, pairs: Pairs) -> list[tuple[Any, ...]]:
-    first, late = (shares(setup, pairs, k, "barrier") for k in (0, setup.half))
-    unstable = shares(setup, pairs, setup.half, "instability")
+    first, late = (branches(setup, pairs, k, "barrier") for k in (0, setup.half))
+    unstable = branches(setup, pairs, setup.half, "instability")
     half = f"pairs that share {setup.half} of {setup.training.epochs} epochs"
     return [
         ("H1", f"{half} have no barrier of the training loss", f"{NONE} nats minus the barrier",
@@ -248,7 +234,7 @@ def said_of_branches(setup: Setup, pairs: Pairs) -> list[tuple[Any, ...]]:
          "difference of barriers, nats", first - late, FALL),
         ("H9", "from the same start, networks go more nearly the same way than from two starts",
          "difference of cosines between the ways from start to optimum",
-         ways(branches(setup, pairs, 0)) - ways(pairs), SAME),
+         branches(setup, pairs, 0, "angles", "ways") - column(pairs, "angles", "ways"), SAME),
     ]  # fmt: skip
 
 
@@ -256,19 +242,24 @@ def judged_by_width(results: Results) -> list[Found]:
     some = {setup: pairs for setup, pairs in results.items() if setup.width}
     widths = np.array([setup.width for setup, pairs in some.items() for _ in pairs])
     cut = np.concatenate([removed(pairs) for pairs in some.values()])
-    left = np.concatenate([straight(pairs, "aligned") for pairs in some.values()])
-    claims = []
-    for claim, values, sign in (
-        ("the share of the barrier that aligning removes grows with width", cut, 1),
-        ("the barrier between aligned networks falls with width", left, -1),
-    ):
-        known = np.isfinite(values)  # no share where there is no barrier
-        found = spearman(widths[known], values[known])
-        claims.append(
-            entry("wedges-H12", f"digits MLP: {claim}", "Spearman's rho over pairs", found.rho,
-                  found.low, found.high, int(known.sum()), TREND, sign, found.p)
-        )  # fmt: skip
-    return claims
+    left = np.concatenate([
+        column(pairs, "lines", "aligned", "barrier") for pairs in some.values()
+    ])
+    return [
+        correlated(
+            "the share of the barrier that aligning removes grows with width", widths, cut, 1
+        ),
+        correlated("the barrier between aligned networks falls with width", widths, left, -1),
+    ]
+
+
+def correlated(claim: str, widths: Values, values: Values, sign: Literal[1, -1]) -> Found:
+    known = np.isfinite(values)  # no share where there is no barrier
+    found = spearman(widths[known], values[known])
+    return entry(
+        "wedges-H12", f"digits MLP: {claim}", "Spearman's rho over pairs", found.rho, found.low,
+        found.high, int(known.sum()), TREND, sign, found.p,
+    )  # fmt: skip
 
 
 def drawn(results: Results, claims: list[Found]) -> Figure:
@@ -288,15 +279,14 @@ def drawn(results: Results, claims: list[Found]) -> Figure:
 
 def finding(results: Results, claims: list[Found]) -> str:
     cuts = [float(np.nanmean(removed(pairs))) for pairs in results.values()]
-    verdicts = {c["claim"]: c["verdict"] for c in claims}
-    held = [verdict for claim, verdict in verdicts.items() if claim.endswith("barrier or more")]
+    held = [c["verdict"] for c in claims if c["claim"].endswith("barrier or more")]
     first, pairs = next((s, found) for s, found in results.items() if s.shared)
-    levels = [np.median(shares(first, pairs, k, "barrier")) for k in (0, first.half)]
+    levels = [np.median(branches(first, pairs, k, "barrier")) for k in (0, first.half)]
     gaps = [difference(pairs, kind).mean() for kind in KINDS]
     lessened, stable = (
-        next(verdict for claim, verdict in verdicts.items() if claim.startswith(first.name)
-             and claim.endswith(end)) for end in ("halves of the connector", "are stable")
-    )  # fmt: skip
+        fort.find(claims, f"{first.name}: ", words)["verdict"]
+        for words in ("halves of the connector", "are stable")
+    )
     return (
         f"Aligning units removes {min(cuts):.0%} to {max(cuts):.0%} of the barrier (half or more: "
         f"supported for {held.count('supported')} of {len(held)} kinds of networks)\n"
@@ -337,7 +327,11 @@ def _widths(ax: Axes, results: Results) -> None:
     order = sorted(results, key=lambda setup: setup.width or np.inf)
     for place, setup in enumerate(order):
         pairs = results[setup]
-        _both(ax, place, {kind: np.maximum(straight(pairs, kind), FLOOR) for kind in KINDS})
+        _both(
+            ax,
+            place,
+            {kind: np.maximum(column(pairs, "lines", kind, "barrier"), FLOOR) for kind in KINDS},
+        )
     _keys(ax)
     ax.set_xticks(range(len(order)), [str(setup.width or "CNN") for setup in order])
     cuts = ", ".join(f"{np.nanmean(removed(results[setup])):.0%}" for setup in order)
@@ -351,10 +345,10 @@ def _widths(ax: Axes, results: Results) -> None:
 def _lines(ax: Axes, setup: Setup, pairs: Pairs) -> None:
     for kind, colour in KINDS.items():
         for way, name, dash in (("lines", "straight", "--"), ("connectors", "connector", "-")):
-            rows = [one[way][kind]["train_loss"] for one in pairs]
+            rows = column(pairs, way, kind, "train_loss")
             lines(ax, GRID, rows, colour, f"{kind}, {name}", np.median, dash)
     ax.set_xlim(0, 1)
-    left = [np.median(bends(pairs, kind, "barrier")) for kind in KINDS]
+    left = [np.median(column(pairs, "connectors", kind, "barrier")) for kind in KINDS]
     label(
         ax, "alpha, share of the way between the networks (1)", "training loss (nats)",
         f"{setup.name}: a connector leaves a barrier of {left[0]:.2g} nats, {left[1]:.2g} between "
@@ -366,7 +360,11 @@ def _halves(ax: Axes, joined: Results) -> None:
     labels, means = [], []
     for row, (setup, pairs) in enumerate(joined.items()):
         for place, name in enumerate(("within", "across")):
-            _both(ax, 2 * row + place, {kind: bends(pairs, kind, name) for kind in KINDS})
+            _both(
+                ax,
+                2 * row + place,
+                {kind: column(pairs, "connectors", kind, name) for kind in KINDS},
+            )
         labels += [f"{setup.short},\nwithin a half", f"{setup.short},\nacross"]
         gaps = [difference(pairs, kind).mean() for kind in KINDS]
         means.append(f"{gaps[0]:.2f} plain, {gaps[1]:.2f} aligned ({setup.short})")
@@ -385,11 +383,11 @@ def _branches(ax: Axes, apart: Results, name: str, limit: float) -> None:
         apart.items(), canvas.colours(4)[2:], "os", strict=False
     ):
         x = np.array(setup.shared) / setup.training.epochs
-        rows = np.array([shares(setup, pairs, k, name) for k in setup.shared])
+        rows = np.array([branches(setup, pairs, k, name) for k in setup.shared])
         middle = np.median(rows, axis=1)
         ax.plot(x, rows, mark, color=colour, ms=4, alpha=0.5, mew=0)
         ax.plot(x, middle, color=colour, lw=2.4, marker=mark, label=setup.name)
-        level = np.median([one["lines"]["plain"][name] for one in pairs])
+        level = np.median(column(pairs, "lines", "plain", name))
         ax.axhline(level, color=colour, ls="--", lw=1.2)
         ends.append(f"{middle[0]:.3f} to {middle[-1]:.3f} ({setup.short})")
     ax.plot([], [], color="0.4", ls="--", lw=1.2, label="two starts")
@@ -410,17 +408,17 @@ def _angles(ax: Axes, apart: Results) -> None:
     looks = {"starts": (-0.27, "^"), "optima": (0, "s"), "ways": (0.27, "o")}
     labels, said = [], []
     for row, (setup, pairs) in enumerate(apart.items()):
-        kinds = [pairs, *(branches(setup, pairs, k) for k in (0, setup.half))]
-        for place, ones in enumerate(kinds):
+        places = [(), *(("branches", setup.shared.index(k)) for k in (0, setup.half))]
+        for place, keys in enumerate(places):
             for (name, (shift, mark)), colour in zip(
                 looks.items(), canvas.colours(6)[3:], strict=True
             ):
-                values = [one["angles"][name] for one in ones]
+                values = column(pairs, *keys, "angles", name)
                 dots(ax, 3 * row + place + shift, values, colour, mark, 0.14, 0.09)
                 if not (row or place):
                     ax.scatter([], [], color=[colour], marker=mark, label=name)
         labels += ["two starts", "same start", f"{setup.half} epochs\nshared"]
-        two, same = (np.median(ways(ones)) for ones in kinds[:2])
+        two, same = (np.median(column(pairs, *keys, "angles", "ways")) for keys in places[:2])
         said.append(f"{same:.2f} from the same, {two:.2f} from two starts ({setup.short})")
     ax.set_xticks(range(len(labels)), labels, fontsize=8)
     ax.axhline(0, color="0.4", ls=":", lw=1.2)

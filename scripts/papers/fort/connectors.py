@@ -331,10 +331,8 @@ def _cosines(ax: Axes, setup: Setup, pairs: Pairs) -> None:
     fort.show_cosines(ax, column(pairs, "cosines"), "cosine (1), mean over pairs", 0.85)
     names = ("within", "across", "sideways_within", "sideways_across")
     along, across, *aside = (np.mean(column(pairs, name)) for name in names)
-    title = (
-        f"{setup.name}: cosine of deviations {along:.2f} within a half, {across:.2f} across; "
-        f"without the part towards larger norms {aside[0]:.2f} and {aside[1]:.2f}"
-    )
+    title = f"{setup.name}: cosine of deviations {along:.2f} within a half, {across:.2f} across; "
+    title += f"without the part towards larger norms {aside[0]:.2f} and {aside[1]:.2f}"
     label(ax, "node, from the first optimum", "node, from the first optimum", title)
 
 
@@ -347,8 +345,8 @@ def _labels(ax: Axes, setup: Setup, pairs: Pairs) -> None:
     ax.set_ylim(bottom=0)
     title = (
         f"{setup.name}, hyperplane connector: the optima differ in {apart:.2g} of the labels; in "
-        f"the middle up to {most:.2g} differ from the first (medians)"
     )
+    title += f"the middle up to {most:.2g} differ from the first (medians)"
     up = "test labels changed (fraction)"
     label(ax, ALPHA, up, title, fontsize=8, loc="lower center")
 
@@ -372,8 +370,6 @@ def _angles(ax: Axes, results: Results) -> None:
         " and ".join(f"{np.median(column(pairs, name)):.2f}" for pairs in results.values())
         for name in ("cosine_same_start", "twin_barrier")
     )
-    title = (
-        "angles of networks, and of their ways from start to optimum; same start: cosine "
-        f"{same}, barrier {barrier} nats (medians)"
-    )
+    title = "angles of networks, and of their ways from start to optimum; same start: cosine "
+    title += f"{same}, barrier {barrier} nats (medians)"
     label(ax, "", "cosine (1)", title, fontsize=8, loc="upper left")

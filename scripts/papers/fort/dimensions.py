@@ -388,6 +388,6 @@ def _planes(ax: Axes, setup: Setup, found: pd.DataFrame, again: Sequence[Found])
     apart = float(np.median(deviations(setup, found, again)))
     title = (
         f"width {width}, rate {rate:g}: thresholds differ by {apart:.2f} octaves from plane to "
-        f"plane (n = {len(again)} networks x {setup.planes} planes)"
     )
+    title += f"plane (n = {len(again)} networks x {setup.planes} planes)"
     _along(ax, setup.dims, "training loss in planes (nats)", title)

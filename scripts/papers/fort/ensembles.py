@@ -312,8 +312,8 @@ def _gains(ax: Axes, plan: Plan, found: Sequence[Found]) -> None:
     ax.axvspan(TURN - REACH, TURN + REACH, color="0.9", lw=0, zorder=0)
     title = (
         f"averaged weights gain up to {np.median(turns(found)):.0f}° (median); grey: where they "
-        "should begin to lose"
     )
+    title += "should begin to lose"
     up = f"gain of {plan.count} snapshots over single (points)"
     label(ax, "angle between successive snapshots (degrees)", up, title, loc="best")
 
@@ -341,9 +341,7 @@ def _plane(ax: Axes, plan: Plan, kinds: dict[str, Values]) -> None:
                    alpha=0.8, label=name.replace("rate", "snapshots,"))  # fmt: skip
     ax.set_ylim(bottom=0)
     others, snapshots, draws = (values.mean() for values in diversities(plan, kinds))
-    title = (
-        f"how differently two predict: {others:.2f} independent, {snapshots:.2f} snapshots, "
-        f"{draws:.2f} around an optimum"
-    )
+    title = f"how differently two predict: {others:.2f} independent, {snapshots:.2f} snapshots, "
+    title += f"{draws:.2f} around an optimum"
     across, up = "test accuracy (fraction)", "disagreement / error rate (1)"
     label(ax, across, up, title, fontsize=8, ncols=2)

@@ -277,10 +277,8 @@ def _ratios(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
     for dim, colour, mark in zip(DIMS, canvas.colours(3), "os^", strict=True):
         _lines(ax, few(setup, table, f"ratio_{dim}"), colour, mark, name=f"d = {dim}")
     peaks = few(setup, table, RATIO).idxmax(axis=1)
-    text = (
-        f"{setup.name}: the ratio peaks at {peaks.median():g} times Xavier's radius (median of "
-        f"{setup.seeds}, from {peaks.min():g} to {peaks.max():g})"
-    )
+    text = f"{setup.name}: the ratio peaks at {peaks.median():g} times Xavier's radius (median of "
+    text += f"{setup.seeds}, from {peaks.min():g} to {peaks.max():g})"
     _along(ax, "trace / Frobenius norm of the Hessian (1)", text, loc="best")
 
 
@@ -290,10 +288,8 @@ def _starts(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
     _lines(ax, positive, blue, "o")
     _lines(other, few(setup, table, "initial_loss"), orange, "s", "--")
     middle = positive.median()
-    text = (
-        f"{middle[1.0]:.0%} of eigenvalues are positive at Xavier's radius, at most "
-        f"{middle.max():.0%} (at {middle.idxmax():g})"
-    )
+    text = f"{middle[1.0]:.0%} of eigenvalues are positive at Xavier's radius, at most "
+    text += f"{middle.max():.0%} (at {middle.idxmax():g})"
     _along(ax, f"eigenvalues above 0 (fraction), d = {DIMS[-1]}", text)
     label(other, "", "training loss at the start (nats), dashed", "", "y")
     _colour(ax, other, blue, orange)
@@ -312,8 +308,8 @@ def _ends(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
     shares = [lost(setup, table, way, OUTSIDE).mean() for way in WAYS]
     text = (
         f"{OUTSIDE:g} times Xavier's radius costs {shares[0]:.0%} in a plane, {shares[1]:.0%} at "
-        f"a rate x radius, {shares[2]:.0%} without"
     )
+    text += f"a rate x radius, {shares[2]:.0%} without"
     _along(ax, "test accuracy after training (1)", text, loc="lower left", bbox_to_anchor=(0, 0.1))
 
 
@@ -326,8 +322,8 @@ def _networks(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
     taus = [kendalltau(some[RATIO], values).statistic for values in (loss, accuracy)]
     text = (
         f"at Xavier's radius (n = {len(some)}), tau of the ratio is {taus[0]:+.2f} with the first "
-        f"loss, {taus[1]:+.2f} with the accuracy"
     )
+    text += f"loss, {taus[1]:+.2f} with the accuracy"
     across = f"trace / Frobenius norm of the Hessian (1), d = {DIMS[-1]}"
     label(ax, across, "test accuracy in a plane (1), squares", text)
     other.set_ylabel("training loss at the start (nats), dots")

@@ -91,6 +91,16 @@ def column(ones: Sequence[Found], *keys: Any) -> Values:
     return np.array([reduce(getitem, keys, one) for one in ones])
 
 
+def taken(result: object, *names: str) -> Found:
+    """Take what a result calls by some names."""
+    return {name: getattr(result, name) for name in names}
+
+
+def find(claims: Iterable[Found], *words: str) -> Found:
+    """Find the first claim with all these words."""
+    return next(claim for claim in claims if all(word in claim["claim"] for word in words))
+
+
 def judge(about: str, rows: Iterable[tuple[Any, ...]]) -> list[Found]:
     """Judge means over networks: rows of hypothesis, claim, and what `within` takes further."""
     return [within(f"wedges-{name}", f"{about}{claim}", *rest) for name, claim, *rest in rows]

@@ -325,9 +325,7 @@ def _counts(ax: Axes, wells: Sequence[Found]) -> None:
     ax.plot([], [], ":", color="0.3", label="participation ratio of the Hessian")
     short = np.median(at_rise(wells, "short"))
     ratio, sharp = (np.median(column(wells, name)) for name in ("participation", "sharp"))
-    title = (
-        f"{short:.0f} effective directions from the spread, {ratio:.0f} from the Hessian; "
-        f"{sharp:.0f} eigenvalues are sharp"
-    )
+    title = f"{short:.0f} effective directions from the spread, {ratio:.0f} from the Hessian; "
+    title += f"{sharp:.0f} eigenvalues are sharp"
     up = "effective number of short directions"
     label(ax, "quadratic rise of the loss (nats)", up, title, "xy", loc="best")

@@ -431,10 +431,8 @@ def _profile(ax: Axes, counts: Counts) -> None:
         name = f"{way} ({setup.levels[0]:g} nats)" if way == LOSS else f"nodes: {way}"
         _lines(ax, [0, *middle, 1], [first, *nodes, last], STYLES[0], COLOURS[way], name)
     short, equal, loss = (_times(counts.rise(way)) for way in WAYS)
-    text = (
-        f"{setup.name}, middle over ends: {short} after a quarter of the epochs, {equal} after "
-        f"all, {loss} at equal loss"
-    )
+    text = f"{setup.name}, middle over ends: {short} after a quarter of the epochs, {equal} after "
+    text += f"all, {loss} at equal loss"
     _finish(ax, "node of the hyperplane connector, alpha", [counts], text)
 
 
@@ -447,8 +445,8 @@ def _centroids(ax: Axes, counts: Counts) -> None:
     short, _, loss = (_times(counts.growth(way)) for way in WAYS)
     text = (
         f"{counts.setup.name}, centroids, m = {counts.setup.largest} over m = 1: {short} after a "
-        f"quarter of the epochs, {loss} at equal loss"
     )
+    text += f"quarter of the epochs, {loss} at equal loss"
     _finish(ax, "m, of m + 1 optima joined (0: the optima)", [counts], text)
 
 

@@ -254,10 +254,8 @@ def _middles(ax: Axes, table: pd.DataFrame) -> None:
     ax.axhline(CENTRE, color="0.4", ls=":", lw=1.2)
     values, losses = medians(times, False)["middle"], medians(table, False)["middle"]
     said = " to ".join(f"{values[m]:.2g} (m = {m})" for m in (values.index[0], values.index[-1]))
-    title = (
-        f"loss of the hyperplane node in the middle: {said} times the optima's, at most "
-        f"{losses.max():.2g} nats (medians); dotted: {CENTRE:g} times"
-    )
+    title = f"loss of the hyperplane node in the middle: {said} times the optima's, at most "
+    title += f"{losses.max():.2g} nats (medians); dotted: {CENTRE:g} times"
     up = "loss in the middle over that of the optima (1)"
     _spots(ax, times, "middle", "straight_middle", up, title, "y")
 
@@ -269,8 +267,8 @@ def _shares(ax: Axes, table: pd.DataFrame) -> None:
     last = values.index[-1]
     title = (
         f"at the same cost a node, curves (m = 1) remove {values[1]:.0%} of the barrier, surfaces "
-        f"{values[last]:.0%} (m = {last}, medians)"
     )
+    title += f"{values[last]:.0%} (m = {last}, medians)"
     _spots(ax, share, "removed", None, "share of the barrier removed (1)", title)
 
 

@@ -423,8 +423,8 @@ def _along(ax: Axes, plan: Plan, found: Networks, factor: str) -> None:
     end, radius = (ratio(plan, found, factor, place) for place in ("end", "radius"))
     text = (
         f"{NAMES[factor]} {levels[0]:g} to {levels[-1]:g}: width ×{radius:.2f} at equal radius, "
-        f"×{end:.2f} at the end"
     )
+    text += f"×{end:.2f} at the end"
     across, up = (
         "radius: norm of the weights, along training",
         "width of the tunnel (weight units)",
