@@ -343,10 +343,8 @@ def _labels(ax: Axes, setup: Setup, pairs: Pairs) -> None:
     apart, most = (np.median(column(pairs, name)) for name in ("apart", "most_changed"))
     ax.axhline(apart, color="0.4", ls=":", lw=1.2, label="between the optima")
     ax.set_ylim(bottom=0)
-    title = (
-        f"{setup.name}, hyperplane connector: the optima differ in {apart:.2g} of the labels; in "
-    )
-    title += f"the middle up to {most:.2g} differ from the first (medians)"
+    title = f"{setup.name}, hyperplane connector: the optima differ in {apart:.2g} of the labels; "
+    title += f"in the middle up to {most:.2g} differ from the first (medians)"
     up = "test labels changed (fraction)"
     label(ax, ALPHA, up, title, fontsize=8, loc="lower center")
 

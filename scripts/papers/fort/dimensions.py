@@ -386,8 +386,6 @@ def _planes(ax: Axes, setup: Setup, found: pd.DataFrame, again: Sequence[Found])
     goals = [target(row) for _, row in in_condition(found, width, rate).iterrows()]
     ax.axhline(np.median(goals), color="0.4", ls=":", lw=1.2, label="success (median)")
     apart = float(np.median(deviations(setup, found, again)))
-    title = (
-        f"width {width}, rate {rate:g}: thresholds differ by {apart:.2f} octaves from plane to "
-    )
-    title += f"plane (n = {len(again)} networks x {setup.planes} planes)"
+    title = f"width {width}, rate {rate:g}: thresholds differ by {apart:.2f} octaves from plane "
+    title += f"to plane (n = {len(again)} networks x {setup.planes} planes)"
     _along(ax, setup.dims, "training loss in planes (nats)", title)

@@ -310,10 +310,8 @@ def _gains(ax: Axes, plan: Plan, found: Sequence[Found]) -> None:
     ax.set_yticks([-10, -5, -2, -1, 0, 1, 2, 5])
     ax.yaxis.set_major_formatter("{x:g}")
     ax.axvspan(TURN - REACH, TURN + REACH, color="0.9", lw=0, zorder=0)
-    title = (
-        f"averaged weights gain up to {np.median(turns(found)):.0f}° (median); grey: where they "
-    )
-    title += "should begin to lose"
+    title = f"averaged weights gain up to {np.median(turns(found)):.0f}° (median); grey: where "
+    title += "they should begin to lose"
     up = f"gain of {plan.count} snapshots over single (points)"
     label(ax, "angle between successive snapshots (degrees)", up, title, loc="best")
 

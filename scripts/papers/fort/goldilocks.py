@@ -306,10 +306,8 @@ def _ends(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
     ax.axhline(CHANCE, color="0.5", ls=":", lw=1.2)
     ax.set_ylim(0, 1)
     shares = [lost(setup, table, way, OUTSIDE).mean() for way in WAYS]
-    text = (
-        f"{OUTSIDE:g} times Xavier's radius costs {shares[0]:.0%} in a plane, {shares[1]:.0%} at "
-    )
-    text += f"a rate x radius, {shares[2]:.0%} without"
+    text = f"{OUTSIDE:g} times Xavier's radius costs {shares[0]:.0%} in a plane, {shares[1]:.0%} "
+    text += f"at a rate x radius, {shares[2]:.0%} without"
     _along(ax, "test accuracy after training (1)", text, loc="lower left", bbox_to_anchor=(0, 0.1))
 
 
@@ -320,10 +318,8 @@ def _networks(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
     for axes, colour, mark, values in ((other, blue, "o", loss), (ax, orange, "s", accuracy)):
         axes.plot(some[RATIO], values, mark, color=colour, ms=5, alpha=0.6, mew=0)
     taus = [kendalltau(some[RATIO], values).statistic for values in (loss, accuracy)]
-    text = (
-        f"at Xavier's radius (n = {len(some)}), tau of the ratio is {taus[0]:+.2f} with the first "
-    )
-    text += f"loss, {taus[1]:+.2f} with the accuracy"
+    text = f"at Xavier's radius (n = {len(some)}), tau of the ratio is {taus[0]:+.2f} with the "
+    text += f"first loss, {taus[1]:+.2f} with the accuracy"
     across = f"trace / Frobenius norm of the Hessian (1), d = {DIMS[-1]}"
     label(ax, across, "test accuracy in a plane (1), squares", text)
     other.set_ylabel("training loss at the start (nats), dots")

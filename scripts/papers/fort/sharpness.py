@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from evidence.axes import label
-from evidence.cells import trained
+from evidence.cells import QUIET, trained
 from evidence.figure import Flags, Made
 from evidence.panels import head, lines
 from matplotlib.axes import Axes
@@ -99,6 +99,7 @@ QUICK = (
 )  # fmt: skip
 COLOURS = dict(zip(WAYS, canvas.colours(3), strict=True))
 STYLES = (("-", "o"), ("--", "s"))
+Rows = list[Found]
 IN_THE_MIDDLE = "more directions are sharp in the middle than at the ends"
 
 
@@ -130,9 +131,7 @@ def recipe(epochs: int, rate: float) -> jr.Recipe:
     return fort.recipe(epochs, rate, record_every=1)
 
 
-def measured(
-    asked: Flags, setup: Setup, measure: Callable[..., list[Found]], which: float
-) -> list[Found]:
+def measured(asked: Flags, setup: Setup, measure: Callable[..., Rows], which: float) -> Rows:
     """Train and measure a set of networks, or those of a rate: one row a state.
 
     A row says where a state stands (`set`, `kind`, `m`, `alpha`, `rate`), how it was chosen
@@ -142,7 +141,7 @@ def measured(
     return measure(asked, setup, task, which, partial(along, asked, setup, task))
 
 
-def joined(asked: Flags, setup: Setup, task: jr.Task, number: int, look: Any) -> list[Found]:
+def joined(asked: Flags, setup: Setup, task: jr.Task, number: int, look: Any) -> Rows:
     """Join the first two networks of a set; find centroids of the first m + 1."""
     name, rows = f"{setup.network}-{number}", []
     seeds = [number * (setup.largest + 1) + k for k in range(setup.largest + 1)]
@@ -171,36 +170,25 @@ def relaxed(
     start = (shares @ ends.astype(np.float64)).astype(ends.dtype)
     plane = normal_to((ends[1:] - ends[0])[:, : task.weight_count])
     execution = jr.Execution(progress=False, chunk=1 if task.convolutional else len(start))
-    return jr.train(
-        task, recipe(setup.epochs, setup.rates[-1]), np.arange(len(start)), start,
-        asked.work / name, execution, planes=plane,
-    )  # fmt: skip
+    how, seeds = recipe(setup.epochs, setup.rates[-1]), np.arange(len(start))
+    return jr.train(task, how, seeds, start, asked.work / name, execution, planes=plane)
 
 
-def sped(asked: Flags, setup: Setup, task: jr.Task, rate: float, look: Any) -> list[Found]:
+def sped(asked: Flags, setup: Setup, task: jr.Task, rate: float, look: Any) -> Rows:
     """Train networks at a rate."""
     name, seeds = f"{setup.network}-rate-{rate:g}", range(setup.sets)
     runs = trained(asked, name, task, recipe(setup.long, rate), seeds, jobs=1)
-    return [
-        row
-        for seed in seeds
-        for row in look(
-            runs, seed, {"set": seed, "kind": "rate", "rate": rate}, {EQUAL: setup.long},
-            {LOSS: setup.slow},
-        )
-    ]  # fmt: skip
+    rows = []
+    for seed in seeds:
+        facts = {"set": seed, "kind": "rate", "rate": rate}
+        rows += look(runs, seed, facts, {EQUAL: setup.long}, {LOSS: setup.slow})
+    return rows
 
 
 def along(
-    asked: Flags,
-    setup: Setup,
-    task: jr.Task,
-    runs: jr.Runs,
-    run: int,
-    facts: Found,
-    epochs: Mapping[str, int],
-    levels: Mapping[str, float],
-) -> list[Found]:
+    asked: Flags, setup: Setup, task: jr.Task, runs: jr.Runs, run: int, facts: Found,
+    epochs: Mapping[str, int], levels: Mapping[str, float],
+) -> Rows:  # fmt: skip
     """Measure a run after some epochs, and where it first reaches losses, or is lowest."""
     losses = runs.metrics["train_loss"][run]
     wanted = [(way, epoch, np.nan) for way, epoch in epochs.items()]
@@ -219,19 +207,17 @@ def spectrum(asked: Flags, setup: Setup, task: jr.Task, state: NDArray[Any]) -> 
     folder = asked.work / f"{setup.network}-spectra-{setup.scored}-{setup.cut:g}"
     path = folder / f"{digest(state)}.json"
     if not path.exists():
-        found = jr.sharp_directions(
-            task, state, setup.cut, "exact" if task.weight_count <= SMALL else "lanczos",
-            setup.dtype, execution=jr.Execution(progress=False),
-        )  # fmt: skip
-        folders.write_json(path, {
-            **{f"above {cut:g}": found.above(cut) for cut in setup.cuts},
-            "largest": found.eigenvalues.max(initial=0.0),
-            "trace": found.trace,
-            "frobenius": found.frobenius,
-            "loss": found.loss,
-            "gradient_norm": found.gradient_norm,
-            "norm": np.linalg.norm(state[: task.weight_count].astype(np.float64)),
-        })  # fmt: skip
+        method = "exact" if task.weight_count <= SMALL else "lanczos"
+        found = jr.sharp_directions(task, state, setup.cut, method, setup.dtype, execution=QUIET)
+        folders.write_json(
+            path,
+            {
+                **{f"above {cut:g}": found.above(cut) for cut in setup.cuts},
+                **fort.taken(found, "trace", "frobenius", "loss", "gradient_norm"),
+                "largest": found.eigenvalues.max(initial=0.0),
+                "norm": np.linalg.norm(state[: task.weight_count].astype(np.float64)),
+            },
+        )
     return dict(folders.read_json(path))
 
 
@@ -293,46 +279,31 @@ class Counts:
 
 
 def judged(counts: Counts) -> list[Found]:
-    claims = []
-    for way in (*WAYS, HELD):
-        parts = [crossing(counts, way)]
-        if counts.setup.largest > 1:
-            parts.append(joining(counts, way))
-        if way != SHORT:
-            parts.append(speeding(counts, way))
-        said = [one for part in parts for one in (part[:1] if way == HELD else part)]
-        claims += fort.judge(f"{counts.setup.name}, {way}: ", said)
-    return claims
-
-
-def crossing(counts: Counts, way: str) -> list[Any]:
-    setup, ratio = counts.setup, counts.rise(way)
-    how = f"log2 of the ratio of counts above {setup.cut:g}, middle over ends"
+    name = counts.setup.name
     return [
-        ("H4", IN_THE_MIDDLE, how, ratio, MORE),
-        ("H4", "more than twice as many are", how, ratio, TWICE),
+        one for way in (*WAYS, HELD) for one in fort.judge(f"{name}, {way}: ", said(counts, way))
+    ]
+
+
+def said(counts: Counts, way: str) -> list[tuple[Any, ...]]:
+    """Say what is judged of one way; with the gradient norm held fixed, less."""
+    setup, ratio, last = counts.setup, counts.rise(way), counts.setup.largest
+    above, half = f"log2 of the ratio of counts above {setup.cut:g}", (last + 1) // 2
+    unit, one, middle, many = (2 ** counts.centre(way, m) for m in (0, 1, half, last))
+    rows = [
+        ("H4", IN_THE_MIDDLE, f"{above}, middle over ends", ratio, MORE),
+        ("H4", "more than twice as many are", f"{above}, middle over ends", ratio, TWICE),
         ("H4", f"the ratio is larger for a cut of {setup.higher:g} than for {setup.cut:g}",
          "difference of log2 ratios", counts.rise(way, setup.higher) - ratio, GROWS),
-    ]  # fmt: skip
-
-
-def joining(counts: Counts, way: str) -> list[Any]:
-    last, half = counts.setup.largest, (counts.setup.largest + 1) // 2
-    unit, one, middle, many = (2 ** counts.centre(way, m) for m in (0, 1, half, last))
-    return [
         ("H4", f"more directions are sharp at the centroid for m = {last} than for m = 1",
-         f"log2 of the ratio of counts above {counts.setup.cut:g}", counts.growth(way), MORE),
+         above, counts.growth(way), MORE),
         ("H4", f"the count gains less from m = {half} to {last} than from 1 to {half}",
          "difference of gains, in counts of the ends", (2 * middle - one - many) / unit, FLATTENS),
-    ]  # fmt: skip
-
-
-def speeding(counts: Counts, way: str) -> list[Any]:
-    return [
-        ("H5", f"fewer directions are sharp for a rate {RATES[-1] / RATES[0]:g} times as high",
-         f"log2 of the ratio of counts above {counts.setup.cut:g}, lowest rate over highest",
-         -counts.gain(way), FALLS),
-    ]  # fmt: skip
+    ][: 5 if last > 1 else 3]  # fmt: skip
+    if way != SHORT:
+        fewer = f"fewer directions are sharp for a rate {RATES[-1] / RATES[0]:g} times as high"
+        rows.append(("H5", fewer, f"{above}, lowest rate over highest", -counts.gain(way), FALLS))
+    return [row for row in rows if way != HELD or row[-1] in (MORE, FALLS)]
 
 
 def drawn(kinds: Sequence[Counts], claims: list[Found]) -> Figure:
@@ -378,9 +349,8 @@ def caption(kinds: Sequence[Counts]) -> str:
     parts = []
     for counts in kinds:
         setup = counts.setup
-        node, end = (
-            np.median(counts.column("gradient_norm", LOSS, kind)) for kind in ("node", "end")
-        )
+        steep = (counts.column("gradient_norm", LOSS, kind) for kind in ("node", "end"))
+        node, end = map(np.median, steep)
         parts.append(
             f"{setup.name}: n = {setup.sets} sets of {setup.largest + 1} networks, and "
             f"{setup.sets} networks a rate, one seed each; Adam, batches of 32, {setup.epochs} "
@@ -443,10 +413,8 @@ def _centroids(ax: Axes, counts: Counts) -> None:
         _lines(ax, list(places), rows, STYLES[0], COLOURS[way], way)
     ax.set_xticks(list(places))
     short, _, loss = (_times(counts.growth(way)) for way in WAYS)
-    text = (
-        f"{counts.setup.name}, centroids, m = {counts.setup.largest} over m = 1: {short} after a "
-    )
-    text += f"quarter of the epochs, {loss} at equal loss"
+    text = f"{counts.setup.name}, centroids, m = {counts.setup.largest} over m = 1: {short} after "
+    text += f"a quarter of the epochs, {loss} at equal loss"
     _finish(ax, "m, of m + 1 optima joined (0: the optima)", [counts], text)
 
 

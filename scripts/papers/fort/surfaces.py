@@ -265,10 +265,8 @@ def _shares(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_ylim(0, 1)
     values = medians(share, False)["removed"].dropna()
     last = values.index[-1]
-    title = (
-        f"at the same cost a node, curves (m = 1) remove {values[1]:.0%} of the barrier, surfaces "
-    )
-    title += f"{values[last]:.0%} (m = {last}, medians)"
+    title = f"at the same cost a node, curves (m = 1) remove {values[1]:.0%} of the barrier, "
+    title += f"surfaces {values[last]:.0%} (m = {last}, medians)"
     _spots(ax, share, "removed", None, "share of the barrier removed (1)", title)
 
 

@@ -421,10 +421,8 @@ def _along(ax: Axes, plan: Plan, found: Networks, factor: str) -> None:
         name = f"{level:g} ({count:.0f} sharp at the end)"
         ax.plot(grid, np.exp(middle), color=colour, lw=2.8, label=name)
     end, radius = (ratio(plan, found, factor, place) for place in ("end", "radius"))
-    text = (
-        f"{NAMES[factor]} {levels[0]:g} to {levels[-1]:g}: width ×{radius:.2f} at equal radius, "
-    )
-    text += f"×{end:.2f} at the end"
+    text = f"{NAMES[factor]} {levels[0]:g} to {levels[-1]:g}: width ×{radius:.2f} at equal "
+    text += f"radius, ×{end:.2f} at the end"
     across, up = (
         "radius: norm of the weights, along training",
         "width of the tunnel (weight units)",
