@@ -65,16 +65,9 @@ FULL = (
     Setup("digits", (64, 64), (1257, 540), recipe(40, 0.05, 64, "sgd"), recipe(20, 0.001, 64),
           6, 5, 6),
 )  # fmt: skip
-QUICK = (
-    Setup("digits", (32,), (200, 150), recipe(30, 0.1, 64, "sgd"), recipe(4, 0.005, 64), 3, 3, 1),
-)
-STYLES = {
-    "straight": ("straight", "--"),
-    "hyperplane": ("hyperplane", "-"),
-    "refined": ("refined", "-."),
-    "bezier": ("Bezier", ":"),
-    "null": ("untrained", ":"),
-}
+SGD = recipe(30, 0.1, 64, "sgd")
+QUICK = (Setup("digits", (32,), (200, 150), SGD, recipe(4, 0.005, 64), 3, 3, 1),)
+STYLES = {"straight": "--", "hyperplane": "-", "refined": "-.", "bezier": ":", "null": ":"}
 COLOURS = dict(zip(STYLES, canvas.colours(len(STYLES)), strict=True))
 Pairs = Sequence[Found]
 Results = Mapping[Setup, Pairs]
@@ -146,11 +139,9 @@ def scored(curve: jr.Connector, name: str) -> Found:
         "alphas": alphas.round(4),
         "train_loss": losses.round(5),
         "straight_train_loss": curve.straight_metrics["train_loss"].round(5),
+        **fort.taken(curve, "barrier", "linear_barrier", "length_ratio"),
         "nodes": len(curve.nodes),
-        "barrier": curve.barrier,
-        "linear_barrier": curve.linear_barrier,
         "peak": float(losses[(alphas >= low) & (alphas <= high)].max()),
-        "length_ratio": curve.length_ratio,
         "lowest_test_accuracy": float(curve.metrics["test_accuracy"].min()),
     }
 
@@ -212,13 +203,9 @@ def angles(task: jr.Task, starts: NDArray[Any], optima: NDArray[Any], twin: NDAr
 
 def judged(setup: Setup, pairs: Pairs) -> list[Found]:
     get = partial(column, pairs)
-    linear, left, finer = (
-        get("curves", *keys)
-        for keys in (
-            ("hyperplane", "linear_barrier"), ("hyperplane", "barrier"), ("refined", "barrier"),
-        )
-    )  # fmt: skip
-    peaks = [get("curves", name, "peak") for name in ("null", "hyperplane")]
+    left, finer = (get("curves", name, "barrier") for name in ("hyperplane", "refined"))
+    peak, null = (get("curves", name, "peak") for name in ("hyperplane", "null"))
+    linear = get("curves", "hyperplane", "linear_barrier")
     claims = fort.judge(f"{setup.name}: ", (
         ("H1", "the straight line between independent optima has a barrier", "barrier, nats",
          linear, LARGE),
@@ -229,7 +216,7 @@ def judged(setup: Setup, pairs: Pairs) -> list[Found]:
          np.log2(np.maximum(left, FLOOR) / np.maximum(finer, FLOOR)), FINER),
         ("H2", "the same budget between untrained networks leaves a largest loss at least "
          f"{NULL:g} times as high", "log2 of the ratio of largest losses between first and last "
-         "node", np.log2(peaks[0] / peaks[1]), np.log2(NULL)),
+         "node", np.log2(null / peak), np.log2(NULL)),
         ("H3", "deviations agree within a half", "mean cosine", get("within"), ALONG),
         ("H3", f"deviations of different halves have a mean cosine below {ACROSS}",
          f"{ACROSS} minus the mean cosine", ACROSS - get("across"), 0),
@@ -258,14 +245,14 @@ def drawn(results: Results, claims: list[Found]) -> Figure:
         _cosines(below, setup, pairs)
     _labels(panels[0, -1], *next(iter(results.items())))
     _angles(panels[1, -1], results)
-    said = (
+    note = ". ".join(map(described, results)) + (
         f". {INNER} nodes between two optima; Bezier: one control point, as many gradients as the "
         "hyperplane nodes together; refined: pieces are halved where the loss rises above both "
         "ends by 2 % of the straight line's barrier, which takes more; untrained: hyperplane "
         "connector between the initialisations, same budget. Thin lines and dots: pairs, thick "
         "lines: medians."
     )
-    head(figure, finding(results, claims), claims, ". ".join(map(described, results)) + said)
+    head(figure, finding(results, claims), claims, note)
     return figure
 
 
@@ -283,12 +270,8 @@ def finding(results: Results, claims: list[Found]) -> str:
     said = []
     for setup in results:
         removed, along, across = (
-            next(c for c in claims if c["claim"].startswith(f"{setup.name}: {words}"))
-            for words in (
-                "the hyperplane connector removes",
-                "deviations agree within a half",
-                "deviations of different halves",
-            )
+            fort.find(claims, f"{setup.name}: {words}")
+            for words in ("the hyperplane", "deviations agree within", "deviations of different")
         )
         said.append(
             f"{setup.name}: a hyperplane connector removes {removed['effect']:.0%} of the barrier "
@@ -302,7 +285,7 @@ def finding(results: Results, claims: list[Found]) -> str:
 
 def _line(ax: Axes, rows: Iterable[tuple[Any, Any]], key: str, name: str) -> None:
     shown = [np.interp(GRID, alphas, values) for alphas, values in rows]
-    lines(ax, GRID, shown, COLOURS[key], name, np.median, STYLES[key][1])
+    lines(ax, GRID, shown, COLOURS[key], name, np.median, STYLES[key])
     ax.set_xlim(0, 1)
 
 
@@ -310,12 +293,12 @@ ALPHA = "alpha, share of the way between the networks (1)"
 
 
 def _losses(ax: Axes, setup: Setup, pairs: Pairs) -> None:
-    for key, (name, _) in STYLES.items():
-        kind, value = (
-            ("hyperplane", "straight_train_loss") if key == "straight" else (key, "train_loss")
-        )
-        curves = [found["curves"][kind] for found in pairs]
-        _line(ax, ((curve["alphas"], curve[value]) for curve in curves), key, name)
+    names = {"bezier": "Bezier", "null": "untrained"}
+    for key in STYLES:
+        flat = key == "straight"
+        curves = [found["curves"]["hyperplane" if flat else key] for found in pairs]
+        value = "straight_train_loss" if flat else "train_loss"
+        _line(ax, ((curve["alphas"], curve[value]) for curve in curves), key, names.get(key, key))
     straight = np.median(column(pairs, "curves", "hyperplane", "linear_barrier"))
     left = [np.median(column(pairs, "curves", key, "barrier")) for key in list(STYLES)[1:4]]
     label(
@@ -350,19 +333,17 @@ def _labels(ax: Axes, setup: Setup, pairs: Pairs) -> None:
 
 
 def _angles(ax: Axes, results: Results) -> None:
-    shown = {
-        "cosine_starts": "starts",
-        "cosine_optima": "optima",
-        "cosine_ways": "ways, two\nstarts",
-        "cosine_same_start": "ways, same\nstart",
-    }
+    names = ("starts", "optima", "ways", "same_start")
     for row, (setup, pairs) in enumerate(results.items()):
         colour, shift = canvas.colours(2)[row], 0.3 * (row - (len(results) - 1) / 2)
-        for place, name in enumerate(shown):
-            dots(ax, place + shift, column(pairs, name), colour, "os"[row], 0.13, 0.065)
+        for place, name in enumerate(names):
+            cosines = column(pairs, f"cosine_{name}")
+            dots(ax, place + shift, cosines, colour, "os"[row], 0.13, 0.065)
         ax.scatter([], [], color=[colour], marker="os"[row], label=setup.name)
     ax.axhline(0, color="0.4", ls=":", lw=1.2)
-    ax.set_xticks(range(len(shown)), list(shown.values()), fontsize=9)
+    ax.set_xticks(
+        range(4), ["starts", "optima", "ways, two\nstarts", "ways, same\nstart"], fontsize=9
+    )
     ax.set_ylim(top=1)
     same, barrier = (
         " and ".join(f"{np.median(column(pairs, name)):.2f}" for pairs in results.values())
