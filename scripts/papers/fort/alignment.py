@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from evidence.axes import label
@@ -117,23 +117,19 @@ def matched(asked: Flags, setup: Setup, number: int) -> Found:
     runs = trained(asked, f"{name}/networks", task, setup.training, seeds, jobs=1)
     folder, (one, two) = asked.work / name, runs.final
     near = jr.align(task, two, to=one)
-    ends = {"plain": two, "aligned": near}
+    ends = {"plain": np.stack([one, two]), "aligned": np.stack([one, near])}
+    straight = {kind: jr.interpolate(task, *e, GRID, execution=QUIET) for kind, e in ends.items()}
     found: Found = {
         "seeds": seeds,
         "final": {name: values[:, -1] for name, values in runs.metrics.items()},
-        "lines": {
-            kind: line(jr.interpolate(task, one, end, GRID, execution=QUIET))
-            for kind, end in ends.items()
-        },
+        "lines": {kind: line(path) for kind, path in straight.items()},
         "angles": angles(task, runs.initial, runs.final),
-        "aligned_cosine": float(cosines(np.stack([one, near])[:, : task.weight_count])[0, 1]),
+        "aligned_cosine": float(cosines(ends["aligned"][:, : task.weight_count])[0, 1]),
         "branches": [branched(task, setup, seeds[0], k, folder) for k in setup.shared],
     }
     if setup.points:
-        found["connectors"] = {
-            kind: bent(task, setup.points, np.stack([one, end]), folder / kind)
-            for kind, end in ends.items()
-        }
+        bends = {kind: bent(task, setup.points, e, folder / kind) for kind, e in ends.items()}
+        found["connectors"] = bends
     return found
 
 
@@ -155,9 +151,8 @@ def angles(task: jr.Task, starts: NDArray[Any], optima: NDArray[Any]) -> Found:
 
 def bent(task: jr.Task, points: jr.Recipe, ends: NDArray[Any], folder: Path) -> Found:
     """Join two networks by a hyperplane connector."""
-    curve = jr.connect(
-        task, ends, recipe=points, inner=INNER, each=EACH, folder=folder, execution=QUIET
-    )
+    how = {"inner": INNER, "each": EACH, "folder": folder, "execution": QUIET}
+    curve = jr.connect(task, ends, recipe=points, **how)
     along, across = curve.half_cosines()
     return {
         "train_loss": np.interp(GRID, curve.alphas, curve.metrics["train_loss"]),
@@ -169,10 +164,8 @@ def bent(task: jr.Task, points: jr.Recipe, ends: NDArray[Any], folder: Path) -> 
 
 def branched(task: jr.Task, setup: Setup, seed: int, shared: int, folder: Path) -> Found:
     """Train two copies on other orders of the data after a shared beginning."""
-    found = jr.branches(
-        task, setup.training, seed, shared, alphas=GRID, folder=folder / f"shared-{shared}",
-        execution=QUIET,
-    )  # fmt: skip
+    how = {"alphas": GRID, "folder": folder / f"shared-{shared}", "execution": QUIET}
+    found = jr.branches(task, setup.training, seed, shared, **how)
     start = np.repeat(task.initial(seed)[None], 2, axis=0)
     return {
         "shared": shared,
@@ -182,10 +175,14 @@ def branched(task: jr.Task, setup: Setup, seed: int, shared: int, folder: Path) 
     }
 
 
+def aligned(pairs: Pairs) -> Values:
+    return column(pairs, "lines", "aligned", "barrier")
+
+
 def removed(pairs: Pairs) -> Values:
     """Give the share of each straight line's barrier that aligning removes."""
-    plain, aligned = (column(pairs, "lines", kind, "barrier") for kind in KINDS)
-    return 1 - np.divide(aligned, plain, out=np.full(len(plain), np.nan), where=plain > 0)
+    plain = column(pairs, "lines", "plain", "barrier")
+    return 1 - np.divide(aligned(pairs), plain, out=np.full(len(plain), np.nan), where=plain > 0)
 
 
 def difference(pairs: Pairs, kind: str) -> Values:
@@ -210,11 +207,11 @@ def judged(results: Results) -> list[Found]:
 
 def said_of_connectors(pairs: Pairs) -> list[tuple[Any, ...]]:
     left = (column(pairs, "connectors", kind, "barrier") for kind in KINDS)
-    plain, aligned = (np.maximum(values, FLOOR) for values in left)
+    plain, less = (np.maximum(values, FLOOR) for values in left)
     return [
         ("H12", "aligning halves the barrier that the connector leaves, or more",
          f"log2 of the ratio of barriers, at least {FLOOR} nats each",
-         np.log2(plain / aligned), HALVED),
+         np.log2(plain / less), HALVED),
         ("H12", "aligning lessens the difference between halves of the connector",
          "cosine of deviations within halves minus across, plain minus aligned",
          difference(pairs, "plain") - difference(pairs, "aligned"), LESS),
@@ -241,25 +238,19 @@ def said_of_branches(setup: Setup, pairs: Pairs) -> list[tuple[Any, ...]]:
 def judged_by_width(results: Results) -> list[Found]:
     some = {setup: pairs for setup, pairs in results.items() if setup.width}
     widths = np.array([setup.width for setup, pairs in some.items() for _ in pairs])
-    cut = np.concatenate([removed(pairs) for pairs in some.values()])
-    left = np.concatenate([
-        column(pairs, "lines", "aligned", "barrier") for pairs in some.values()
-    ])
-    return [
-        correlated(
-            "the share of the barrier that aligning removes grows with width", widths, cut, 1
-        ),
-        correlated("the barrier between aligned networks falls with width", widths, left, -1),
-    ]
-
-
-def correlated(claim: str, widths: Values, values: Values, sign: Literal[1, -1]) -> Found:
-    known = np.isfinite(values)  # no share where there is no barrier
-    found = spearman(widths[known], values[known])
-    return entry(
-        "wedges-H12", f"digits MLP: {claim}", "Spearman's rho over pairs", found.rho, found.low,
-        found.high, int(known.sum()), TREND, sign, found.p,
-    )  # fmt: skip
+    claims = []
+    for claim, values, sign in (
+        ("the share of the barrier that aligning removes grows with width", removed, 1),
+        ("the barrier between aligned networks falls with width", aligned, -1),
+    ):
+        heights = np.concatenate([values(pairs) for pairs in some.values()])
+        known = np.isfinite(heights)  # no share where there is no barrier
+        found = spearman(widths[known], heights[known])
+        claims.append(
+            entry("wedges-H12", f"digits MLP: {claim}", "Spearman's rho over pairs", found.rho,
+                  found.low, found.high, int(known.sum()), TREND, sign, found.p)
+        )  # fmt: skip
+    return claims
 
 
 def drawn(results: Results, claims: list[Found]) -> Figure:
@@ -299,40 +290,30 @@ def finding(results: Results, claims: list[Found]) -> str:
 
 def caption(results: Results) -> str:
     firsts = {setup.data: setup for setup in reversed(results)}
-    said = [
+    return "".join(
         f"{fort.NAMES[data]}: {setup.sizes[0]} training and {setup.sizes[1]} test examples, "
         f"n = {setup.pairs} independent pairs of each kind (seeds 0 to {2 * setup.pairs - 1}), "
         f"{fort.told(setup.training)}. "
         for data, setup in firsts.items()
-    ]
-    return "".join(said) + (
+    ) + (
         "MLPs: two hidden layers. Barrier: largest training loss on the straight line "
         f"({len(GRID)} points) minus that of the higher end; connectors: {INNER} nodes. Dots and "
         "thin lines: pairs, bars and thick lines: medians. Way: from start to optimum."
     )
 
 
-def _both(ax: Axes, place: float, values: Mapping[str, Values]) -> None:
-    """Draw values of plain and aligned pairs beside each other."""
+def _both(ax: Axes, place: float, pairs: Pairs, way: str, name: str, least: float) -> None:
+    """Draw values of plain and aligned pairs, or the least to be drawn, beside each other."""
     for shift, (kind, colour) in zip((-0.17, 0.17), KINDS.items(), strict=True):
-        dots(ax, place + shift, values[kind], colour, width=0.14, spread=0.09)
-
-
-def _keys(ax: Axes) -> None:
-    for kind, colour in KINDS.items():
-        ax.scatter([], [], color=[colour], label=kind)
+        heights = np.maximum(column(pairs, way, kind, name), least)
+        dots(ax, place + shift, heights, colour, width=0.14, spread=0.09)
+        ax.scatter([], [], color=[colour], label=None if place else kind)
 
 
 def _widths(ax: Axes, results: Results) -> None:
     order = sorted(results, key=lambda setup: setup.width or np.inf)
     for place, setup in enumerate(order):
-        pairs = results[setup]
-        _both(
-            ax,
-            place,
-            {kind: np.maximum(column(pairs, "lines", kind, "barrier"), FLOOR) for kind in KINDS},
-        )
-    _keys(ax)
+        _both(ax, place, results[setup], "lines", "barrier", FLOOR)
     ax.set_xticks(range(len(order)), [str(setup.width or "CNN") for setup in order])
     cuts = ", ".join(f"{np.nanmean(removed(results[setup])):.0%}" for setup in order)
     label(
@@ -360,15 +341,10 @@ def _halves(ax: Axes, joined: Results) -> None:
     labels, means = [], []
     for row, (setup, pairs) in enumerate(joined.items()):
         for place, name in enumerate(("within", "across")):
-            _both(
-                ax,
-                2 * row + place,
-                {kind: column(pairs, "connectors", kind, name) for kind in KINDS},
-            )
+            _both(ax, 2 * row + place, pairs, "connectors", name, -1)
         labels += [f"{setup.short},\nwithin a half", f"{setup.short},\nacross"]
         gaps = [difference(pairs, kind).mean() for kind in KINDS]
         means.append(f"{gaps[0]:.2f} plain, {gaps[1]:.2f} aligned ({setup.short})")
-    _keys(ax)
     ax.axhline(0, color="0.4", ls=":", lw=1.2)
     ax.set_xticks(range(len(labels)), labels, fontsize=8)
     ax.set_ylim(top=1.15)
@@ -379,9 +355,8 @@ def _halves(ax: Axes, joined: Results) -> None:
 
 def _branches(ax: Axes, apart: Results, name: str, limit: float) -> None:
     ends = []
-    for (setup, pairs), colour, mark in zip(
-        apart.items(), canvas.colours(4)[2:], "os", strict=False
-    ):
+    looks = zip(canvas.colours(4)[2:], "os", strict=True)
+    for (setup, pairs), (colour, mark) in zip(apart.items(), looks, strict=False):
         x = np.array(setup.shared) / setup.training.epochs
         rows = np.array([branches(setup, pairs, k, name) for k in setup.shared])
         middle = np.median(rows, axis=1)
@@ -405,18 +380,17 @@ def _branches(ax: Axes, apart: Results, name: str, limit: float) -> None:
 
 
 def _angles(ax: Axes, apart: Results) -> None:
-    looks = {"starts": (-0.27, "^"), "optima": (0, "s"), "ways": (0.27, "o")}
+    names, colours = ("starts", "optima", "ways"), canvas.colours(6)[3:]
+    looks = list(zip(names, (-0.27, 0, 0.27), "^so", colours, strict=True))
     labels, said = [], []
     for row, (setup, pairs) in enumerate(apart.items()):
         places = [(), *(("branches", setup.shared.index(k)) for k in (0, setup.half))]
         for place, keys in enumerate(places):
-            for (name, (shift, mark)), colour in zip(
-                looks.items(), canvas.colours(6)[3:], strict=True
-            ):
+            for name, shift, mark, colour in looks:
                 values = column(pairs, *keys, "angles", name)
                 dots(ax, 3 * row + place + shift, values, colour, mark, 0.14, 0.09)
-                if not (row or place):
-                    ax.scatter([], [], color=[colour], marker=mark, label=name)
+                named = None if row or place else name
+                ax.scatter([], [], color=[colour], marker=mark, label=named)
         labels += ["two starts", "same start", f"{setup.half} epochs\nshared"]
         two, same = (np.median(column(pairs, *keys, "angles", "ways")) for keys in places[:2])
         said.append(f"{same:.2f} from the same, {two:.2f} from two starts ({setup.short})")
@@ -424,5 +398,5 @@ def _angles(ax: Axes, apart: Results) -> None:
     ax.axhline(0, color="0.4", ls=":", lw=1.2)
     ax.set_ylim(top=1.2)
     title = f"cosine of the ways from start to optimum: {'; '.join(said)}"
-    names = "; ".join(setup.name for setup in apart)
-    label(ax, names, "cosine between the two networks (1)", title, ncols=3, loc="upper center")
+    across = "; ".join(setup.name for setup in apart)
+    label(ax, across, "cosine between the two networks (1)", title, ncols=3, loc="upper center")
