@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,14 +54,6 @@ class Setup:
     seeds: int  # networks a condition
     planes: int  # further planes for each network of the middle condition
 
-    def recipe(self, rate: float, **other: Any) -> jr.Recipe:
-        """Write the recipe at a rate."""
-        return fort.recipe(self.epochs, rate, **other)
-
-    def conditions(self) -> list[tuple[int, float]]:
-        """List widths and rates."""
-        return [(width, rate) for width in self.widths for rate in self.rates]
-
     def middle(self) -> tuple[int, float]:
         """Name the condition in which planes are drawn anew."""
         return self.widths[len(self.widths) // 2], self.rates[len(self.rates) // 2]
@@ -83,7 +77,7 @@ def make(asked: Flags) -> Made:
     of = replace(setup, widths=(), rates=(), planes=0)
     jobs = [
         (f"mlp-{width}-{rate:g}", (of, width, rate), setup, width, rate)
-        for width, rate in setup.conditions()
+        for width, rate in product(setup.widths, setup.rates)
     ]
     rows = [row for some in spread_kept(asked, measured, jobs, "conditions") for row in some]
     of = replace(setup, cuts=())
@@ -94,7 +88,7 @@ def make(asked: Flags) -> Made:
     return drawn(setup, found, again, claims), {
         "data": "digits",
         "setup": asdict(setup),
-        "recipes": {f"{rate:g}": asdict(setup.recipe(rate)) for rate in setup.rates},
+        "recipes": {f"{rate:g}": asdict(fort.recipe(setup.epochs, rate)) for rate in setup.rates},
         "rates": "in planes times the root of weights / d, but for plain_loss",
         "share": SHARE,
         "seeds": list(range(setup.seeds)),
@@ -108,12 +102,13 @@ def measured(asked: Flags, setup: Setup, width: int, rate: float) -> list[Found]
     """Measure the networks of a condition: one row each."""
     name, seeds = f"mlp-{width}-{rate:g}", range(setup.seeds)
     task = fort.build("digits", setup.sizes, (width, width))
-    free = trained(asked, f"{name}-free", task, setup.recipe(rate, record_every=1), seeds, jobs=1)
-    long = descended(asked, setup, task, rate, f"{name}-long", free.initial, seeds, seeds)
+    recipe, folder = fort.recipe(setup.epochs, rate), asked.work / f"{name}-plain"
+    each_epoch = replace(recipe, record_every=1)
+    free = trained(asked, f"{name}-free", task, each_epoch, seeds, jobs=1)
+    long = descended(setup, task, rate, asked.work / f"{name}-long", free.initial, seeds, seeds)
     plain = jr.threshold_dimension(
-        task, setup.recipe(rate), setup.dims, seeds, "train_loss", SHARE,
-        asked.work / f"{name}-plain", QUIET,
-    )  # fmt: skip
+        task, recipe, setup.dims, seeds, "train_loss", SHARE, folder, QUIET
+    )
     losses = free.metrics["train_loss"]
     alike = np.abs(np.log(losses / setup.level)).argmin(axis=1)
     return [
@@ -137,14 +132,7 @@ def measured(asked: Flags, setup: Setup, width: int, rate: float) -> list[Found]
 
 
 def descended(
-    asked: Flags,
-    setup: Setup,
-    task: jr.Task,
-    rate: float,
-    name: str,
-    starts: NDArray[Any],
-    seeds: Sequence[int],
-    planes: Sequence[int],
+    setup: Setup, task: jr.Task, rate: float, folder: Path, starts: Any, seeds: Any, planes: Any
 ) -> dict[str, Values]:
     """Train in nested planes, in steps as long as those without a plane: what is reached (K, D).
 
@@ -153,14 +141,12 @@ def descended(
     """
     count = task.weight_count
     largest = [random_plane(count, setup.dims[-1], plane).directions for plane in planes]
-    runs = [
-        jr.train(
-            task, setup.recipe(rate * math.sqrt(count / dim)), list(seeds), starts,
-            asked.work / name / str(dim), QUIET,
-            planes=[Plane(rows[:dim], normal=False) for rows in largest],
-        )
-        for dim in setup.dims
-    ]  # fmt: skip
+    runs = []
+    for dim in setup.dims:
+        recipe = fort.recipe(setup.epochs, rate * math.sqrt(count / dim))
+        held = [Plane(rows[:dim], normal=False) for rows in largest]
+        place = folder / str(dim)
+        runs.append(jr.train(task, recipe, list(seeds), starts, place, QUIET, planes=held))
     return {
         metric: np.stack([run.metrics[metric][:, -1] for run in runs], axis=1)
         for metric in ("train_loss", "test_accuracy")
@@ -177,11 +163,10 @@ def redrawn(asked: Flags, setup: Setup, network: int) -> Found:
     """Train a network of the middle condition in further planes."""
     (width, rate), count = setup.middle(), setup.planes
     task = fort.build("digits", setup.sizes, (width, width))
-    first, name = FIRST_PLANE + network * count, f"mlp-planes-{network}"
+    first, folder = FIRST_PLANE + network * count, asked.work / f"mlp-planes-{network}"
     starts = np.repeat(task.initial(network)[None], count, axis=0)
-    found = descended(
-        asked, setup, task, rate, name, starts, [network] * count, range(first, first + count)
-    )
+    seeds, planes = [network] * count, range(first, first + count)
+    found = descended(setup, task, rate, folder, starts, seeds, planes)
     return {"seed": network, "plane_loss": found["train_loss"]}
 
 
@@ -204,7 +189,7 @@ def table(setup: Setup, rows: Sequence[Found]) -> pd.DataFrame:
     for cut in setup.cuts:
         for where in ("end", "alike"):
             found[f"{where}_{cut:g}"] = [counts[f"{cut:g}"] for counts in found[where]]
-    goals = [target(row) for _, row in found.iterrows()]
+    goals = target(found)
     for name, value, goal, sign in (
         ("threshold", "plane_loss", goals, 1),
         ("threshold_plain", "plain_loss", goals, 1),
@@ -218,9 +203,9 @@ def table(setup: Setup, rows: Sequence[Found]) -> pd.DataFrame:
     return found
 
 
-def target(row: Any) -> float:
+def target(found: pd.DataFrame) -> pd.Series:
     """Say which training loss counts as success."""
-    return float(row["initial_loss"] + SHARE * (row["free_loss"] - row["initial_loss"]))
+    return found["initial_loss"] + SHARE * (found["free_loss"] - found["initial_loss"])
 
 
 def rho(found: pd.DataFrame, count: str, threshold: str, block: str = "") -> Values:
@@ -262,16 +247,18 @@ def judged(setup: Setup, found: pd.DataFrame, again: Sequence[Found]) -> list[Fo
 
 def deviations(setup: Setup, found: pd.DataFrame, again: Sequence[Found]) -> Values:
     """Measure how thresholds of one network differ from plane to plane, in octaves."""
-    rows = in_condition(found, *setup.middle()).set_index("seed")
+    goals = target(middle(setup, found))
     turns = [
-        [turn(setup.dims, losses, target(rows.loc[one["seed"]])) for losses in one["plane_loss"]]
+        [turn(setup.dims, losses, goals[one["seed"]]) for losses in one["plane_loss"]]
         for one in again
     ]
     return np.std(np.log2(turns), axis=1, ddof=1)
 
 
-def in_condition(found: pd.DataFrame, width: int, rate: float) -> pd.DataFrame:
-    return found[(found["width"] == width) & (found["rate"] == rate)]
+def middle(setup: Setup, found: pd.DataFrame) -> pd.DataFrame:
+    """Take the networks whose planes are drawn anew, by seed."""
+    width, rate = setup.middle()
+    return found[(found["width"] == width) & (found["rate"] == rate)].set_index("seed")
 
 
 def drawn(
@@ -283,9 +270,10 @@ def drawn(
     _thresholds(panels[1], setup, found)
     _correlations(panels[2], claims)
     _planes(panels[3], setup, found, again)
+    conditions = len(setup.widths) * len(setup.rates)
     note = (
         f"digits MLPs of two hidden layers, {setup.sizes[0]} training examples, Adam, "
-        f"{setup.epochs} epochs of batches of 32, {len(setup.conditions())} conditions of "
+        f"{setup.epochs} epochs of batches of 32, {conditions} conditions of "
         f"n = {setup.seeds} networks (seeds 0 to {setup.seeds - 1}). Threshold dimension: from "
         f"which on the training loss falls by {SHARE:.0%} of what it falls without a plane (or, "
         f"at one loss, to {setup.level:g} nats), interpolated. Rates in planes are times "
@@ -302,10 +290,9 @@ def finding(setup: Setup, claims: list[Found]) -> str:
         known = claim["effect"] is not None
         return f"{claim['effect'] if known else math.nan:+.2f}{where} ({claim['verdict']})"
 
-    ends = ", ".join(
-        told(claim, f" above {cut:g}") for cut, claim in zip(setup.cuts, claims, strict=False)
-    )
-    alike = next(claim for claim in claims if "both at a loss" in claim["claim"])
+    cuts = zip(claims, setup.cuts, strict=False)
+    ends = ", ".join(told(claim, f" above {cut:g}") for claim, cut in cuts)
+    alike = fort.find(claims, "both at a loss")
     return (
         f"More sharp directions, more dimensions needed? At the end of training rho is {ends};\n"
         f"with sharp directions and dimensions both at a loss of {setup.level:g} nats it is "
@@ -313,15 +300,10 @@ def finding(setup: Setup, claims: list[Found]) -> str:
     )
 
 
-def looks(setup: Setup, found: pd.DataFrame) -> list[tuple[str, pd.DataFrame, Any, str, str]]:
-    """Choose colours for rates, marks and dashes for widths."""
-    colours = dict(zip(setup.rates, canvas.colours(len(setup.rates)), strict=True))
-    styles = dict(zip(setup.widths, (("o", "-"), ("s", "--"), ("^", ":")), strict=False))
-    return [
-        (f"rate {rate:g}, width {width}", in_condition(found, width, rate), colours[rate],
-         *styles[width])
-        for width, rate in setup.conditions()
-    ]  # fmt: skip
+def look(setup: Setup, width: int, rate: float) -> tuple[Any, str, str]:
+    """Choose a colour for a rate, mark and dash for a width."""
+    colour = canvas.colours(len(setup.rates))[setup.rates.index(rate)]
+    return colour, *(("o", "-"), ("s", "--"), ("^", ":"))[setup.widths.index(width)]
 
 
 def _along(ax: Axes, dims: Sequence[int], up: str, title: str) -> None:
@@ -331,11 +313,13 @@ def _along(ax: Axes, dims: Sequence[int], up: str, title: str) -> None:
 
 
 def _curves(ax: Axes, setup: Setup, found: pd.DataFrame) -> None:
-    for name, some, colour, mark, dash in looks(setup, found):
+    for (width, rate), some in found.groupby(["width", "rate"], sort=False):
+        colour, mark, dash = look(setup, width, rate)
         first, free = (some[key].to_numpy()[:, None] for key in ("initial_loss", "free_loss"))
         fall = (first - np.stack(some["plane_loss"].to_list())) / (first - free)
-        middle = np.median(fall, axis=0)
-        ax.plot(setup.dims, middle, ls=dash, marker=mark, ms=4, color=colour, label=name)
+        typical = np.median(fall, axis=0)
+        ax.plot(setup.dims, typical, mark + dash, ms=4, color=colour,
+                label=f"rate {rate:g}, width {width}")  # fmt: skip
     ax.axhline(SHARE, color="0.4", ls=":", lw=1.2)
     few, many = np.quantile(found["threshold"], (0.1, 0.9))
     title = f"four of five networks succeed from d = {few:.0f} to {many:.0f} on"
@@ -345,16 +329,16 @@ def _curves(ax: Axes, setup: Setup, found: pd.DataFrame) -> None:
 def _thresholds(ax: Axes, setup: Setup, found: pd.DataFrame) -> None:
     cut = setup.cut()
     pairs = {(f"end_{cut}", "threshold"): "full", (f"alike_{cut}", "threshold_alike"): "none"}
-    for _, some, colour, mark, _ in looks(setup, found):
+    for condition, some in found.groupby(["width", "rate"], sort=False):
+        colour, mark, _ = look(setup, *condition)
         for (count, threshold), fill in pairs.items():
             ax.plot(np.maximum(some[count], 0.7), some[threshold], mark, color=colour, ms=7,
                     alpha=0.8, fillstyle=fill)  # fmt: skip
     ax.plot([], [], "ko", ms=7, label="at the end of training")
     ax.plot([], [], "ko", ms=7, fillstyle="none", label=f"both at {setup.level:g} nats")
     ratio = np.median(found["threshold"] / np.maximum(found[f"end_{cut}"], 1))
-    title = (
-        f"at the end, thresholds are {ratio:.3g} times the sharp directions above {cut} (median)"
-    )
+    title = f"at the end, thresholds are {ratio:.3g} times the sharp directions above {cut} "
+    title += "(median)"
     across = f"sharp directions without a plane (curvature above {cut})"
     label(ax, across, "threshold dimension", title, "xy", loc="lower left")
 
@@ -383,8 +367,8 @@ def _planes(ax: Axes, setup: Setup, found: pd.DataFrame, again: Sequence[Found])
         ax.plot(setup.dims, np.transpose(one["plane_loss"]), color=colour, lw=1, alpha=0.8)
     ax.plot([], [], color=canvas.colours(1)[0], label="one colour a network, one line a plane")
     width, rate = setup.middle()
-    goals = [target(row) for _, row in in_condition(found, width, rate).iterrows()]
-    ax.axhline(np.median(goals), color="0.4", ls=":", lw=1.2, label="success (median)")
+    goal = target(middle(setup, found)).median()
+    ax.axhline(goal, color="0.4", ls=":", lw=1.2, label="success (median)")
     apart = float(np.median(deviations(setup, found, again)))
     title = f"width {width}, rate {rate:g}: thresholds differ by {apart:.2f} octaves from plane "
     title += f"to plane (n = {len(again)} networks x {setup.planes} planes)"
