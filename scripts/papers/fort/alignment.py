@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evidence.axes import label
 from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
 from evidence.judging import entry
-from evidence.panels import dots, head, lines
+from evidence.panels import dots, head, label, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray

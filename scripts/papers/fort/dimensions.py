@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.axes import label
 from evidence.cells import spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.panels import head
+from evidence.panels import head, label
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray

@@ -15,10 +15,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from evidence.axes import label
 from evidence.cells import QUIET, kept, spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.panels import head, lines
+from evidence.panels import head, label, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray

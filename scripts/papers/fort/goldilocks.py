@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from evidence.axes import label
 from evidence.cells import QUIET, spread_kept
-from evidence.figure import Flags, Made, device
+from evidence.figure import Flags, Made
 from evidence.judging import entry
-from evidence.panels import head, lines
+from evidence.panels import head, label, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -59,26 +57,17 @@ class Setup:
 
     def tasks(self, radius: float) -> tuple[jr.Task, jr.Task]:
         """Build the task of training, and that of the Hessian on fewer examples."""
-        data = fort.examples("digits" if self.network == "mlp" else "fashion", self.sizes)
-        shape = data.train_x.shape[1:]
-        build = (
-            partial(jr.models.mlp, shape, 10, hidden=(32, 32)) if self.network == "mlp"
-            else partial(jr.models.simple_cnn, shape, 10, channels=fort.NARROW)
-        )  # fmt: skip
-        scaled = jr.initialise(build, "xavier", scale=radius)
-        few = data.subset(self.examples)
-        return jr.Task(scaled, data, device=device()), jr.Task(scaled, few, device=device())
-
-    def recipe(self, stretch: float = 1.0) -> jr.Recipe:
-        """Write the recipe, of a rate that is stretched."""
-        return fort.recipe(self.epochs, self.lr * stretch)
+        data: fort.Data = "digits" if self.network == "mlp" else "fashion"
+        task = fort.build(data, self.sizes, (32, 32), fort.NARROW)
+        task = replace(task, model=jr.initialise(task.model, "xavier", scale=radius))
+        return task, replace(task, data=task.data.subset(self.examples))
 
     def lots(self) -> list[tuple[float, range]]:
         """Divide the networks into jobs."""
+        counts = {radius: self.networks if radius == 1 else self.seeds for radius in self.radii}
         return [
             (radius, range(first, min(first + LOT, count)))
-            for radius in self.radii
-            for count in [self.networks if radius == 1 else self.seeds]
+            for radius, count in counts.items()
             for first in range(0, count, LOT)
         ]
 
@@ -88,9 +77,8 @@ FULL = (
     Setup("digits ReLU MLP", "mlp", (500, 400), 500, 100, 30, 0.003, RADII, 10, 100),
     Setup("Fashion-MNIST tanh CNN", "cnn", (1000, 500), 250, 200, 10, 0.004, RADII, 5, 30),
 )
-QUICK = (
-    Setup("digits ReLU MLP", "mlp", (150, 150), 60, 100, 8, 0.01, (0.25, 1.0, 4.0), 3, 6),
-)  # fmt: skip
+SMALL = (0.25, 1.0, 4.0)
+QUICK = (Setup("digits ReLU MLP", "mlp", (150, 150), 60, 100, 8, 0.01, SMALL, 3, 6),)
 WAYS = {"plane": ("in a plane", "o", "-"), "far": ("in a plane, rate x radius", "^", "-."),
         "free": ("without a plane", "s", "--")}  # fmt: skip
 
@@ -111,7 +99,7 @@ def make(asked: Flags) -> Made:
     claims = [claim for setup, table in tables.items() for claim in judged(setup, table)]
     return drawn(tables, claims), {
         "setups": [asdict(setup) for setup in setups],
-        "recipes": {setup.name: asdict(setup.recipe()) for setup in setups},
+        "recipes": {setup.name: asdict(fort.recipe(setup.epochs, setup.lr)) for setup in setups},
         "rates": "in planes times the root of weights / d, so that steps are as long",
         "dims": DIMS,
         "seeds": {setup.name: list(range(setup.networks)) for setup in setups},
@@ -128,21 +116,22 @@ def measured(asked: Flags, setup: Setup, radius: float, seeds: range) -> list[Fo
     long = math.sqrt(task.weight_count / setup.dim)
     ways = {"plane": (long, planes), "far": (long * radius, planes), "free": (1.0, None)}
     folder = asked.work / f"{setup.network}-{radius:g}-{seeds[0]}"
-    runs = {
-        way: jr.train(
-            task, setup.recipe(stretch), seeds, starts, folder / way, QUIET, planes=held
-        ).metrics
-        for way, (stretch, held) in ways.items()
-        if way != "far" or radius != 1
-    }
-    reached = {"far": runs["plane"], **runs}
+    runs = {}
+    for way, (stretch, held) in ways.items():
+        recipe = fort.recipe(setup.epochs, setup.lr * stretch)
+        if way == "far" and radius == 1:
+            runs[way] = runs["plane"]
+        else:
+            runs[way] = jr.train(
+                task, recipe, seeds, starts, folder / way, QUIET, planes=held
+            ).metrics
     return [
         {
             "radius": radius,
             "seed": seed,
             "initial_loss": runs["free"]["train_loss"][place, 0],
-            **{f"{way}_accuracy": reached[way]["test_accuracy"][place, -1] for way in ways},
-            **{f"{way}_loss": reached[way]["train_loss"][place, -1] for way in ways},
+            **{f"{way}_accuracy": runs[way]["test_accuracy"][place, -1] for way in ways},
+            **{f"{way}_loss": runs[way]["train_loss"][place, -1] for way in ways},
             **curved(fewer, starts[place], planes[place]),
         }
         for place, seed in enumerate(seeds)
@@ -249,11 +238,9 @@ def described(setup: Setup) -> str:
 
 def found_of(setup: Setup, claims: list[Found]) -> str:
     peak, fall, more = (
-        next(c for c in claims if c["claim"].startswith(setup.name) and part in c["claim"])
-        for part in (
-            "peaks within", f"collapses at {OUTSIDE:g} times Xavier's radius", "planes lose more",
-        )
-    )  # fmt: skip
+        fort.find(claims, f"{setup.name}: ", part)
+        for part in ("peaks within", f"collapses at {OUTSIDE:g} times", "planes lose more")
+    )
     return (
         f"{setup.name}: trace / norm peaks within a factor of 2 of Xavier's radius: "
         f"{peak['verdict']}; at {OUTSIDE:g} times it planes lose half of their success: "

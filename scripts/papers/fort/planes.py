@@ -15,10 +15,9 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
-from evidence.axes import label
 from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.panels import head
+from evidence.panels import head, label
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray

@@ -17,10 +17,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from evidence.axes import label
 from evidence.cells import QUIET, trained
 from evidence.figure import Flags, Made
-from evidence.panels import head, lines
+from evidence.panels import head, label, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray

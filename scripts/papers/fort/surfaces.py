@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.axes import label
 from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.panels import dots, head
+from evidence.panels import dots, head, label
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray

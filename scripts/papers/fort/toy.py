@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from evidence.axes import label
 from evidence.figure import Flags, Made
-from evidence.panels import head, lines
+from evidence.panels import head, label, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from papers.fort import networks as fort
