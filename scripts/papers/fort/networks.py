@@ -61,11 +61,11 @@ def mlp(data: jr.Dataset, hidden: Sequence[int], **task: Any) -> jr.Task:
 
 
 def build(
-    data: Data, sizes: tuple[int, int], hidden: Sequence[int], channels: Sequence[int] = PAPER
+    data: Data, sizes: tuple[int, int], hidden: Any, channels: Any = PAPER, **task: Any
 ) -> jr.Task:
     """Build the task of an MLP on digits, or of a CNN on Fashion-MNIST."""
     some = examples(data, sizes)
-    return mlp(some, hidden) if data == "digits" else cnn(some, channels)
+    return mlp(some, hidden, **task) if data == "digits" else cnn(some, channels, **task)
 
 
 def recipe(

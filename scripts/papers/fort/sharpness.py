@@ -78,12 +78,6 @@ class Setup:
         further = {f"{LOSS} {level:g}": level for level in self.levels[1:]}
         return {LOSS: self.levels[0]} | further
 
-    def task(self) -> jr.Task:
-        """Build the task."""
-        if self.network == "cnn":
-            return fort.cnn(fort.fashion(*self.sizes), fort.NARROW, scored=self.scored)
-        return fort.mlp(fort.examples("digits", self.sizes), self.hidden, scored=self.scored)
-
 
 RATES = (0.0004, 0.0008, 0.0016, 0.0032)  # of Adam, as in the paper
 FULL = (
@@ -136,7 +130,8 @@ def measured(asked: Flags, setup: Setup, measure: Callable[..., Rows], which: fl
     A row says where a state stands (`set`, `kind`, `m`, `alpha`, `rate`), how it was chosen
     (`way`, `epoch`, `level`), its loss and its spectrum.
     """
-    task = setup.task()
+    data: fort.Data = "digits" if setup.network == "mlp" else "fashion"
+    task = fort.build(data, setup.sizes, setup.hidden, fort.NARROW, scored=setup.scored)
     return measure(asked, setup, task, which, partial(along, asked, setup, task))
 
 
@@ -321,26 +316,23 @@ def drawn(kinds: Sequence[Counts], claims: list[Found]) -> Figure:
 def finding(kinds: Sequence[Counts], claims: Sequence[Found]) -> str:
     verdicts = {claim["claim"]: claim["verdict"] for claim in claims}
 
-    def chain(measures: Sequence[Callable[[str], Values]], first: str) -> str:
-        """Say what becomes of ratios, for the first kinds of networks."""
-        return ", ".join(
-            f"{' → '.join(_times(measure(way)) for way in (first, LOSS, HELD))} ({name})"
-            for name, measure in zip(names, measures, strict=False)
-        )
+    def chain(measure: Callable[[str], Values], first: str) -> str:
+        return " → ".join(_times(measure(way)) for way in (first, LOSS, HELD))
 
-    names = [counts.setup.name for counts in kinds]
-    said = ", ".join(
-        f"{' / '.join(verdicts[f'{name}, {way}: {IN_THE_MIDDLE}'] for way in (SHORT, LOSS))} "
-        f"({name})"
-        for name in names
-    )
+    held = {
+        counts: " / ".join(
+            verdicts[f"{counts.setup.name}, {way}: {IN_THE_MIDDLE}"] for way in (SHORT, LOSS)
+        )
+        for counts in kinds
+    }
     return (
         "More sharp directions in the middle than at the ends, after brief training / at equal "
-        f"loss: {said}\n"
+        f"loss: {_listed(held)}\n"
         "ratio of counts, as trained → at equal loss → with the gradient norm held fixed too: "
-        f"middle over ends {chain([counts.rise for counts in kinds], SHORT)};\n"
-        f"m = {kinds[0].setup.largest} over m = 1: {chain([kinds[0].growth], SHORT)}; "
-        f"highest over lowest rate: {chain([counts.gain for counts in kinds], EQUAL)}"
+        f"middle over ends {_listed({one: chain(one.rise, SHORT) for one in kinds})};\n"
+        f"m = {kinds[0].setup.largest} over m = 1: "
+        f"{_listed({kinds[0]: chain(kinds[0].growth, SHORT)})}; "
+        f"highest over lowest rate: {_listed({one: chain(one.gain, EQUAL) for one in kinds})}"
     )
 
 
@@ -362,6 +354,10 @@ def caption(kinds: Sequence[Counts]) -> str:
         f"{sum(counts.missed for counts in kinds)} states never come below and stand where they "
         "come nearest. Otherwise ends are trained fully, nodes as the colour says."
     )
+
+
+def _listed(said: Mapping[Counts, str], joint: str = ", ") -> str:
+    return joint.join(f"{words} ({counts.setup.name})" for counts, words in said.items())
 
 
 def _times(values: Values) -> str:
@@ -439,46 +435,39 @@ def _cuts(ax: Axes, kinds: Sequence[Counts]) -> None:
         ax.plot([], [], style[0], marker=style[1], color="0.3", label=counts.setup.name)
     ax.axhline(1, color="0.4", lw=1.2)
     ax.axhline(2, color="0.4", ls=":", lw=1.2, label="the model's")
-    grown = ", ".join(
-        f"{_times(counts.rise(LOSS, counts.setup.higher))} above {counts.setup.higher:g} "
-        f"({counts.setup.name})"
-        for counts in kinds
-    )
-    _finish(
-        ax, "cut (nats per squared weight)", kinds,
-        f"middle over ends by the cut, at equal loss: {grown}", "xy",
-        "ratio of counts, middle over ends (1)", 2,
-    )  # fmt: skip
+    cuts = {counts: counts.setup.higher for counts in kinds}
+    grown = {one: f"{_times(one.rise(LOSS, cut))} above {cut:g}" for one, cut in cuts.items()}
+    text = f"middle over ends by the cut, at equal loss: {_listed(grown)}"
+    up = "ratio of counts, middle over ends (1)"
+    _finish(ax, "cut (nats per squared weight)", kinds, text, "xy", up, 2)
 
 
 def _gradients(ax: Axes, kinds: Sequence[Counts]) -> None:
     places = {"ends": (0, 0), "nodes between two": (1, 1), "centroids of more": (2, np.inf)}
-    powers = []
+    powers = {}
     for (_, mark), counts in zip(STYLES, kinds, strict=False):
         table, name = counts.table[counts.table["way"] == LOSS], f"above {counts.setup.cut:g}"
         for colour, (words, ms) in zip(canvas.colours(3), places.items(), strict=True):
             some = table[table["m"].between(*ms)]
-            if some.empty:
-                continue
+            named = f"{counts.setup.name}, {words}" if len(some) else None
             ax.plot(some["gradient_norm"], some[name], mark, color=colour, ms=5, alpha=0.6,
-                    mew=0, label=f"{counts.setup.name}, {words}")  # fmt: skip
-        powers.append(f"{counts.slope(name):.2f} ({counts.setup.name})")
-    text = f"at equal loss counts go as the gradient norm to the power {' and '.join(powers)}"
+                    mew=0, label=named)  # fmt: skip
+        powers[counts] = f"{counts.slope(name):.2f}"
+    text = f"at equal loss counts go as the gradient norm to the power {_listed(powers, ' and ')}"
     _finish(ax, "gradient norm (nats per weight)", kinds, text, "xy")
 
 
 def _rates(ax: Axes, kinds: Sequence[Counts]) -> None:
-    found = []
+    found = {}
     for style, counts in zip(STYLES, kinds, strict=False):
         setup = counts.setup
         names = {EQUAL: f"{setup.long} epochs", LOSS: f"{LOSS} ({setup.slow:g} nats)"}
         for way, name in names.items():
             rows = [counts.of(way, "rate", rate=rate) for rate in setup.rates]
             _lines(ax, setup.rates, rows, style, COLOURS[way], f"{setup.name}, {name}")
-        equal, loss = (_times(counts.gain(way)) for way in names)
-        found.append(f"{equal} → {loss} ({setup.name})")
+        found[counts] = " → ".join(_times(counts.gain(way)) for way in names)
     ax.set_xscale("log")
     ax.set_xticks(RATES, [f"{rate:g}" for rate in RATES])
     ax.minorticks_off()
-    text = f"optima, highest over lowest rate, as trained → at equal loss: {', '.join(found)}"
+    text = f"optima, highest over lowest rate, as trained → at equal loss: {_listed(found)}"
     _finish(ax, "learning rate of Adam", kinds, text)

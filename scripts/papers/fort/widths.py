@@ -22,7 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.networks import THRESHOLD, Found, Values
+from papers.fort.networks import THRESHOLD, Found, Values, column
 
 import jumpretrain as jr
 from jumpretrain.plots import canvas
@@ -122,6 +122,7 @@ SIGNS = {"rate": 1, "decay": 1, "dropout": 1, "batch": -1}  # of the claim; none
 PLACES = {
     "end": "at the end", "matched": "at equal training loss", "radius": "at equal radius",
 }  # fmt: skip
+WIDTH = "width of the tunnel (weight units)"
 ALIKE = "networks of equal size only, at equal training loss"
 TRACE = "trace of the Hessian"
 COLOURS = dict(zip(NAMES, canvas.colours(len(NAMES)), strict=True))
@@ -184,12 +185,9 @@ def tunnel(plan: Plan, task: jr.Task, state: NDArray[Any]) -> Found:
         task, state, THRESHOLD, plan.directions, reach=reach, steps=24, execution=QUIET
     )
     return {
-        "start_loss": width.start_loss,
-        "radius": width.radius,
+        **fort.taken(width, "start_loss", "radius", "quartiles", "endless"),
         "width": width.median,
-        "quartiles": width.quartiles,
         "angle": float(np.median(width.angle)),
-        "endless": width.endless,
     }
 
 
@@ -198,13 +196,9 @@ def sharp(plan: Plan, task: jr.Task, state: NDArray[Any]) -> Found:
         task, state, plan.cut, plan.method, "float32", draws=16, execution=QUIET
     )
     return {
-        "loss": found.loss,
-        "gradient_norm": found.gradient_norm,
-        "count": found.count,
+        **fort.taken(found, "loss", "gradient_norm", "count", "trace", "frobenius"),
         "above": {f"{cut:g}": found.above(cut) for cut in plan.cut * np.array([3.0, 10.0])},
         "largest": float(found.eigenvalues[0]),
-        "trace": found.trace,
-        "frobenius": found.frobenius,
     }
 
 
@@ -213,23 +207,23 @@ def of(found: Networks, choices: Choices) -> list[Found]:
     return sorted((one for one in found if one["choices"] == choices), key=lambda one: one["seed"])
 
 
-def reached(found: Networks, place: str) -> list[Found]:
-    """Leave out the networks whose training ended before the loss was that low."""
-    return [one for one in found if place in one]
-
-
 def at(one: Found, place: str) -> Found:
     """Put together what was measured at the end, or where the loss is matched."""
     known = one[place]
     near = min(one["tunnels"], key=lambda each: abs(each["train_loss"] - known["train_loss"]))
-    return known | near | {"share": known["count"] / one["weights"]}
+    return {**one, **known, **near, "share": known["count"] / one["weights"]}
+
+
+def reached(found: Networks, place: str) -> list[Found]:
+    """Take what was measured there of all networks whose loss became that low."""
+    return [at(one, place) for one in found if place in one]
 
 
 def curve(one: Found, per: float = 1.0) -> tuple[Values, Values]:
     """Follow a network's log width along training, over its radius divided by a number."""
-    radius = np.array([tunnel["radius"] for tunnel in one["tunnels"]]) / per
+    radius = column(one["tunnels"], "radius") / per
     order = np.argsort(radius)
-    return radius[order], np.log([float(tunnel["width"]) for tunnel in one["tunnels"]])[order]
+    return radius[order], np.log(column(one["tunnels"], "width").astype(float))[order]
 
 
 def ladders(plan: Plan, found: Networks, factor: str) -> list[tuple[Found, ...]]:
@@ -253,11 +247,6 @@ def wider(ladder: Networks, place: str, per: Sequence[float] | None = None) -> f
     return total
 
 
-def sharper(ladder: Networks, place: str) -> float:
-    """Compare the log numbers of sharp directions of the lowest and the highest level."""
-    return math.log(ladder[-1][place]["count"] / ladder[0][place]["count"])
-
-
 def powers(plan: Plan, found: Networks) -> dict[str, Values]:
     """Fit log width over log share of sharp directions, seed by seed."""
     every = [way for factor in plan.levels for way in plan.choices(factor)]
@@ -270,35 +259,25 @@ def powers(plan: Plan, found: Networks) -> dict[str, Values]:
         ALIKE: (alike, "matched", "count"),
         TRACE: (every, "matched", "trace"),
     }
-    return {
-        name: np.array([
-            power([one for one in found if one["seed"] == seed], *how)
-            for seed in range(plan.seeds)
-        ])
-        for name, how in forms.items()
-    }
+    seeds = [[one for one in found if one["seed"] == seed] for seed in range(plan.seeds)]
+    return {name: np.array([power(nets, *how) for nets in seeds]) for name, how in forms.items()}
 
 
-def power(
-    found: Networks, ways: Sequence[Choices], place: str, what: str, above: bool = False
-) -> float:
+def power(found: Networks, ways: Any, place: str, what: str, above: bool = False) -> float:
     nets = [one for one in reached(found, place) if one["choices"] in ways]
-    share = np.log([one[place][what] / one["weights"] for one in nets])
-    known = [at(one, place) for one in nets]
-    width = np.log([one["width"] for one in known])
+    share = np.log([one[what] / one["weights"] for one in nets])
+    width = np.log(column(nets, "width"))
     if above:  # the toy's width from a start above the wedge (derived)
-        width -= np.log([THRESHOLD**2 - one["start_loss"] ** 2 for one in known]) / 2
+        width -= np.log([THRESHOLD**2 - one["start_loss"] ** 2 for one in nets]) / 2
     return float(np.polyfit(share, width, 1)[0])
 
 
 def over_quadratic(found: Networks, place: str) -> float:
     """Compare widths with where a quadratic loss of the same trace ends (derived): the median."""
-    ratios = []
-    for one in reached(found, place):
-        known = at(one, place)
-        rise = THRESHOLD - known["start_loss"]
-        ratios.append(known["width"] / math.sqrt(2 * rise * one["weights"] / known["trace"]))
-    return float(np.median(ratios))
+    nets = reached(found, place)
+    rises = THRESHOLD - column(nets, "start_loss")
+    ends = np.sqrt(2 * rises * column(nets, "weights") / column(nets, "trace"))
+    return float(np.median(column(nets, "width") / ends))
 
 
 def judged(plan: Plan, found: Networks) -> list[Found]:
@@ -313,16 +292,13 @@ def judged(plan: Plan, found: Networks) -> list[Found]:
              WIDER, sign)
             for place, words in PLACES.items()
         ]  # fmt: skip
-        rows += [
-            ("H5", f"{said} fewer sharp directions {PLACES[place]}",
-             "log ratio of numbers, same seed", [sharper(one, place) for one in nets], FEWER, -1)
-            for place in ("end", "matched") if factor == "rate"
-        ]  # fmt: skip
+        for place in ("end", "matched") if factor == "rate" else ():
+            gain = [math.log(one[-1][place]["count"] / one[0][place]["count"]) for one in nets]
+            fewer = f"{said} fewer sharp directions {PLACES[place]}"
+            rows.append(("H5", fewer, "log ratio of numbers, same seed", gain, FEWER, -1))
     roots = [math.sqrt(level) for level in plan.levels["width"]]
-    gains = [
-        abs(wider(one, "radius")) - abs(wider(one, "radius", roots))
-        for one in ladders(plan, found, "width")
-    ]
+    nets = ladders(plan, found, "width")
+    gains = [abs(wider(one, "radius")) - abs(wider(one, "radius", roots)) for one in nets]
     rows.append(
         ("H5", "layer width: widths agree more at equal radius over its root than at equal radius",
          "absolute log ratio of widths at equal radius minus that at equal scaled radius",
@@ -365,7 +341,7 @@ def drawn(plan: Plan, found: Networks, claims: list[Found]) -> Figure:
 
 
 def caption(plan: Plan, found: Networks) -> str:
-    base, ends = plan.base, [at(one, "end") for one in found]
+    base, ends = plan.base, reached(found, "end")
     apart = np.median([np.ptp(np.array(one["quartiles"], float)) / one["width"] for one in ends])
     angle = np.median([float(one["angle"]) for one in ends])
     kind = (
@@ -406,9 +382,8 @@ def ratio(plan: Plan, found: Networks, factor: str, place: str) -> float:
 
 def _along(ax: Axes, plan: Plan, found: Networks, factor: str) -> None:
     levels = plan.levels[factor]
-    for level, way, colour in zip(
-        levels, plan.choices(factor), canvas.ramp(len(levels), "viridis"), strict=True
-    ):
+    colours = canvas.ramp(len(levels), "viridis")
+    for level, way, colour in zip(levels, plan.choices(factor), colours, strict=True):
         nets = of(found, way)
         curves = [curve(one) for one in nets]
         for radius, width in curves:
@@ -422,11 +397,8 @@ def _along(ax: Axes, plan: Plan, found: Networks, factor: str) -> None:
     end, radius = (ratio(plan, found, factor, place) for place in ("end", "radius"))
     text = f"{NAMES[factor]} {levels[0]:g} to {levels[-1]:g}: width ×{radius:.2f} at equal "
     text += f"radius, ×{end:.2f} at the end"
-    across, up = (
-        "radius: norm of the weights, along training",
-        "width of the tunnel (weight units)",
-    )
-    label(ax, across, up, text, title=NAMES[factor], title_fontsize=9)
+    across = "radius: norm of the weights, along training"
+    label(ax, across, WIDTH, text, title=NAMES[factor], title_fontsize=9)
 
 
 def _against(ax: Axes, plan: Plan, found: Networks) -> None:
@@ -435,25 +407,20 @@ def _against(ax: Axes, plan: Plan, found: Networks) -> None:
         _dots(ax, nets, COLOURS[factor], NAMES[factor])
     _dots(ax, of(found, plan.base), (0.2, 0.2, 0.2), "baseline")
     matched, end = (powers(plan, found)[PLACES[place]].mean() for place in ("matched", "end"))
-    some = [at(one, "matched") for one in reached(found, "matched")]
-    share, width = (np.log([one[name] for one in some]) for name in ("share", "width"))
+    some = reached(found, "matched")
+    share, width = (np.log(column(some, name)) for name in ("share", "width"))
     line = np.exp([share.min(), share.max()])
-    for slope, dash, name in (
-        (matched, "-", "fitted, equal loss"),
-        (-0.5, ":", "wedge model, -1/2"),
-    ):
+    names = {matched: ("-", "fitted, equal loss"), -0.5: (":", "wedge model, -1/2")}
+    for slope, (dash, name) in names.items():
         middle = np.exp(width.mean() - slope * share.mean())
         ax.plot(line, middle * line**slope, dash, color="0.2", lw=1.4, label=name)
     text = f"filled: equal loss, power {matched:.2f}; rings: end of training, power {end:.2f}"
-    across, up = "sharp directions over weights, s / D", "width of the tunnel (weight units)"
-    label(ax, across, up, text, "xy", fontsize=8, ncols=2)
+    label(ax, "sharp directions over weights, s / D", WIDTH, text, "xy", fontsize=8, ncols=2)
 
 
 def _dots(ax: Axes, nets: Networks, colour: Any, name: str) -> None:
     for place, face in (("matched", colour), ("end", "none")):
-        some = [at(one, place) for one in reached(nets, place)]
-        share, width = ([one[key] for one in some] for key in ("share", "width"))
-        ax.scatter(
-            share, width, s=26, facecolor=face, edgecolor=[colour], lw=0.9, alpha=0.8,
-            label=name if place == "matched" else None,
-        )  # fmt: skip
+        share, width = (column(reached(nets, place), key) for key in ("share", "width"))
+        named = name if place == "matched" else None
+        look = {"s": 26, "facecolor": face, "edgecolor": [colour], "lw": 0.9, "alpha": 0.8}
+        ax.scatter(share, width, label=named, **look)
