@@ -59,6 +59,10 @@ class Setup:
         """What the figure calls it."""
         return fort.NAMES[self.data] + (f" {self.width}" if self.width else "")
 
+    def folder(self, number: int) -> str:
+        """Where a pair is kept."""
+        return f"{self.name.replace(' ', '-')}/{number}"
+
     @property
     def short(self) -> str:
         """The same without the data."""
@@ -90,11 +94,8 @@ Results = Mapping[Setup, Pairs]
 
 def make(asked: Flags) -> Made:
     setups = QUICK if asked.quick else FULL
-    jobs = [
-        (f"{setup.name.replace(' ', '-')}/{number}", replace(setup, pairs=0), setup, number)
-        for setup in setups
-        for number in range(setup.pairs)
-    ]
+    cells = [(setup, number) for setup in setups for number in range(setup.pairs)]
+    jobs = [(setup.folder(k), replace(setup, pairs=0), setup, k) for setup, k in cells]
     found = iter(spread_kept(asked, matched, jobs, "pairs"))
     results = {setup: [next(found) for _ in range(setup.pairs)] for setup in setups}
     claims = judged(results)
@@ -112,7 +113,7 @@ def matched(asked: Flags, setup: Setup, number: int) -> Found:
     """Train a pair of networks, align, join and branch them."""
     task = fort.build(setup.data, setup.sizes, (setup.width,) * 2)
     seeds = [2 * number, 2 * number + 1]
-    name = f"{setup.name.replace(' ', '-')}/{number}"
+    name = setup.folder(number)
     runs = trained(asked, f"{name}/networks", task, setup.training, seeds, jobs=1)
     folder, (one, two) = asked.work / name, runs.final
     near = jr.align(task, two, to=one)

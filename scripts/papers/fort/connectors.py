@@ -74,11 +74,8 @@ Results = Mapping[Setup, Pairs]
 
 def make(asked: Flags) -> Made:
     setups = QUICK if asked.quick else FULL
-    jobs = [
-        (f"{setup.data}-{number}", replace(setup, pairs=0), setup, number)
-        for setup in setups
-        for number in range(setup.pairs)
-    ]
+    cells = [(setup, number) for setup in setups for number in range(setup.pairs)]
+    jobs = [(f"{setup.data}-{k}", replace(setup, pairs=0), setup, k) for setup, k in cells]
     found = iter(spread_kept(asked, connected, jobs, "pairs of networks"))
     results = {setup: [next(found) for _ in range(setup.pairs)] for setup in setups}
     claims = [claim for setup, pairs in results.items() for claim in judged(setup, pairs)]
@@ -340,9 +337,8 @@ def _angles(ax: Axes, results: Results) -> None:
             dots(ax, place + shift, cosines, colour, "os"[row], 0.13, 0.065)
         ax.scatter([], [], color=[colour], marker="os"[row], label=setup.name)
     ax.axhline(0, color="0.4", ls=":", lw=1.2)
-    ax.set_xticks(
-        range(4), ["starts", "optima", "ways, two\nstarts", "ways, same\nstart"], fontsize=9
-    )
+    places = ["starts", "optima", "ways, two\nstarts", "ways, same\nstart"]
+    ax.set_xticks(range(4), places, fontsize=9)
     ax.set_ylim(top=1)
     same, barrier = (
         " and ".join(f"{np.median(column(pairs, name)):.2f}" for pairs in results.values())

@@ -25,7 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.networks import Found, Values
+from papers.fort.networks import Found, Rows, Values
 from scipy.stats import spearmanr
 
 import jumpretrain as jr
@@ -101,13 +101,11 @@ def measured(asked: Flags, setup: Setup, width: int, rate: float) -> list[Found]
     """Measure the networks of a condition: one row each."""
     name, seeds = f"mlp-{width}-{rate:g}", range(setup.seeds)
     task = fort.build("digits", setup.sizes, (width, width))
-    recipe, folder = fort.recipe(setup.epochs, rate), asked.work / f"{name}-plain"
-    each_epoch = replace(recipe, record_every=1)
+    how, path = fort.recipe(setup.epochs, rate), asked.work / f"{name}-plain"
+    each_epoch = replace(how, record_every=1)
     free = trained(asked, f"{name}-free", task, each_epoch, seeds, jobs=1)
     long = descended(setup, task, rate, asked.work / f"{name}-long", free.initial, seeds, seeds)
-    plain = jr.threshold_dimension(
-        task, recipe, setup.dims, seeds, "train_loss", SHARE, folder, QUIET
-    )
+    plain = jr.threshold_dimension(task, how, setup.dims, seeds, "train_loss", SHARE, path, QUIET)
     losses = free.metrics["train_loss"]
     alike = np.abs(np.log(losses / setup.level)).argmin(axis=1)
     return [
@@ -218,7 +216,7 @@ def rho(found: pd.DataFrame, count: str, threshold: str, block: str = "") -> Val
     ])
 
 
-def judged(setup: Setup, found: pd.DataFrame, again: Sequence[Found]) -> list[Found]:
+def judged(setup: Setup, found: pd.DataFrame, again: Rows) -> list[Found]:
     cut, how = setup.cut(), "a seed's Spearman's rho over conditions"
     said = [(f"{one:g}", f"end_{one:g}", "threshold") for one in setup.cuts] + [
         (f"{cut}, at a fixed width", f"end_{cut}", "threshold", "width"),
@@ -244,7 +242,7 @@ def judged(setup: Setup, found: pd.DataFrame, again: Sequence[Found]) -> list[Fo
     ])  # fmt: skip
 
 
-def deviations(setup: Setup, found: pd.DataFrame, again: Sequence[Found]) -> Values:
+def deviations(setup: Setup, found: pd.DataFrame, again: Rows) -> Values:
     """Measure how thresholds of one network differ from plane to plane, in octaves."""
     goals = target(middle(setup, found))
     turns = [
@@ -260,9 +258,7 @@ def middle(setup: Setup, found: pd.DataFrame) -> pd.DataFrame:
     return found[(found["width"] == width) & (found["rate"] == rate)].set_index("seed")
 
 
-def drawn(
-    setup: Setup, found: pd.DataFrame, again: Sequence[Found], claims: list[Found]
-) -> Figure:
+def drawn(setup: Setup, found: pd.DataFrame, again: Rows, claims: Rows) -> Figure:
     figure = canvas.new_figure(19, 6.6)
     panels = figure.subplots(1, 4)
     _curves(panels[0], setup, found)
@@ -361,7 +357,7 @@ def _correlations(ax: Axes, claims: list[Found]) -> None:
     label(ax, across, "", f"{holds} of {len(shown)} correlations supported")
 
 
-def _planes(ax: Axes, setup: Setup, found: pd.DataFrame, again: Sequence[Found]) -> None:
+def _planes(ax: Axes, setup: Setup, found: pd.DataFrame, again: Rows) -> None:
     for one, colour in zip(again, canvas.colours(len(again)), strict=True):
         ax.plot(setup.dims, np.transpose(one["plane_loss"]), color=colour, lw=1, alpha=0.8)
     ax.plot([], [], color=canvas.colours(1)[0], label="one colour a network, one line a plane")

@@ -9,7 +9,6 @@ predict. H10 is judged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -22,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.networks import Found, Values, column
+from papers.fort.networks import Found, Rows, Values, column
 from scipy.stats import spearmanr
 
 import jumpretrain as jr
@@ -67,6 +66,7 @@ QUICK = Plan(
     fort.recipe(4, 0.01, schedule="cosine"), (0.01, 0.03, 0.1), 3, 3, 4,
 )  # fmt: skip
 WAYS = {"single": "single", "weights": "averaged weights", "predictions": "averaged predictions"}
+AVERAGED = ("weights", "predictions")
 COLOURS = dict(zip(WAYS, ("0.45", *canvas.colours(2)), strict=True))
 
 
@@ -166,18 +166,18 @@ def around(plan: Plan, task: jr.Task, states: NDArray[Any], seed: int) -> Found:
     return found
 
 
-def means(found: Sequence[Found], name: str) -> Values:
+def means(found: Rows, name: str) -> Values:
     """Give the mean over snapshots for each network and rate (seeds, rates)."""
     return np.array([column(one["rates"], name).mean(axis=1) for one in found])
 
 
-def gains(found: Sequence[Found], name: str) -> Values:
+def gains(found: Rows, name: str) -> Values:
     """Give the accuracy of all snapshots together minus their mean (seeds, rates)."""
     last = np.array([column(one["rates"], name, -1) for one in found])
     return np.asarray(last - means(found, "single"))
 
 
-def turns(found: Sequence[Found]) -> Values:
+def turns(found: Rows) -> Values:
     """Find the last angle at which the gain of averaged weights falls to 0, interpolated."""
     last = []
     for angles, gain in zip(means(found, "angles"), gains(found, "weights"), strict=True):
@@ -192,7 +192,7 @@ def turns(found: Sequence[Found]) -> Values:
     return np.array(last)
 
 
-def kinds_of(plan: Plan, found: Sequence[Found], apart: Sequence[Found]) -> dict[str, Values]:
+def kinds_of(plan: Plan, found: Rows, apart: Rows) -> dict[str, Values]:
     """Give accuracy and diversity of each kind of networks (2, seeds)."""
     kinds = {"independent": np.array([column(apart, "accuracy"), column(apart, "diversity")])}
     for place, rate in enumerate(plan.rates):
@@ -211,13 +211,11 @@ def diversities(plan: Plan, kinds: dict[str, Values]) -> list[Values]:
     return [np.mean([kinds[name][1] for name in names], axis=0) for names in groups]
 
 
-def judged(plan: Plan, found: Sequence[Found], apart: Sequence[Found]) -> list[Found]:
+def judged(plan: Plan, found: Rows, apart: Rows) -> list[Found]:
+    angles = means(found, "angles")
     falls, grows = (
-        [
-            spearmanr(*pair).statistic
-            for pair in zip(means(found, "angles"), gains(found, name), strict=True)
-        ]
-        for name in ("weights", "predictions")
+        [spearmanr(*pair).statistic for pair in zip(angles, gains(found, name), strict=True)]
+        for name in AVERAGED
     )
     others, snapshots, draws = diversities(plan, kinds_of(plan, found, apart))
     rho = f"Spearman's rho over {len(plan.rates)} rates, network by network"
@@ -238,9 +236,7 @@ def judged(plan: Plan, found: Sequence[Found], apart: Sequence[Found]) -> list[F
     ))  # fmt: skip
 
 
-def drawn(
-    plan: Plan, found: Sequence[Found], apart: Sequence[Found], claims: list[Found]
-) -> Figure:
+def drawn(plan: Plan, found: Rows, apart: Rows, claims: Rows) -> Figure:
     figure = canvas.new_figure(17, 10)
     panels = figure.subplots(2, 3)
     shown = (0, len(plan.rates) // 2, len(plan.rates) - 1)
@@ -265,14 +261,12 @@ def drawn(
     return figure
 
 
-def finding(found: Sequence[Found], claims: list[Found]) -> str:
+def finding(found: Rows, claims: list[Found]) -> str:
     falls, sign, grows, apart, near = (claim["verdict"] for claim in claims)
     angles = means(found, "angles").mean(axis=0)
     ends = [int(angles.argmin()), int(angles.argmax())]
     least, most = (f"{angles[end]:.0f}°" for end in ends)
-    weights, predictions = (
-        100 * gains(found, name).mean(axis=0)[ends] for name in ("weights", "predictions")
-    )
+    weights, predictions = (100 * gains(found, name).mean(axis=0)[ends] for name in AVERAGED)
     return (
         f"Averaging weights: {weights[0]:+.1f} points of accuracy where snapshots are {least} "
         f"apart, {weights[1]:+.1f} at {most} (falls: {falls}; turns between {TURN - REACH:g}° and "
@@ -283,7 +277,7 @@ def finding(found: Sequence[Found], claims: list[Found]) -> str:
     )
 
 
-def _curves(ax: Axes, plan: Plan, found: Sequence[Found], place: int) -> None:
+def _curves(ax: Axes, plan: Plan, found: Rows, place: int) -> None:
     counts = np.arange(1, plan.count + 1)
     single = column(found, "rates", place, "single").mean(axis=1)
     for name, words in WAYS.items():
@@ -297,7 +291,7 @@ def _curves(ax: Axes, plan: Plan, found: Sequence[Found], place: int) -> None:
     label(ax, "number of snapshots", up, title, **({} if place else {"loc": "lower right"}))
 
 
-def _gains(ax: Axes, plan: Plan, found: Sequence[Found]) -> None:
+def _gains(ax: Axes, plan: Plan, found: Rows) -> None:
     angles = means(found, "angles")
     for name, mark in (("weights", "o"), ("predictions", "^")):
         values, colour = 100 * gains(found, name), COLOURS[name]
@@ -315,7 +309,7 @@ def _gains(ax: Axes, plan: Plan, found: Sequence[Found]) -> None:
     label(ax, "angle between successive snapshots (degrees)", up, title, loc="best")
 
 
-def _steps(ax: Axes, plan: Plan, found: Sequence[Found]) -> None:
+def _steps(ax: Axes, plan: Plan, found: Rows) -> None:
     angles, changes = means(found, "angles"), means(found, "changes")
     for place, colour in enumerate(canvas.ramp(len(plan.rates), "viridis")):
         ax.plot(angles[:, place], changes[:, place], "o", color=colour, ms=7, mew=0,

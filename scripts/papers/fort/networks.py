@@ -28,16 +28,16 @@ THRESHOLD = math.log(10) / 2  # nats, where a tunnel ends: halfway to guessing a
 NAMES = {"digits": "digits MLP", "fashion": "Fashion-MNIST CNN"}
 Data = Literal["digits", "fashion"]
 Found = dict[str, Any]
+Rows = Sequence[Found]
 Values = NDArray[np.float64]
 
 
 def fashion(train: int, test: int) -> jr.Dataset:
     """Draw images of Fashion-MNIST, means of 2x2 pixels: (N, 1, 14, 14), class by class alike."""
     data = jr.data.load("fashion_mnist").subset(train, test)
+    train_x, test_x = _halved(data.train_x), _halved(data.test_x)
     history = (*data.history, "2x2 means")
-    return jr.Dataset(
-        _halved(data.train_x), data.train_y, _halved(data.test_x), data.test_y, history=history
-    )
+    return jr.Dataset(train_x, data.train_y, test_x, data.test_y, history=history)
 
 
 def examples(data: Data, sizes: tuple[int, int]) -> jr.Dataset:
@@ -86,7 +86,7 @@ def told(recipe: jr.Recipe) -> str:
     return f"{rate}, {epochs} of batches of {recipe.batch_size}"
 
 
-def column(ones: Sequence[Found], *keys: Any) -> Values:
+def column(ones: Rows, *keys: Any) -> Values:
     """Take what lies under some keys of each network or pair."""
     return np.array([reduce(getitem, keys, one) for one in ones])
 

@@ -22,7 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.networks import THRESHOLD, Found, Values, column
+from papers.fort.networks import THRESHOLD, Found, Rows, Values, column
 
 import jumpretrain as jr
 from jumpretrain.plots import canvas
@@ -163,13 +163,13 @@ def crossed(asked: Flags, plan: Plan, seed: int) -> Found:
     }  # fmt: skip
 
 
-def lowest(cuts: Sequence[Found], split: str) -> Values:
+def lowest(cuts: Rows, split: str) -> Values:
     """Find the radii at which a loss is least."""
     losses = column(cuts, "cut", f"{split}_loss")
     return FACTORS[losses.argmin(axis=1)] * column(cuts, "radius")
 
 
-def ended(cuts: Sequence[Found], split: str) -> Values:
+def ended(cuts: Rows, split: str) -> Values:
     """Find the radii outside the least loss at which it exceeds the threshold, or the last."""
     places = []
     for losses in column(cuts, "cut", f"{split}_loss"):
@@ -179,12 +179,12 @@ def ended(cuts: Sequence[Found], split: str) -> Values:
     return FACTORS[places] * column(cuts, "radius")
 
 
-def at_rise(wells: Sequence[Found], name: str) -> Values:
+def at_rise(wells: Rows, name: str) -> Values:
     """Take what was measured where wells are judged."""
     return column(wells, name, RISES.index(RISE))
 
 
-def judged(cuts: Sequence[Found], wells: Sequence[Found]) -> list[Found]:
+def judged(cuts: Rows, wells: Rows) -> list[Found]:
     spreads, ratio = at_rise(wells, "sd") / at_rise(wells, "mean"), column(wells, "participation")
     apart = np.abs(np.log2(at_rise(wells, "short") / ratio))
     seen = np.abs(np.log2(spreads * np.sqrt(2 * ratio)))
@@ -209,9 +209,7 @@ def judged(cuts: Sequence[Found], wells: Sequence[Found]) -> list[Found]:
     ))  # fmt: skip
 
 
-def drawn(
-    plan: Plan, planes: Found, cuts: Sequence[Found], wells: Sequence[Found], claims: list[Found]
-) -> Figure:
+def drawn(plan: Plan, planes: Found, cuts: Rows, wells: Rows, claims: Rows) -> Figure:
     figure = canvas.new_figure(17, 10)
     panels = figure.subplots(2, 3)
     for ax, split in zip(panels[0], SPLITS, strict=False):
@@ -235,7 +233,7 @@ def drawn(
     return figure
 
 
-def finding(cuts: Sequence[Found], wells: Sequence[Found]) -> str:
+def finding(cuts: Rows, wells: Rows) -> str:
     ends = {split: np.median(ended(cuts, split)) for split in SPLITS}
     least = {split: np.median(lowest(cuts, split)) for split in SPLITS}
     short, ratio = np.median([at_rise(wells, "short"), column(wells, "participation")], axis=1)
@@ -282,7 +280,7 @@ def _plane(ax: Axes, plane: Found, split: str, origin: Any, optima: Any) -> list
     ]
 
 
-def _cuts(ax: Axes, cuts: Sequence[Found]) -> None:
+def _cuts(ax: Axes, cuts: Rows) -> None:
     radius, shown = column(cuts, "radius"), []
     for (split, words), colour in zip(SPLITS.items(), canvas.colours(2), strict=True):
         losses, least = column(cuts, "cut", f"{split}_loss"), lowest(cuts, split)
@@ -301,7 +299,7 @@ def _cuts(ax: Axes, cuts: Sequence[Found]) -> None:
     ax.set_ylim(bottom=max(1e-3, min(lows) / 2))
 
 
-def _rises(ax: Axes, wells: Sequence[Found]) -> None:
+def _rises(ax: Axes, wells: Rows) -> None:
     for one, colour in zip(wells, canvas.colours(len(wells)), strict=True):
         mean, sd = np.array(one["mean"]), np.array(one["sd"])
         ax.plot(one["distances"], mean, "o-", color=colour, lw=1.6, ms=3)
@@ -315,7 +313,7 @@ def _rises(ax: Axes, wells: Sequence[Found]) -> None:
     label(ax, across, "training loss (nats)", title, loc="best")
 
 
-def _counts(ax: Axes, wells: Sequence[Found]) -> None:
+def _counts(ax: Axes, wells: Rows) -> None:
     for one, colour in zip(wells, canvas.colours(len(wells)), strict=True):
         ax.plot(RISES, one["short"], "o-", color=colour, ms=4, lw=1.4)
         ax.axhline(one["participation"], color=colour, ls=":", lw=1.4)

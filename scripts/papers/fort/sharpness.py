@@ -273,10 +273,8 @@ class Counts:
 
 
 def judged(counts: Counts) -> list[Found]:
-    name = counts.setup.name
-    return [
-        one for way in (*WAYS, HELD) for one in fort.judge(f"{name}, {way}: ", said(counts, way))
-    ]
+    about = {way: f"{counts.setup.name}, {way}: " for way in (*WAYS, HELD)}
+    return [one for way in about for one in fort.judge(about[way], said(counts, way))]
 
 
 def said(counts: Counts, way: str) -> list[tuple[Any, ...]]:
@@ -368,9 +366,7 @@ def _mean(rows: Values, axis: int) -> Values:
     return 2 ** np.mean(np.log2(rows), axis=axis)
 
 
-def _lines(
-    ax: Axes, x: Any, rows: Sequence[Values], style: tuple[str, str], color: Any, name: str
-) -> None:
+def _lines(ax: Axes, x: Any, rows: Sequence[Values], style: Any, color: Any, name: str) -> None:
     """Draw a thin line a set through log2 values (X, sets), and a thick one for their means."""
     counts, (dash, mark) = 2 ** np.transpose(rows), style
     lines(ax, x, counts, color, name, _mean, dash, marker=mark, ms=5)

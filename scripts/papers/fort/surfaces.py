@@ -119,8 +119,7 @@ def measured(surface: jr.Connector) -> Found:
     return {
         "nodes": len(surface.nodes) - int(corners.sum()),
         "points": len(losses),
-        "barrier": surface.barrier,
-        "linear_barrier": surface.linear_barrier,
+        **fort.taken(surface, "barrier", "linear_barrier"),
         "mean": float(losses[~nodes].mean()),
         "straight_mean": float(flat[~nodes].mean()),
         "mean_with_nodes": float(losses.mean()),
@@ -246,10 +245,8 @@ def _barriers(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _middles(ax: Axes, table: pd.DataFrame) -> None:
-    times = table.assign(
-        middle=table["middle"] / table["optima"],
-        straight_middle=table["straight_middle"] / table["optima"],
-    )
+    both = table[["middle", "straight_middle"]].div(table["optima"], axis=0)
+    times = table.assign(**both)
     ax.axhline(CENTRE, color="0.4", ls=":", lw=1.2)
     values, losses = medians(times, False)["middle"], medians(table, False)["middle"]
     said = " to ".join(f"{values[m]:.2g} (m = {m})" for m in (values.index[0], values.index[-1]))

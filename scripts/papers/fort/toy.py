@@ -172,10 +172,8 @@ def well(toy: Toy, point: Values) -> list[Found]:
 
 def planes(plan: Plan, toy: Toy, start: Values) -> list[float]:
     """Descend within random planes of several sizes, to shares of the loss at the start."""
-    ends = [
-        descend(toy, start, draw_plane(plan.dim, toy.short + more, toy.seed))
-        for more in plan.planes
-    ]
+    held = (draw_plane(plan.dim, toy.short + more, toy.seed) for more in plan.planes)
+    ends = [descend(toy, start, plane) for plane in held]
     return [float(toy.loss(end)[0] / toy.loss(start)[0]) for end in ends]
 
 
@@ -298,10 +296,8 @@ def _paths(ax: Axes, plan: Plan, main: Landscapes) -> None:
     ax.axhline(expected, color="0.4", ls=":", lw=1.2, label="sqrt(s (1 − s/D)) / 2")
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.45 * heights[:, 0].max())
-    tops = np.median(column(main, "few", "barriers"), axis=0)
-    title = (
-        f"barrier {tops[0]:.2g} straight, {tops[1]:.2g} on the connector, {tops[2]:.2g} refined"
-    )
+    flat, bent, finer = np.median(column(main, "few", "barriers"), axis=0)
+    title = f"barrier {flat:.2g} straight, {bent:.2g} on the connector, {finer:.2g} refined"
     across, up = "alpha, share of the way between the optima (1)", "loss (distance to a wedge)"
     label(ax, across, up, title, ncols=2, loc="upper center")
 
@@ -321,9 +317,8 @@ def _agreement(ax: Axes, plan: Plan, found: Landscapes) -> None:
     shares = np.array(plan.shorts) / plan.dim
     for form, colour in COLOURS.items():
         for name, words, style in (("within", "within a half", "o-"), ("across", "across", "s--")):
-            ax.plot(
-                shares, means(form, name), style, color=colour, label=f"{FORMS[form]}, {words}"
-            )
+            named = f"{FORMS[form]}, {words}"
+            ax.plot(shares, means(form, name), style, color=colour, label=named)
     ax.set_ylim(-0.05, 1.45)
     ends = [f"{means('all', 'within')[k]:.2f} at s / D = {shares[k]:g}" for k in (0, -1)]
     title = f"with all subsets, deviations agree within a half by {' and '.join(ends)}"
