@@ -118,17 +118,21 @@ def matched(asked: Flags, setup: Setup, number: int) -> Found:
     folder, (one, two) = asked.work / name, runs.final
     near = jr.align(task, two, to=one)
     ends = {"plain": np.stack([one, two]), "aligned": np.stack([one, near])}
-    straight = {kind: jr.interpolate(task, *e, GRID, execution=QUIET) for kind, e in ends.items()}
+    ways = {
+        kind: jr.interpolate(task, *pair, GRID, execution=QUIET) for kind, pair in ends.items()
+    }
     found: Found = {
         "seeds": seeds,
         "final": {name: values[:, -1] for name, values in runs.metrics.items()},
-        "lines": {kind: line(path) for kind, path in straight.items()},
+        "lines": {kind: line(path) for kind, path in ways.items()},
         "angles": angles(task, runs.initial, runs.final),
         "aligned_cosine": float(cosines(ends["aligned"][:, : task.weight_count])[0, 1]),
         "branches": [branched(task, setup, seeds[0], k, folder) for k in setup.shared],
     }
     if setup.points:
-        bends = {kind: bent(task, setup.points, e, folder / kind) for kind, e in ends.items()}
+        bends = {
+            kind: bent(task, setup.points, pair, folder / kind) for kind, pair in ends.items()
+        }
         found["connectors"] = bends
     return found
 

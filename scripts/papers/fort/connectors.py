@@ -271,10 +271,9 @@ def finding(results: Results, claims: list[Found]) -> str:
         )
         said.append(
             f"{setup.name}: a hyperplane connector removes {removed['effect']:.0%} of the barrier "
-            f"(at least {REMOVED:.0%}: {removed['verdict']})\n"
-            f"    cosine of deviations {along['effect']:.2f} within a half (at least {ALONG}: "
-            f"{along['verdict']}), {ACROSS - across['effect']:.2f} across (below {ACROSS}: "
-            f"{across['verdict']})"
+            f"(at least {REMOVED:.0%}: {removed['verdict']})\n    cosine of deviations "
+            f"{along['effect']:.2f} within a half (at least {ALONG}: {along['verdict']}), "
+            f"{ACROSS - across['effect']:.2f} across (below {ACROSS}: {across['verdict']})"
         )
     return "\n".join(said)
 

@@ -268,13 +268,12 @@ def drawn(setup: Setup, found: pd.DataFrame, again: Rows, claims: Rows) -> Figur
     conditions = len(setup.widths) * len(setup.rates)
     note = (
         f"digits MLPs of two hidden layers, {setup.sizes[0]} training examples, Adam, "
-        f"{setup.epochs} epochs of batches of 32, {conditions} conditions of "
-        f"n = {setup.seeds} networks (seeds 0 to {setup.seeds - 1}). Threshold dimension: from "
-        f"which on the training loss falls by {SHARE:.0%} of what it falls without a plane (or, "
-        f"at one loss, to {setup.level:g} nats), interpolated. Rates in planes are times "
-        "sqrt(D / d), so that steps are as long as without one, but where the same rate is named. "
-        "Curves: medians over seeds; rho: over conditions, one dot a seed, bar: mean and 95 % "
-        "interval."
+        f"{setup.epochs} epochs of batches of 32, {conditions} conditions of n = {setup.seeds} "
+        f"networks (seeds 0 to {setup.seeds - 1}). Threshold dimension: from which on the "
+        f"training loss falls by {SHARE:.0%} of what it falls without a plane (or, at one loss, "
+        f"to {setup.level:g} nats), interpolated. Rates in planes are times sqrt(D / d), so that "
+        "steps are as long as without one, but where the same rate is named. Curves: medians over "
+        "seeds; rho: over conditions, one dot a seed, bar: mean and 95 % interval."
     )
     head(figure, finding(setup, claims), claims, note)
     return figure

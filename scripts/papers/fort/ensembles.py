@@ -52,10 +52,6 @@ class Plan:
     seeds: int  # networks
     draws: int  # networks from each subspace
 
-    def task(self) -> jr.Task:
-        """Build the task."""
-        return fort.build(self.data, self.sizes, (16,))
-
 
 FULL = Plan(
     "fashion", (2000, 2000), fort.recipe(20, 0.002, record_every=1), 16, 9,
@@ -94,7 +90,7 @@ def start(asked: Flags, plan: Plan, task: jr.Task, seed: int) -> NDArray[Any]:
 
 def independent(asked: Flags, plan: Plan) -> list[Found]:
     """Compare each network, trained to the end, with those of other seeds."""
-    task = plan.task()
+    task = fort.build(plan.data, plan.sizes, (16,))
     ends = np.stack([start(asked, plan, task, seed)[-1] for seed in range(plan.seeds)])
     together = jr.ensemble(task, ends, execution=QUIET)
     accuracy, shares = together.members["test_accuracy"], normalised(together)
@@ -113,7 +109,7 @@ def normalised(together: Ensemble) -> Values:
 
 def cycled(asked: Flags, plan: Plan, seed: int) -> Found:
     """Measure what comes out of one network."""
-    task = plan.task()
+    task = fort.build(plan.data, plan.sizes, (16,))
     states = start(asked, plan, task, seed)
     rates = []
     for rate in plan.rates:

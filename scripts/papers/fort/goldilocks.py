@@ -279,12 +279,8 @@ def _starts(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
     text += f"{middle.max():.0%} (at {middle.idxmax():g})"
     _along(ax, f"eigenvalues above 0 (fraction), d = {DIMS[-1]}", text)
     label(other, "", "training loss at the start (nats), dashed", "", "y")
-    _colour(ax, other, blue, orange)
-
-
-def _colour(ax: Axes, other: Axes, first: Any, second: Any) -> None:
-    ax.yaxis.label.set_color(first)
-    other.yaxis.label.set_color(second)
+    ax.yaxis.label.set_color(blue)
+    other.yaxis.label.set_color(orange)
 
 
 def _ends(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
@@ -309,5 +305,5 @@ def _networks(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
     text += f"first loss, {taus[1]:+.2f} with the accuracy"
     across = f"trace / Frobenius norm of the Hessian (1), d = {DIMS[-1]}"
     label(ax, across, "test accuracy in a plane (1), squares", text)
-    other.set_ylabel("training loss at the start (nats), dots")
-    _colour(ax, other, orange, blue)
+    ax.yaxis.label.set_color(orange)
+    other.set_ylabel("training loss at the start (nats), dots", color=blue)

@@ -74,16 +74,16 @@ SPLITS = {"train": "training", "test": "test"}
 
 def make(asked: Flags) -> Made:
     plan = QUICK if asked.quick else FULL
-    parts = [("planes", 0), *((part, k) for part in ("cut", "well") for k in range(plan.seeds))]
-    jobs = [(f"{part}-{seed}", plan, plan, part, seed) for part, seed in parts]
-    planes, *found = spread_kept(asked, measured, jobs, "networks")
-    cuts, wells = found[: plan.seeds], found[plan.seeds :]
+    seeds = range(plan.seeds)
+    cuts = spread_kept(asked, scaled, [(f"cut-{k}", plan, plan, k) for k in seeds], "cuts")
+    wells = spread_kept(asked, well, [(f"well-{k}", plan, plan, k) for k in seeds], "wells")
+    (planes,) = spread_kept(asked, crossed, [("planes-0", plan, plan, 0)], "planes")
     claims = judged(cuts, wells)
     return drawn(plan, planes, cuts, wells, claims), {
         "data": f"{plan.data}, {plan.sizes[0]} training and {plan.sizes[1]} test examples",
         "plan": asdict(plan),
         "recipe": asdict(plan.training),
-        "seeds": list(range(plan.seeds)),
+        "seeds": list(seeds),
         "threshold": THRESHOLD,
         "factors": FACTORS,
         "claims": claims,
@@ -91,11 +91,6 @@ def make(asked: Flags) -> Made:
         "cuts": cuts,
         "wells": wells,
     }
-
-
-def measured(asked: Flags, plan: Plan, part: str, seed: int) -> Found:
-    """Train what a part needs and measure it."""
-    return {"planes": crossed, "cut": scaled, "well": well}[part](asked, plan, seed)
 
 
 def fitted(asked: Flags, plan: Plan, kind: str, seed: int) -> tuple[jr.Task, NDArray[Any]]:

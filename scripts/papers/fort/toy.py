@@ -9,7 +9,6 @@ and H13 are judged on the toy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -18,7 +17,7 @@ from evidence.panels import head, label, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from papers.fort import networks as fort
-from papers.fort.networks import INNER, Found, Values, column
+from papers.fort.networks import INNER, Found, Rows, Values, column
 
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.plots import canvas
@@ -66,7 +65,6 @@ QUICK = Plan(200, 20, (4, 20, 100), 3, (-15, -8, -4, -1, 0, 1, 4, 8, 15))
 FORMS = {"few": f"{FEW} wedges", "all": "all subsets of axes"}
 COLOURS = dict(zip(FORMS, canvas.colours(2), strict=True))
 DASHES = {"few": "-", "all": "--"}
-Landscapes = Sequence[Found]
 
 
 def make(asked: Flags) -> Made:
@@ -103,15 +101,11 @@ def measured(plan: Plan, short: int, seed: int) -> Found:
     return found
 
 
-def pair(toy: Toy, points: Values) -> Values:
-    optima = toy.project(points)
-    here = toy.short_axes(optima)
-    return optima[[0, int((here != here[0]).any(axis=1).argmax())]]
-
-
 def crossed(toy: Toy, points: Values, shown: bool) -> Found:
     """Cross from one wedge to another: straight, bent, refined."""
-    optima = pair(toy, points)
+    landed = toy.project(points)
+    axes = toy.short_axes(landed)
+    optima = landed[[0, int((axes != axes[0]).any(axis=1).argmax())]]
     bent = crossings.connect(toy, optima, INNER)
     finer = crossings.refine(toy, bent)
     paths = [crossings.trace(toy, nodes, each=40) for nodes in (optima, bent, finer)]
@@ -189,17 +183,15 @@ def met(toy: Toy, seed: int) -> Found:
     return {"short_axes": unions.tolist(), "centroid_flat": flat, "centroid_relaxed": bent}
 
 
-def edge(plan: Plan, losses: Sequence[float]) -> float:
-    """Find the smallest plane from which all larger ones reached a wedge."""
-    held = np.minimum.accumulate((np.array(losses) < REACHED)[::-1])[::-1]
-    return float(plan.short + plan.planes[int(held.argmax())]) if held.any() else np.inf
+def edges(plan: Plan, main: Rows, form: str) -> Values:
+    """Find the smallest planes from which all larger ones reached a wedge."""
+    reached = column(main, form, "planes") < REACHED
+    held = np.logical_and.accumulate(reached[:, ::-1], axis=1)[:, ::-1]
+    first = np.array(plan.planes)[held.argmax(axis=1)]
+    return np.where(held.any(axis=1), plan.short + first, np.inf)
 
 
-def edges(plan: Plan, main: Landscapes, form: str) -> Values:
-    return np.array([edge(plan, one[form]["planes"]) for one in main])
-
-
-def powers(plan: Plan, found: Landscapes) -> Values:
+def powers(plan: Plan, found: Rows) -> Values:
     """Fit the log width over log D / s, with few wedges, seed by seed."""
     slopes = []
     for seed in range(plan.seeds):
@@ -209,7 +201,7 @@ def powers(plan: Plan, found: Landscapes) -> Values:
     return np.array(slopes)
 
 
-def judged(plan: Plan, found: Landscapes, main: Landscapes) -> list[Found]:
+def judged(plan: Plan, found: Rows, main: Rows) -> list[Found]:
     few, barriers = [one["few"] for one in main], column(main, "few", "barriers")
     predicted, share = column(few, "predicted"), plan.short / plan.dim
     off = np.abs(np.log2(column(few, "short_counted") / plan.short))
@@ -252,7 +244,7 @@ def judged(plan: Plan, found: Landscapes, main: Landscapes) -> list[Found]:
             fort.judge_share(bump, "share of crossings", holds, SWITCH)]  # fmt: skip
 
 
-def drawn(plan: Plan, found: Landscapes, main: Landscapes, claims: list[Found]) -> Figure:
+def drawn(plan: Plan, found: Rows, main: Rows, claims: list[Found]) -> Figure:
     figure = canvas.new_figure(18, 9.8)
     panels = figure.subplots(2, 4)
     _paths(panels[0, 0], plan, main)
@@ -275,7 +267,7 @@ def drawn(plan: Plan, found: Landscapes, main: Landscapes, claims: list[Found]) 
     return figure
 
 
-def finding(plan: Plan, main: Landscapes) -> str:
+def finding(plan: Plan, main: Rows) -> str:
     barriers = column(main, "few", "barriers")
     left = np.median(barriers[:, 1:] / barriers[:, :1], axis=0)
     along, alone = (np.mean(column(main, form, "within")) for form in FORMS)
@@ -287,7 +279,7 @@ def finding(plan: Plan, main: Landscapes) -> str:
     )
 
 
-def _paths(ax: Axes, plan: Plan, main: Landscapes) -> None:
+def _paths(ax: Axes, plan: Plan, main: Rows) -> None:
     styles = {"straight": "--", "connector": "-", "refined": "-."}
     heights = column(main, "few", "lines")
     for place, (name, dash) in enumerate(styles.items()):
@@ -302,14 +294,14 @@ def _paths(ax: Axes, plan: Plan, main: Landscapes) -> None:
     label(ax, across, up, title, ncols=2, loc="upper center")
 
 
-def _cosines(ax: Axes, main: Landscapes, form: str) -> None:
+def _cosines(ax: Axes, main: Rows, form: str) -> None:
     fort.show_cosines(ax, column(main, form, "cosines"), "cosine (1), mean", 0.8)
     along, across = (np.mean(column(main, form, name)) for name in ("within", "across"))
     title = f"{FORMS[form]}: deviations agree by {along:.2f} within a half, {across:.2f} across"
     label(ax, "node, from the first optimum", "node", title)
 
 
-def _agreement(ax: Axes, plan: Plan, found: Landscapes) -> None:
+def _agreement(ax: Axes, plan: Plan, found: Rows) -> None:
     def means(form: str, name: str) -> list[float]:
         rows = [[one for one in found if one["short"] == short] for short in plan.shorts]
         return [column(some, form, name).mean() for some in rows]
@@ -326,7 +318,7 @@ def _agreement(ax: Axes, plan: Plan, found: Landscapes) -> None:
     label(ax, "share of short axes s / D (1)", up, title, "x", fontsize=8, loc="upper left")
 
 
-def _planes(ax: Axes, plan: Plan, main: Landscapes) -> None:
+def _planes(ax: Axes, plan: Plan, main: Rows) -> None:
     for form, dash in DASHES.items():
         rows = np.maximum(column(main, form, "planes"), 1e-12)
         lines(ax, plan.planes, rows, COLOURS[form], FORMS[form], np.median, dash)
@@ -340,7 +332,7 @@ def _planes(ax: Axes, plan: Plan, main: Landscapes) -> None:
     )  # fmt: skip
 
 
-def _wells(ax: Axes, plan: Plan, main: Landscapes) -> None:
+def _wells(ax: Axes, plan: Plan, main: Rows) -> None:
     for form, dash in DASHES.items():
         for row, name in zip(main[0][form]["well"], (FORMS[form], None), strict=True):
             reach, mean, deviation = row["distances"], row["mean"], row["deviation"]
@@ -357,7 +349,7 @@ def _wells(ax: Axes, plan: Plan, main: Landscapes) -> None:
     )  # fmt: skip
 
 
-def _widths(ax: Axes, plan: Plan, found: Landscapes) -> None:
+def _widths(ax: Axes, plan: Plan, found: Rows) -> None:
     ratio = plan.dim / column(found, "short")
     for form, mark in (("few", "o"), ("all", "s")):
         widths, colour = column(found, form, "width"), COLOURS[form]
@@ -374,7 +366,7 @@ def _widths(ax: Axes, plan: Plan, found: Landscapes) -> None:
     )  # fmt: skip
 
 
-def _meetings(ax: Axes, plan: Plan, main: Landscapes) -> None:
+def _meetings(ax: Axes, plan: Plan, main: Rows) -> None:
     counts = np.arange(1, MOST + 2)
     style = {"color": COLOURS["few"], "ms": 5, "mew": 0}
     for one in main:

@@ -22,7 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.networks import THRESHOLD, Found, Values, column
+from papers.fort.networks import THRESHOLD, Found, Rows, Values, column
 
 import jumpretrain as jr
 from jumpretrain.plots import canvas
@@ -73,11 +73,6 @@ class Plan:
         """List the ways of training that differ in one choice, from its lowest level up."""
         return [replace(self.base, **{factor: level}) for level in self.levels[factor]]
 
-    def cells(self) -> list[tuple[Choices, int]]:
-        """List each way of training once, with each seed."""
-        ways = dict.fromkeys(way for factor in self.levels for way in self.choices(factor))
-        return [(way, seed) for seed in range(self.seeds) for way in ways]
-
     def examples(self) -> jr.Dataset:
         """Load the data; of the digits every other pixel each way."""
         whole = fort.examples(self.data, self.sizes)
@@ -126,17 +121,15 @@ WIDTH = "width of the tunnel (weight units)"
 ALIKE = "networks of equal size only, at equal training loss"
 TRACE = "trace of the Hessian"
 COLOURS = dict(zip(NAMES, canvas.colours(len(NAMES)), strict=True))
-Networks = Sequence[Found]
 
 
 def make(asked: Flags) -> Made:
     plan = QUICK if asked.quick else FULL
     alike = replace(plan, levels={}, seeds=0)
-    jobs = [
-        (f"measured/{way.name}-{seed}", (alike, way, seed), plan, way, seed)
-        for way, seed in plan.cells()
-    ]
-    kept = zip(plan.cells(), spread_kept(asked, measured, jobs, "networks"), strict=True)
+    ways = dict.fromkeys(way for factor in plan.levels for way in plan.choices(factor))
+    cells = [(way, seed) for seed in range(plan.seeds) for way in ways]
+    jobs = [(f"measured/{way.name}-{k}", (alike, way, k), plan, way, k) for way, k in cells]
+    kept = zip(cells, spread_kept(asked, measured, jobs, "networks"), strict=True)
     found = [one | {"choices": way, "seed": seed} for (way, seed), one in kept]
     claims = judged(plan, found)
     return drawn(plan, found, claims), {
@@ -202,7 +195,7 @@ def sharp(plan: Plan, task: jr.Task, state: NDArray[Any]) -> Found:
     }
 
 
-def of(found: Networks, choices: Choices) -> list[Found]:
+def of(found: Rows, choices: Choices) -> list[Found]:
     """Choose the networks that were trained in one way, by seed."""
     return sorted((one for one in found if one["choices"] == choices), key=lambda one: one["seed"])
 
@@ -214,7 +207,7 @@ def at(one: Found, place: str) -> Found:
     return {**one, **known, **near, "share": known["count"] / one["weights"]}
 
 
-def reached(found: Networks, place: str) -> list[Found]:
+def reached(found: Rows, place: str) -> list[Found]:
     """Take what was measured there of all networks whose loss became that low."""
     return [at(one, place) for one in found if place in one]
 
@@ -226,12 +219,12 @@ def curve(one: Found, per: float = 1.0) -> tuple[Values, Values]:
     return radius[order], np.log(column(one["tunnels"], "width").astype(float))[order]
 
 
-def ladders(plan: Plan, found: Networks, factor: str) -> list[tuple[Found, ...]]:
+def ladders(plan: Plan, found: Rows, factor: str) -> list[tuple[Found, ...]]:
     """Put the networks of one seed in the order of levels, for each seed."""
     return list(zip(*(of(found, way) for way in plan.choices(factor)), strict=True))
 
 
-def wider(ladder: Networks, place: str, per: Sequence[float] | None = None) -> float:
+def wider(ladder: Rows, place: str, per: Sequence[float] | None = None) -> float:
     """Compare log widths from the lowest level to the highest, from neighbour to neighbour.
 
     At equal radius, the largest that both neighbours reach; NaN where curves do not overlap.
@@ -247,7 +240,7 @@ def wider(ladder: Networks, place: str, per: Sequence[float] | None = None) -> f
     return total
 
 
-def powers(plan: Plan, found: Networks) -> dict[str, Values]:
+def powers(plan: Plan, found: Rows) -> dict[str, Values]:
     """Fit log width over log share of sharp directions, seed by seed."""
     every = [way for factor in plan.levels for way in plan.choices(factor)]
     alike = [way for way in every if way.width == plan.base.width]
@@ -263,7 +256,7 @@ def powers(plan: Plan, found: Networks) -> dict[str, Values]:
     return {name: np.array([power(nets, *how) for nets in seeds]) for name, how in forms.items()}
 
 
-def power(found: Networks, ways: Any, place: str, what: str, above: bool = False) -> float:
+def power(found: Rows, ways: Any, place: str, what: str, above: bool = False) -> float:
     nets = [one for one in reached(found, place) if one["choices"] in ways]
     share = np.log([one[what] / one["weights"] for one in nets])
     width = np.log(column(nets, "width"))
@@ -272,7 +265,7 @@ def power(found: Networks, ways: Any, place: str, what: str, above: bool = False
     return float(np.polyfit(share, width, 1)[0])
 
 
-def over_quadratic(found: Networks, place: str) -> float:
+def over_quadratic(found: Rows, place: str) -> float:
     """Compare widths with where a quadratic loss of the same trace ends (derived): the median."""
     nets = reached(found, place)
     rises = THRESHOLD - column(nets, "start_loss")
@@ -280,7 +273,7 @@ def over_quadratic(found: Networks, place: str) -> float:
     return float(np.median(column(nets, "width") / ends))
 
 
-def judged(plan: Plan, found: Networks) -> list[Found]:
+def judged(plan: Plan, found: Rows) -> list[Found]:
     rows: list[tuple[Any, ...]] = []
     for factor in varied(plan):
         nets, sign = ladders(plan, found, factor), SIGNS[factor]
@@ -292,7 +285,8 @@ def judged(plan: Plan, found: Networks) -> list[Found]:
              WIDER, sign)
             for place, words in PLACES.items()
         ]  # fmt: skip
-        for place in ("end", "matched") if factor == "rate" else ():
+        counted = ("end", "matched") if factor == "rate" else ()
+        for place in counted:
             gain = [math.log(one[-1][place]["count"] / one[0][place]["count"]) for one in nets]
             fewer = f"{said} fewer sharp directions {PLACES[place]}"
             rows.append(("H5", fewer, "log ratio of numbers, same seed", gain, FEWER, -1))
@@ -327,7 +321,7 @@ def said_of_powers(fitted: dict[str, Values]) -> list[tuple[Any, ...]]:
     ]  # fmt: skip
 
 
-def drawn(plan: Plan, found: Networks, claims: list[Found]) -> Figure:
+def drawn(plan: Plan, found: Rows, claims: list[Found]) -> Figure:
     figure = canvas.new_figure(17, 10)
     panels = figure.subplots(2, 3)
     for ax, factor in zip(panels.flat, NAMES, strict=False):
@@ -340,7 +334,7 @@ def drawn(plan: Plan, found: Networks, claims: list[Found]) -> Figure:
     return figure
 
 
-def caption(plan: Plan, found: Networks) -> str:
+def caption(plan: Plan, found: Rows) -> str:
     base, ends = plan.base, reached(found, "end")
     apart = np.median([np.ptp(np.array(one["quartiles"], float)) / one["width"] for one in ends])
     angle = np.median([float(one["angle"]) for one in ends])
@@ -362,7 +356,7 @@ def caption(plan: Plan, found: Networks) -> str:
     )
 
 
-def finding(plan: Plan, found: Networks) -> str:
+def finding(plan: Plan, found: Rows) -> str:
     parts = [f"{NAMES[name]} ×{ratio(plan, found, name, 'matched'):.2f}" for name in varied(plan)]
     every, alike = (powers(plan, found)[name].mean() for name in (PLACES["matched"], ALIKE))
     times = over_quadratic(found, "matched")
@@ -374,13 +368,13 @@ def finding(plan: Plan, found: Networks) -> str:
     )
 
 
-def ratio(plan: Plan, found: Networks, factor: str, place: str) -> float:
+def ratio(plan: Plan, found: Rows, factor: str, place: str) -> float:
     """Average the ratio of widths, highest level over lowest, over seeds."""
     changes = [wider(nets, place) for nets in ladders(plan, found, factor)]
     return float(np.exp(np.mean(changes)))
 
 
-def _along(ax: Axes, plan: Plan, found: Networks, factor: str) -> None:
+def _along(ax: Axes, plan: Plan, found: Rows, factor: str) -> None:
     levels = plan.levels[factor]
     colours = canvas.ramp(len(levels), "viridis")
     for level, way, colour in zip(levels, plan.choices(factor), colours, strict=True):
@@ -401,7 +395,7 @@ def _along(ax: Axes, plan: Plan, found: Networks, factor: str) -> None:
     label(ax, across, WIDTH, text, title=NAMES[factor], title_fontsize=9)
 
 
-def _against(ax: Axes, plan: Plan, found: Networks) -> None:
+def _against(ax: Axes, plan: Plan, found: Rows) -> None:
     for factor in plan.levels:
         nets = [one for way in plan.choices(factor) if way != plan.base for one in of(found, way)]
         _dots(ax, nets, COLOURS[factor], NAMES[factor])
@@ -418,7 +412,7 @@ def _against(ax: Axes, plan: Plan, found: Networks) -> None:
     label(ax, "sharp directions over weights, s / D", WIDTH, text, "xy", fontsize=8, ncols=2)
 
 
-def _dots(ax: Axes, nets: Networks, colour: Any, name: str) -> None:
+def _dots(ax: Axes, nets: Rows, colour: Any, name: str) -> None:
     for place, face in (("matched", colour), ("end", "none")):
         share, width = (column(reached(nets, place), key) for key in ("share", "width"))
         named = name if place == "matched" else None
