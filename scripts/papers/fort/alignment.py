@@ -117,23 +117,19 @@ def matched(asked: Flags, setup: Setup, number: int) -> Found:
     runs = trained(asked, f"{name}/networks", task, setup.training, seeds, jobs=1)
     folder, (one, two) = asked.work / name, runs.final
     near = jr.align(task, two, to=one)
-    ends = {"plain": np.stack([one, two]), "aligned": np.stack([one, near])}
-    ways = {
-        kind: jr.interpolate(task, *pair, GRID, execution=QUIET) for kind, pair in ends.items()
-    }
     found: Found = {
         "seeds": seeds,
         "final": {name: values[:, -1] for name, values in runs.metrics.items()},
-        "lines": {kind: line(path) for kind, path in ways.items()},
+        "lines": {},
         "angles": angles(task, runs.initial, runs.final),
-        "aligned_cosine": float(cosines(ends["aligned"][:, : task.weight_count])[0, 1]),
+        "aligned_cosine": float(cosines(np.stack([one, near])[:, : task.weight_count])[0, 1]),
         "branches": [branched(task, setup, seeds[0], k, folder) for k in setup.shared],
     }
-    if setup.points:
-        bends = {
-            kind: bent(task, setup.points, pair, folder / kind) for kind, pair in ends.items()
-        }
-        found["connectors"] = bends
+    for kind, end in (("plain", two), ("aligned", near)):
+        found["lines"][kind] = line(jr.interpolate(task, one, end, GRID, execution=QUIET))
+        if setup.points:
+            curve = bent(task, setup.points, np.stack([one, end]), folder / kind)
+            found.setdefault("connectors", {})[kind] = curve
     return found
 
 

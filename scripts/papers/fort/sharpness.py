@@ -24,7 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.networks import Found, Values
+from papers.fort.networks import Found, Rows, Values
 
 import jumpretrain as jr
 from jumpretrain.execution.execution import spread
@@ -92,7 +92,6 @@ QUICK = (
 )  # fmt: skip
 COLOURS = dict(zip(WAYS, canvas.colours(3), strict=True))
 STYLES = (("-", "o"), ("--", "s"))
-Rows = list[Found]
 IN_THE_MIDDLE = "more directions are sharp in the middle than at the ends"
 
 
@@ -272,6 +271,9 @@ class Counts:
         return float(inside[:, 0] @ inside[:, 1] / (inside[:, 1] @ inside[:, 1]))
 
 
+Kinds = Sequence[Counts]
+
+
 def judged(counts: Counts) -> list[Found]:
     about = {way: f"{counts.setup.name}, {way}: " for way in (*WAYS, HELD)}
     return [one for way in about for one in fort.judge(about[way], said(counts, way))]
@@ -298,7 +300,7 @@ def said(counts: Counts, way: str) -> list[tuple[Any, ...]]:
     return [row for row in rows if way != HELD or row[-1] in (MORE, FALLS)]
 
 
-def drawn(kinds: Sequence[Counts], claims: list[Found]) -> Figure:
+def drawn(kinds: Kinds, claims: Rows) -> Figure:
     figure = canvas.new_figure(16, 10)
     axes = figure.subplots(2, 3).ravel()
     _profile(axes[0], kinds[0])
@@ -311,21 +313,19 @@ def drawn(kinds: Sequence[Counts], claims: list[Found]) -> Figure:
     return figure
 
 
-def finding(kinds: Sequence[Counts], claims: Sequence[Found]) -> str:
+def finding(kinds: Kinds, claims: Rows) -> str:
     verdicts = {claim["claim"]: claim["verdict"] for claim in claims}
 
     def chain(measure: Callable[[str], Values], first: str) -> str:
         return " → ".join(_times(measure(way)) for way in (first, LOSS, HELD))
 
-    held = {
-        counts: " / ".join(
-            verdicts[f"{counts.setup.name}, {way}: {IN_THE_MIDDLE}"] for way in (SHORT, LOSS)
-        )
-        for counts in kinds
-    }
+    def verdict(name: str) -> str:
+        said = (f"{name}, {way}: {IN_THE_MIDDLE}" for way in (SHORT, LOSS))
+        return " / ".join(verdicts[claim] for claim in said)
+
     return (
         "More sharp directions in the middle than at the ends, after brief training / at equal "
-        f"loss: {_listed(held)}\n"
+        f"loss: {_listed({one: verdict(one.setup.name) for one in kinds})}\n"
         "ratio of counts, as trained → at equal loss → with the gradient norm held fixed too: "
         f"middle over ends {_listed({one: chain(one.rise, SHORT) for one in kinds})};\n"
         f"m = {kinds[0].setup.largest} over m = 1: "
@@ -334,7 +334,7 @@ def finding(kinds: Sequence[Counts], claims: Sequence[Found]) -> str:
     )
 
 
-def caption(kinds: Sequence[Counts]) -> str:
+def caption(kinds: Kinds) -> str:
     parts = []
     for counts in kinds:
         setup = counts.setup
@@ -372,14 +372,11 @@ def _lines(ax: Axes, x: Any, rows: Sequence[Values], style: Any, color: Any, nam
     lines(ax, x, counts, color, name, _mean, dash, marker=mark, ms=5)
 
 
-def _finish(
-    ax: Axes, across: str, kinds: Sequence[Counts], text: str, logs: str = "y", up: str = "",
-    columns: int = 1,
-) -> None:  # fmt: skip
+def _finish(ax: Axes, across: str, kinds: Kinds, text: str, logs: str = "y") -> None:
     ax.margins(y=0.3)
     first, *others = (f"{counts.setup.cut:g}" for counts in kinds)
     above = f"eigenvalues above {first}" + "".join(f" (dashed, squares: {cut})" for cut in others)
-    label(ax, across, up or above, text, logs, ncols=columns)
+    label(ax, across, above, text, logs, loc="best")
 
 
 def _profile(ax: Axes, counts: Counts) -> None:
@@ -409,7 +406,7 @@ def _centroids(ax: Axes, counts: Counts) -> None:
     _finish(ax, "m, of m + 1 optima joined (0: the optima)", [counts], text)
 
 
-def _losses(ax: Axes, kinds: Sequence[Counts]) -> None:
+def _losses(ax: Axes, kinds: Kinds) -> None:
     end, middle = canvas.colours(5)[3:]
     for style, counts in zip(STYLES, kinds, strict=False):
         ways, name = counts.setup.ladder, counts.setup.name
@@ -422,7 +419,7 @@ def _losses(ax: Axes, kinds: Sequence[Counts]) -> None:
     _finish(ax, "training loss (nats)", kinds, text, "xy")
 
 
-def _cuts(ax: Axes, kinds: Sequence[Counts]) -> None:
+def _cuts(ax: Axes, kinds: Kinds) -> None:
     for style, counts in zip(STYLES, kinds, strict=False):
         for way in WAYS:
             rows = [counts.rise(way, cut) for cut in counts.setup.cuts]
@@ -434,11 +431,12 @@ def _cuts(ax: Axes, kinds: Sequence[Counts]) -> None:
     cuts = {counts: counts.setup.higher for counts in kinds}
     grown = {one: f"{_times(one.rise(LOSS, cut))} above {cut:g}" for one, cut in cuts.items()}
     text = f"middle over ends by the cut, at equal loss: {_listed(grown)}"
+    ax.margins(y=0.3)
     up = "ratio of counts, middle over ends (1)"
-    _finish(ax, "cut (nats per squared weight)", kinds, text, "xy", up, 2)
+    label(ax, "cut (nats per squared weight)", up, text, "xy", ncols=2)
 
 
-def _gradients(ax: Axes, kinds: Sequence[Counts]) -> None:
+def _gradients(ax: Axes, kinds: Kinds) -> None:
     places = {"ends": (0, 0), "nodes between two": (1, 1), "centroids of more": (2, np.inf)}
     powers = {}
     for (_, mark), counts in zip(STYLES, kinds, strict=False):
@@ -453,7 +451,7 @@ def _gradients(ax: Axes, kinds: Sequence[Counts]) -> None:
     _finish(ax, "gradient norm (nats per weight)", kinds, text, "xy")
 
 
-def _rates(ax: Axes, kinds: Sequence[Counts]) -> None:
+def _rates(ax: Axes, kinds: Kinds) -> None:
     found = {}
     for style, counts in zip(STYLES, kinds, strict=False):
         setup = counts.setup
