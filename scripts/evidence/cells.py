@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from evidence.figure import Flags
 from numpy.typing import ArrayLike
 
 import jumpretrain as jr
+from jumpretrain.execution.execution import spread
 from jumpretrain.storage import folders
 
 CHUNK = 5
@@ -42,3 +44,24 @@ def kept(path: Path, of: object, measure: Callable[[], Any]) -> Any:
     if not path.exists() or folders.read_json(path)["of"] != repr(of):
         folders.write_json(path, {"of": repr(of), "found": measure()})
     return folders.read_json(path)["found"]
+
+
+def spread_kept(
+    asked: Flags, measure: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], label: str
+) -> list[Any]:
+    """Measure job by job, in worker processes, or read what was kept of the same.
+
+    Args:
+        asked: The script's flags; the small form takes one process.
+        measure: Called with the flags and what a job gives.
+        jobs: The name of a job's JSON file, what is measured (see `kept`), and what it gives.
+        label: What the bar says.
+
+    Returns:
+        The measurements, in the order of the jobs.
+    """
+    work = [
+        (asked.work / f"{name}.json", of, partial(measure, asked, *given))
+        for name, of, *given in jobs
+    ]
+    return spread(kept, work, jr.Execution(n_jobs=1 if asked.quick else asked.jobs), label)

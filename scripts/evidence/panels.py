@@ -50,3 +50,24 @@ def lines(
     """Draw a line a network (n, points), and what is typical of them as a thick one."""
     ax.plot(x, np.transpose(rows), style.lstrip("os"), color=colour, lw=thin, alpha=0.4)
     ax.plot(x, middle(rows, axis=0), style, color=colour, label=label, **{"lw": 2.4} | thick)
+
+
+def label(ax: Axes, across: str, up: str, text: str, logs: str = "", **legend: Any) -> None:
+    """Name both axes and write the title, once all is drawn.
+
+    Args:
+        ax: The panel.
+        across: What the horizontal axis shows, with unit.
+        up: What the vertical axis shows, with unit.
+        text: The title.
+        logs: `x`, `y` or both: logarithmic axes, with plain numbers.
+        **legend: Of the legend; without any there is none.
+    """
+    for name in logs:
+        ax.set(**{f"{name}scale": "log"})
+        canvas.plain(ax.xaxis if name == "x" else ax.yaxis)
+    ax.set_xlabel(across)
+    ax.set_ylabel(up)
+    if legend:
+        ax.legend(**{"fontsize": 9, "frameon": False} | legend)
+    canvas.title(ax, text)

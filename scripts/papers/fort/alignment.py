@@ -5,41 +5,33 @@ arXiv:1906.04724, before and after the units of one are aligned with the other's
 matching of arXiv:2209.04836), for several widths; pairs that share the first epochs are joined by
 the straight line (arXiv:1912.05671), and the directions of weights, of starts and of the ways from
 start to optimum are compared. H1, H9 and H12 are judged.
-
-The small form needs digits only; the other one Fashion-MNIST too, in the folder that the
-environment variable JUMPRETRAIN_DATA names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.judging import entry, tally, within
+from evidence.judging import entry
+from evidence.panels import dots, head, label, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.alignment_networks import (
-    GRID,
-    INNER,
-    Found,
-    Setup,
-    Values,
-    bends,
-    difference,
-    matched,
-    removed,
-    shares,
-    straight,
-)
+from papers.fort.networks import INNER, Found, Values, column
 
 import jumpretrain as jr
 from jumpretrain.comparison.hypothesis_tests import spearman
-from jumpretrain.execution.execution import spread
+from jumpretrain.ensembles.ensemble import cosines
 from jumpretrain.plots import canvas
+
+EACH = 5  # steps scored on each piece of a connector
+GRID = np.linspace(0, 1, 21)
 
 REMOVED = 0.5  # the least share of the barrier that aligning removes
 TREND = 0.3  # the least Spearman's rho with width
@@ -49,14 +41,46 @@ NONE, STABLE = 0.05, 0.02  # nats; test error, as in arXiv:1912.05671
 FALL = 0.05  # nats by which sharing lowers the barrier at least
 SAME = 0.1  # the least excess of a cosine from the same start
 
-WIDTHS = (32, 64, 128, 256, 512)
+
+@dataclass(frozen=True)
+class Setup:
+    """Pairs of networks: MLPs of two hidden layers of a width on digits, or CNNs (width 0)."""
+
+    data: fort.Data
+    width: int
+    sizes: tuple[int, int]  # numbers of training and test examples
+    training: jr.Recipe
+    points: jr.Recipe | None  # of connectors, where there are any
+    shared: tuple[int, ...]  # epochs that branches share, where there are any
+    pairs: int
+
+    @property
+    def name(self) -> str:
+        """What the figure calls it."""
+        return fort.NAMES[self.data] + (f" {self.width}" if self.width else "")
+
+    def folder(self, number: int) -> str:
+        """Where a pair is kept."""
+        return f"{self.name.replace(' ', '-')}/{number}"
+
+    @property
+    def short(self) -> str:
+        """The same without the data."""
+        return self.name.split(" ", 1)[1]
+
+    @property
+    def half(self) -> int:
+        """The epochs shared that come closest to half of the training."""
+        return min(self.shared, key=lambda epochs: abs(epochs - self.training.epochs / 2))
+
+
 SGD = fort.recipe(40, 0.05, 64, "sgd")
 FULL = (
     Setup("fashion", 0, (1000, 1000), fort.recipe(24, 0.002), fort.recipe(10, 0.001),
           (0, 1, 2, 4, 8, 12), 6),
     *(Setup("digits", width, (1000, 500), SGD, *(
         (fort.recipe(15, 0.001, 64), (0, 1, 2, 5, 10, 20)) if width == 64 else (None, ())
-    ), 8) for width in WIDTHS),
+    ), 8) for width in (32, 64, 128, 256, 512)),
 )  # fmt: skip
 SHORT = fort.recipe(20, 0.1, 32, "sgd")
 QUICK = (
@@ -64,14 +88,15 @@ QUICK = (
     Setup("digits", 32, (150, 150), SHORT, None, (), 3),
 )
 KINDS = dict(zip(("plain", "aligned"), canvas.colours(2), strict=True))
-Results = Mapping[Setup, Sequence[Found]]
+Pairs = Sequence[Found]
+Results = Mapping[Setup, Pairs]
 
 
 def make(asked: Flags) -> Made:
     setups = QUICK if asked.quick else FULL
-    jobs = [(asked, setup, number) for setup in setups for number in range(setup.pairs)]
-    execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
-    found = iter(spread(matched, jobs, execution, "pairs"))
+    cells = [(setup, number) for setup in setups for number in range(setup.pairs)]
+    jobs = [(setup.folder(k), replace(setup, pairs=0), setup, k) for setup, k in cells]
+    found = iter(spread_kept(asked, matched, jobs, "pairs"))
     results = {setup: [next(found) for _ in range(setup.pairs)] for setup in setups}
     claims = judged(results)
     return drawn(results, claims), {
@@ -84,6 +109,91 @@ def make(asked: Flags) -> Made:
     }
 
 
+def matched(asked: Flags, setup: Setup, number: int) -> Found:
+    """Train a pair of networks, align, join and branch them."""
+    task = fort.build(setup.data, setup.sizes, (setup.width,) * 2)
+    seeds = [2 * number, 2 * number + 1]
+    name = setup.folder(number)
+    runs = trained(asked, f"{name}/networks", task, setup.training, seeds, jobs=1)
+    folder, (one, two) = asked.work / name, runs.final
+    near = jr.align(task, two, to=one)
+    found: Found = {
+        "seeds": seeds,
+        "final": {name: values[:, -1] for name, values in runs.metrics.items()},
+        "lines": {},
+        "angles": angles(task, runs.initial, runs.final),
+        "aligned_cosine": float(cosines(np.stack([one, near])[:, : task.weight_count])[0, 1]),
+        "branches": [branched(task, setup, seeds[0], k, folder) for k in setup.shared],
+    }
+    for kind, end in (("plain", two), ("aligned", near)):
+        found["lines"][kind] = line(jr.interpolate(task, one, end, GRID, execution=QUIET))
+        if setup.points:
+            curve = bent(task, setup.points, np.stack([one, end]), folder / kind)
+            found.setdefault("connectors", {})[kind] = curve
+    return found
+
+
+def line(path: jr.Path) -> Found:
+    """Keep what is drawn and judged of a straight line; heights as for branches."""
+    error = path.values("test_error")
+    return {
+        "train_loss": path.values("train_loss"),
+        "barrier": path.barrier("above_ends"),
+        "instability": float(error.max() - error[[0, -1]].mean()),
+    }
+
+
+def angles(task: jr.Task, starts: NDArray[Any], optima: NDArray[Any]) -> Found:
+    """Compare the directions of two starts, of optima, and of the ways from start to optimum."""
+    rows = {"starts": starts, "optima": optima, "ways": optima.astype(float) - starts}
+    return {name: float(cosines(row[:, : task.weight_count])[0, 1]) for name, row in rows.items()}
+
+
+def bent(task: jr.Task, points: jr.Recipe, ends: NDArray[Any], folder: Path) -> Found:
+    """Join two networks by a hyperplane connector."""
+    how = {"inner": INNER, "each": EACH, "folder": folder, "execution": QUIET}
+    curve = jr.connect(task, ends, recipe=points, **how)
+    along, across = curve.half_cosines()
+    return {
+        "train_loss": np.interp(GRID, curve.alphas, curve.metrics["train_loss"]),
+        "barrier": curve.barrier,
+        "within": along,
+        "across": across,
+    }
+
+
+def branched(task: jr.Task, setup: Setup, seed: int, shared: int, folder: Path) -> Found:
+    """Train two copies on other orders of the data after a shared beginning."""
+    how = {"alphas": GRID, "folder": folder / f"shared-{shared}", "execution": QUIET}
+    found = jr.branches(task, setup.training, seed, shared, **how)
+    start = np.repeat(task.initial(seed)[None], 2, axis=0)
+    return {
+        "shared": shared,
+        **line(found.paths[0, 1]),
+        "instability": found.instability(),
+        "angles": angles(task, start, found.finals),
+    }
+
+
+def aligned(pairs: Pairs) -> Values:
+    return column(pairs, "lines", "aligned", "barrier")
+
+
+def removed(pairs: Pairs) -> Values:
+    """Give the share of each straight line's barrier that aligning removes."""
+    plain = column(pairs, "lines", "plain", "barrier")
+    return 1 - np.divide(aligned(pairs), plain, out=np.full(len(plain), np.nan), where=plain > 0)
+
+
+def difference(pairs: Pairs, kind: str) -> Values:
+    within, across = (column(pairs, "connectors", kind, name) for name in ("within", "across"))
+    return within - across
+
+
+def branches(setup: Setup, pairs: Pairs, shared: int, *keys: str) -> Values:
+    return column(pairs, "branches", setup.shared.index(shared), *keys)
+
+
 def judged(results: Results) -> list[Found]:
     claims = []
     for setup, pairs in results.items():
@@ -91,36 +201,26 @@ def judged(results: Results) -> list[Found]:
                  "share of the barrier that is removed", removed(pairs), REMOVED)]  # fmt: skip
         rows += said_of_connectors(pairs) if setup.points else []
         rows += said_of_branches(setup, pairs) if setup.shared else []
-        claims += [
-            within(f"wedges-{name}", f"{setup.name}: {claim}", how, values, smallest)
-            for name, claim, how, values, smallest in rows
-        ]
+        claims += fort.judge(f"{setup.name}: ", rows)
     return claims + judged_by_width(results)
 
 
-def said_of_connectors(pairs: Sequence[Found]) -> list[tuple[Any, ...]]:
-    apart, barriers = (
-        [difference(pairs, kind), np.maximum(bends(pairs, kind, "barrier"), FLOOR)]
-        for kind in ("plain", "aligned")
-    )
-    apart, barriers = zip(apart, barriers, strict=True)
+def said_of_connectors(pairs: Pairs) -> list[tuple[Any, ...]]:
+    left = (column(pairs, "connectors", kind, "barrier") for kind in KINDS)
+    plain, less = (np.maximum(values, FLOOR) for values in left)
     return [
         ("H12", "aligning halves the barrier that the connector leaves, or more",
          f"log2 of the ratio of barriers, at least {FLOOR} nats each",
-         np.log2(barriers[0] / barriers[1]), HALVED),
+         np.log2(plain / less), HALVED),
         ("H12", "aligning lessens the difference between halves of the connector",
          "cosine of deviations within halves minus across, plain minus aligned",
-         apart[0] - apart[1], LESS),
+         difference(pairs, "plain") - difference(pairs, "aligned"), LESS),
     ]  # fmt: skip
 
 
-def said_of_branches(setup: Setup, pairs: Sequence[Found]) -> list[tuple[Any, ...]]:
-    first, late = (shares(setup, pairs, k, "barrier") for k in (0, setup.half))
-    unstable = shares(setup, pairs, setup.half, "instability")
-    same, other = (
-        np.array([one["angles"]["ways"] for one in ones])
-        for ones in ([one["branches"][setup.shared.index(0)] for one in pairs], pairs)
-    )
+def said_of_branches(setup: Setup, pairs: Pairs) -> list[tuple[Any, ...]]:
+    first, late = (branches(setup, pairs, k, "barrier") for k in (0, setup.half))
+    unstable = branches(setup, pairs, setup.half, "instability")
     half = f"pairs that share {setup.half} of {setup.training.epochs} epochs"
     return [
         ("H1", f"{half} have no barrier of the training loss", f"{NONE} nats minus the barrier",
@@ -130,22 +230,22 @@ def said_of_branches(setup: Setup, pairs: Sequence[Found]) -> list[tuple[Any, ..
         ("H1", f"{half} have a lower barrier than pairs that share the start only",
          "difference of barriers, nats", first - late, FALL),
         ("H9", "from the same start, networks go more nearly the same way than from two starts",
-         "difference of cosines between the ways from start to optimum", same - other, SAME),
+         "difference of cosines between the ways from start to optimum",
+         branches(setup, pairs, 0, "angles", "ways") - column(pairs, "angles", "ways"), SAME),
     ]  # fmt: skip
 
 
 def judged_by_width(results: Results) -> list[Found]:
     some = {setup: pairs for setup, pairs in results.items() if setup.width}
     widths = np.array([setup.width for setup, pairs in some.items() for _ in pairs])
-    cut = np.concatenate([removed(pairs) for pairs in some.values()])
-    left = np.concatenate([straight(pairs, "aligned") for pairs in some.values()])
     claims = []
     for claim, values, sign in (
-        ("the share of the barrier that aligning removes grows with width", cut, 1),
-        ("the barrier between aligned networks falls with width", left, -1),
+        ("the share of the barrier that aligning removes grows with width", removed, 1),
+        ("the barrier between aligned networks falls with width", aligned, -1),
     ):
-        known = np.isfinite(values)  # no share where there is no barrier
-        found = spearman(widths[known], values[known])
+        heights = np.concatenate([values(pairs) for pairs in some.values()])
+        known = np.isfinite(heights)  # no share where there is no barrier
+        found = spearman(widths[known], heights[known])
         claims.append(
             entry("wedges-H12", f"digits MLP: {claim}", "Spearman's rho over pairs", found.rho,
                   found.low, found.high, int(known.sum()), TREND, sign, found.p)
@@ -164,22 +264,20 @@ def drawn(results: Results, claims: list[Found]) -> Figure:
     _branches(panels[1, 0], apart, "barrier", NONE)
     _branches(panels[1, 1], apart, "instability", STABLE)
     _angles(panels[1, 2], apart)
-    figure.suptitle(f"{finding(results, claims)}\n{tally(claims)}", fontsize=13, x=0.01, ha="left")
-    canvas.note(figure, caption(results))
+    head(figure, finding(results, claims), claims, caption(results))
     return figure
 
 
 def finding(results: Results, claims: list[Found]) -> str:
     cuts = [float(np.nanmean(removed(pairs))) for pairs in results.values()]
-    verdicts = {c["claim"]: c["verdict"] for c in claims}
-    held = [verdict for claim, verdict in verdicts.items() if claim.endswith("barrier or more")]
+    held = [c["verdict"] for c in claims if c["claim"].endswith("barrier or more")]
     first, pairs = next((s, found) for s, found in results.items() if s.shared)
-    levels = [np.median(shares(first, pairs, k, "barrier")) for k in (0, first.half)]
+    levels = [np.median(branches(first, pairs, k, "barrier")) for k in (0, first.half)]
     gaps = [difference(pairs, kind).mean() for kind in KINDS]
     lessened, stable = (
-        next(verdict for claim, verdict in verdicts.items() if claim.startswith(first.name)
-             and claim.endswith(end)) for end in ("halves of the connector", "are stable")
-    )  # fmt: skip
+        fort.find(claims, f"{first.name}: ", words)["verdict"]
+        for words in ("halves of the connector", "are stable")
+    )
     return (
         f"Aligning units removes {min(cuts):.0%} to {max(cuts):.0%} of the barrier (half or more: "
         f"supported for {held.count('supported')} of {len(held)} kinds of networks)\n"
@@ -192,97 +290,79 @@ def finding(results: Results, claims: list[Found]) -> str:
 
 def caption(results: Results) -> str:
     firsts = {setup.data: setup for setup in reversed(results)}
-    said = [
-        f"{setup.name.removesuffix(f' {setup.width}')}: {setup.sizes[0]} training and "
-        f"{setup.sizes[1]} test examples, n = {setup.pairs} independent pairs of each kind (seeds "
-        f"0 to {2 * setup.pairs - 1}), {setup.training.optimiser}, rate {setup.training.lr:g}, "
-        f"{setup.training.epochs} epochs of batches of {setup.training.batch_size}"
-        for setup in firsts.values()
-    ]
-    return ". ".join(said) + (
-        ". MLPs: two hidden layers. Barrier: largest training loss on the straight line "
+    return "".join(
+        f"{fort.NAMES[data]}: {setup.sizes[0]} training and {setup.sizes[1]} test examples, "
+        f"n = {setup.pairs} independent pairs of each kind (seeds 0 to {2 * setup.pairs - 1}), "
+        f"{fort.told(setup.training)}. "
+        for data, setup in firsts.items()
+    ) + (
+        "MLPs: two hidden layers. Barrier: largest training loss on the straight line "
         f"({len(GRID)} points) minus that of the higher end; connectors: {INNER} nodes. Dots and "
         "thin lines: pairs, bars and thick lines: medians. Way: from start to optimum."
     )
 
 
-def _dots(ax: Axes, place: float, values: Values, colour: Any, mark: str = "o") -> None:
-    shift = np.linspace(-0.09, 0.09, len(values))
-    ax.scatter(place + shift, values, s=26, color=[colour], marker=mark, alpha=0.75, lw=0)
-    ax.hlines(float(np.median(values)), place - 0.14, place + 0.14, color="black", lw=1.6)
+def _both(ax: Axes, place: float, pairs: Pairs, way: str, name: str, least: float) -> None:
+    """Draw values of plain and aligned pairs, or the least to be drawn, beside each other."""
+    for shift, (kind, colour) in zip((-0.17, 0.17), KINDS.items(), strict=True):
+        heights = np.maximum(column(pairs, way, kind, name), least)
+        dots(ax, place + shift, heights, colour, width=0.14, spread=0.09)
+        ax.scatter([], [], color=[colour], label=None if place else kind)
 
 
 def _widths(ax: Axes, results: Results) -> None:
     order = sorted(results, key=lambda setup: setup.width or np.inf)
     for place, setup in enumerate(order):
-        for shift, (kind, colour) in zip((-0.17, 0.17), KINDS.items(), strict=True):
-            _dots(ax, place + shift, np.maximum(straight(results[setup], kind), FLOOR), colour)
-    for kind, colour in KINDS.items():
-        ax.scatter([], [], color=[colour], label=kind)
-    ax.set_yscale("log")
-    canvas.plain(ax.yaxis)
+        _both(ax, place, results[setup], "lines", "barrier", FLOOR)
     ax.set_xticks(range(len(order)), [str(setup.width or "CNN") for setup in order])
-    ax.set_xlabel("width of the digits MLP's hidden layers; Fashion-MNIST CNN")
-    ax.set_ylabel(f"barrier of the training loss (nats; at least {FLOOR:g})")
-    ax.legend(fontsize=9, frameon=False)
     cuts = ", ".join(f"{np.nanmean(removed(results[setup])):.0%}" for setup in order)
-    canvas.title(ax, f"share of the barrier that aligning removes: {cuts}")
+    label(
+        ax, "width of the digits MLP's hidden layers; Fashion-MNIST CNN",
+        f"barrier of the training loss (nats; at least {FLOOR:g})",
+        f"share of the barrier that aligning removes: {cuts}", "y", loc="best",
+    )  # fmt: skip
 
 
-def _lines(ax: Axes, setup: Setup, pairs: Sequence[Found]) -> None:
+def _lines(ax: Axes, setup: Setup, pairs: Pairs) -> None:
     for kind, colour in KINDS.items():
-        for way, dash in (("lines", "--"), ("connectors", "-")):
-            rows = np.array([one[way][kind]["train_loss"] for one in pairs])
-            for row in rows:
-                ax.plot(GRID, row, ls=dash, color=colour, lw=0.5, alpha=0.35)
-            label = f"{kind}, {'straight' if way == 'lines' else 'connector'}"
-            ax.plot(GRID, np.median(rows, axis=0), ls=dash, color=colour, lw=2.4, label=label)
+        for way, name, dash in (("lines", "straight", "--"), ("connectors", "connector", "-")):
+            rows = column(pairs, way, kind, "train_loss")
+            lines(ax, GRID, rows, colour, f"{kind}, {name}", np.median, dash)
     ax.set_xlim(0, 1)
-    ax.set_xlabel("alpha, share of the way between the networks (1)")
-    ax.set_ylabel("training loss (nats)")
-    ax.legend(fontsize=9, frameon=False)
-    left = [np.median(bends(pairs, kind, "barrier")) for kind in KINDS]
-    canvas.title(
-        ax,
+    left = [np.median(column(pairs, "connectors", kind, "barrier")) for kind in KINDS]
+    label(
+        ax, "alpha, share of the way between the networks (1)", "training loss (nats)",
         f"{setup.name}: a connector leaves a barrier of {left[0]:.2g} nats, {left[1]:.2g} between "
-        "aligned networks",
-    )
+        "aligned networks", loc="best",
+    )  # fmt: skip
 
 
 def _halves(ax: Axes, joined: Results) -> None:
     labels, means = [], []
     for row, (setup, pairs) in enumerate(joined.items()):
         for place, name in enumerate(("within", "across")):
-            for shift, (kind, colour) in zip((-0.17, 0.17), KINDS.items(), strict=True):
-                _dots(ax, 2 * row + place + shift, bends(pairs, kind, name), colour)
-            labels.append(f"{setup.short},\n{'within a half' if name == 'within' else name}")
+            _both(ax, 2 * row + place, pairs, "connectors", name, -1)
+        labels += [f"{setup.short},\nwithin a half", f"{setup.short},\nacross"]
         gaps = [difference(pairs, kind).mean() for kind in KINDS]
         means.append(f"{gaps[0]:.2f} plain, {gaps[1]:.2f} aligned ({setup.short})")
-    for kind, colour in KINDS.items():
-        ax.scatter([], [], color=[colour], label=kind)
     ax.axhline(0, color="0.4", ls=":", lw=1.2)
     ax.set_xticks(range(len(labels)), labels, fontsize=8)
-    ax.set_ylabel("cosine of deviations from the chord (1)")
     ax.set_ylim(top=1.15)
-    ax.legend(fontsize=9, frameon=False, ncols=2, loc="upper center")
-    canvas.title(ax, f"cosine within minus across: {'; '.join(means)}")
+    title = f"cosine within minus across: {'; '.join(means)}"
+    up = "cosine of deviations from the chord (1)"
+    label(ax, "", up, title, ncols=2, loc="upper center")
 
 
 def _branches(ax: Axes, apart: Results, name: str, limit: float) -> None:
-    label, short = {
-        "barrier": ("barrier of the training loss (nats)", "barrier"),
-        "instability": ("rise of the test error above its ends' mean", "test error rises by"),
-    }[name]
     ends = []
-    for (setup, pairs), colour, mark in zip(
-        apart.items(), canvas.colours(4)[2:], "os", strict=False
-    ):
+    looks = zip(canvas.colours(4)[2:], "os", strict=True)
+    for (setup, pairs), (colour, mark) in zip(apart.items(), looks, strict=False):
         x = np.array(setup.shared) / setup.training.epochs
-        rows = np.array([shares(setup, pairs, k, name) for k in setup.shared])
+        rows = np.array([branches(setup, pairs, k, name) for k in setup.shared])
         middle = np.median(rows, axis=1)
         ax.plot(x, rows, mark, color=colour, ms=4, alpha=0.5, mew=0)
         ax.plot(x, middle, color=colour, lw=2.4, marker=mark, label=setup.name)
-        level = np.median([one["lines"]["plain"][name] for one in pairs])
+        level = np.median(column(pairs, "lines", "plain", name))
         ax.axhline(level, color=colour, ls="--", lw=1.2)
         ends.append(f"{middle[0]:.3f} to {middle[-1]:.3f} ({setup.short})")
     ax.plot([], [], color="0.4", ls="--", lw=1.2, label="two starts")
@@ -290,35 +370,33 @@ def _branches(ax: Axes, apart: Results, name: str, limit: float) -> None:
     ax.set_yscale("symlog", linthresh=limit)
     ax.set_ylim(bottom=-0.1 * limit)
     ax.yaxis.set_major_formatter("{x:g}")
-    ax.set_xlabel("share of the epochs before the pairs part (1)")
-    ax.set_ylabel(label)
-    if name == "barrier":
-        ax.legend(fontsize=9, frameon=False, loc="center right", bbox_to_anchor=(1, 0.7))
-    canvas.title(ax, f"{short}, 0 to half of the epochs shared: {', '.join(ends)}")
+    up, short = {
+        "barrier": ("barrier of the training loss (nats)", "barrier"),
+        "instability": ("rise of the test error above its ends' mean", "test error rises by"),
+    }[name]
+    title = f"{short}, 0 to half of the epochs shared: {', '.join(ends)}"
+    legend = {"loc": "center right", "bbox_to_anchor": (1, 0.7)} if name == "barrier" else {}
+    label(ax, "share of the epochs before the pairs part (1)", up, title, **legend)
 
 
 def _angles(ax: Axes, apart: Results) -> None:
-    labels, ways = [], []
+    names, colours = ("starts", "optima", "ways"), canvas.colours(6)[3:]
+    looks = list(zip(names, (-0.27, 0, 0.27), "^so", colours, strict=True))
+    labels, said = [], []
     for row, (setup, pairs) in enumerate(apart.items()):
-        first, late = (
-            [one["branches"][setup.shared.index(k)] for one in pairs] for k in (0, setup.half)
-        )
-        for place, ones in enumerate((pairs, first, late)):
-            for shift, name, mark, colour in zip(
-                (-0.27, 0, 0.27), ("starts", "optima", "ways"), "^so", canvas.colours(6)[3:],
-                strict=True,
-            ):  # fmt: skip
-                values = np.array([one["angles"][name] for one in ones])
-                _dots(ax, 3 * row + place + shift, values, colour, mark)
-                if not labels:
-                    ax.scatter([], [], color=[colour], marker=mark, label=name)
-            labels.append(("two starts", "same start", f"{setup.half} epochs\nshared")[place])
-        two, same = (np.median([one["angles"]["ways"] for one in ones]) for ones in (pairs, first))
-        ways.append(f"{same:.2f} from the same, {two:.2f} from two starts ({setup.short})")
+        places = [(), *(("branches", setup.shared.index(k)) for k in (0, setup.half))]
+        for place, keys in enumerate(places):
+            for name, shift, mark, colour in looks:
+                values = column(pairs, *keys, "angles", name)
+                dots(ax, 3 * row + place + shift, values, colour, mark, 0.14, 0.09)
+                named = None if row or place else name
+                ax.scatter([], [], color=[colour], marker=mark, label=named)
+        labels += ["two starts", "same start", f"{setup.half} epochs\nshared"]
+        two, same = (np.median(column(pairs, *keys, "angles", "ways")) for keys in places[:2])
+        said.append(f"{same:.2f} from the same, {two:.2f} from two starts ({setup.short})")
     ax.set_xticks(range(len(labels)), labels, fontsize=8)
-    ax.set_xlabel("; ".join(setup.name for setup in apart))
     ax.axhline(0, color="0.4", ls=":", lw=1.2)
-    ax.set_ylabel("cosine between the two networks (1)")
     ax.set_ylim(top=1.2)
-    ax.legend(fontsize=9, frameon=False, ncols=3, loc="upper center")
-    canvas.title(ax, f"cosine of the ways from start to optimum: {'; '.join(ways)}")
+    title = f"cosine of the ways from start to optimum: {'; '.join(said)}"
+    across = "; ".join(setup.name for setup in apart)
+    label(ax, across, "cosine between the two networks (1)", title, ncols=3, loc="upper center")

@@ -4,31 +4,30 @@ Independent pairs of trained networks are joined by the straight line, the hyper
 the refined one and a Bezier curve of equal gradient count; untrained networks by a hyperplane
 connector of the same budget (the null). Loss along them, cosines between deviations from the
 straight line, labels that change, angles between networks. H1 to H3 and H9 are judged.
-
-The small form needs digits only; the other one Fashion-MNIST too, in the folder that the
-environment variable JUMPRETRAIN_DATA names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.judging import entry, tally, within
+from evidence.panels import dots, head, label, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from papers.fort.connections import FIRST_TWIN, INNER, Found, Setup, connected, dots, told
-from papers.fort.networks import recipe
-from scipy.stats import binomtest
+from papers.fort import networks as fort
+from papers.fort.networks import INNER, Found, column, recipe
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 
+FIRST_TWIN = 10_000  # seed
 GRID = np.linspace(0, 1, 101)
 
 LARGE = 0.1  # nats, the least barrier of a straight line
@@ -40,30 +39,44 @@ ALONG, ACROSS, APART = 0.5, 0.2, 0.3  # cosines within a half, across, and their
 MORE = 0.02  # labels, beyond those in which the optima differ
 SMALL_COSINE, SAME = 0.1, 0.1  # of independent optima; the least excess from the same start
 
+
+@dataclass(frozen=True)
+class Setup:
+    """Pairs of MLPs on digits, or of CNNs."""
+
+    data: fort.Data
+    hidden: tuple[int, ...]
+    sizes: tuple[int, int]  # numbers of training and test examples
+    training: jr.Recipe
+    points: jr.Recipe  # of connectors
+    pairs: int
+    each: int  # steps scored on each piece
+    rounds: int  # of refinement, at most
+
+    @property
+    def name(self) -> str:
+        """What the figure calls it."""
+        return fort.NAMES[self.data]
+
+
 FULL = (
     Setup("fashion", (), (1000, 500), recipe(40, 0.002), recipe(12, 0.001), 5, 5, 4),
     Setup("digits", (64, 64), (1257, 540), recipe(40, 0.05, 64, "sgd"), recipe(20, 0.001, 64),
           6, 5, 6),
 )  # fmt: skip
-QUICK = (
-    Setup("digits", (32,), (200, 150), recipe(30, 0.1, 64, "sgd"), recipe(4, 0.005, 64), 3, 3, 1),
-)
-STYLES: dict[str, tuple[str, Any]] = {
-    "straight": ("straight", "--"),
-    "hyperplane": ("hyperplane", "-"),
-    "refined": ("refined", "-."),
-    "bezier": ("Bezier", ":"),
-    "null": ("untrained", (0, (1, 3))),
-}
+SGD = recipe(30, 0.1, 64, "sgd")
+QUICK = (Setup("digits", (32,), (200, 150), SGD, recipe(4, 0.005, 64), 3, 3, 1),)
+STYLES = {"straight": "--", "hyperplane": "-", "refined": "-.", "bezier": ":", "null": ":"}
 COLOURS = dict(zip(STYLES, canvas.colours(len(STYLES)), strict=True))
-Results = Mapping[Setup, Sequence[Found]]
+Pairs = Sequence[Found]
+Results = Mapping[Setup, Pairs]
 
 
 def make(asked: Flags) -> Made:
     setups = QUICK if asked.quick else FULL
-    jobs = [(asked, setup, number) for setup in setups for number in range(setup.pairs)]
-    execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
-    found = iter(spread(connected, jobs, execution, "pairs of networks"))
+    cells = [(setup, number) for setup in setups for number in range(setup.pairs)]
+    jobs = [(f"{setup.data}-{k}", replace(setup, pairs=0), setup, k) for setup, k in cells]
+    found = iter(spread_kept(asked, connected, jobs, "pairs of networks"))
     results = {setup: [next(found) for _ in range(setup.pairs)] for setup in setups}
     claims = [claim for setup, pairs in results.items() for claim in judged(setup, pairs)]
     return drawn(results, claims), {
@@ -75,207 +88,261 @@ def make(asked: Flags) -> Made:
     }
 
 
-def judged(setup: Setup, pairs: Sequence[Found]) -> list[Found]:
-    def curve(name: str, value: str) -> NDArray[np.float64]:
-        return np.array([found["curves"][name][value] for found in pairs])
+def connected(asked: Flags, setup: Setup, number: int) -> Found:
+    """Train a pair of networks and join them in each way."""
+    task, name = fort.build(setup.data, setup.sizes, setup.hidden), f"{setup.data}-{number}"
+    train = partial(trained, asked, task=task, recipe=setup.training, jobs=1)
+    seeds = [2 * number, 2 * number + 1]
+    runs = train(f"{name}-networks", seeds=seeds)
+    starts, optima = runs.initial, runs.final
+    twin = train(f"{name}-twin", seeds=[FIRST_TWIN + number], states=starts[:1]).final[0]
+    curves = joined(setup, task, starts, optima, asked.work / name)
+    line = jr.interpolate(task, optima[0], twin, 11, execution=QUIET)
+    return {
+        "seeds": seeds,
+        "final": {name: values[:, -1] for name, values in runs.metrics.items()},
+        "curves": {name: scored(curve, name) for name, curve in curves.items()},
+        **turning(curves["hyperplane"]),
+        **labels(curves["hyperplane"]),
+        **angles(task, starts, optima, twin),
+        "twin_barrier": float(line.barrier()),
+    }
 
-    def column(name: str) -> NDArray[np.float64]:
-        return np.array([found[name] for found in pairs])
 
-    linear, left = curve("hyperplane", "linear_barrier"), curve("hyperplane", "barrier")
-    finer = np.maximum(curve("refined", "barrier"), FLOOR)
-    said = (
+def joined(
+    setup: Setup, task: jr.Task, starts: NDArray[Any], optima: NDArray[Any], folder: Path
+) -> dict[str, jr.Connector]:
+    share = {"each": setup.each, "execution": QUIET}
+    bent = partial(jr.connect, task, recipe=setup.points, inner=INNER, **share)
+    longer = replace(setup.points, epochs=setup.points.epochs * INNER)
+    return {
+        "hyperplane": bent(optima, folder=folder),
+        "refined": bent(optima, refine=True, rounds=setup.rounds, folder=folder),
+        "bezier": jr.connect(
+            task, optima, "bezier", inner=1, recipe=longer, folder=folder / "bezier",
+            each=setup.each * (INNER + 1) // 2, execution=QUIET,
+        ),
+        "null": bent(starts, folder=folder / "null"),
+    }  # fmt: skip
+
+
+def scored(curve: jr.Connector, name: str) -> Found:
+    """Keep what is drawn and judged of a curve; the peak lies between its first and last node."""
+    alphas, losses = curve.alphas, curve.metrics["train_loss"]
+    nodes = alphas[np.flatnonzero(curve.shares.max(axis=1) > 1 - 1e-9)]
+    low, high = (1 / (INNER + 1), INNER / (INNER + 1)) if name == "bezier" else nodes[[1, -2]]
+    return {
+        "alphas": alphas.round(4),
+        "train_loss": losses.round(5),
+        "straight_train_loss": curve.straight_metrics["train_loss"].round(5),
+        **fort.taken(curve, "barrier", "linear_barrier", "length_ratio"),
+        "nodes": len(curve.nodes),
+        "peak": float(losses[(alphas >= low) & (alphas <= high)].max()),
+        "lowest_test_accuracy": float(curve.metrics["test_accuracy"].min()),
+    }
+
+
+def turning(curve: jr.Connector) -> Found:
+    """Say where deviations turn, and where the loss is highest, piece by piece."""
+    cosines = curve.deviation_cosines()
+    names = ("within", "across", "sideways_within", "sideways_across")
+    losses, pieces = curve.metrics["train_loss"], INNER + 1
+    each = (len(losses) - 1) // pieces
+    tops = [losses[k * each : (k + 1) * each + 1].max() for k in range(pieces)]
+    return {
+        "cosines": cosines.round(4),
+        **dict(zip(names, (*curve.half_cosines(), *sideways(curve)), strict=True)),
+        "turn": int(np.diag(cosines, 1).argmin()) + 1,
+        "top": int(np.argmax(tops)),
+    }
+
+
+def sideways(curve: jr.Connector) -> tuple[float, float]:
+    """Compare deviations without their part towards larger norms, within halves and across.
+
+    The chord of two optima of equal norm comes nearer to the origin than either; the way back
+    out is the same for all nodes (derived).
+    """
+    nodes = curve.nodes.astype(np.float64)
+    rows = nodes[:, : curve.provenance["weights"]]
+    chord, out = rows[-1] - rows[0], rows[-1] + rows[0]
+    out -= (out @ chord) / (chord @ chord) * chord
+    rows[1:-1] -= np.outer((rows[1:-1] - rows[0]) @ out / (out @ out), out)
+    return replace(curve, nodes=nodes).half_cosines()
+
+
+def labels(curve: jr.Connector) -> Found:
+    """Compare labels with those of the optima: everywhere, in the middle, between the optima."""
+    assert curve.changed is not None
+    middle = (curve.alphas >= 0.4) & (curve.alphas <= 0.6)
+    return {
+        "changed": curve.changed.round(4),
+        "apart": float(curve.changed[-1, 0]),
+        "most_changed": float(curve.changed[middle, 0].max()),
+    }
+
+
+def angles(task: jr.Task, starts: NDArray[Any], optima: NDArray[Any], twin: NDArray[Any]) -> Found:
+    """Compare directions of weights, of starts, and of the ways from start to optimum."""
+
+    def cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
+        a, b = (row[: task.weight_count].astype(np.float64) for row in (a, b))
+        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+    return {
+        "cosine_starts": cosine(*starts),
+        "cosine_optima": cosine(*optima),
+        "cosine_ways": cosine(*(optima - starts)),
+        "cosine_same_start": cosine(optima[0] - starts[0], twin - starts[0]),
+    }
+
+
+def judged(setup: Setup, pairs: Pairs) -> list[Found]:
+    get = partial(column, pairs)
+    left, finer = (get("curves", name, "barrier") for name in ("hyperplane", "refined"))
+    peak, null = (get("curves", name, "peak") for name in ("hyperplane", "null"))
+    linear = get("curves", "hyperplane", "linear_barrier")
+    claims = fort.judge(f"{setup.name}: ", (
         ("H1", "the straight line between independent optima has a barrier", "barrier, nats",
          linear, LARGE),
         ("H2", "the hyperplane connector removes half of the barrier or more",
          "share of the straight line's barrier that is removed", 1 - left / linear, REMOVED),
         ("H2", "refinement halves what is left or more",
          f"log2 of the ratio of barriers, at least {FLOOR} nats each",
-         np.log2(np.maximum(left, FLOOR) / finer), FINER),
+         np.log2(np.maximum(left, FLOOR) / np.maximum(finer, FLOOR)), FINER),
         ("H2", "the same budget between untrained networks leaves a largest loss at least "
          f"{NULL:g} times as high", "log2 of the ratio of largest losses between first and last "
-         "node", np.log2(curve("null", "peak") / curve("hyperplane", "peak")), np.log2(NULL)),
-        ("H3", "deviations agree within a half", "mean cosine", column("within"), ALONG),
+         "node", np.log2(null / peak), np.log2(NULL)),
+        ("H3", "deviations agree within a half", "mean cosine", get("within"), ALONG),
         ("H3", f"deviations of different halves have a mean cosine below {ACROSS}",
-         f"{ACROSS} minus the mean cosine", ACROSS - column("across"), 0),
+         f"{ACROSS} minus the mean cosine", ACROSS - get("across"), 0),
         ("H3", "deviations agree within a half much more than across", "difference of mean "
-         "cosines", column("within") - column("across"), APART),
+         "cosines", get("within") - get("across"), APART),
         ("H3", "in the middle more labels have changed than the optima differ in",
          "largest share of labels changed against the first optimum, alpha .4 to .6, minus the "
-         "share in which the optima differ", column("most_changed") - column("apart"), MORE),
+         "share in which the optima differ", get("most_changed") - get("apart"), MORE),
         ("H9", f"independent optima have a cosine within {SMALL_COSINE} of 0",
-         f"{SMALL_COSINE} minus the absolute cosine", SMALL_COSINE - np.abs(column(
-             "cosine_optima")), 0),
+         f"{SMALL_COSINE} minus the absolute cosine",
+         SMALL_COSINE - np.abs(get("cosine_optima")), 0),
         ("H9", "from the same start, networks go more nearly the same way than from two starts",
          "difference of cosines between the ways from start to optimum",
-         column("cosine_same_start") - column("cosine_ways"), SAME),
-    )  # fmt: skip
-    claims = [
-        within(f"wedges-{name}", f"{setup.name}: {claim}", how, values, smallest)
-        for name, claim, how, values, smallest in said
-    ]
-    return [*claims, counted(setup, column("turn") == column("top"))]
-
-
-def counted(setup: Setup, holds: NDArray[np.bool_]) -> Found:
-    """Judge how often something holds, by Wilson's interval of the share of pairs."""
-    share = binomtest(int(holds.sum()), len(holds))
-    low, high = share.proportion_ci(method="wilson")
-    effect, low = min(share.statistic, high), min(low, share.statistic)
-    claim = f"{setup.name}: the loss is highest on the piece where deviations turn most"
-    return entry("wedges-H2", claim, "share of pairs", effect, low, high, len(holds), SWITCH)
+         get("cosine_same_start") - get("cosine_ways"), SAME),
+    ))  # fmt: skip
+    highest = f"{setup.name}: the loss is highest on the piece where deviations turn most"
+    share = fort.judge_share(highest, "share of pairs", get("turn") == get("top"), SWITCH)
+    return [*claims, share]
 
 
 def drawn(results: Results, claims: list[Found]) -> Figure:
     figure = canvas.new_figure(5.6 * (len(results) + 1), 10)
     panels = figure.subplots(2, len(results) + 1)
-    for column, (setup, pairs) in enumerate(results.items()):
-        _losses(panels[0, column], setup, pairs)
-        _cosines(panels[1, column], setup, pairs)
+    for above, below, (setup, pairs) in zip(*panels[:, :-1], results.items(), strict=True):
+        _losses(above, setup, pairs)
+        _cosines(below, setup, pairs)
     _labels(panels[0, -1], *next(iter(results.items())))
     _angles(panels[1, -1], results)
-    figure.suptitle(f"{finding(results, claims)}\n{tally(claims)}", fontsize=13, x=0.01, ha="left")
-    canvas.note(
-        figure,
-        ". ".join(map(described, results)) + f". {INNER} nodes between two optima; Bezier: one "
-        "control point, as many gradients as the hyperplane nodes together; refined: pieces are "
-        "halved where the loss rises above both ends by 2 % of the straight line's barrier, which "
-        "takes more; untrained: hyperplane connector between the initialisations, same budget. "
-        "Thin lines and dots: pairs, thick lines: medians.",
+    note = ". ".join(map(described, results)) + (
+        f". {INNER} nodes between two optima; Bezier: one control point, as many gradients as the "
+        "hyperplane nodes together; refined: pieces are halved where the loss rises above both "
+        "ends by 2 % of the straight line's barrier, which takes more; untrained: hyperplane "
+        "connector between the initialisations, same budget. Thin lines and dots: pairs, thick "
+        "lines: medians."
     )
+    head(figure, finding(results, claims), claims, note)
     return figure
 
 
 def described(setup: Setup) -> str:
     hidden = f" {setup.hidden}" if setup.hidden else ""
+    training, points = fort.told(setup.training), fort.told(setup.points)
     return (
         f"{setup.name}{hidden}: {setup.sizes[0]} training examples, n = {setup.pairs} independent "
         f"pairs (seeds 0 to {2 * setup.pairs - 1}, second networks from the same start "
-        f"{FIRST_TWIN} and up); networks: {told(setup.training)}; points: {told(setup.points)}"
+        f"{FIRST_TWIN} and up); networks: {training}; points: {points}"
     )
 
 
 def finding(results: Results, claims: list[Found]) -> str:
     said = []
     for setup in results:
-        some = [claim for claim in claims if claim["claim"].startswith(setup.name)]
-        removed = next(c for c in some if "hyperplane connector removes" in c["claim"])
-        along = next(c for c in some if "agree within a half" in c["claim"])
-        across = next(c for c in some if "of different halves" in c["claim"])
+        removed, along, across = (
+            fort.find(claims, f"{setup.name}: {words}")
+            for words in ("the hyperplane", "deviations agree within", "deviations of different")
+        )
         said.append(
             f"{setup.name}: a hyperplane connector removes {removed['effect']:.0%} of the barrier "
-            f"(at least {REMOVED:.0%}: {removed['verdict']})\n"
-            f"    cosine of deviations {along['effect']:.2f} within a half (at least {ALONG}: "
-            f"{along['verdict']}), {ACROSS - across['effect']:.2f} across (below {ACROSS}: "
-            f"{across['verdict']})"
+            f"(at least {REMOVED:.0%}: {removed['verdict']})\n    cosine of deviations "
+            f"{along['effect']:.2f} within a half (at least {ALONG}: {along['verdict']}), "
+            f"{ACROSS - across['effect']:.2f} across (below {ACROSS}: {across['verdict']})"
         )
     return "\n".join(said)
 
 
-def _line(ax: Axes, rows: Sequence[tuple[Any, Any]], key: str, **label: Any) -> None:
-    colour, dash = COLOURS[key], STYLES[key][1]
-    for alphas, values in rows:
-        ax.plot(alphas, values, ls=dash, color=colour, lw=0.7, alpha=0.4)
-    middle = np.median([np.interp(GRID, alphas, values) for alphas, values in rows], axis=0)
-    ax.plot(GRID, middle, ls=dash, color=colour, lw=2.4, **label)
-
-
-def _along(ax: Axes) -> None:
-    ax.set_xlabel("alpha, share of the way between the networks (1)")
+def _line(ax: Axes, rows: Iterable[tuple[Any, Any]], key: str, name: str) -> None:
+    shown = [np.interp(GRID, alphas, values) for alphas, values in rows]
+    lines(ax, GRID, shown, COLOURS[key], name, np.median, STYLES[key])
     ax.set_xlim(0, 1)
 
 
-def _losses(ax: Axes, setup: Setup, pairs: Sequence[Found]) -> None:
-    for key, (label, _) in STYLES.items():
-        name, value = (
-            ("hyperplane", "straight_train_loss") if key == "straight" else (key, "train_loss")
-        )
-        curves = [found["curves"][name] for found in pairs]
-        _line(ax, [(curve["alphas"], curve[value]) for curve in curves], key, label=label)
-    ax.set_yscale("log")
-    canvas.plain(ax.yaxis)
-    _along(ax)
-    ax.set_ylabel("training loss (nats)")
-    ax.legend(
-        fontsize=8, frameon=False, ncols=5, columnspacing=1, handlelength=1.8,
+ALPHA = "alpha, share of the way between the networks (1)"
+
+
+def _losses(ax: Axes, setup: Setup, pairs: Pairs) -> None:
+    names = {"bezier": "Bezier", "null": "untrained"}
+    for key in STYLES:
+        flat = key == "straight"
+        curves = [found["curves"]["hyperplane" if flat else key] for found in pairs]
+        value = "straight_train_loss" if flat else "train_loss"
+        _line(ax, ((curve["alphas"], curve[value]) for curve in curves), key, names.get(key, key))
+    straight = np.median(column(pairs, "curves", "hyperplane", "linear_barrier"))
+    left = [np.median(column(pairs, "curves", key, "barrier")) for key in list(STYLES)[1:4]]
+    label(
+        ax, ALPHA, "training loss (nats)",
+        f"{setup.name}: barrier {straight:.2g} nats straight, {left[0]:.2g} hyperplane, "
+        f"{left[1]:.2g} refined, {left[2]:.2g} Bezier (medians)", "y",
+        fontsize=8, ncols=5, columnspacing=1, handlelength=1.8,
         loc="upper center", bbox_to_anchor=(0.5, -0.14),
     )  # fmt: skip
-    curves = [found["curves"] for found in pairs]
-    straight = np.median([curve["hyperplane"]["linear_barrier"] for curve in curves])
-    left = [np.median([curve[key]["barrier"] for curve in curves]) for key in list(STYLES)[1:4]]
-    canvas.title(
-        ax,
-        f"{setup.name}: barrier {straight:.2g} nats straight, {left[0]:.2g} hyperplane, "
-        f"{left[1]:.2g} refined, {left[2]:.2g} Bezier (medians)",
-    )
 
 
-def _cosines(ax: Axes, setup: Setup, pairs: Sequence[Found]) -> None:
-    mean = np.mean([found["cosines"] for found in pairs], axis=0)
-    drawn = ax.imshow(mean, cmap="RdBu_r", vmin=-1, vmax=1, origin="lower")
-    ax.figure.colorbar(drawn, ax=ax, label="cosine (1), mean over pairs", shrink=0.85)
-    ax.set_xticks(range(0, INNER, 3), [str(k + 1) for k in range(0, INNER, 3)])
-    ax.set_yticks(range(0, INNER, 3), [str(k + 1) for k in range(0, INNER, 3)])
-    ax.set_xlabel("node, from the first optimum")
-    ax.set_ylabel("node, from the first optimum")
+def _cosines(ax: Axes, setup: Setup, pairs: Pairs) -> None:
+    fort.show_cosines(ax, column(pairs, "cosines"), "cosine (1), mean over pairs", 0.85)
     names = ("within", "across", "sideways_within", "sideways_across")
-    along, across, *aside = (np.mean([found[name] for found in pairs]) for name in names)
-    canvas.title(
-        ax,
-        f"{setup.name}: cosine of deviations {along:.2f} within a half, {across:.2f} across; "
-        f"without the part towards larger norms {aside[0]:.2f} and {aside[1]:.2f}",
-    )
+    along, across, *aside = (np.mean(column(pairs, name)) for name in names)
+    title = f"{setup.name}: cosine of deviations {along:.2f} within a half, {across:.2f} across; "
+    title += f"without the part towards larger norms {aside[0]:.2f} and {aside[1]:.2f}"
+    label(ax, "node, from the first optimum", "node, from the first optimum", title)
 
 
-def _labels(ax: Axes, setup: Setup, pairs: Sequence[Found]) -> None:
-    for side, key in enumerate(("hyperplane", "straight")):
-        rows = [
-            (found["curves"]["hyperplane"]["alphas"], np.asarray(found["changed"])[:, side])
-            for found in pairs
-        ]
-        _line(ax, rows, key, label=f"from the {('first', 'second')[side]} optimum")
-    apart, most = (
-        np.median([found[name] for found in pairs]) for name in ("apart", "most_changed")
-    )
+def _labels(ax: Axes, setup: Setup, pairs: Pairs) -> None:
+    alphas, changed = column(pairs, "curves", "hyperplane", "alphas"), column(pairs, "changed")
+    _line(ax, zip(alphas, changed[..., 0], strict=True), "hyperplane", "from the first optimum")
+    _line(ax, zip(alphas, changed[..., 1], strict=True), "straight", "from the second optimum")
+    apart, most = (np.median(column(pairs, name)) for name in ("apart", "most_changed"))
     ax.axhline(apart, color="0.4", ls=":", lw=1.2, label="between the optima")
-    _along(ax)
     ax.set_ylim(bottom=0)
-    ax.set_ylabel("test labels changed (fraction)")
-    ax.legend(fontsize=8, frameon=False, loc="lower center")
-    canvas.title(
-        ax,
-        f"{setup.name}, hyperplane connector: the optima differ in {apart:.2g} of the labels; in "
-        f"the middle up to {most:.2g} differ from the first (medians)",
-    )
+    title = f"{setup.name}, hyperplane connector: the optima differ in {apart:.2g} of the labels; "
+    title += f"in the middle up to {most:.2g} differ from the first (medians)"
+    up = "test labels changed (fraction)"
+    label(ax, ALPHA, up, title, fontsize=8, loc="lower center")
 
 
 def _angles(ax: Axes, results: Results) -> None:
-    shown = {
-        "cosine_starts": "starts",
-        "cosine_optima": "optima",
-        "cosine_ways": "ways, two\nstarts",
-        "cosine_same_start": "ways, same\nstart",
-    }
+    names = ("starts", "optima", "ways", "same_start")
     for row, (setup, pairs) in enumerate(results.items()):
         colour, shift = canvas.colours(2)[row], 0.3 * (row - (len(results) - 1) / 2)
-        for place, name in enumerate(shown):
-            dots(ax, place + shift, [found[name] for found in pairs], colour, "os"[row], 0.13)
+        for place, name in enumerate(names):
+            cosines = column(pairs, f"cosine_{name}")
+            dots(ax, place + shift, cosines, colour, "os"[row], 0.13, 0.065)
         ax.scatter([], [], color=[colour], marker="os"[row], label=setup.name)
     ax.axhline(0, color="0.4", ls=":", lw=1.2)
-    ax.set_xticks(range(len(shown)), list(shown.values()), fontsize=9)
-    ax.set_ylabel("cosine (1)")
+    places = ["starts", "optima", "ways, two\nstarts", "ways, same\nstart"]
+    ax.set_xticks(range(4), places, fontsize=9)
     ax.set_ylim(top=1)
-    ax.legend(fontsize=8, frameon=False, loc="upper left")
     same, barrier = (
-        [float(np.median([found[name] for found in pairs])) for pairs in results.values()]
+        " and ".join(f"{np.median(column(pairs, name)):.2f}" for pairs in results.values())
         for name in ("cosine_same_start", "twin_barrier")
     )
-    canvas.title(
-        ax,
-        "angles of networks, and of their ways from start to optimum; same start: cosine "
-        f"{_listed(same)}, barrier {_listed(barrier)} nats (medians)",
-    )
-
-
-def _listed(values: Sequence[float]) -> str:
-    return " and ".join(f"{value:.2f}" for value in values)
+    title = "angles of networks, and of their ways from start to optimum; same start: cosine "
+    title += f"{same}, barrier {barrier} nats (medians)"
+    label(ax, "", "cosine (1)", title, fontsize=8, loc="upper left")

@@ -1,34 +1,66 @@
 """Planes that reach low loss, beside sharp directions: H7 of arXiv:1906.04724 on networks.
 
-Training is held to random planes of d dimensions, for several widths and learning rates. The
-threshold dimension, from which on training falls by nine tenths of what it falls without a plane,
-is compared with the number of sharp directions of the networks without a plane: at the end of
-training, and with both at one loss.
+The wedge model says that planes reach low loss from as many dimensions on as there are sharp
+directions. Training is held to nested random planes of d dimensions through the same starts, for
+several widths and learning rates. The threshold dimension, from which on training falls by nine
+tenths of what it falls without a plane, is compared with the number of sharp directions of the
+networks without a plane: at the end of training, and with both at one loss.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from evidence.cells import spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.judging import tally, within
+from evidence.panels import head, label
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from papers.fort.dimension_networks import SHARE, Found, Setup, measured, redrawn, turn
+from papers.fort import networks as fort
+from papers.fort.networks import Found, Rows, Values
 from scipy.stats import spearmanr
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
+from jumpretrain.states.planes import Plane, random_plane
 
+SHARE = 0.9  # of the free fall of the training loss, or of the free test accuracy
+QUIET = jr.Execution(progress=False, chunk=5)
+FIRST_PLANE = 10_000  # seed of planes that are drawn beside each network's own
 ORDERED, RISING = 0.2, 0.9  # the least Spearman's rho over conditions; over dimensions
 STEADY = 0.25  # octaves, standard deviation of thresholds over planes
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Fully connected networks on digits, in conditions of a width and a rate."""
+
+    widths: tuple[int, ...]  # of both hidden layers
+    rates: tuple[float, ...]  # of Adam, without a plane
+    sizes: tuple[int, int]  # numbers of training and test examples
+    epochs: int
+    dims: tuple[int, ...]
+    cuts: tuple[float, ...]  # least curvatures that count as sharp
+    level: float  # nats, the loss at which conditions are compared alike
+    seeds: int  # networks a condition
+    planes: int  # further planes for each network of the middle condition
+
+    def middle(self) -> tuple[int, float]:
+        """Name the condition in which planes are drawn anew."""
+        return self.widths[len(self.widths) // 2], self.rates[len(self.rates) // 2]
+
+    def cut(self) -> str:
+        """Name the cut in the middle."""
+        return f"{self.cuts[len(self.cuts) // 2]:g}"
+
 
 FULL = Setup(
     (26, 18, 12), (0.001, 0.003, 0.009), (500, 400), 40,
@@ -41,17 +73,21 @@ QUICK = Setup(
 
 def make(asked: Flags) -> Made:
     setup = QUICK if asked.quick else FULL
-    execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
-    jobs = [(asked, setup, *condition) for condition in setup.conditions()]
-    rows = [row for some in spread(measured, jobs, execution, "conditions") for row in some]
-    jobs = [(asked, setup, seed) for seed in range(setup.seeds)]
-    again = spread(redrawn, jobs, execution, "planes")
+    of = replace(setup, widths=(), rates=(), planes=0)
+    jobs = [
+        (f"mlp-{width}-{rate:g}", (of, width, rate), setup, width, rate)
+        for width, rate in product(setup.widths, setup.rates)
+    ]
+    rows = [row for some in spread_kept(asked, measured, jobs, "conditions") for row in some]
+    of = replace(setup, cuts=())
+    jobs = [(f"mlp-planes-{seed}", (of, seed), setup, seed) for seed in range(setup.seeds)]
+    again = spread_kept(asked, redrawn, jobs, "planes")
     found = table(setup, rows)
     claims = judged(setup, found, again)
-    numbers = {
+    return drawn(setup, found, again, claims), {
         "data": "digits",
         "setup": asdict(setup),
-        "recipes": {f"{rate:g}": asdict(setup.recipe(rate)) for rate in setup.rates},
+        "recipes": {f"{rate:g}": asdict(fort.recipe(setup.epochs, rate)) for rate in setup.rates},
         "rates": "in planes times the root of weights / d, but for plain_loss",
         "share": SHARE,
         "seeds": list(range(setup.seeds)),
@@ -59,7 +95,89 @@ def make(asked: Flags) -> Made:
         "networks": found.to_dict("records"),
         "planes": again,
     }
-    return drawn(setup, found, again, claims), numbers
+
+
+def measured(asked: Flags, setup: Setup, width: int, rate: float) -> list[Found]:
+    """Measure the networks of a condition: one row each."""
+    name, seeds = f"mlp-{width}-{rate:g}", range(setup.seeds)
+    task = fort.build("digits", setup.sizes, (width, width))
+    how, path = fort.recipe(setup.epochs, rate), asked.work / f"{name}-plain"
+    each_epoch = replace(how, record_every=1)
+    free = trained(asked, f"{name}-free", task, each_epoch, seeds, jobs=1)
+    long = descended(setup, task, rate, asked.work / f"{name}-long", free.initial, seeds, seeds)
+    plain = jr.threshold_dimension(task, how, setup.dims, seeds, "train_loss", SHARE, path, QUIET)
+    losses = free.metrics["train_loss"]
+    alike = np.abs(np.log(losses / setup.level)).argmin(axis=1)
+    return [
+        {
+            "width": width,
+            "rate": rate,
+            "seed": seed,
+            "weights": task.weight_count,
+            "initial_loss": losses[seed, 0],
+            "free_loss": losses[seed, -1],
+            "free_accuracy": free.metrics["test_accuracy"][seed, -1],
+            "plane_loss": long["train_loss"][seed],
+            "plane_accuracy": long["test_accuracy"][seed],
+            "plain_loss": plain.values[:, seed],
+            "end": sharp(setup, task, free.states[seed, -1]),
+            "alike": sharp(setup, task, free.states[seed, int(alike[seed])]),
+            "alike_loss": losses[seed, alike[seed]],
+        }
+        for seed in seeds
+    ]
+
+
+def descended(
+    setup: Setup, task: jr.Task, rate: float, folder: Path, starts: Any, seeds: Any, planes: Any
+) -> dict[str, Values]:
+    """Train in nested planes, in steps as long as those without a plane: what is reached (K, D).
+
+    A plane of d dimensions keeps about a share d / P of the square of a step of Adam, so that its
+    rate is times sqrt(P / d): otherwise planes and small rates are only slow.
+    """
+    count = task.weight_count
+    largest = [random_plane(count, setup.dims[-1], plane).directions for plane in planes]
+    runs = []
+    for dim in setup.dims:
+        recipe = fort.recipe(setup.epochs, rate * math.sqrt(count / dim))
+        held = [Plane(rows[:dim], normal=False) for rows in largest]
+        place = folder / str(dim)
+        runs.append(jr.train(task, recipe, list(seeds), starts, place, QUIET, planes=held))
+    return {
+        metric: np.stack([run.metrics[metric][:, -1] for run in runs], axis=1)
+        for metric in ("train_loss", "test_accuracy")
+    }
+
+
+def sharp(setup: Setup, task: jr.Task, state: NDArray[Any]) -> dict[str, int]:
+    """Count the sharp directions at each cut."""
+    found = jr.sharp_directions(task, state, setup.cuts[0], dtype="float32", execution=QUIET)
+    return {f"{cut:g}": found.above(cut) for cut in setup.cuts}
+
+
+def redrawn(asked: Flags, setup: Setup, network: int) -> Found:
+    """Train a network of the middle condition in further planes."""
+    (width, rate), count = setup.middle(), setup.planes
+    task = fort.build("digits", setup.sizes, (width, width))
+    first, folder = FIRST_PLANE + network * count, asked.work / f"mlp-planes-{network}"
+    starts = np.repeat(task.initial(network)[None], count, axis=0)
+    seeds, planes = [network] * count, range(first, first + count)
+    found = descended(setup, task, rate, folder, starts, seeds, planes)
+    return {"seed": network, "plane_loss": found["train_loss"]}
+
+
+def turn(dims: Sequence[int], losses: Sequence[float], goal: float) -> float:
+    """Interpolate from which dimension on losses reach a goal: an octave past the last if none."""
+    reached = np.flatnonzero(np.asarray(losses) <= goal)
+    if not len(reached):
+        return 2.0 * dims[-1]
+    place = int(reached[0])
+    if place == 0:
+        return float(dims[0])
+    before, after = losses[place - 1], losses[place]
+    logs = np.log2(dims[place - 1 : place + 1])
+    return float(2 ** (logs[0] + (before - goal) / (before - after) * (logs[1] - logs[0])))
 
 
 def table(setup: Setup, rows: Sequence[Found]) -> pd.DataFrame:
@@ -68,28 +186,26 @@ def table(setup: Setup, rows: Sequence[Found]) -> pd.DataFrame:
     for cut in setup.cuts:
         for where in ("end", "alike"):
             found[f"{where}_{cut:g}"] = [counts[f"{cut:g}"] for counts in found[where]]
-
-    def turned(value: str, goal: Callable[[Any], float], sign: int = 1) -> list[float]:
-        return [
-            turn(setup.dims, sign * np.array(row[value]), sign * goal(row))
-            for _, row in found.iterrows()
+    goals = target(found)
+    for name, value, goal, sign in (
+        ("threshold", "plane_loss", goals, 1),
+        ("threshold_plain", "plain_loss", goals, 1),
+        ("threshold_accuracy", "plane_accuracy", SHARE * found["free_accuracy"], -1),
+        ("threshold_alike", "plane_loss", [setup.level] * len(found), 1),
+    ):
+        found[name] = [
+            turn(setup.dims, sign * np.array(losses), sign * least)
+            for losses, least in zip(found[value], goal, strict=True)
         ]
-
-    found["threshold"] = turned("plane_loss", target)
-    found["threshold_plain"] = turned("plain_loss", target)
-    found["threshold_accuracy"] = turned(
-        "plane_accuracy", lambda row: SHARE * row["free_accuracy"], -1
-    )
-    found["threshold_alike"] = turned("plane_loss", lambda _: setup.level)
     return found
 
 
-def target(row: Any) -> float:
+def target(found: pd.DataFrame) -> pd.Series:
     """Say which training loss counts as success."""
-    return float(row["initial_loss"] + SHARE * (row["free_loss"] - row["initial_loss"]))
+    return found["initial_loss"] + SHARE * (found["free_loss"] - found["initial_loss"])
 
 
-def rho(found: pd.DataFrame, count: str, threshold: str, block: str = "") -> NDArray[np.float64]:
+def rho(found: pd.DataFrame, count: str, threshold: str, block: str = "") -> Values:
     """Correlate ranks over the conditions of each seed, or within blocks, which are averaged."""
     return np.array([
         np.mean([
@@ -100,48 +216,40 @@ def rho(found: pd.DataFrame, count: str, threshold: str, block: str = "") -> NDA
     ])
 
 
-def judged(setup: Setup, found: pd.DataFrame, again: Sequence[Found]) -> list[Found]:
-    middle = f"{setup.cuts[len(setup.cuts) // 2]:g}"
-    more = "more sharp directions go with a higher threshold dimension, curvature above"
-    said = [(f"{more} {cut:g}", rho(found, f"end_{cut:g}", "threshold")) for cut in setup.cuts] + [
-        (f"{more} {middle}, {how}", rho(found, *columns))
-        for how, *columns in (
-            ("at a fixed width", f"end_{middle}", "threshold", "width"),
-            ("at a fixed rate", f"end_{middle}", "threshold", "rate"),
-            (f"both at a loss of {setup.level:g}", f"alike_{middle}", "threshold_alike"),
-            ("threshold of the test accuracy", f"end_{middle}", "threshold_accuracy"),
-            ("the same rate in planes", f"end_{middle}", "threshold_plain"),
-        )
+def judged(setup: Setup, found: pd.DataFrame, again: Rows) -> list[Found]:
+    cut, how = setup.cut(), "a seed's Spearman's rho over conditions"
+    said = [(f"{one:g}", f"end_{one:g}", "threshold") for one in setup.cuts] + [
+        (f"{cut}, at a fixed width", f"end_{cut}", "threshold", "width"),
+        (f"{cut}, at a fixed rate", f"end_{cut}", "threshold", "rate"),
+        (f"{cut}, both at a loss of {setup.level:g}", f"alike_{cut}", "threshold_alike"),
+        (f"{cut}, threshold of the test accuracy", f"end_{cut}", "threshold_accuracy"),
+        (f"{cut}, the same rate in planes", f"end_{cut}", "threshold_plain"),
     ]
+    more = "more sharp directions go with a higher threshold dimension, curvature above"
+    rows = [("H7", f"{more} {where}", how, rho(found, *of), ORDERED) for where, *of in said]
     rising = [
         np.mean([spearmanr(setup.dims, -np.array(row)).statistic for row in some["plane_loss"]])
         for _, some in found.groupby("seed")
     ]
-    how = "a seed's Spearman's rho over conditions"
-    return [
-        *(
-            within("wedges-H7", f"digits MLP: {claim}", how, values, ORDERED)
-            | {"rho": [value if np.isfinite(value) else None for value in values.tolist()]}
-            for claim, values in said
-        ),
-        within("wedges-H7", "digits MLP: success rises with d", "Spearman's rho between d and "
-               "the fall of the loss, mean over conditions", rising, RISING),
-        within("wedges-H7", "digits MLP: it hardly matters which plane", f"{STEADY:g} octaves "
-               "minus the standard deviation over planes of a network's log2 threshold",
-               STEADY - deviations(setup, found, again), 0),
-    ]  # fmt: skip
-
-
-def deviations(setup: Setup, found: pd.DataFrame, again: Sequence[Found]) -> NDArray[np.float64]:
-    """Measure how thresholds of one network differ from plane to plane, in octaves."""
-    rows = middle(setup, found)
-    return np.array([
-        np.std(
-            [np.log2(turn(setup.dims, losses, target(rows.loc[one["seed"]])))
-             for losses in one["plane_loss"]], ddof=1,
-        )
-        for one in again
+    correlations = fort.judge("digits MLP: ", rows)
+    for claim, (*_, values, _) in zip(correlations, rows, strict=True):
+        claim["rho"] = [value if np.isfinite(value) else None for value in values.tolist()]
+    return correlations + fort.judge("digits MLP: ", [
+        ("H7", "success rises with d", "Spearman's rho between d and the fall of the loss, mean "
+         "over conditions", rising, RISING),
+        ("H7", "it hardly matters which plane", f"{STEADY:g} octaves minus the standard deviation "
+         "over planes of a network's log2 threshold", STEADY - deviations(setup, found, again), 0),
     ])  # fmt: skip
+
+
+def deviations(setup: Setup, found: pd.DataFrame, again: Rows) -> Values:
+    """Measure how thresholds of one network differ from plane to plane, in octaves."""
+    goals = target(middle(setup, found))
+    turns = [
+        [turn(setup.dims, losses, goals[one["seed"]]) for losses in one["plane_loss"]]
+        for one in again
+    ]
+    return np.std(np.log2(turns), axis=1, ddof=1)
 
 
 def middle(setup: Setup, found: pd.DataFrame) -> pd.DataFrame:
@@ -150,27 +258,24 @@ def middle(setup: Setup, found: pd.DataFrame) -> pd.DataFrame:
     return found[(found["width"] == width) & (found["rate"] == rate)].set_index("seed")
 
 
-def drawn(
-    setup: Setup, found: pd.DataFrame, again: Sequence[Found], claims: list[Found]
-) -> Figure:
+def drawn(setup: Setup, found: pd.DataFrame, again: Rows, claims: Rows) -> Figure:
     figure = canvas.new_figure(19, 6.6)
     panels = figure.subplots(1, 4)
     _curves(panels[0], setup, found)
     _thresholds(panels[1], setup, found)
     _correlations(panels[2], claims)
     _planes(panels[3], setup, found, again)
-    figure.suptitle(finding(setup, claims), fontsize=13, x=0.01, ha="left")
-    canvas.note(
-        figure,
+    conditions = len(setup.widths) * len(setup.rates)
+    note = (
         f"digits MLPs of two hidden layers, {setup.sizes[0]} training examples, Adam, "
-        f"{setup.epochs} epochs of batches of 32, {len(setup.conditions())} conditions of "
-        f"n = {setup.seeds} networks (seeds 0 to {setup.seeds - 1}). Threshold dimension: from "
-        f"which on the training loss falls by {SHARE:.0%} of what it falls without a plane (or, "
-        f"at one loss, to {setup.level:g} nats), interpolated. Rates in planes are times "
-        "sqrt(D / d), so that steps are as long as without one, but where the same rate is named. "
-        "Curves: medians over seeds; rho: over conditions, one dot a seed, bar: mean and 95 % "
-        "interval.",
+        f"{setup.epochs} epochs of batches of 32, {conditions} conditions of n = {setup.seeds} "
+        f"networks (seeds 0 to {setup.seeds - 1}). Threshold dimension: from which on the "
+        f"training loss falls by {SHARE:.0%} of what it falls without a plane (or, at one loss, "
+        f"to {setup.level:g} nats), interpolated. Rates in planes are times sqrt(D / d), so that "
+        "steps are as long as without one, but where the same rate is named. Curves: medians over "
+        "seeds; rho: over conditions, one dot a seed, bar: mean and 95 % interval."
     )
+    head(figure, finding(setup, claims), claims, note)
     return figure
 
 
@@ -179,103 +284,86 @@ def finding(setup: Setup, claims: list[Found]) -> str:
         known = claim["effect"] is not None
         return f"{claim['effect'] if known else math.nan:+.2f}{where} ({claim['verdict']})"
 
-    ends = ", ".join(
-        told(claim, f" above {cut:g}") for cut, claim in zip(setup.cuts, claims, strict=False)
-    )
-    alike = next(claim for claim in claims if "both at a loss" in claim["claim"])
+    cuts = zip(claims, setup.cuts, strict=False)
+    ends = ", ".join(told(claim, f" above {cut:g}") for claim, cut in cuts)
+    alike = fort.find(claims, "both at a loss")
     return (
         f"More sharp directions, more dimensions needed? At the end of training rho is {ends};\n"
         f"with sharp directions and dimensions both at a loss of {setup.level:g} nats it is "
-        f"{told(alike)}. {tally(claims)}"
+        f"{told(alike)}"
     )
 
 
-def looks(setup: Setup) -> dict[tuple[int, float], tuple[Any, str, str]]:
-    """Choose colours for rates, marks and dashes for widths."""
-    colours = dict(zip(setup.rates, canvas.colours(len(setup.rates)), strict=True))
-    styles = dict(zip(setup.widths, (("o", "-"), ("s", "--"), ("^", ":")), strict=False))
-    return {(width, rate): (colours[rate], *styles[width]) for width, rate in setup.conditions()}
+def look(setup: Setup, width: int, rate: float) -> tuple[Any, str, str]:
+    """Choose a colour for a rate, mark and dash for a width."""
+    colour = canvas.colours(len(setup.rates))[setup.rates.index(rate)]
+    return colour, *(("o", "-"), ("s", "--"), ("^", ":"))[setup.widths.index(width)]
 
 
-def _axis(ax: Axes, dims: Sequence[int]) -> None:
+def _along(ax: Axes, dims: Sequence[int], up: str, title: str) -> None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(dims, [str(dim) for dim in dims], fontsize=8, rotation=45)
-    ax.set_xlabel("dimension d of the plane")
+    label(ax, "dimension d of the plane", up, title, fontsize=8, loc="best")
 
 
 def _curves(ax: Axes, setup: Setup, found: pd.DataFrame) -> None:
-    for (width, rate), (colour, mark, dash) in looks(setup).items():
-        some = found[(found["width"] == width) & (found["rate"] == rate)]
-        fall = [
-            (row["initial_loss"] - np.array(row["plane_loss"]))
-            / (row["initial_loss"] - row["free_loss"])
-            for _, row in some.iterrows()
-        ]
-        ax.plot(setup.dims, np.median(fall, axis=0), ls=dash, marker=mark, ms=4, color=colour,
+    for (width, rate), some in found.groupby(["width", "rate"], sort=False):
+        colour, mark, dash = look(setup, width, rate)
+        first, free = (some[key].to_numpy()[:, None] for key in ("initial_loss", "free_loss"))
+        fall = (first - np.stack(some["plane_loss"].to_list())) / (first - free)
+        typical = np.median(fall, axis=0)
+        ax.plot(setup.dims, typical, mark + dash, ms=4, color=colour,
                 label=f"rate {rate:g}, width {width}")  # fmt: skip
     ax.axhline(SHARE, color="0.4", ls=":", lw=1.2)
-    _axis(ax, setup.dims)
-    ax.set_ylabel("fall of the training loss (of the free fall)")
-    ax.legend(fontsize=8, frameon=False)
     few, many = np.quantile(found["threshold"], (0.1, 0.9))
-    canvas.title(ax, f"four of five networks succeed from d = {few:.0f} to {many:.0f} on")
+    title = f"four of five networks succeed from d = {few:.0f} to {many:.0f} on"
+    _along(ax, setup.dims, "fall of the training loss (of the free fall)", title)
 
 
 def _thresholds(ax: Axes, setup: Setup, found: pd.DataFrame) -> None:
-    cut = f"{setup.cuts[len(setup.cuts) // 2]:g}"
+    cut = setup.cut()
     pairs = {(f"end_{cut}", "threshold"): "full", (f"alike_{cut}", "threshold_alike"): "none"}
-    for (width, rate), (colour, mark, _) in looks(setup).items():
-        some = found[(found["width"] == width) & (found["rate"] == rate)]
+    for condition, some in found.groupby(["width", "rate"], sort=False):
+        colour, mark, _ = look(setup, *condition)
         for (count, threshold), fill in pairs.items():
             ax.plot(np.maximum(some[count], 0.7), some[threshold], mark, color=colour, ms=7,
                     alpha=0.8, fillstyle=fill)  # fmt: skip
     ax.plot([], [], "ko", ms=7, label="at the end of training")
     ax.plot([], [], "ko", ms=7, fillstyle="none", label=f"both at {setup.level:g} nats")
-    for axis, scale in ((ax.xaxis, ax.set_xscale), (ax.yaxis, ax.set_yscale)):
-        scale("log")
-        canvas.plain(axis)
-    ax.set_xlabel(f"sharp directions without a plane (curvature above {cut})")
-    ax.set_ylabel("threshold dimension")
-    ax.legend(fontsize=9, frameon=False, loc="lower left")
     ratio = np.median(found["threshold"] / np.maximum(found[f"end_{cut}"], 1))
-    canvas.title(
-        ax, f"at the end, thresholds are {ratio:.3g} times the sharp directions above {cut} "
-        "(median)",
-    )  # fmt: skip
+    title = f"at the end, thresholds are {ratio:.3g} times the sharp directions above {cut} "
+    title += "(median)"
+    across = f"sharp directions without a plane (curvature above {cut})"
+    label(ax, across, "threshold dimension", title, "xy", loc="lower left")
 
 
 def _correlations(ax: Axes, claims: list[Found]) -> None:
-    shown = [claim for claim in claims if "threshold dimension" in claim["claim"]]
+    shown, colour = [claim for claim in claims if "rho" in claim], canvas.colours(1)[0]
     for place, claim in enumerate(shown):
         dots = np.array(claim["rho"], dtype=float)
         ax.plot(dots, place + np.linspace(0.1, 0.3, len(dots)), "o", color="0.6", ms=4, mew=0)
         if claim["effect"] is not None:
-            ax.plot(claim["interval"], [place, place], color=canvas.colours(1)[0], lw=2)
-            ax.plot(claim["effect"], place, "o", color=canvas.colours(1)[0], ms=7)
-    labels = [claim["claim"].partition("curvature ")[2] for claim in shown]
-    ax.set_yticks(range(len(shown)), [label.replace(", ", ",\n") for label in labels], fontsize=8)
+            ax.plot(claim["interval"], [place, place], color=colour, lw=2)
+            ax.plot(claim["effect"], place, "o", color=colour, ms=7)
+    names = [claim["claim"].partition("curvature ")[2] for claim in shown]
+    ax.set_yticks(range(len(shown)), [name.replace(", ", ",\n") for name in names], fontsize=8)
     ax.invert_yaxis()
     for level, dash in ((0, "-"), (ORDERED, ":")):
         ax.axvline(level, color="0.4", ls=dash, lw=1)
     ax.set_xlim(-1.05, 1.05)
-    ax.set_xlabel("Spearman's rho over conditions (dotted: smallest effect)")
     holds = sum(claim["verdict"] == "supported" for claim in shown)
-    canvas.title(ax, f"{holds} of {len(shown)} correlations supported")
+    across = "Spearman's rho over conditions (dotted: smallest effect)"
+    label(ax, across, "", f"{holds} of {len(shown)} correlations supported")
 
 
-def _planes(ax: Axes, setup: Setup, found: pd.DataFrame, again: Sequence[Found]) -> None:
+def _planes(ax: Axes, setup: Setup, found: pd.DataFrame, again: Rows) -> None:
     for one, colour in zip(again, canvas.colours(len(again)), strict=True):
-        for losses in one["plane_loss"]:
-            ax.plot(setup.dims, losses, color=colour, lw=1, alpha=0.8)
+        ax.plot(setup.dims, np.transpose(one["plane_loss"]), color=colour, lw=1, alpha=0.8)
     ax.plot([], [], color=canvas.colours(1)[0], label="one colour a network, one line a plane")
-    goal = np.median([target(row) for _, row in middle(setup, found).iterrows()])
-    ax.axhline(goal, color="0.4", ls=":", lw=1.2, label="success (median)")
-    _axis(ax, setup.dims)
-    ax.set_ylabel("training loss in planes (nats)")
-    ax.legend(fontsize=8, frameon=False)
     width, rate = setup.middle()
+    goal = target(middle(setup, found)).median()
+    ax.axhline(goal, color="0.4", ls=":", lw=1.2, label="success (median)")
     apart = float(np.median(deviations(setup, found, again)))
-    canvas.title(
-        ax, f"width {width}, rate {rate:g}: thresholds differ by {apart:.2f} "
-        f"octaves from plane to plane (n = {len(again)} networks x {setup.planes} planes)",
-    )  # fmt: skip
+    title = f"width {width}, rate {rate:g}: thresholds differ by {apart:.2f} octaves from plane "
+    title += f"to plane (n = {len(again)} networks x {setup.planes} planes)"
+    _along(ax, setup.dims, "training loss in planes (nats)", title)

@@ -5,36 +5,52 @@ twelvefold range: accuracy of single snapshots, of averaged weights and of avera
 angles and label changes between successive snapshots. Beside them, after arXiv:1912.02757, how
 differently independent networks, snapshots and random networks from subspaces around one optimum
 predict. H10 is judged.
-
-The small form needs digits only; the other one Fashion-MNIST, in the folder that the environment
-variable JUMPRETRAIN_DATA names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-from evidence.cells import kept
+from evidence.cells import QUIET, kept, spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.judging import tally, within
+from evidence.panels import head, label, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.snapshots import LAWS, LOST, RADIUS, Found, Plan, Values, cycled, independent
+from papers.fort.networks import Found, Rows, Values, column
 from scipy.stats import spearmanr
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
+from jumpretrain.ensembles import subspaces
+from jumpretrain.ensembles.ensemble import Ensemble, probabilities
 from jumpretrain.plots import canvas
 
+LAWS = ("uniform", "diagonal", "principal")
+RADIUS, RANK, LOST = 0.3, 5, 0.05  # of the norm; components; accuracy that a draw may lose
 MONOTONE = 0.3  # the least mean of Spearman's rho over five rates
 TURN, REACH = 30.0, 10.0  # degrees: weights stop averaging well between 20 and 40
 APART = 0.05  # the least difference of disagreement over error rate
 NEVER = 90.0  # degrees, where a seed's gain never falls below 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a form of the script computes, with the paper's CNN, or an MLP on digits."""
+
+    data: fort.Data
+    sizes: tuple[int, int]  # numbers of training and test examples
+    training: jr.Recipe  # at first, each epoch recorded
+    begin: int  # the epoch from which cycles go on
+    late: int  # epochs at the end that span the subspaces
+    cycle: jr.Recipe  # of one; its rate is replaced
+    rates: tuple[float, ...]  # maximal ones
+    count: int  # cycles
+    seeds: int  # networks
+    draws: int  # networks from each subspace
 
 
 FULL = Plan(
@@ -45,93 +61,178 @@ QUICK = Plan(
     "digits", (300, 300), fort.recipe(10, 0.01, record_every=1), 8, 7,
     fort.recipe(4, 0.01, schedule="cosine"), (0.01, 0.03, 0.1), 3, 3, 4,
 )  # fmt: skip
+WAYS = {"single": "single", "weights": "averaged weights", "predictions": "averaged predictions"}
+AVERAGED = ("weights", "predictions")
+COLOURS = dict(zip(WAYS, ("0.45", *canvas.colours(2)), strict=True))
 
 
 def make(asked: Flags) -> Made:
     plan = QUICK if asked.quick else FULL
-    execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
-    jobs = [(asked, plan, seed) for seed in range(plan.seeds)]
-    found = spread(cycled, jobs, execution, "networks")
-    path = asked.work / "independent.json"
-    apart = kept(path, plan, partial(independent, asked, plan))
+    alike = replace(plan, seeds=0)
+    jobs = [(f"seed-{seed}", alike, plan, seed) for seed in range(plan.seeds)]
+    found = spread_kept(asked, cycled, jobs, "networks")
+    apart = kept(asked.work / "independent.json", plan, partial(independent, asked, plan))
     claims = judged(plan, found, apart)
-    numbers = {"plan": asdict(plan), "seeds": list(range(plan.seeds)), "claims": claims}
-    return drawn(plan, found, apart, claims), numbers | {"networks": found, "independent": apart}
+    return drawn(plan, found, apart, claims), {
+        "plan": asdict(plan),
+        "seeds": list(range(plan.seeds)),
+        "claims": claims,
+        "networks": found,
+        "independent": apart,
+    }
 
 
-def column(found: Sequence[Found], name: str) -> Values:
-    """Give the mean over snapshots for each network and rate (seeds, rates)."""
-    return np.array([[np.mean(rate[name]) for rate in one["rates"]] for one in found])
+def start(asked: Flags, plan: Plan, task: jr.Task, seed: int) -> NDArray[Any]:
+    """Train one network: its states after each epoch (epochs + 1, S)."""
+    states = trained(asked, f"start-{seed}", task, plan.training, [seed], jobs=1).states
+    return np.asarray(states[0, : plan.training.epochs + 1])
 
 
-def gains(found: Sequence[Found], name: str) -> Values:
-    """Give the accuracy of all snapshots together minus their mean (seeds, rates)."""
-    last = np.array([[rate[name][-1] for rate in one["rates"]] for one in found])
-    return np.asarray(last - column(found, "single"))
-
-
-def turn(angles: Values, gain: Values) -> float:
-    """Find the last angle at which a gain falls to 0, between measured ones."""
-    order = np.argsort(angles)
-    x, y = angles[order], gain[order]
-    falls = np.flatnonzero((y[:-1] > 0) & (y[1:] <= 0))
-    if not len(falls):
-        return NEVER if y[-1] > 0 else 0.0
-    k = falls[-1]
-    return float(x[k] + (x[k + 1] - x[k]) * y[k] / (y[k] - y[k + 1]))
-
-
-def judged(plan: Plan, found: Sequence[Found], apart: Sequence[Found]) -> list[Found]:
-    angles, weights, predictions = (
-        column(found, "angles"), gains(found, "weights"), gains(found, "predictions"),
-    )  # fmt: skip
-    trends = [
-        np.array([spearmanr(*pair).statistic for pair in zip(angles, gain, strict=True)])
-        for gain in (weights, predictions)
-    ]
-    turns = np.array([turn(*pair) for pair in zip(angles, weights, strict=True)])
-    kinds = kinds_of(plan, found, apart)
-    snapshots = np.mean([kinds[f"rate {rate:g}"][1] for rate in plan.rates], axis=0)
-    drawn_ones = np.mean([kinds[name][1] for name in LAWS], axis=0)
-    rho = f"Spearman's rho over {len(plan.rates)} rates, network by network"
-    said: tuple[tuple[str, str, Values, float, Any], ...] = (
-        ("the gain in accuracy from averaging weights falls with the angle between successive "
-         "snapshots", rho, trends[0], MONOTONE, -1),
-        (f"it changes its sign between {TURN - REACH:g} and {TURN + REACH:g} degrees",
-         f"{REACH:g} minus the distance from {TURN:g} degrees of the last angle at which it falls "
-         f"to 0 (0 or {NEVER:g} where it never does)", REACH - np.abs(turns - TURN), 0, 1),
-        ("the gain in accuracy from averaging predictions grows with the angle", rho, trends[1],
-         MONOTONE, 1),
-        ("independent networks predict more differently than snapshots of one network",
-         "difference of disagreement over error rate; snapshots: mean over rates",
-         kinds["independent"][1] - snapshots, APART, 1),
-        ("snapshots of one network predict more differently than random networks from subspaces "
-         "around it", "difference of disagreement over error rate; means over rates and over "
-         "laws", snapshots - drawn_ones, APART, 1),
-    )  # fmt: skip
+def independent(asked: Flags, plan: Plan) -> list[Found]:
+    """Compare each network, trained to the end, with those of other seeds."""
+    task = fort.build(plan.data, plan.sizes, (16,))
+    ends = np.stack([start(asked, plan, task, seed)[-1] for seed in range(plan.seeds)])
+    together = jr.ensemble(task, ends, execution=QUIET)
+    accuracy, shares = together.members["test_accuracy"], normalised(together)
+    others = ~np.eye(plan.seeds, dtype=bool)
     return [
-        within("wedges-H10", f"{plan.name}: {claim}", how, values, smallest, expected)
-        for claim, how, values, smallest, expected in said
+        {"accuracy": float(accuracy[row].mean()), "diversity": float(share[row].mean())}
+        for share, row in zip(shares, others, strict=True)
     ]
 
 
-def kinds_of(plan: Plan, found: Sequence[Found], apart: Sequence[Found]) -> dict[str, Values]:
+def normalised(together: Ensemble) -> Values:
+    """Divide how often labels differ by the mean error rate of the two networks."""
+    errors = 1 - together.members["test_accuracy"]
+    return np.asarray(2 * together.disagreement / (errors[:, None] + errors))
+
+
+def cycled(asked: Flags, plan: Plan, seed: int) -> Found:
+    """Measure what comes out of one network."""
+    task = fort.build(plan.data, plan.sizes, (16,))
+    states = start(asked, plan, task, seed)
+    rates = []
+    for rate in plan.rates:
+        runs = jr.cycles(
+            task, replace(plan.cycle, lr=rate), [seed], plan.count, states[plan.begin][None],
+            asked.work / f"cycles-{seed}-{rate:g}", QUIET,
+        )  # fmt: skip
+        rates.append(combined(task, np.stack([run.final[0] for run in runs])))
+    return {"seed": seed, "rates": rates, "subspaces": around(plan, task, states, seed)}
+
+
+def combined(task: jr.Task, snapshots: NDArray[Any]) -> Found:
+    """Average the first 1, 2, ... snapshots: their weights, their predictions."""
+    whole = jr.ensemble(task, snapshots, execution=QUIET)
+    counts = np.arange(1, len(snapshots) + 1)
+    middles = np.cumsum(snapshots, axis=0, dtype=float) / counts[:, None]
+    shares = np.cumsum(probabilities(task, snapshots, QUIET), axis=0)
+    pairs = np.triu_indices(len(snapshots), 1)
+    averaged = jr.evaluate(task, middles.astype(snapshots.dtype), execution=QUIET)
+    return {
+        "single": whole.members["test_accuracy"],
+        "weights": averaged["test_accuracy"],
+        "predictions": (shares.argmax(axis=2) == task.data.test_y).mean(axis=1),
+        "angles": np.degrees(np.arccos(np.diag(whole.cosines, 1))),
+        "changes": np.diag(whole.disagreement, 1),
+        "diversity": float(normalised(whole)[pairs].mean()),
+    }
+
+
+def around(plan: Plan, task: jr.Task, states: NDArray[Any], seed: int) -> Found:
+    """Compare an optimum with random networks around it, but for those that lose accuracy."""
+    optimum, late = states[-1], states[-plan.late :]
+    radius = RADIUS * float(np.linalg.norm(optimum[: task.weight_count]))
+    laws = {
+        "uniform": subspaces.draw_uniform(task, optimum, radius, plan.draws, seed),
+        "diagonal": subspaces.draw_diagonal(task, late, plan.draws, seed),
+        "principal": subspaces.draw_principal(task, late, plan.draws, RANK, seed),
+    }
+    found = {}
+    for name, draws in laws.items():
+        together = jr.ensemble(task, np.concatenate([optimum[None], draws]), execution=QUIET)
+        accuracy = together.members["test_accuracy"]
+        least = min(accuracy[0] - LOST, accuracy[1:].max())  # the best is kept anyway
+        good = np.flatnonzero(accuracy[1:] >= least) + 1
+        found[name] = {
+            "kept": len(good),
+            "accuracy": float(accuracy[good].mean()),
+            "diversity": float(normalised(together)[0, good].mean()),
+        }
+    return found
+
+
+def means(found: Rows, name: str) -> Values:
+    """Give the mean over snapshots for each network and rate (seeds, rates)."""
+    return np.array([column(one["rates"], name).mean(axis=1) for one in found])
+
+
+def gains(found: Rows, name: str) -> Values:
+    """Give the accuracy of all snapshots together minus their mean (seeds, rates)."""
+    last = np.array([column(one["rates"], name, -1) for one in found])
+    return np.asarray(last - means(found, "single"))
+
+
+def turns(found: Rows) -> Values:
+    """Find the last angle at which the gain of averaged weights falls to 0, interpolated."""
+    last = []
+    for angles, gain in zip(means(found, "angles"), gains(found, "weights"), strict=True):
+        order = np.argsort(angles)
+        x, y = angles[order], gain[order]
+        falls = np.flatnonzero((y[:-1] > 0) & (y[1:] <= 0))
+        if len(falls):
+            k = falls[-1]
+            last.append(x[k] + (x[k + 1] - x[k]) * y[k] / (y[k] - y[k + 1]))
+        else:
+            last.append(NEVER if y[-1] > 0 else 0.0)
+    return np.array(last)
+
+
+def kinds_of(plan: Plan, found: Rows, apart: Rows) -> dict[str, Values]:
     """Give accuracy and diversity of each kind of networks (2, seeds)."""
-
-    def rows(ones: Sequence[Found]) -> Values:
-        return np.array([[one["accuracy"] for one in ones], [one["diversity"] for one in ones]])
-
-    kinds = {"independent": rows(apart)}
+    kinds = {"independent": np.array([column(apart, "accuracy"), column(apart, "diversity")])}
     for place, rate in enumerate(plan.rates):
-        ones = [one["rates"][place] for one in found]
-        ones = [one | {"accuracy": np.mean(one["single"])} for one in ones]
-        kinds[f"rate {rate:g}"] = rows(ones)
-    return kinds | {law: rows([one["subspaces"][law] for one in found]) for law in LAWS}
+        single, diversity = (column(found, "rates", place, key) for key in ("single", "diversity"))
+        kinds[f"rate {rate:g}"] = np.array([single.mean(axis=1), diversity])
+    return kinds | {
+        law: np.array([column(found, "subspaces", law, key) for key in ("accuracy", "diversity")])
+        for law in LAWS
+    }
 
 
-def drawn(
-    plan: Plan, found: Sequence[Found], apart: Sequence[Found], claims: list[Found]
-) -> Figure:
+def diversities(plan: Plan, kinds: dict[str, Values]) -> list[Values]:
+    """Give the diversity of independent networks, of snapshots and of draws (seeds)."""
+    rates = [f"rate {rate:g}" for rate in plan.rates]
+    groups = (["independent"], rates, LAWS)
+    return [np.mean([kinds[name][1] for name in names], axis=0) for names in groups]
+
+
+def judged(plan: Plan, found: Rows, apart: Rows) -> list[Found]:
+    angles = means(found, "angles")
+    falls, grows = (
+        [spearmanr(*pair).statistic for pair in zip(angles, gains(found, name), strict=True)]
+        for name in AVERAGED
+    )
+    others, snapshots, draws = diversities(plan, kinds_of(plan, found, apart))
+    rho = f"Spearman's rho over {len(plan.rates)} rates, network by network"
+    return fort.judge(f"{fort.NAMES[plan.data]}: ", (
+        ("H10", "the gain in accuracy from averaging weights falls with the angle between "
+         "successive snapshots", rho, falls, MONOTONE, -1),
+        ("H10", f"it changes its sign between {TURN - REACH:g} and {TURN + REACH:g} degrees",
+         f"{REACH:g} minus the distance from {TURN:g} degrees of the last angle at which it falls "
+         f"to 0 (0 or {NEVER:g} where it never does)", REACH - np.abs(turns(found) - TURN), 0),
+        ("H10", "the gain in accuracy from averaging predictions grows with the angle", rho, grows,
+         MONOTONE),
+        ("H10", "independent networks predict more differently than snapshots of one network",
+         "difference of disagreement over error rate; snapshots: mean over rates",
+         others - snapshots, APART),
+        ("H10", "snapshots of one network predict more differently than random networks from "
+         "subspaces around it", "difference of disagreement over error rate; means over rates and "
+         "over laws", snapshots - draws, APART),
+    ))  # fmt: skip
+
+
+def drawn(plan: Plan, found: Rows, apart: Rows, claims: Rows) -> Figure:
     figure = canvas.new_figure(17, 10)
     panels = figure.subplots(2, 3)
     shown = (0, len(plan.rates) // 2, len(plan.rates) - 1)
@@ -139,108 +240,85 @@ def drawn(
         _curves(ax, plan, found, place)
     _gains(panels[1, 0], plan, found)
     _steps(panels[1, 1], plan, found)
-    _plane(panels[1, 2], plan, found, apart)
-    figure.suptitle(f"{finding(found, claims)}\n{tally(claims)}", fontsize=13, x=0.01, ha="left")
+    _plane(panels[1, 2], plan, kinds_of(plan, found, apart))
     first, cycle = plan.training, plan.cycle
-    canvas.note(
-        figure,
-        f"{plan.name}, {plan.sizes[0]} training and {plan.sizes[1]} test examples; n = "
-        f"{plan.seeds} independent networks (seeds 0 to {plan.seeds - 1}), each trained for "
+    note = (
+        f"{fort.NAMES[plan.data]}, {plan.sizes[0]} training and {plan.sizes[1]} test examples; "
+        f"n = {plan.seeds} independent networks (seeds 0 to {plan.seeds - 1}), each trained for "
         f"{plan.begin} epochs ({first.optimiser}, rate {first.lr:g}, batches of "
         f"{first.batch_size}), then {plan.count} cycles of {cycle.epochs} epochs at each maximal "
         f"rate (cosine); a snapshot ends each. Thin lines and dots: networks, thick lines: means. "
         f"Top row: minus the mean of a network's snapshots. Independent networks and subspaces: "
         f"after {first.epochs} epochs of the first rate; {plan.draws} draws each (uniform: up to "
         f"{RADIUS:g} of the norm; diagonal, principal: of the last {plan.late} epochs), those "
-        f"that lose more than {LOST:g} of accuracy left out.",
+        f"that lose more than {LOST:g} of accuracy left out."
     )
+    head(figure, finding(found, claims), claims, note)
     return figure
 
 
-def finding(found: Sequence[Found], claims: list[Found]) -> str:
-    falls, sign, grows, apart, around = (claim["verdict"] for claim in claims)
-    angles = column(found, "angles").mean(axis=0)
+def finding(found: Rows, claims: list[Found]) -> str:
+    falls, sign, grows, apart, near = (claim["verdict"] for claim in claims)
+    angles = means(found, "angles").mean(axis=0)
     ends = [int(angles.argmin()), int(angles.argmax())]
-    near, far = (f"{angles[end]:.0f}°" for end in ends)
-    weights, predictions = (
-        100 * gains(found, name).mean(axis=0)[ends] for name in ("weights", "predictions")
-    )
+    least, most = (f"{angles[end]:.0f}°" for end in ends)
+    weights, predictions = (100 * gains(found, name).mean(axis=0)[ends] for name in AVERAGED)
     return (
-        f"Averaging weights: {weights[0]:+.1f} points of accuracy where snapshots are {near} "
-        f"apart, {weights[1]:+.1f} at {far} (falls: {falls}; turns between {TURN - REACH:g}° and "
+        f"Averaging weights: {weights[0]:+.1f} points of accuracy where snapshots are {least} "
+        f"apart, {weights[1]:+.1f} at {most} (falls: {falls}; turns between {TURN - REACH:g}° and "
         f"{TURN + REACH:g}°: {sign}).\nAveraging predictions: {predictions[0]:+.1f} and "
         f"{predictions[1]:+.1f} (grows: {grows}). Predictions differ more between independent "
         f"networks than between snapshots ({apart}),\nand more there than around one optimum "
-        f"({around})"
+        f"({near})"
     )
 
 
-WAYS = {"single": "single", "weights": "averaged weights", "predictions": "averaged predictions"}
-COLOURS = dict(zip(WAYS, ("0.45", *canvas.colours(2)), strict=True))
-MARKS = {"weights": "o", "predictions": "^"}
-
-
-def _curves(ax: Axes, plan: Plan, found: Sequence[Found], place: int) -> None:
+def _curves(ax: Axes, plan: Plan, found: Rows, place: int) -> None:
     counts = np.arange(1, plan.count + 1)
-    ones = [one["rates"][place] for one in found]
-    for name, label in WAYS.items():
-        rows = 100 * np.array([np.subtract(one[name], np.mean(one["single"])) for one in ones])
-        for row in rows:
-            ax.plot(counts, row, color=COLOURS[name], lw=0.6, alpha=0.35)
-        ax.plot(counts, rows.mean(axis=0), color=COLOURS[name], lw=2.4, label=label)
+    single = column(found, "rates", place, "single").mean(axis=1)
+    for name, words in WAYS.items():
+        rows = 100 * (column(found, "rates", place, name) - single[:, None])
+        lines(ax, counts, rows, COLOURS[name], words)
     ax.set_xticks(counts)
-    ax.set_xlabel("number of snapshots")
-    ax.set_ylabel("test accuracy minus the mean single one (points)")
-    if not place:
-        ax.legend(fontsize=9, frameon=False, loc="lower right")
-    angle, single = (
-        np.mean([np.mean(one[name]) for one in ones]) for name in ("angles", "single")
-    )
-    canvas.title(
-        ax,
-        f"maximal rate {plan.rates[place]:g}: snapshots {angle:.0f}° apart, {single:.1%} each",
-    )
+    angle = means(found, "angles")[:, place].mean()
+    rate = f"maximal rate {plan.rates[place]:g}"
+    title = f"{rate}: snapshots {angle:.0f}° apart, {single.mean():.1%} each"
+    up = "test accuracy minus the mean single one (points)"
+    label(ax, "number of snapshots", up, title, **({} if place else {"loc": "lower right"}))
 
 
-def _gains(ax: Axes, plan: Plan, found: Sequence[Found]) -> None:
-    angles = column(found, "angles")
-    for name, mark in MARKS.items():
-        values = 100 * gains(found, name)
-        ax.plot(angles.ravel(), values.ravel(), mark, color=COLOURS[name], ms=6, alpha=0.6, mew=0)
-        ax.plot(angles.mean(axis=0), values.mean(axis=0), color=COLOURS[name], lw=2.4, marker=mark,
+def _gains(ax: Axes, plan: Plan, found: Rows) -> None:
+    angles = means(found, "angles")
+    for name, mark in (("weights", "o"), ("predictions", "^")):
+        values, colour = 100 * gains(found, name), COLOURS[name]
+        ax.plot(angles.ravel(), values.ravel(), mark, color=colour, ms=6, alpha=0.6, mew=0)
+        ax.plot(angles.mean(axis=0), values.mean(axis=0), f"{mark}-", color=colour, lw=2.4,
                 label=WAYS[name])  # fmt: skip
     ax.axhline(0, color="0.4", lw=1)
     ax.set_yscale("symlog", linthresh=1, linscale=0.7)
     ax.set_yticks([-10, -5, -2, -1, 0, 1, 2, 5])
     ax.yaxis.set_major_formatter("{x:g}")
     ax.axvspan(TURN - REACH, TURN + REACH, color="0.9", lw=0, zorder=0)
-    ax.set_xlabel("angle between successive snapshots (degrees)")
-    ax.set_ylabel(f"gain of {plan.count} snapshots over single (points)")
-    ax.legend(fontsize=9, frameon=False)
-    turns = [turn(*pair) for pair in zip(angles, gains(found, "weights"), strict=True)]
-    canvas.title(
-        ax,
-        f"averaged weights gain up to {np.median(turns):.0f}° (median); grey: where they should "
-        "begin to lose",
-    )
+    title = f"averaged weights gain up to {np.median(turns(found)):.0f}° (median); grey: where "
+    title += "they should begin to lose"
+    up = f"gain of {plan.count} snapshots over single (points)"
+    label(ax, "angle between successive snapshots (degrees)", up, title, loc="best")
 
 
-def _steps(ax: Axes, plan: Plan, found: Sequence[Found]) -> None:
-    angles, changes = column(found, "angles"), column(found, "changes")
+def _steps(ax: Axes, plan: Plan, found: Rows) -> None:
+    angles, changes = means(found, "angles"), means(found, "changes")
     for place, colour in enumerate(canvas.ramp(len(plan.rates), "viridis")):
         ax.plot(angles[:, place], changes[:, place], "o", color=colour, ms=7, mew=0,
                 label=f"{plan.rates[place]:g}")  # fmt: skip
     ax.set_xlim(left=0)
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("angle between successive snapshots (degrees)")
-    ax.set_ylabel("test labels changed (fraction)")
-    ax.legend(fontsize=9, frameon=False, title="maximal rate")
     low, high = changes.mean(axis=0)[[0, -1]]
-    canvas.title(ax, f"from cycle to cycle {low:.2g} to {high:.2g} of the labels change")
+    across, up = "angle between successive snapshots (degrees)", "test labels changed (fraction)"
+    said = f"from cycle to cycle {low:.2g} to {high:.2g} of the labels change"
+    label(ax, across, up, said, title="maximal rate")
 
 
-def _plane(ax: Axes, plan: Plan, found: Sequence[Found], apart: Sequence[Found]) -> None:
-    kinds = kinds_of(plan, found, apart)
+def _plane(ax: Axes, plan: Plan, kinds: dict[str, Values]) -> None:
     looks = {"independent": ("*", canvas.OKABE_ITO[3])}
     ramp = canvas.ramp(len(plan.rates), "viridis")
     looks |= {f"rate {rate:g}": ("o", c) for rate, c in zip(plan.rates, ramp, strict=True)}
@@ -249,13 +327,8 @@ def _plane(ax: Axes, plan: Plan, found: Sequence[Found], apart: Sequence[Found])
         ax.scatter(*kinds[name], marker=mark, color=colour, s=90 if mark == "*" else 34, lw=0,
                    alpha=0.8, label=name.replace("rate", "snapshots,"))  # fmt: skip
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("test accuracy (fraction)")
-    ax.set_ylabel("disagreement / error rate (1)")
-    ax.legend(fontsize=8, frameon=False, ncols=2)
-    means = {name: values[1].mean() for name, values in kinds.items()}
-    snapshots = np.mean([means[f"rate {rate:g}"] for rate in plan.rates])
-    canvas.title(
-        ax,
-        f"how differently two predict: {means['independent']:.2f} independent, {snapshots:.2f} "
-        f"snapshots, {np.mean([means[law] for law in LAWS]):.2f} around an optimum",
-    )
+    others, snapshots, draws = (values.mean() for values in diversities(plan, kinds))
+    title = f"how differently two predict: {others:.2f} independent, {snapshots:.2f} snapshots, "
+    title += f"{draws:.2f} around an optimum"
+    across, up = "test accuracy (fraction)", "disagreement / error rate (1)"
+    label(ax, across, up, title, fontsize=8, ncols=2)

@@ -4,130 +4,201 @@ Fresh weights of Xavier's law, times a radius: trace over Frobenius norm of the 
 planes, its share of positive eigenvalues, the loss there, and what training reaches within the
 same planes, beside training without a plane. At Xavier's radius, over many networks: does the
 ratio go with the first loss, or with the accuracy in the end?
-
-The small form needs digits only; the other one Fashion-MNIST too, in the folder that the
-environment variable JUMPRETRAIN_DATA names.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from evidence.cells import QUIET, spread_kept
 from evidence.figure import Flags, Made
-from evidence.judging import entry, tally, within
+from evidence.judging import entry
+from evidence.panels import head, label, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from papers.fort.radii import CHANCE, DIMS, Found, Setup, few, lost, lots, measured
+from numpy.typing import NDArray
+from papers.fort import networks as fort
+from papers.fort.networks import Found, Values
 from scipy.stats import kendalltau
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
+from jumpretrain.curvature.hessian import hessian_product
 from jumpretrain.plots import canvas
+from jumpretrain.states.planes import Plane, random_plane
 
+DIMS = (10, 50, 100)  # of the planes of Hessians; the last one is judged
+RATIO = f"ratio_{DIMS[-1]}"
+CHANCE, LOT = 0.1, 10  # accuracy of guessing; networks a job
 INSIDE, OUTSIDE = 0.25, 4.0  # radii at which success is judged, in units of Xavier's
 
 OCTAVES = 1.0  # how far from Xavier's radius the ratio may peak
 SOUND, COLLAPSE, MORE = 0.1, 0.5, 0.25  # shares of the success at Xavier's radius that are lost
 ORDERED = 0.2  # the least Kendall's tau that counts
 
+
+@dataclass(frozen=True)
+class Setup:
+    """Networks of one kind."""
+
+    name: str
+    network: Literal["mlp", "cnn"]  # of two hidden layers of 32 on digits; on Fashion-MNIST
+    sizes: tuple[int, int]  # numbers of training and test examples
+    examples: int  # of the Hessian
+    dim: int  # of the planes of training, the first dimensions of which hold the Hessian
+    epochs: int
+    lr: float  # Adam's without a plane
+    radii: tuple[float, ...]  # of the starts, in units of Xavier's
+    seeds: int  # networks at each radius
+    networks: int  # at Xavier's radius, the same ones among them
+
+    def tasks(self, radius: float) -> tuple[jr.Task, jr.Task]:
+        """Build the task of training, and that of the Hessian on fewer examples."""
+        data: fort.Data = "digits" if self.network == "mlp" else "fashion"
+        task = fort.build(data, self.sizes, (32, 32), fort.NARROW)
+        task = replace(task, model=jr.initialise(task.model, "xavier", scale=radius))
+        return task, replace(task, data=task.data.subset(self.examples))
+
+    def lots(self) -> list[tuple[float, range]]:
+        """Divide the networks into jobs."""
+        counts = {radius: self.networks if radius == 1 else self.seeds for radius in self.radii}
+        return [
+            (radius, range(first, min(first + LOT, count)))
+            for radius, count in counts.items()
+            for first in range(0, count, LOT)
+        ]
+
+
 RADII = (0.1, 0.25, 0.5, 0.71, 1.0, 1.41, 2.0, 4.0, 10.0)
 FULL = (
     Setup("digits ReLU MLP", "mlp", (500, 400), 500, 100, 30, 0.003, RADII, 10, 100),
     Setup("Fashion-MNIST tanh CNN", "cnn", (1000, 500), 250, 200, 10, 0.004, RADII, 5, 30),
 )
-QUICK = (
-    Setup("digits ReLU MLP", "mlp", (150, 150), 60, 100, 8, 0.01, (0.25, 1.0, 4.0), 3, 6),
-)  # fmt: skip
+SMALL = (0.25, 1.0, 4.0)
+QUICK = (Setup("digits ReLU MLP", "mlp", (150, 150), 60, 100, 8, 0.01, SMALL, 3, 6),)
+WAYS = {"plane": ("in a plane", "o", "-"), "far": ("in a plane, rate x radius", "^", "-."),
+        "free": ("without a plane", "s", "--")}  # fmt: skip
 
 
 def make(asked: Flags) -> Made:
     setups = QUICK if asked.quick else FULL
-    jobs = [(asked, setup, *lot) for setup in setups for lot in lots(setup)]
-    execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
-    found = spread(measured, jobs, execution, "networks")
-    tables = [
-        pd.DataFrame([
-            row for job, rows in zip(jobs, found, strict=True) if job[1] == setup for row in rows
-        ])
+    jobs = [
+        (f"{setup.network}-{radius:g}-{seeds[0]}",
+         (replace(setup, name="", radii=(), seeds=0, networks=0), radius, seeds),
+         setup, radius, seeds)
+        for setup in setups for radius, seeds in setup.lots()
+    ]  # fmt: skip
+    found = list(zip(jobs, spread_kept(asked, measured, jobs, "networks"), strict=True))
+    tables = {
+        setup: pd.DataFrame([row for job, rows in found if job[2] == setup for row in rows])
         for setup in setups
-    ]
-    claims = [
-        claim
-        for setup, table in zip(setups, tables, strict=True)
-        for claim in judged(setup, table)
-    ]
-    numbers = {
+    }
+    claims = [claim for setup, table in tables.items() for claim in judged(setup, table)]
+    return drawn(tables, claims), {
         "setups": [asdict(setup) for setup in setups],
-        "recipes": {setup.name: asdict(setup.recipe()) for setup in setups},
+        "recipes": {setup.name: asdict(fort.recipe(setup.epochs, setup.lr)) for setup in setups},
         "rates": "in planes times the root of weights / d, so that steps are as long",
         "dims": DIMS,
         "seeds": {setup.name: list(range(setup.networks)) for setup in setups},
         "claims": claims,
-        "networks": {
-            setup.name: table.to_dict("records")
-            for setup, table in zip(setups, tables, strict=True)
-        },
+        "networks": {setup.name: table.to_dict("records") for setup, table in tables.items()},
     }
-    return drawn(setups, tables, claims), numbers
+
+
+def measured(asked: Flags, setup: Setup, radius: float, seeds: range) -> list[Found]:
+    """Measure curvature at the start and the success of training."""
+    task, fewer = setup.tasks(radius)
+    starts = np.stack([task.initial(seed) for seed in seeds])
+    planes = [random_plane(task.weight_count, setup.dim, seed) for seed in seeds]
+    long = math.sqrt(task.weight_count / setup.dim)
+    ways = {"plane": (long, planes), "far": (long * radius, planes), "free": (1.0, None)}
+    folder = asked.work / f"{setup.network}-{radius:g}-{seeds[0]}"
+    runs = {}
+    for way, (stretch, held) in ways.items():
+        recipe = fort.recipe(setup.epochs, setup.lr * stretch)
+        if way == "far" and radius == 1:
+            runs[way] = runs["plane"]
+        else:
+            runs[way] = jr.train(
+                task, recipe, seeds, starts, folder / way, QUIET, planes=held
+            ).metrics
+    return [
+        {
+            "radius": radius,
+            "seed": seed,
+            "initial_loss": runs["free"]["train_loss"][place, 0],
+            **{f"{way}_accuracy": runs[way]["test_accuracy"][place, -1] for way in ways},
+            **{f"{way}_loss": runs[way]["train_loss"][place, -1] for way in ways},
+            **curved(fewer, starts[place], planes[place]),
+        }
+        for place, seed in enumerate(seeds)
+    ]
+
+
+def curved(task: jr.Task, state: NDArray[Any], plane: Plane) -> Found:
+    """Measure the Hessian in the first dimensions of a plane: `jr.curvature.goldilocks`."""
+    product = hessian_product(task, state, "float32" if task.convolutional else "float64")
+    rows = plane.directions[: DIMS[-1]]
+    matrix = rows @ np.stack([product(row) for row in rows], axis=1)
+    matrix = (matrix + matrix.T) / 2
+    parts = {f"ratio_{dim}": matrix[:dim, :dim] for dim in DIMS}
+    return {
+        "positive": float((np.linalg.eigvalsh(matrix) > 0).mean()),
+        **{name: float(np.trace(part) / np.linalg.norm(part)) for name, part in parts.items()},
+    }
+
+
+def few(setup: Setup, table: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Arrange a value as one row a network and one column a radius."""
+    return table[table["seed"] < setup.seeds].pivot(index="seed", columns="radius", values=value)
+
+
+def lost(setup: Setup, table: pd.DataFrame, way: str, radius: float) -> Values:
+    """Say which share of the success at Xavier's radius is lost at another."""
+    reached = few(setup, table, f"{way}_accuracy") - CHANCE
+    return (1 - reached[radius] / reached[1.0]).to_numpy()
 
 
 def judged(setup: Setup, table: pd.DataFrame) -> list[Found]:
-    ratio = few(setup, table, f"ratio_{DIMS[-1]}")
+    ratio, success = few(setup, table, RATIO), few(setup, table, "plane_accuracy")
     peak = np.log2(ratio.idxmax(axis=1).to_numpy())
-    success = few(setup, table, "plane_accuracy")
     tau = [kendalltau(ratio.loc[k], success.loc[k]).statistic for k in ratio.index]
     share = "share of the success at Xavier's radius that is lost"
     inside, outside = f"at {INSIDE:g} of Xavier's radius", f"at {OUTSIDE:g} times Xavier's radius"
-    plane, free = (lost(setup, table, way, OUTSIDE) for way in ("plane", "free"))
-    said = (
-        ("trace over norm peaks within a factor of 2 of Xavier's radius",
+    plane, far, free = (lost(setup, table, way, OUTSIDE) for way in WAYS)
+    claims = fort.judge(f"{setup.name}: ", (
+        ("H14", "trace over norm peaks within a factor of 2 of Xavier's radius",
          "1 minus the distance of the peak, octaves", OCTAVES - np.abs(peak), 0),
-        (f"in planes, success is sound {inside}", f"{SOUND:g} minus the {share}",
+        ("H14", f"in planes, success is sound {inside}", f"{SOUND:g} minus the {share}",
          SOUND - lost(setup, table, "plane", INSIDE), 0),
-        (f"in planes, success collapses {outside}", share, plane, COLLAPSE),
-        (f"in planes, success collapses {outside} also at a rate times the radius", share,
-         lost(setup, table, "far", OUTSIDE), COLLAPSE),
-        (f"{outside}, planes lose more than training without one", "difference of shares lost",
-         plane - free, MORE),
-        ("over radii, the ratio orders the success in planes", "Kendall's tau over radii",
-         np.array(tau), ORDERED),
-    )  # fmt: skip
-    claims = [
-        within("wedges-H14", f"{setup.name}: {claim}", how, values, smallest)
-        for claim, how, values, smallest in said
-    ]
+        ("H14", f"in planes, success collapses {outside}", share, plane, COLLAPSE),
+        ("H14", f"in planes, success collapses {outside} also at a rate times the radius", share,
+         far, COLLAPSE),
+        ("H14", f"{outside}, planes lose more than training without one",
+         "difference of shares lost", plane - free, MORE),
+        ("H14", "over radii, the ratio orders the success in planes", "Kendall's tau over radii",
+         tau, ORDERED),
+    ))  # fmt: skip
     return claims + correlated(setup, table[table["radius"] == 1])
 
 
 def correlated(setup: Setup, table: pd.DataFrame) -> list[Found]:
     """Judge over networks at Xavier's radius what the ratio goes with."""
-    n = len(table)
-    loss, *ends = (
-        fieller(table[f"ratio_{DIMS[-1]}"], table[value])
-        for value in ("initial_loss", "plane_accuracy", "free_accuracy")
-    )
-    claims = [
-        entry(
-            "wedges-H14", f"{setup.name}: at Xavier's radius, a higher ratio goes with a lower "
-            "loss at the start", "Kendall's tau", *loss, n, ORDERED, -1,
-        )
-    ]  # fmt: skip
-    for where, (tau, low, high) in zip(("in planes", "without a plane"), ends, strict=True):
+    n, about = len(table), f"{setup.name}: at Xavier's radius,"
+    falls = f"{about} a higher ratio goes with a lower loss at the start"
+    loss = fieller(table[RATIO], table["initial_loss"])
+    claims = [entry("wedges-H14", falls, "Kendall's tau", *loss, n, ORDERED, -1)]
+    how = f"{ORDERED:g} minus the absolute value of Kendall's tau"
+    for way, where in (("plane", "in planes"), ("free", "without a plane")):
+        tau, low, high = fieller(table[RATIO], table[f"{way}_accuracy"])
         nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
         margins = [ORDERED - abs(tau), ORDERED - max(abs(low), abs(high)), ORDERED - nearest]
-        claims.append(
-            entry(
-                "wedges-H14", f"{setup.name}: at Xavier's radius, the ratio hardly goes with the "
-                f"accuracy in the end, {where}", f"{ORDERED:g} minus the absolute value of "
-                "Kendall's tau", *margins, n, 0,
-            )
-            | {"tau": tau if math.isfinite(tau) else None}
-        )  # fmt: skip
+        hardly = f"{about} the ratio hardly goes with the accuracy in the end, {where}"
+        claim = entry("wedges-H14", hardly, how, *margins, n, 0)
+        claims.append(claim | {"tau": tau if math.isfinite(tau) else None})
     return claims
 
 
@@ -139,23 +210,20 @@ def fieller(a: pd.Series, b: pd.Series) -> tuple[float, float, float]:
     return tau, min(math.tanh(centre - reach), tau), max(math.tanh(centre + reach), tau)
 
 
-def drawn(setups: Sequence[Setup], tables: Sequence[pd.DataFrame], claims: list[Found]) -> Figure:
-    figure = canvas.new_figure(18, 4.6 * len(setups) + 1.4)
-    panels = figure.subplots(len(setups), 4, squeeze=False)
-    for line, setup, table in zip(panels, setups, tables, strict=True):
-        _ratios(line[0], setup, table)
-        _starts(line[1], setup, table)
-        _ends(line[2], setup, table)
-        _networks(line[3], setup, table)
-    said = [finding(setup, claims) for setup in setups]
-    figure.suptitle("\n".join([*said, tally(claims)]), fontsize=13, x=0.01, ha="left")
-    canvas.note(
-        figure,
-        ". ".join(map(described, setups)) + ". Thin lines: networks, thick: medians. Hessian of "
-        f"the training loss in random planes of d = {', '.join(map(str, DIMS))}. Rates in planes "
-        "are times sqrt(D / d), so that steps are as long as without one. Accuracy on test "
-        "examples; lost: of the accuracy above chance.",
+def drawn(tables: dict[Setup, pd.DataFrame], claims: list[Found]) -> Figure:
+    figure = canvas.new_figure(18, 4.6 * len(tables) + 1.4)
+    panels = figure.subplots(len(tables), 4, squeeze=False)
+    for row, (setup, table) in zip(panels, tables.items(), strict=True):
+        for ax, draw in zip(row, (_ratios, _starts, _ends, _networks), strict=True):
+            draw(ax, setup, table)
+    said = (
+        ". Thin lines: networks, thick: medians. Hessian of the training loss in random planes of "
+        f"d = {', '.join(map(str, DIMS))}. Rates in planes are times sqrt(D / d), so that steps "
+        "are as long as without one. Accuracy on test examples; lost: of the accuracy above "
+        "chance."
     )
+    finding = "\n".join(found_of(setup, claims) for setup in tables)
+    head(figure, finding, claims, ". ".join(map(described, tables)) + said)
     return figure
 
 
@@ -168,12 +236,11 @@ def described(setup: Setup) -> str:
     )
 
 
-def finding(setup: Setup, claims: list[Found]) -> str:
-    def of(part: str) -> Found:
-        return next(c for c in claims if c["claim"].startswith(setup.name) and part in c["claim"])
-
-    peak, more = of("peaks within"), of("planes lose more")
-    fall = of(f"collapses at {OUTSIDE:g} times Xavier's radius")
+def found_of(setup: Setup, claims: list[Found]) -> str:
+    peak, fall, more = (
+        fort.find(claims, f"{setup.name}: ", part)
+        for part in ("peaks within", f"collapses at {OUTSIDE:g} times", "planes lose more")
+    )
     return (
         f"{setup.name}: trace / norm peaks within a factor of 2 of Xavier's radius: "
         f"{peak['verdict']}; at {OUTSIDE:g} times it planes lose half of their success: "
@@ -182,80 +249,61 @@ def finding(setup: Setup, claims: list[Found]) -> str:
     )
 
 
-def _along(ax: Axes) -> None:
+def _lines(
+    ax: Axes, rows: pd.DataFrame, colour: Any, mark: str, dash: str = "-", name: str | None = None
+) -> None:
+    lines(ax, rows.columns, rows.to_numpy(), colour, name, np.median, dash, marker=mark)
+
+
+def _along(ax: Axes, up: str, text: str, **legend: Any) -> None:
     ax.axvline(1, color="0.5", ls=":", lw=1.2)
-    ax.set_xscale("log")
-    canvas.plain(ax.xaxis)
-    ax.set_xlabel("radius of the start (Xavier's)")
-
-
-def _lines(ax: Axes, table: pd.DataFrame, colour: Any, **style: Any) -> None:
-    ax.plot(table.columns, table.to_numpy().T, color=colour, lw=0.6, alpha=0.3)
-    ax.plot(table.columns, table.median(), color=colour, lw=2.4, **style)
+    label(ax, "radius of the start (Xavier's)", up, text, "x", **legend)
 
 
 def _ratios(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
     for dim, colour, mark in zip(DIMS, canvas.colours(3), "os^", strict=True):
-        _lines(ax, few(setup, table, f"ratio_{dim}"), colour, marker=mark, label=f"d = {dim}")
-    _along(ax)
-    ax.set_ylabel("trace / Frobenius norm of the Hessian (1)")
-    ax.legend(fontsize=9, frameon=False)
-    peaks = few(setup, table, f"ratio_{DIMS[-1]}").idxmax(axis=1)
-    canvas.title(
-        ax, f"{setup.name}: the ratio peaks at {peaks.median():g} times Xavier's radius (median "
-        f"of {setup.seeds}, from {peaks.min():g} to {peaks.max():g})",
-    )  # fmt: skip
+        _lines(ax, few(setup, table, f"ratio_{dim}"), colour, mark, name=f"d = {dim}")
+    peaks = few(setup, table, RATIO).idxmax(axis=1)
+    text = f"{setup.name}: the ratio peaks at {peaks.median():g} times Xavier's radius (median of "
+    text += f"{setup.seeds}, from {peaks.min():g} to {peaks.max():g})"
+    _along(ax, "trace / Frobenius norm of the Hessian (1)", text, loc="best")
 
 
 def _starts(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
-    blue, orange = canvas.colours(2)
-    positive, other = few(setup, table, "positive"), ax.twinx()
-    _lines(ax, positive, blue, marker="o")
-    _lines(other, few(setup, table, "initial_loss"), orange, marker="s", ls="--")
-    _along(ax)
-    other.set_yscale("log")
-    canvas.plain(other.yaxis)
-    ax.set_ylabel(f"eigenvalues above 0 (fraction), d = {DIMS[-1]}", color=blue)
-    other.set_ylabel("training loss at the start (nats), dashed", color=orange)
+    (blue, orange), other = canvas.colours(2), ax.twinx()
+    positive = few(setup, table, "positive")
+    _lines(ax, positive, blue, "o")
+    _lines(other, few(setup, table, "initial_loss"), orange, "s", "--")
     middle = positive.median()
-    canvas.title(
-        ax, f"{middle[1.0]:.0%} of eigenvalues are positive at Xavier's radius, at "
-        f"most {middle.max():.0%} (at {middle.idxmax():g})",
-    )  # fmt: skip
-
-
-WAYS = {"plane": ("in a plane", "-", "o"), "far": ("in a plane, rate x radius", "-.", "^"),
-        "free": ("without a plane", "--", "s")}  # fmt: skip
+    text = f"{middle[1.0]:.0%} of eigenvalues are positive at Xavier's radius, at most "
+    text += f"{middle.max():.0%} (at {middle.idxmax():g})"
+    _along(ax, f"eigenvalues above 0 (fraction), d = {DIMS[-1]}", text)
+    label(other, "", "training loss at the start (nats), dashed", "", "y")
+    ax.yaxis.label.set_color(blue)
+    other.yaxis.label.set_color(orange)
 
 
 def _ends(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
-    for colour, (way, (label, dash, mark)) in zip(canvas.colours(3), WAYS.items(), strict=True):
-        values = few(setup, table, f"{way}_accuracy")
-        _lines(ax, values, colour, ls=dash, marker=mark, label=label)
+    for colour, (way, (name, *style)) in zip(canvas.colours(3), WAYS.items(), strict=True):
+        _lines(ax, few(setup, table, f"{way}_accuracy"), colour, *style, name)
     ax.axhline(CHANCE, color="0.5", ls=":", lw=1.2)
-    _along(ax)
     ax.set_ylim(0, 1)
-    ax.set_ylabel("test accuracy after training (1)")
-    ax.legend(fontsize=9, frameon=False, loc="lower left", bbox_to_anchor=(0, 0.1))
     shares = [lost(setup, table, way, OUTSIDE).mean() for way in WAYS]
-    canvas.title(
-        ax, f"{OUTSIDE:g} times Xavier's radius costs {shares[0]:.0%} in a plane, "
-        f"{shares[1]:.0%} at a rate x radius, {shares[2]:.0%} without",
-    )  # fmt: skip
+    text = f"{OUTSIDE:g} times Xavier's radius costs {shares[0]:.0%} in a plane, {shares[1]:.0%} "
+    text += f"at a rate x radius, {shares[2]:.0%} without"
+    _along(ax, "test accuracy after training (1)", text, loc="lower left", bbox_to_anchor=(0, 0.1))
 
 
 def _networks(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
-    some, other = table[table["radius"] == 1], ax.twinx()
-    ratio, values = some[f"ratio_{DIMS[-1]}"], ("initial_loss", "plane_accuracy")
-    for axes, colour, mark, value in zip(
-        (other, ax), canvas.colours(2), "os", values, strict=True
-    ):
-        axes.plot(ratio, some[value], mark, color=colour, ms=5, alpha=0.6, mew=0)
-    ax.set_xlabel(f"trace / Frobenius norm of the Hessian (1), d = {DIMS[-1]}")
-    ax.set_ylabel("test accuracy in a plane (1), squares", color=canvas.colours(2)[1])
-    other.set_ylabel("training loss at the start (nats), dots", color=canvas.colours(2)[0])
-    taus = [kendalltau(ratio, some[value]).statistic for value in values]
-    canvas.title(
-        ax, f"at Xavier's radius (n = {len(some)}), tau of the ratio is "
-        f"{taus[0]:+.2f} with the first loss, {taus[1]:+.2f} with the accuracy",
-    )  # fmt: skip
+    (blue, orange), other = canvas.colours(2), ax.twinx()
+    some = table[table["radius"] == 1]
+    loss, accuracy = some["initial_loss"], some["plane_accuracy"]
+    for axes, colour, mark, values in ((other, blue, "o", loss), (ax, orange, "s", accuracy)):
+        axes.plot(some[RATIO], values, mark, color=colour, ms=5, alpha=0.6, mew=0)
+    taus = [kendalltau(some[RATIO], values).statistic for values in (loss, accuracy)]
+    text = f"at Xavier's radius (n = {len(some)}), tau of the ratio is {taus[0]:+.2f} with the "
+    text += f"first loss, {taus[1]:+.2f} with the accuracy"
+    across = f"trace / Frobenius norm of the Hessian (1), d = {DIMS[-1]}"
+    label(ax, across, "test accuracy in a plane (1), squares", text)
+    ax.yaxis.label.set_color(orange)
+    other.set_ylabel("training loss at the start (nats), dots", color=blue)

@@ -1,4 +1,4 @@
-"""Networks and data that the figures of arXiv:1906.04724 share.
+"""Networks, data, judgements and panels that the figures of arXiv:1906.04724 share.
 
 The paper's tanh CNN (section 4.1) on Fashion-MNIST, at laptop size: images of 14x14 pixels and a
 few thousand of them. In its narrow form the Hessian can be computed exactly.
@@ -6,54 +6,66 @@ few thousand of them. In its narrow form the Hessian can be computed exactly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+import math
+from collections.abc import Iterable, Sequence
+from functools import partial, reduce
+from operator import getitem
 from typing import Any, Literal
 
 import numpy as np
 from evidence.figure import device
+from evidence.judging import entry, within
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 import jumpretrain as jr
 
 PAPER, NARROW = (16, 32, 32), (8, 16, 16)
 """Channels: 14,378 weights, as in the paper but for the last layer; 3,738 weights."""
+INNER = 10  # interior points of connectors, as in figure 3 of the paper
+THRESHOLD = math.log(10) / 2  # nats, where a tunnel ends: halfway to guessing among 10 classes
+NAMES = {"digits": "digits MLP", "fashion": "Fashion-MNIST CNN"}
+Data = Literal["digits", "fashion"]
+Found = dict[str, Any]
+Rows = Sequence[Found]
+Values = NDArray[np.float64]
 
 
 def fashion(train: int, test: int) -> jr.Dataset:
-    """Draw images of Fashion-MNIST, means of 2x2 pixels.
-
-    Returns:
-        The data, of shape (N, 1, 14, 14), class by class alike.
-    """
+    """Draw images of Fashion-MNIST, means of 2x2 pixels: (N, 1, 14, 14), class by class alike."""
     data = jr.data.load("fashion_mnist").subset(train, test)
+    train_x, test_x = _halved(data.train_x), _halved(data.test_x)
     history = (*data.history, "2x2 means")
-    return jr.Dataset(
-        _halved(data.train_x), data.train_y, _halved(data.test_x), data.test_y, history=history
-    )
+    return jr.Dataset(train_x, data.train_y, test_x, data.test_y, history=history)
+
+
+def examples(data: Data, sizes: tuple[int, int]) -> jr.Dataset:
+    """Take so many training and test examples."""
+    return jr.data.digits().subset(*sizes) if data == "digits" else fashion(*sizes)
 
 
 def cnn(
     data: jr.Dataset, channels: Sequence[int] = PAPER, dropout: float = 0.0, **task: Any
 ) -> jr.Task:
-    """Build the paper's network for images of 8 pixels a side or more.
-
-    Returns:
-        The task; further arguments are its own.
-    """
+    """Build the task of the paper's network, for images of 8 pixels a side or more."""
     shape = data.train_x.shape[1:]
     build = partial(jr.models.simple_cnn, shape, 10, channels=channels, dropout=dropout)
     return jr.Task(build, data, device=device(), **task)
 
 
 def mlp(data: jr.Dataset, hidden: Sequence[int], **task: Any) -> jr.Task:
-    """Build a fully connected network.
-
-    Returns:
-        The task; further arguments are its own.
-    """
+    """Build the task of a fully connected network."""
     build = partial(jr.models.mlp, data.train_x.shape[1:], 10, hidden=hidden)
     return jr.Task(build, data, device=device(), **task)
+
+
+def build(
+    data: Data, sizes: tuple[int, int], hidden: Any, channels: Any = PAPER, **task: Any
+) -> jr.Task:
+    """Build the task of an MLP on digits, or of a CNN on Fashion-MNIST."""
+    some = examples(data, sizes)
+    return mlp(some, hidden, **task) if data == "digits" else cnn(some, channels, **task)
 
 
 def recipe(
@@ -63,18 +75,53 @@ def recipe(
     optimiser: Literal["adam", "sgd"] = "adam",
     **other: Any,
 ) -> jr.Recipe:
-    """Write a recipe that records the start and the end only, unless told otherwise.
+    """Write a recipe, of the paper's Adam, that records the start and the end only."""
+    record = {"record_every": 0, "record_early": False} | other
+    return jr.Recipe(epochs=epochs, lr=lr, batch_size=batch_size, optimiser=optimiser, **record)
 
-    Returns:
-        The recipe; further arguments are its own. Adam is the paper's optimiser.
-    """
-    return jr.Recipe(
-        epochs=epochs,
-        lr=lr,
-        batch_size=batch_size,
-        optimiser=optimiser,
-        **{"record_every": 0, "record_early": False} | other,
-    )
+
+def told(recipe: jr.Recipe) -> str:
+    """Say how something is trained."""
+    rate, epochs = f"{recipe.optimiser}, rate {recipe.lr:g}", f"{recipe.epochs} epochs"
+    return f"{rate}, {epochs} of batches of {recipe.batch_size}"
+
+
+def column(ones: Rows, *keys: Any) -> Values:
+    """Take what lies under some keys of each network or pair."""
+    return np.array([reduce(getitem, keys, one) for one in ones])
+
+
+def taken(result: object, *names: str) -> Found:
+    """Take what a result calls by some names."""
+    return {name: getattr(result, name) for name in names}
+
+
+def find(claims: Iterable[Found], *words: str) -> Found:
+    """Find the first claim with all these words."""
+    return next(claim for claim in claims if all(word in claim["claim"] for word in words))
+
+
+def judge(about: str, rows: Iterable[tuple[Any, ...]]) -> list[Found]:
+    """Judge means over networks: rows of hypothesis, claim, and what `within` takes further."""
+    return [within(f"wedges-{name}", f"{about}{claim}", *rest) for name, claim, *rest in rows]
+
+
+def judge_share(claim: str, statistic: str, holds: NDArray[np.bool_], least: float) -> Found:
+    """Judge for H2 how often something holds, by Wilson's interval of the share."""
+    share = binomtest(int(holds.sum()), len(holds))
+    low, high = share.proportion_ci(method="wilson")
+    effect, low = min(share.statistic, high), min(low, share.statistic)
+    return entry("wedges-H2", claim, statistic, effect, low, high, len(holds), least)
+
+
+def show_cosines(ax: Axes, rows: Sequence[Any], label: str, shrink: float) -> None:
+    """Draw the mean of the cosines between deviations of a connector's nodes."""
+    mean = np.mean(rows, axis=0)
+    drawn = ax.imshow(mean, cmap="RdBu_r", vmin=-1, vmax=1, origin="lower")
+    ax.figure.colorbar(drawn, ax=ax, label=label, shrink=shrink)
+    ticks = range(0, INNER, 3)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(ticks, [str(k + 1) for k in ticks])
 
 
 def _halved(x: NDArray[Any]) -> NDArray[Any]:

@@ -4,44 +4,80 @@ Hessian eigenvalues above a cut are counted at points of the hyperplane connecto
 optima, at the centroids of connectors of more optima, and at optima of several learning rates.
 Where the loss is higher, more directions are sharp for that reason alone, so each comparison is
 made after so many epochs and again at the first snapshots below one training loss, as they are and
-with the gradient norm held fixed. H4 and the curvature half of H5 are judged.
-
-The small form needs digits only; the other one Fashion-MNIST too, in the folder that the
-environment variable JUMPRETRAIN_DATA names.
+with the gradient norm held fixed. H4 and the curvature half of H5 are judged. Claims with the
+gradient norm held fixed were added when the others had been seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
+from evidence.cells import QUIET, trained
 from evidence.figure import Flags, Made
-from evidence.judging import tally, within
+from evidence.panels import head, label, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from papers.fort.sharpness_networks import (
-    EQUAL,
-    HELD,
-    LOSS,
-    SHORT,
-    SMALL,
-    WAYS,
-    Counts,
-    Setup,
-    measured,
-    recipe,
-)
+from papers.fort import networks as fort
+from papers.fort.networks import Found, Rows, Values
 
+import jumpretrain as jr
+from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
+from jumpretrain.states.planes import normal_to
+from jumpretrain.storage import folders
+from jumpretrain.tasks.task import digest
+
+CUTS = (0.03, 0.05, 0.1, 0.3, 1.0)  # the first three are the paper's
+SHORT, EQUAL, LOSS = "a quarter of the epochs", "as many epochs", "equal loss"
+WAYS = (SHORT, EQUAL, LOSS)
+HELD = "equal loss, gradient norm held fixed"
+SMALL = 500  # weights up to which the whole Hessian is cheaper than Lanczos
 
 MORE = float(np.log2(1.25))  # the least ratio of counts that is called more
 TWICE = 1.0  # the model's ratio of the middle to the ends
 GROWS = 0.25  # log2 by which that ratio is larger at the higher cut, at least
 FLATTENS = 0.1  # of the ends' count, by which the later gain is smaller than the earlier
 FALLS = float(np.log2(1.5))  # the least ratio of counts over eightfold rates
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Networks of one kind."""
+
+    name: str
+    network: Literal["mlp", "cnn"]  # on digits, on Fashion-MNIST
+    sizes: tuple[int, int]  # numbers of training and test examples
+    scored: int  # training examples of the loss and its Hessian
+    hidden: tuple[int, ...]  # widths of the MLP's hidden layers
+    sets: int  # independent sets of networks, and networks for each rate
+    largest: int  # m; a set has so many networks and one more
+    inner: int  # nodes between two optima
+    epochs: int  # of optima and nodes
+    rates: tuple[float, ...]  # from low to high; the last for sets
+    long: int  # epochs of networks of each rate
+    levels: tuple[float, ...]  # training losses (nats) at which all is compared; one is judged
+    slow: float  # training loss that networks of all rates reach
+    cut: float = 0.03  # curvature above which a direction is sharp, for what is judged
+    higher: float = 0.1  # another, up to which ratios may grow
+    dtype: Literal["float64", "float32"] = "float64"  # in which eigenvalues are found
+
+    @property
+    def cuts(self) -> list[float]:
+        """All cuts from the one that is judged on."""
+        return [cut for cut in CUTS if cut >= self.cut]
+
+    @property
+    def ladder(self) -> dict[str, float]:
+        """The levels, by what rows call them."""
+        further = {f"{LOSS} {level:g}": level for level in self.levels[1:]}
+        return {LOSS: self.levels[0]} | further
+
 
 RATES = (0.0004, 0.0008, 0.0016, 0.0032)  # of Adam, as in the paper
 FULL = (
@@ -57,13 +93,17 @@ QUICK = (
 COLOURS = dict(zip(WAYS, canvas.colours(3), strict=True))
 STYLES = (("-", "o"), ("--", "s"))
 IN_THE_MIDDLE = "more directions are sharp in the middle than at the ends"
-Found = dict[str, Any]
-Array = NDArray[np.float64]
 
 
 def make(asked: Flags) -> Made:
     setups = QUICK if asked.quick else FULL
-    table = measured(asked, setups, 1 if asked.quick else asked.jobs)
+    work: list[tuple[Any, ...]] = []
+    for setup in setups:
+        work += [(asked, setup, joined, number) for number in range(setup.sets)]
+        work += [(asked, setup, sped, rate) for rate in setup.rates]
+    execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
+    parts = spread(measured, work, execution, "sets and rates")
+    table = pd.DataFrame([row for part in parts for row in part])
     kinds = [Counts(setup, table[table["setup"] == setup.name]) for setup in setups]
     claims = [claim for counts in kinds for claim in judged(counts)]
     return drawn(kinds, claims), {
@@ -78,53 +118,189 @@ def make(asked: Flags) -> Made:
     }
 
 
-def judged(counts: Counts) -> list[Found]:
-    claims = []
-    for way in (*WAYS, HELD):
-        parts = [_crossing(counts, way)]
-        if counts.setup.largest > 1:
-            parts.append(_joining(counts, way))
-        if way != SHORT:
-            parts.append(_speeding(counts, way))
-        said = [one for part in parts for one in (part[:1] if way == HELD else part)]
-        claims += [
-            within(f"wedges-{name}", f"{counts.setup.name}, {way}: {claim}", how, values, smallest)
-            for name, claim, how, values, smallest in said
-        ]
-    return claims
+def recipe(epochs: int, rate: float) -> jr.Recipe:
+    """Write the recipe of networks and nodes; each epoch is recorded."""
+    return fort.recipe(epochs, rate, record_every=1)
 
 
-def _crossing(counts: Counts, way: str) -> list[Any]:
-    setup, ratio = counts.setup, counts.rise(way)
-    how = f"log2 of the ratio of counts above {setup.cut:g}, middle over ends"
+def measured(asked: Flags, setup: Setup, measure: Callable[..., Rows], which: float) -> Rows:
+    """Train and measure a set of networks, or those of a rate: one row a state.
+
+    A row says where a state stands (`set`, `kind`, `m`, `alpha`, `rate`), how it was chosen
+    (`way`, `epoch`, `level`), its loss and its spectrum.
+    """
+    data: fort.Data = "digits" if setup.network == "mlp" else "fashion"
+    task = fort.build(data, setup.sizes, setup.hidden, fort.NARROW, scored=setup.scored)
+    return measure(asked, setup, task, which, partial(along, asked, setup, task))
+
+
+def joined(asked: Flags, setup: Setup, task: jr.Task, number: int, look: Any) -> Rows:
+    """Join the first two networks of a set; find centroids of the first m + 1."""
+    name, rows = f"{setup.network}-{number}", []
+    seeds = [number * (setup.largest + 1) + k for k in range(setup.largest + 1)]
+    runs = trained(asked, name, task, recipe(setup.epochs, setup.rates[-1]), seeds, jobs=1)
+    for k in (0, 1):
+        facts = {"set": number, "kind": "end", "m": 0, "alpha": float(k)}
+        epochs = dict.fromkeys((SHORT, EQUAL), setup.epochs)
+        rows += look(runs, k, facts, epochs, setup.ladder)
+    alphas = np.linspace(0, 1, setup.inner + 2)[1:-1]
+    for m in range(1, setup.largest + 1):
+        shares = np.c_[1 - alphas, alphas] if m == 1 else np.full((1, m + 1), 1 / (m + 1))
+        nodes = relaxed(asked, setup, task, f"{name}-m{m}", runs.final[: m + 1], shares)
+        for k, share in enumerate(shares):
+            centre = bool(np.allclose(share, share[0]))
+            facts = {"set": number, "kind": "node", "m": m, "alpha": share[1], "centre": centre}
+            epochs = {SHORT: setup.epochs // 4} | ({EQUAL: setup.epochs} if centre else {})
+            levels = setup.ladder if centre and m == 1 else {LOSS: setup.levels[0]}
+            rows += look(nodes, k, facts, epochs, levels)
+    return rows
+
+
+def relaxed(
+    asked: Flags, setup: Setup, task: jr.Task, name: str, ends: NDArray[Any], shares: Values
+) -> jr.Runs:
+    """Train points between optima in the plane normal to them, in the optima's own way."""
+    start = (shares @ ends.astype(np.float64)).astype(ends.dtype)
+    plane = normal_to((ends[1:] - ends[0])[:, : task.weight_count])
+    execution = jr.Execution(progress=False, chunk=1 if task.convolutional else len(start))
+    how, seeds = recipe(setup.epochs, setup.rates[-1]), np.arange(len(start))
+    return jr.train(task, how, seeds, start, asked.work / name, execution, planes=plane)
+
+
+def sped(asked: Flags, setup: Setup, task: jr.Task, rate: float, look: Any) -> Rows:
+    """Train networks at a rate."""
+    name, seeds = f"{setup.network}-rate-{rate:g}", range(setup.sets)
+    runs = trained(asked, name, task, recipe(setup.long, rate), seeds, jobs=1)
+    rows = []
+    for seed in seeds:
+        facts = {"set": seed, "kind": "rate", "rate": rate}
+        rows += look(runs, seed, facts, {EQUAL: setup.long}, {LOSS: setup.slow})
+    return rows
+
+
+def along(
+    asked: Flags, setup: Setup, task: jr.Task, runs: jr.Runs, run: int, facts: Found,
+    epochs: Mapping[str, int], levels: Mapping[str, float],
+) -> Rows:  # fmt: skip
+    """Measure a run after some epochs, and where it first reaches losses, or is lowest."""
+    losses = runs.metrics["train_loss"][run]
+    wanted = [(way, epoch, np.nan) for way, epoch in epochs.items()]
+    for way, level in levels.items():
+        below = np.flatnonzero(losses <= level)
+        wanted.append((way, int(below[0] if len(below) else losses.argmin()), level))
     return [
-        ("H4", IN_THE_MIDDLE, how, ratio, MORE),
-        ("H4", "more than twice as many are", how, ratio, TWICE),
+        {"setup": setup.name, **facts, "way": way, "epoch": epoch, "level": level}
+        | spectrum(asked, setup, task, runs.states[run, epoch])
+        for way, epoch, level in wanted
+    ]
+
+
+def spectrum(asked: Flags, setup: Setup, task: jr.Task, state: NDArray[Any]) -> Found:
+    """Count sharp directions, or read what was kept of the same state."""
+    folder = asked.work / f"{setup.network}-spectra-{setup.scored}-{setup.cut:g}"
+    path = folder / f"{digest(state)}.json"
+    if not path.exists():
+        method = "exact" if task.weight_count <= SMALL else "lanczos"
+        found = jr.sharp_directions(task, state, setup.cut, method, setup.dtype, execution=QUIET)
+        folders.write_json(
+            path,
+            {
+                **{f"above {cut:g}": found.above(cut) for cut in setup.cuts},
+                **fort.taken(found, "trace", "frobenius", "loss", "gradient_norm"),
+                "largest": found.eigenvalues.max(initial=0.0),
+                "norm": np.linalg.norm(state[: task.weight_count].astype(np.float64)),
+            },
+        )
+    return dict(folders.read_json(path))
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """What was measured on networks of one kind; counts are log2, one value a set."""
+
+    setup: Setup
+    table: pd.DataFrame
+
+    @property
+    def missed(self) -> int:
+        """Number of states that never come below the loss asked for."""
+        return int((self.table["loss"] > 1.001 * self.table["level"]).sum())
+
+    def column(self, name: str, way: str, kind: str, **where: float) -> Values:
+        """Take one value a set of what was measured."""
+        some = self.table[(self.table["way"] == way) & (self.table["kind"] == kind)]
+        for key, value in where.items():
+            some = some[np.isclose(some[key].astype(float), value)]
+        return some.sort_values("set")[name].to_numpy(dtype=float)
+
+    def of(self, way: str, kind: str, cut: float | None = None, **where: float) -> Values:
+        """Take counts above a cut, the judged one where left out; 0 is taken for 1."""
+        name = f"above {cut or self.setup.cut:g}"
+        if way == HELD:
+            steep = np.log2(self.column("gradient_norm", LOSS, kind, **where))
+            return np.asarray(self.of(LOSS, kind, cut, **where) - self.slope(name) * steep)
+        return np.log2(np.maximum(self.column(name, way, kind, **where), 1))
+
+    def centre(self, way: str, m: int, cut: float | None = None) -> Values:
+        """Take those of centroids; for m = 0, of both ends on average."""
+        if m:
+            return self.of(way, "node", cut, m=m, centre=1)
+        return np.asarray(sum(self.of(way, "end", cut, alpha=k) for k in (0, 1)) / 2)
+
+    def rise(self, way: str, cut: float | None = None) -> Values:
+        """Compare the middle between two optima with them."""
+        return self.centre(way, 1, cut) - self.centre(way, 0, cut)
+
+    def growth(self, way: str) -> Values:
+        """Compare the centroid of most optima with that of two."""
+        return self.centre(way, self.setup.largest) - self.centre(way, 1)
+
+    def gain(self, way: str) -> Values:
+        """Compare the highest rate with the lowest."""
+        low, *_, high = (self.of(way, "rate", rate=rate) for rate in self.setup.rates)
+        return high - low
+
+    def slope(self, name: str) -> float:
+        """Estimate the power of the gradient norm that a count goes with, at equal loss.
+
+        Least squares of logarithms within sets, over the ends and the nodes between two of them.
+        """
+        some = self.table[(self.table["way"] == LOSS) & (self.table["m"] <= 1)]
+        logs = np.log(np.maximum(some[[name, "gradient_norm"]].astype(float), 1e-9))
+        inside = (logs - logs.groupby(some["set"]).transform("mean")).to_numpy()
+        return float(inside[:, 0] @ inside[:, 1] / (inside[:, 1] @ inside[:, 1]))
+
+
+Kinds = Sequence[Counts]
+
+
+def judged(counts: Counts) -> list[Found]:
+    about = {way: f"{counts.setup.name}, {way}: " for way in (*WAYS, HELD)}
+    return [one for way in about for one in fort.judge(about[way], said(counts, way))]
+
+
+def said(counts: Counts, way: str) -> list[tuple[Any, ...]]:
+    """Say what is judged of one way; with the gradient norm held fixed, less."""
+    setup, ratio, last = counts.setup, counts.rise(way), counts.setup.largest
+    above, half = f"log2 of the ratio of counts above {setup.cut:g}", (last + 1) // 2
+    unit, one, middle, many = (2 ** counts.centre(way, m) for m in (0, 1, half, last))
+    rows = [
+        ("H4", IN_THE_MIDDLE, f"{above}, middle over ends", ratio, MORE),
+        ("H4", "more than twice as many are", f"{above}, middle over ends", ratio, TWICE),
         ("H4", f"the ratio is larger for a cut of {setup.higher:g} than for {setup.cut:g}",
          "difference of log2 ratios", counts.rise(way, setup.higher) - ratio, GROWS),
-    ]  # fmt: skip
-
-
-def _joining(counts: Counts, way: str) -> list[Any]:
-    last, half = counts.setup.largest, (counts.setup.largest + 1) // 2
-    unit, one, middle, many = (2 ** counts.centre(way, m) for m in (0, 1, half, last))
-    return [
         ("H4", f"more directions are sharp at the centroid for m = {last} than for m = 1",
-         f"log2 of the ratio of counts above {counts.setup.cut:g}", counts.growth(way), MORE),
+         above, counts.growth(way), MORE),
         ("H4", f"the count gains less from m = {half} to {last} than from 1 to {half}",
          "difference of gains, in counts of the ends", (2 * middle - one - many) / unit, FLATTENS),
-    ]  # fmt: skip
+    ][: 5 if last > 1 else 3]  # fmt: skip
+    if way != SHORT:
+        fewer = f"fewer directions are sharp for a rate {RATES[-1] / RATES[0]:g} times as high"
+        rows.append(("H5", fewer, f"{above}, lowest rate over highest", -counts.gain(way), FALLS))
+    return [row for row in rows if way != HELD or row[-1] in (MORE, FALLS)]
 
 
-def _speeding(counts: Counts, way: str) -> list[Any]:
-    return [
-        ("H5", f"fewer directions are sharp for a rate {RATES[-1] / RATES[0]:g} times as high",
-         f"log2 of the ratio of counts above {counts.setup.cut:g}, lowest rate over highest",
-         counts.fall(way), FALLS),
-    ]  # fmt: skip
-
-
-def drawn(kinds: Sequence[Counts], claims: Sequence[Found]) -> Figure:
+def drawn(kinds: Kinds, claims: Rows) -> Figure:
     figure = canvas.new_figure(16, 10)
     axes = figure.subplots(2, 3).ravel()
     _profile(axes[0], kinds[0])
@@ -133,83 +309,74 @@ def drawn(kinds: Sequence[Counts], claims: Sequence[Found]) -> Figure:
     _cuts(axes[3], kinds)
     _losses(axes[4], kinds)
     _gradients(axes[5], kinds)
-    figure.suptitle(f"{headline(kinds, claims)}\n{tally(list(claims))}", fontsize=13)
-    canvas.note(figure, caption(kinds))
+    head(figure, finding(kinds, claims), claims, caption(kinds))
     return figure
 
 
-def headline(kinds: Sequence[Counts], claims: Sequence[Found]) -> str:
+def finding(kinds: Kinds, claims: Rows) -> str:
     verdicts = {claim["claim"]: claim["verdict"] for claim in claims}
 
-    def said(counts: Counts) -> str:
-        name = counts.setup.name
-        short, loss = (verdicts[f"{name}, {way}: {IN_THE_MIDDLE}"] for way in (SHORT, LOSS))
-        return f"{short} / {loss} ({name})"
+    def chain(measure: Callable[[str], Values], first: str) -> str:
+        return " → ".join(_times(measure(way)) for way in (first, LOSS, HELD))
 
-    def chain(counts: Counts, measure: Callable[[str], Array], first: str) -> str:
-        found = " → ".join(_times(measure(way)) for way in (first, LOSS, HELD))
-        return f"{found} ({counts.setup.name})"
+    def verdict(name: str) -> str:
+        said = (f"{name}, {way}: {IN_THE_MIDDLE}" for way in (SHORT, LOSS))
+        return " / ".join(verdicts[claim] for claim in said)
 
-    crossing = ", ".join(chain(counts, counts.rise, SHORT) for counts in kinds)
-    speeding = ", ".join(chain(c, lambda way, c=c: -c.fall(way), EQUAL) for c in kinds)
     return (
         "More sharp directions in the middle than at the ends, after brief training / at equal "
-        f"loss: {', '.join(map(said, kinds))}\n"
+        f"loss: {_listed({one: verdict(one.setup.name) for one in kinds})}\n"
         "ratio of counts, as trained → at equal loss → with the gradient norm held fixed too: "
-        f"middle over ends {crossing};\nm = {kinds[0].setup.largest} over m = 1: "
-        f"{chain(kinds[0], kinds[0].growth, SHORT)}; highest over lowest rate: {speeding}"
+        f"middle over ends {_listed({one: chain(one.rise, SHORT) for one in kinds})};\n"
+        f"m = {kinds[0].setup.largest} over m = 1: "
+        f"{_listed({kinds[0]: chain(kinds[0].growth, SHORT)})}; "
+        f"highest over lowest rate: {_listed({one: chain(one.gain, EQUAL) for one in kinds})}"
     )
 
 
-def caption(kinds: Sequence[Counts]) -> str:
+def caption(kinds: Kinds) -> str:
     parts = []
     for counts in kinds:
         setup = counts.setup
-        node, end = (
-            np.median(counts.column("gradient_norm", LOSS, *place))
-            for place in (("node",), ("end",))
-        )
+        steep = (counts.column("gradient_norm", LOSS, kind) for kind in ("node", "end"))
+        node, end = map(np.median, steep)
         parts.append(
             f"{setup.name}: n = {setup.sets} sets of {setup.largest + 1} networks, and "
             f"{setup.sets} networks a rate, one seed each; Adam, batches of 32, {setup.epochs} "
             f"epochs (rates: {setup.long}); Hessian of the training loss on {setup.scored} of "
             f"{setup.sizes[0]} images; median gradient norm at a loss of {setup.levels[0]:g}: "
-            f"nodes {node:.2g}, ends {end:.2g}."
+            f"nodes {node:.2g}, ends {end:.2g}. "
         )
-    return " ".join(parts) + (
-        " Thin: sets; thick: geometric means. Equal loss: each run's first epoch below it; "
+    return "".join(parts) + (
+        "Thin: sets; thick: geometric means. Equal loss: each run's first epoch below it; "
         f"{sum(counts.missed for counts in kinds)} states never come below and stand where they "
         "come nearest. Otherwise ends are trained fully, nodes as the colour says."
     )
 
 
-def _times(values: Array) -> str:
+def _listed(said: Mapping[Counts, str], joint: str = ", ") -> str:
+    return joint.join(f"{words} ({counts.setup.name})" for counts, words in said.items())
+
+
+def _times(values: Values) -> str:
     return f"{2 ** np.mean(values):.2f}"
 
 
-def _lines(
-    ax: Axes, x: Any, rows: Sequence[Array], style: tuple[str, str], color: Any, label: str
-) -> None:
+def _mean(rows: Values, axis: int) -> Values:
+    return 2 ** np.mean(np.log2(rows), axis=axis)
+
+
+def _lines(ax: Axes, x: Any, rows: Sequence[Values], style: Any, color: Any, name: str) -> None:
     """Draw a thin line a set through log2 values (X, sets), and a thick one for their means."""
-    for values in 2 ** np.transpose(rows):
-        ax.plot(x, values, style[0], color=color, lw=0.6, alpha=0.35)
-    means = 2 ** np.mean(rows, axis=1)
-    ax.plot(x, means, style[0], marker=style[1], ms=5, lw=2.4, color=color, label=label)
+    counts, (dash, mark) = 2 ** np.transpose(rows), style
+    lines(ax, x, counts, color, name, _mean, dash, marker=mark, ms=5)
 
 
-def _finish(ax: Axes, across: str, up: str, text: str, columns: int = 1) -> None:
-    ax.set_yscale("log")
+def _finish(ax: Axes, across: str, kinds: Kinds, text: str, logs: str = "y") -> None:
     ax.margins(y=0.3)
-    canvas.plain(ax.yaxis)
-    ax.set_xlabel(across)
-    ax.set_ylabel(up)
-    ax.legend(fontsize=9, frameon=False, ncols=columns)
-    canvas.title(ax, text)
-
-
-def _above(kinds: Sequence[Counts]) -> str:
     first, *others = (f"{counts.setup.cut:g}" for counts in kinds)
-    return f"eigenvalues above {first}" + "".join(f" (dashed, squares: {cut})" for cut in others)
+    above = f"eigenvalues above {first}" + "".join(f" (dashed, squares: {cut})" for cut in others)
+    label(ax, across, above, text, logs, loc="best")
 
 
 def _profile(ax: Axes, counts: Counts) -> None:
@@ -219,14 +386,12 @@ def _profile(ax: Axes, counts: Counts) -> None:
         middle = [0.5] if way == EQUAL else inner
         nodes = [counts.of(way, "node", m=1, alpha=alpha) for alpha in middle]
         first, last = (counts.of(way, "end", alpha=k) for k in (0, 1))
-        label = f"{way} ({setup.levels[0]:g} nats)" if way == LOSS else f"nodes: {way}"
-        _lines(ax, [0, *middle, 1], [first, *nodes, last], STYLES[0], COLOURS[way], label)
+        name = f"{way} ({setup.levels[0]:g} nats)" if way == LOSS else f"nodes: {way}"
+        _lines(ax, [0, *middle, 1], [first, *nodes, last], STYLES[0], COLOURS[way], name)
     short, equal, loss = (_times(counts.rise(way)) for way in WAYS)
-    _finish(
-        ax, "node of the hyperplane connector, alpha", _above([counts]),
-        f"{setup.name}, middle over ends: {short} after a quarter of the epochs, {equal} after "
-        f"all, {loss} at equal loss",
-    )  # fmt: skip
+    text = f"{setup.name}, middle over ends: {short} after a quarter of the epochs, {equal} after "
+    text += f"all, {loss} at equal loss"
+    _finish(ax, "node of the hyperplane connector, alpha", [counts], text)
 
 
 def _centroids(ax: Axes, counts: Counts) -> None:
@@ -236,89 +401,67 @@ def _centroids(ax: Axes, counts: Counts) -> None:
         _lines(ax, list(places), rows, STYLES[0], COLOURS[way], way)
     ax.set_xticks(list(places))
     short, _, loss = (_times(counts.growth(way)) for way in WAYS)
-    _finish(
-        ax, "m, of m + 1 optima joined (0: the optima)", _above([counts]),
-        f"{counts.setup.name}, centroids, m = {counts.setup.largest} over m = 1: {short} after a "
-        f"quarter of the epochs, {loss} at equal loss",
-    )  # fmt: skip
+    text = f"{counts.setup.name}, centroids, m = {counts.setup.largest} over m = 1: {short} after "
+    text += f"a quarter of the epochs, {loss} at equal loss"
+    _finish(ax, "m, of m + 1 optima joined (0: the optima)", [counts], text)
 
 
-def _losses(ax: Axes, kinds: Sequence[Counts]) -> None:
+def _losses(ax: Axes, kinds: Kinds) -> None:
     end, middle = canvas.colours(5)[3:]
     for style, counts in zip(STYLES, kinds, strict=False):
         ways, name = counts.setup.ladder, counts.setup.name
         levels = list(ways.values())
-        rows = [counts.of(way, "end", alpha=0) for way in ways]
-        _lines(ax, levels, rows, style, end, f"{name}, on the way to an end")
-        rows = [counts.centre(way, 1) for way in ways]
-        _lines(ax, levels, rows, style, middle, f"{name}, to the middle node")
-    ax.set_xscale("log")
-    canvas.plain(ax.xaxis)
-    _finish(
-        ax, "training loss (nats)", _above(kinds),
-        "sharp directions against the loss, at first epochs below it",
-    )  # fmt: skip
+        ends = [counts.of(way, "end", alpha=0) for way in ways]
+        _lines(ax, levels, ends, style, end, f"{name}, on the way to an end")
+        nodes = [counts.centre(way, 1) for way in ways]
+        _lines(ax, levels, nodes, style, middle, f"{name}, to the middle node")
+    text = "sharp directions against the loss, at first epochs below it"
+    _finish(ax, "training loss (nats)", kinds, text, "xy")
 
 
-def _cuts(ax: Axes, kinds: Sequence[Counts]) -> None:
+def _cuts(ax: Axes, kinds: Kinds) -> None:
     for style, counts in zip(STYLES, kinds, strict=False):
         for way in WAYS:
             rows = [counts.rise(way, cut) for cut in counts.setup.cuts]
-            label = way if counts is kinds[0] else "_"
-            _lines(ax, counts.setup.cuts, rows, style, COLOURS[way], label)
+            name = way if counts is kinds[0] else "_"
+            _lines(ax, counts.setup.cuts, rows, style, COLOURS[way], name)
         ax.plot([], [], style[0], marker=style[1], color="0.3", label=counts.setup.name)
     ax.axhline(1, color="0.4", lw=1.2)
     ax.axhline(2, color="0.4", ls=":", lw=1.2, label="the model's")
-    ax.set_xscale("log")
-    canvas.plain(ax.xaxis)
-    grown = ", ".join(
-        f"{_times(counts.rise(LOSS, counts.setup.higher))} above {counts.setup.higher:g} "
-        f"({counts.setup.name})"
-        for counts in kinds
-    )
-    _finish(
-        ax, "cut (nats per squared weight)", "ratio of counts, middle over ends (1)",
-        f"middle over ends by the cut, at equal loss: {grown}", columns=2,
-    )  # fmt: skip
+    cuts = {counts: counts.setup.higher for counts in kinds}
+    grown = {one: f"{_times(one.rise(LOSS, cut))} above {cut:g}" for one, cut in cuts.items()}
+    text = f"middle over ends by the cut, at equal loss: {_listed(grown)}"
+    ax.margins(y=0.3)
+    up = "ratio of counts, middle over ends (1)"
+    label(ax, "cut (nats per squared weight)", up, text, "xy", ncols=2)
 
 
-def _gradients(ax: Axes, kinds: Sequence[Counts]) -> None:
+def _gradients(ax: Axes, kinds: Kinds) -> None:
     places = {"ends": (0, 0), "nodes between two": (1, 1), "centroids of more": (2, np.inf)}
-    for style, counts in zip(STYLES, kinds, strict=False):
-        table = counts.table[counts.table["way"] == LOSS]
-        name = f"above {counts.setup.cut:g}"
-        for colour, (label, ms) in zip(canvas.colours(3), places.items(), strict=True):
+    powers = {}
+    for (_, mark), counts in zip(STYLES, kinds, strict=False):
+        table, name = counts.table[counts.table["way"] == LOSS], f"above {counts.setup.cut:g}"
+        for colour, (words, ms) in zip(canvas.colours(3), places.items(), strict=True):
             some = table[table["m"].between(*ms)]
-            if some.empty:
-                continue
-            ax.plot(some["gradient_norm"], some[name], style[1], color=colour, ms=5, alpha=0.6,
-                    mew=0, label=f"{counts.setup.name}, {label}")  # fmt: skip
-    ax.set_xscale("log")
-    canvas.plain(ax.xaxis)
-    powers = " and ".join(
-        f"{counts.slope(f'above {counts.setup.cut:g}'):.2f} ({counts.setup.name})"
-        for counts in kinds
-    )
-    _finish(
-        ax, "gradient norm (nats per weight)", _above(kinds),
-        f"at equal loss counts go as the gradient norm to the power {powers}",
-    )  # fmt: skip
+            named = f"{counts.setup.name}, {words}" if len(some) else None
+            ax.plot(some["gradient_norm"], some[name], mark, color=colour, ms=5, alpha=0.6,
+                    mew=0, label=named)  # fmt: skip
+        powers[counts] = f"{counts.slope(name):.2f}"
+    text = f"at equal loss counts go as the gradient norm to the power {_listed(powers, ' and ')}"
+    _finish(ax, "gradient norm (nats per weight)", kinds, text, "xy")
 
 
-def _rates(ax: Axes, kinds: Sequence[Counts]) -> None:
-    found = []
+def _rates(ax: Axes, kinds: Kinds) -> None:
+    found = {}
     for style, counts in zip(STYLES, kinds, strict=False):
         setup = counts.setup
-        labels = {EQUAL: f"{setup.long} epochs", LOSS: f"{LOSS} ({setup.slow:g} nats)"}
-        for way, label in labels.items():
+        names = {EQUAL: f"{setup.long} epochs", LOSS: f"{LOSS} ({setup.slow:g} nats)"}
+        for way, name in names.items():
             rows = [counts.of(way, "rate", rate=rate) for rate in setup.rates]
-            _lines(ax, setup.rates, rows, style, COLOURS[way], f"{setup.name}, {label}")
-        equal, loss = (_times(-counts.fall(way)) for way in labels)
-        found.append(f"{equal} → {loss} ({setup.name})")
+            _lines(ax, setup.rates, rows, style, COLOURS[way], f"{setup.name}, {name}")
+        found[counts] = " → ".join(_times(counts.gain(way)) for way in names)
     ax.set_xscale("log")
     ax.set_xticks(RATES, [f"{rate:g}" for rate in RATES])
     ax.minorticks_off()
-    _finish(
-        ax, "learning rate of Adam", _above(kinds),
-        f"optima, highest over lowest rate, as trained → at equal loss: {', '.join(found)}",
-    )  # fmt: skip
+    text = f"optima, highest over lowest rate, as trained → at equal loss: {_listed(found)}"
+    _finish(ax, "learning rate of Adam", kinds, text)

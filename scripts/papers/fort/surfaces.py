@@ -11,26 +11,23 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET, kept, trained
+from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.judging import tally, within
+from evidence.panels import dots, head, label
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.connections import Found, dots, told
+from papers.fort.networks import Found
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 from jumpretrain.states.planes import normal_to
 
-CLAIM = "wedges-H13"
 TENTH = 1.0  # the least log10 of the ratio of mean losses, flat over bent
 REMOVED = 0.5  # the least share of the flat simplex's barrier that a surface removes
 LARGEST, REFINED = 0.1, (2, 3)  # nats, the largest barrier on refined surfaces of these m
@@ -40,31 +37,18 @@ COST = 0.1  # the largest difference of the share removed from that of a curve
 
 @dataclass(frozen=True)
 class Plan:
-    """What a form of the script computes.
-
-    Attributes:
-        hidden: Widths of hidden layers.
-        sizes: Numbers of training and test examples.
-        training: How networks are trained.
-        points: How nodes are trained.
-        longer: How nodes of refined surfaces are trained, both times.
-        sets: Number of sets of networks.
-        dims: The dimensions m of surfaces, each through the first m + 1 networks of a set.
-        refined: Those that are refined as well.
-        alone: Those of which only the node in the middle is trained.
-        each: Random points scored a node.
-    """
+    """What a form of the script computes, on digits."""
 
     hidden: tuple[int, ...]
-    sizes: tuple[int, int]
+    sizes: tuple[int, int]  # numbers of training and test examples
     training: jr.Recipe
-    points: jr.Recipe
-    longer: jr.Recipe
+    points: jr.Recipe  # of nodes
+    longer: jr.Recipe  # of nodes of refined surfaces, both times
     sets: int
-    dims: tuple[int, ...]
-    refined: tuple[int, ...]
-    alone: tuple[int, ...]
-    each: int
+    dims: tuple[int, ...]  # m of surfaces, each through the first m + 1 networks of a set
+    refined: tuple[int, ...]  # those that are refined as well
+    alone: tuple[int, ...]  # those of which only the node in the middle is trained
+    each: int  # random points scored a node
 
     @property
     def networks(self) -> int:
@@ -84,9 +68,9 @@ QUICK = Plan(
 
 def make(asked: Flags) -> Made:
     plan = QUICK if asked.quick else FULL
-    jobs = [(asked, plan, number) for number in range(plan.sets)]
-    execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
-    rows = [row for some in spread(surveyed, jobs, execution, "sets of networks") for row in some]
+    jobs = [(f"set-{number}", replace(plan, sets=0), plan, number) for number in range(plan.sets)]
+    found = spread_kept(asked, surveyed, jobs, "sets of networks")
+    rows = [row for some in found for row in some]
     table = pd.DataFrame(rows)
     claims = judged(plan, table)
     numbers = {"plan": asdict(plan), "data": "digits", "claims": claims, "surfaces": rows}
@@ -95,12 +79,7 @@ def make(asked: Flags) -> Made:
 
 def surveyed(asked: Flags, plan: Plan, number: int) -> list[Found]:
     """Train a set of networks and join them by surfaces."""
-    path, alike = asked.work / f"set-{number}.json", replace(plan, sets=0)
-    return list(kept(path, alike, partial(_surveyed, asked, plan, number)))
-
-
-def _surveyed(asked: Flags, plan: Plan, number: int) -> list[Found]:
-    task, name = fort.mlp(jr.data.digits().subset(*plan.sizes), plan.hidden), f"set-{number}"
+    task, name = fort.build("digits", plan.sizes, plan.hidden), f"set-{number}"
     seeds = [number * plan.networks + k for k in range(plan.networks)]
     optima = trained(asked, f"{name}-networks", task, plan.training, seeds, jobs=1).final
     rows = []
@@ -140,8 +119,7 @@ def measured(surface: jr.Connector) -> Found:
     return {
         "nodes": len(surface.nodes) - int(corners.sum()),
         "points": len(losses),
-        "barrier": surface.barrier,
-        "linear_barrier": surface.linear_barrier,
+        **fort.taken(surface, "barrier", "linear_barrier"),
         "mean": float(losses[~nodes].mean()),
         "straight_mean": float(flat[~nodes].mean()),
         "mean_with_nodes": float(losses.mean()),
@@ -163,37 +141,35 @@ def judged(plan: Plan, table: pd.DataFrame) -> list[Found]:
         centre=np.log2(CENTRE * table["optima"] / table["middle"]),
     )
 
-    def column(name: str, m: int, refined: bool = False) -> pd.Series:
+    def values(name: str, m: int, refined: bool = False) -> pd.Series:
         return table[(table["m"] == m) & (table["refined"] == refined)][name]
 
     tenth = "has a mean loss under a tenth of the flat simplex's"
     less = tenth, "log10 of the ratio of mean losses", "less", TENTH
-    several, finer = plan.dims[1:], [m for m in plan.refined if m in REFINED]
+    several, finer, last = plan.dims[1:], [m for m in plan.refined if m in REFINED], max(plan.dims)
     rules = (
-        ("a surface through {}", *less, several, False),
-        ("a refined surface through {}", *less, plan.refined, True),
-        ("a surface through {}", "removes half of the flat simplex's barrier or more",
+        ("a surface through {} optima", *less, several, False),
+        ("a refined surface through {} optima", *less, plan.refined, True),
+        ("a surface through {} optima", "removes half of the flat simplex's barrier or more",
          "share of the barrier that is removed", "removed", REMOVED, several, False),
-        ("a refined surface through {}", f"has a barrier of at most {LARGEST:g} nats",
+        ("a refined surface through {} optima", f"has a barrier of at most {LARGEST:g} nats",
          f"{LARGEST:g} minus the barrier", "left", 0, finer, True),
-        ("the node in the middle of {}", f"has a loss of at most {CENTRE:g} times theirs",
+        ("the node in the middle of {} optima", f"has a loss of at most {CENTRE:g} times theirs",
          f"log2 of {CENTRE:g} times the ratio of losses", "centre", 0,
          several + plan.alone, False),
     )  # fmt: skip
-    claims = [
-        within(
-            CLAIM, f"{what.format(f'{m + 1} optima')} {does}", how, column(name, m, refined), least
-        )
-        for what, does, how, name, least, dims, refined in rules
-        for m in dims
-    ]
-    lost = column("removed", 1).to_numpy() - column("removed", max(plan.dims)).to_numpy()
-    last = (
-        f"a surface through {max(plan.dims) + 1} optima removes as much of the barrier as a curve "
-        f"with as many gradients a node, to {COST:g}"
-    )
-    how = f"{COST:g} minus the share removed by the curve plus that by the surface"
-    return [*claims, within(CLAIM, last, how, COST - lost, 0)]
+    lost = values("removed", 1).to_numpy() - values("removed", last).to_numpy()
+    return fort.judge("", [
+        *(
+            ("H13", f"{what.format(m + 1)} {does}", how, values(name, m, refined), least)
+            for what, does, how, name, least, dims, refined in rules
+            for m in dims
+        ),
+        ("H13", f"a surface through {last + 1} optima removes as much of the barrier as a curve "
+         f"with as many gradients a node, to {COST:g}",
+         f"{COST:g} minus the share removed by the curve plus that by the surface",
+         COST - lost, 0),
+    ])  # fmt: skip
 
 
 KINDS = {"flat simplex": False, "hyperplane": False, "refined": True}
@@ -207,8 +183,7 @@ def drawn(plan: Plan, table: pd.DataFrame, claims: list[Found]) -> Figure:
     _barriers(panels[0, 1], table)
     _middles(panels[1, 0], table)
     _shares(panels[1, 1], table)
-    figure.suptitle(f"{finding(claims)}\n{tally(claims)}", fontsize=13, x=0.01, ha="left")
-    canvas.note(figure, described(plan))
+    head(figure, finding(claims), claims, described(plan))
     return figure
 
 
@@ -232,29 +207,31 @@ def described(plan: Plan) -> str:
         f"Digits MLP {plan.hidden}, {plan.sizes[0]} training examples; n = {plan.sets} sets of "
         f"{plan.networks} networks (seeds 0 to {plan.sets * plan.networks - 1}), surfaces through "
         f"the first m + 1 of each, for m > {last} the node in the middle only. Networks: "
-        f"{told(plan.training)}. Nodes, one a face ({2 ** (last + 1) - last - 2} for m = {last}): "
-        f"{told(plan.points)}; of refined surfaces {epochs} epochs, then {epochs} all together. "
-        f"{plan.each} random points scored a node, uniform on the simplex. Dots: sets; lines: "
-        "medians. Barrier: largest loss minus that of the highest optimum."
+        f"{fort.told(plan.training)}. Nodes, one a face ({2 ** (last + 1) - last - 2} for m = "
+        f"{last}): {fort.told(plan.points)}; of refined surfaces {epochs} epochs, then {epochs} "
+        f"all together. {plan.each} random points scored a node, uniform on the simplex. Dots: "
+        "sets; lines: medians. Barrier: largest loss minus that of the highest optimum."
     )
+
+
+def medians(table: pd.DataFrame, refined: bool) -> pd.DataFrame:
+    """Average over the sets, by m."""
+    return table[table["refined"] == refined].groupby("m").median()
 
 
 def _means(ax: Axes, table: pd.DataFrame) -> None:
-    _spots(ax, table, "mean", "straight_mean")
-    _logarithmic(ax, "mean training loss (nats)")
-    some, last = medians(table, False), max(medians(table, True).index)
-    canvas.title(
-        ax,
+    some, finer = medians(table, False), medians(table, True)["mean"]
+    last = max(finer.index)
+    title = (
         f"mean loss at random points, m = {last}: {some['straight_mean'][last]:.2g} nats on "
         f"the flat simplex, {some['mean'][last]:.2g} on the hyperplane surface, "
-        f"{medians(table, True)['mean'][last]:.2g} on the refined one",
+        f"{finer[last]:.2g} on the refined one"
     )
+    _spots(ax, table, "mean", "straight_mean", "mean training loss (nats)", title, "y")
 
 
 def _barriers(ax: Axes, table: pd.DataFrame) -> None:
-    _spots(ax, table, "barrier", "linear_barrier")
     ax.axhline(LARGEST, color="0.4", ls=":", lw=1.2)
-    _logarithmic(ax, "barrier of the training loss (nats)")
     finer = medians(table, True)["barrier"]
     lower = finer < medians(table, False)["barrier"].reindex(finer.index)
     said = [
@@ -262,41 +239,36 @@ def _barriers(ax: Axes, table: pd.DataFrame) -> None:
         for verb, low in (("lowers", True), ("raises", False))
         if (lower == low).any()
     ]
-    canvas.title(ax, f"refinement {', '.join(said)} (medians); dotted: {LARGEST:g} nats")
+    title = f"refinement {', '.join(said)} (medians); dotted: {LARGEST:g} nats"
+    up = "barrier of the training loss (nats)"
+    _spots(ax, table, "barrier", "linear_barrier", up, title, "y")
 
 
 def _middles(ax: Axes, table: pd.DataFrame) -> None:
-    times = table.assign(
-        middle=table["middle"] / table["optima"],
-        straight_middle=table["straight_middle"] / table["optima"],
-    )
-    _spots(ax, times, "middle", "straight_middle")
+    both = table[["middle", "straight_middle"]].div(table["optima"], axis=0)
+    times = table.assign(**both)
     ax.axhline(CENTRE, color="0.4", ls=":", lw=1.2)
-    _logarithmic(ax, "loss in the middle over that of the optima (1)")
     values, losses = medians(times, False)["middle"], medians(table, False)["middle"]
     said = " to ".join(f"{values[m]:.2g} (m = {m})" for m in (values.index[0], values.index[-1]))
-    canvas.title(
-        ax,
-        f"loss of the hyperplane node in the middle: {said} times the optima's, at most "
-        f"{losses.max():.2g} nats (medians); dotted: {CENTRE:g} times",
-    )
+    title = f"loss of the hyperplane node in the middle: {said} times the optima's, at most "
+    title += f"{losses.max():.2g} nats (medians); dotted: {CENTRE:g} times"
+    up = "loss in the middle over that of the optima (1)"
+    _spots(ax, times, "middle", "straight_middle", up, title, "y")
 
 
 def _shares(ax: Axes, table: pd.DataFrame) -> None:
     share = table.assign(removed=1 - table["barrier"] / table["linear_barrier"])
-    _spots(ax, share, "removed", None)
     ax.set_ylim(0, 1)
-    ax.set_ylabel("share of the barrier removed (1)")
     values = medians(share, False)["removed"].dropna()
     last = values.index[-1]
-    canvas.title(
-        ax,
-        f"at the same cost a node, curves (m = 1) remove {values[1]:.0%} of the barrier, surfaces "
-        f"{values[last]:.0%} (m = {last}, medians)",
-    )
+    title = f"at the same cost a node, curves (m = 1) remove {values[1]:.0%} of the barrier, "
+    title += f"surfaces {values[last]:.0%} (m = {last}, medians)"
+    _spots(ax, share, "removed", None, "share of the barrier removed (1)", title)
 
 
-def _spots(ax: Axes, table: pd.DataFrame, bent: str, flat: str | None) -> None:
+def _spots(
+    ax: Axes, table: pd.DataFrame, bent: str, flat: str | None, up: str, title: str, logs: str = ""
+) -> None:
     """Draw values of surfaces by m, and of the flat simplex beside them."""
     for place, (name, refined) in enumerate(KINDS.items()):
         column = flat if name == "flat simplex" else bent
@@ -304,20 +276,7 @@ def _spots(ax: Axes, table: pd.DataFrame, bent: str, flat: str | None) -> None:
             continue
         for m, some in table[table["refined"] == refined].groupby("m"):
             if values := some[column].dropna().tolist():
-                dots(ax, m + 0.26 * (place - 1), values, COLOURS[place], "os^"[place], 0.1)
+                dots(ax, m + 0.26 * (place - 1), values, COLOURS[place], "os^"[place], 0.1, 0.05)
         ax.scatter([], [], color=[COLOURS[place]], marker="os^"[place], label=name)
-    known = table.dropna(subset=bent)["m"]
-    ax.set_xticks(range(1, max(known) + 1))
-    ax.set_xlabel("m, of m + 1 optima joined")
-    ax.legend(fontsize=8, frameon=False)
-
-
-def _logarithmic(ax: Axes, label: str) -> None:
-    ax.set_yscale("log")
-    canvas.plain(ax.yaxis)
-    ax.set_ylabel(label)
-
-
-def medians(table: pd.DataFrame, refined: bool) -> pd.DataFrame:
-    """Average over the sets, by m."""
-    return table[table["refined"] == refined].groupby("m").median()
+    ax.set_xticks(range(1, max(table.dropna(subset=bent)["m"]) + 1))
+    label(ax, "m, of m + 1 optima joined", up, title, logs, fontsize=8, loc="best")

@@ -1,50 +1,99 @@
 """What widens the tunnels of arXiv:1906.04724, figure 5, and are wide ones those with few walls?
 
-Width of the tunnel around networks along training, over the norm of their weights, for learning
-rates, L2 penalties, dropout, batch sizes and layer widths; and the width against the number of
-sharp directions, which the wedge model makes a power of -1/2. H5 and H6 are judged.
-
-The small form needs digits only; the other one Fashion-MNIST, in the folder that the environment
-variable JUMPRETRAIN_DATA names.
+Width of the tunnel around networks, wherever the training loss first falls below given levels,
+over the norm of their weights, for learning rates, L2 penalties, dropout, batch sizes and layer
+widths, one choice at a time; and the width against the number of sharp directions, which the wedge
+model makes a power of -1/2. H5 and H6 are judged.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
+from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.judging import tally, within
+from evidence.panels import head, label
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.width_networks import (
-    THRESHOLD,
-    Choices,
-    Found,
-    Moment,
-    Place,
-    Plan,
-    at,
-    curve,
-    ladders,
-    measured,
-    of,
-    reached,
-    sharper,
-    wider,
-)
+from papers.fort.networks import THRESHOLD, Found, Rows, Values, column
 
+import jumpretrain as jr
 from jumpretrain.plots import canvas
 
+REACH = 3.0  # norms of the weights, how far tunnels are followed
 WIDER = math.log(1.03)  # the least log ratio of widths that counts
 FEWER = math.log(1.2)  # and of numbers of sharp directions
 TOLERANCE = 0.2  # how far the measured power may be from -1/2
 FALLING = 0.1  # the least power that counts as wider with fewer sharp directions
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a network is made and trained."""
+
+    rate: float  # of Adam
+    decay: float = 0.0  # L2 penalty on the gradient
+    dropout: float = 0.0
+    batch: int = 32
+    width: float = 1.0  # what the numbers of channels are multiplied with
+
+    @property
+    def name(self) -> str:
+        """What its folder is called."""
+        parts = (self.rate, self.decay, self.dropout, self.batch, self.width)
+        return "-".join(f"{part:g}" for part in parts)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a form of the script computes, with CNNs, or MLPs without dropout on digits."""
+
+    data: fort.Data
+    sizes: tuple[int, int]  # numbers of training and test examples
+    seen: int  # training examples, drawn once, whose loss is followed around states
+    channels: tuple[int, ...]  # of the baseline's convolutions, or widths of its hidden layers
+    base: Choices
+    epochs: int
+    seeds: int  # networks for each choice
+    losses: tuple[float, ...]  # levels of the training loss at which widths are measured
+    matched: float  # that of them at which sharp directions are counted too
+    directions: int  # random ones for each width
+    cut: float  # the least curvature of a sharp direction
+    method: Literal["exact", "lanczos"]
+    levels: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # instead of the base's
+
+    def choices(self, factor: str) -> list[Choices]:
+        """List the ways of training that differ in one choice, from its lowest level up."""
+        return [replace(self.base, **{factor: level}) for level in self.levels[factor]]
+
+    def examples(self) -> jr.Dataset:
+        """Load the data; of the digits every other pixel each way."""
+        whole = fort.examples(self.data, self.sizes)
+        if self.data == "fashion":
+            return whole
+        thin = (x[..., ::2, ::2] for x in (whole.train_x, whole.test_x))
+        train, test = map(np.ascontiguousarray, thin)
+        return jr.Dataset(train, whole.train_y, test, whole.test_y, history=whole.history)
+
+    def build(self, choices: Choices, data: jr.Dataset) -> jr.Task:
+        """Build the task."""
+        widths = [round(choices.width * count) for count in self.channels]
+        if self.data == "digits":
+            return fort.mlp(data, widths)
+        return fort.cnn(data, widths, choices.dropout)
+
+    def recipe(self, choices: Choices) -> jr.Recipe:
+        """Write the recipe; every epoch is recorded."""
+        how = {"weight_decay": choices.decay, "record_every": 1}
+        return fort.recipe(self.epochs, choices.rate, choices.batch, **how)
+
 
 FULL = Plan(
     data="fashion", sizes=(1000, 500), seen=100, channels=fort.NARROW, base=Choices(rate=2e-3),
@@ -64,12 +113,11 @@ NAMES = {
     "rate": "learning rate", "decay": "L2 penalty", "dropout": "dropout",
     "batch": "batch size", "width": "layer width",
 }  # fmt: skip
-SIGNS: dict[str, Literal[1, -1]] = {"rate": 1, "decay": 1, "dropout": 1, "batch": -1}
-PLACES: dict[Place, str] = {
-    "end": "at the end",
-    "matched": "at equal training loss",
-    "radius": "at equal radius",
-}
+SIGNS = {"rate": 1, "decay": 1, "dropout": 1, "batch": -1}  # of the claim; none of layer widths
+PLACES = {
+    "end": "at the end", "matched": "at equal training loss", "radius": "at equal radius",
+}  # fmt: skip
+WIDTH = "width of the tunnel (weight units)"
 ALIKE = "networks of equal size only, at equal training loss"
 TRACE = "trace of the Hessian"
 COLOURS = dict(zip(NAMES, canvas.colours(len(NAMES)), strict=True))
@@ -77,7 +125,12 @@ COLOURS = dict(zip(NAMES, canvas.colours(len(NAMES)), strict=True))
 
 def make(asked: Flags) -> Made:
     plan = QUICK if asked.quick else FULL
-    found = measured(asked, plan)
+    alike = replace(plan, levels={}, seeds=0)
+    ways = dict.fromkeys(way for factor in plan.levels for way in plan.choices(factor))
+    cells = [(way, seed) for seed in range(plan.seeds) for way in ways]
+    jobs = [(f"measured/{way.name}-{k}", (alike, way, k), plan, way, k) for way, k in cells]
+    kept = zip(cells, spread_kept(asked, measured, jobs, "networks"), strict=True)
+    found = [one | {"choices": way, "seed": seed} for (way, seed), one in kept]
     claims = judged(plan, found)
     return drawn(plan, found, claims), {
         "data": f"{plan.data}, {plan.sizes[0]} training and {plan.sizes[1]} test examples",
@@ -93,12 +146,101 @@ def make(asked: Flags) -> Made:
     }
 
 
-def signs(plan: Plan) -> dict[str, Literal[1, -1]]:
-    """Say what is claimed of the choices that are varied."""
-    return {factor: sign for factor, sign in SIGNS.items() if factor in plan.levels}
+def measured(asked: Flags, plan: Plan, choices: Choices, seed: int) -> Found:
+    """Train a network; measure its tunnels along training, and sharp directions at two places."""
+    data = plan.examples()
+    task, seen = (plan.build(choices, some) for some in (data, data.subset(plan.seen, 2)))
+    name = f"{choices.name}-{seed}"
+    runs = trained(asked, name, task, plan.recipe(choices), [seed], jobs=1)
+    states, losses = runs.states[0], runs.metrics["train_loss"][0]
+    places = {level: int(np.argmax(losses <= level)) for level in plan.losses}
+    last = len(losses) - 1
+    counted = {"end": last, "matched": places[plan.matched]}
+    return {
+        "weights": task.weight_count,
+        "final": {name: float(values[0, -1]) for name, values in runs.metrics.items()},
+        "tunnels": [
+            {"epoch": float(runs.epoch[k]), "train_loss": float(losses[k])}
+            | tunnel(plan, seen, states[k])
+            for k in sorted({*places.values(), last} - {0})
+        ],
+        **{
+            name: {"train_loss": float(losses[k])} | sharp(plan, seen, states[k])
+            for name, k in counted.items()
+            if k
+        },
+    }
 
 
-def powers(plan: Plan, found: Sequence[Found]) -> dict[str, NDArray[np.float64]]:
+def tunnel(plan: Plan, task: jr.Task, state: NDArray[Any]) -> Found:
+    reach = REACH * float(np.linalg.norm(state[: task.weight_count]))
+    width = jr.tunnel_width(
+        task, state, THRESHOLD, plan.directions, reach=reach, steps=24, execution=QUIET
+    )
+    return {
+        **fort.taken(width, "start_loss", "radius", "quartiles", "endless"),
+        "width": width.median,
+        "angle": float(np.median(width.angle)),
+    }
+
+
+def sharp(plan: Plan, task: jr.Task, state: NDArray[Any]) -> Found:
+    found = jr.sharp_directions(
+        task, state, plan.cut, plan.method, "float32", draws=16, execution=QUIET
+    )
+    return {
+        **fort.taken(found, "loss", "gradient_norm", "count", "trace", "frobenius"),
+        "above": {f"{cut:g}": found.above(cut) for cut in plan.cut * np.array([3.0, 10.0])},
+        "largest": float(found.eigenvalues[0]),
+    }
+
+
+def of(found: Rows, choices: Choices) -> list[Found]:
+    """Choose the networks that were trained in one way, by seed."""
+    return sorted((one for one in found if one["choices"] == choices), key=lambda one: one["seed"])
+
+
+def at(one: Found, place: str) -> Found:
+    """Put together what was measured at the end, or where the loss is matched."""
+    known = one[place]
+    near = min(one["tunnels"], key=lambda each: abs(each["train_loss"] - known["train_loss"]))
+    return {**one, **known, **near, "share": known["count"] / one["weights"]}
+
+
+def reached(found: Rows, place: str) -> list[Found]:
+    """Take what was measured there of all networks whose loss became that low."""
+    return [at(one, place) for one in found if place in one]
+
+
+def curve(one: Found, per: float = 1.0) -> tuple[Values, Values]:
+    """Follow a network's log width along training, over its radius divided by a number."""
+    radius = column(one["tunnels"], "radius") / per
+    order = np.argsort(radius)
+    return radius[order], np.log(column(one["tunnels"], "width").astype(float))[order]
+
+
+def ladders(plan: Plan, found: Rows, factor: str) -> list[tuple[Found, ...]]:
+    """Put the networks of one seed in the order of levels, for each seed."""
+    return list(zip(*(of(found, way) for way in plan.choices(factor)), strict=True))
+
+
+def wider(ladder: Rows, place: str, per: Sequence[float] | None = None) -> float:
+    """Compare log widths from the lowest level to the highest, from neighbour to neighbour.
+
+    At equal radius, the largest that both neighbours reach; NaN where curves do not overlap.
+    """
+    if place != "radius":
+        return math.log(at(ladder[-1], place)["width"] / at(ladder[0], place)["width"])
+    total = 0.0
+    for pair in pairwise(zip(ladder, per or [1.0] * len(ladder), strict=True)):
+        curves = [curve(*each) for each in pair]
+        common = min(radius[-1] for radius, _ in curves)
+        low, high = (np.interp(common, *each, left=np.nan, right=np.nan) for each in curves)
+        total += float(high) - float(low)
+    return total
+
+
+def powers(plan: Plan, found: Rows) -> dict[str, Values]:
     """Fit log width over log share of sharp directions, seed by seed."""
     every = [way for factor in plan.levels for way in plan.choices(factor)]
     alike = [way for way in every if way.width == plan.base.width]
@@ -110,101 +252,76 @@ def powers(plan: Plan, found: Sequence[Found]) -> dict[str, NDArray[np.float64]]
         ALIKE: (alike, "matched", "count"),
         TRACE: (every, "matched", "trace"),
     }
-    return {
-        name: np.array([power(found, seed, *how) for seed in range(plan.seeds)])
-        for name, how in forms.items()
-    }
+    seeds = [[one for one in found if one["seed"] == seed] for seed in range(plan.seeds)]
+    return {name: np.array([power(nets, *how) for nets in seeds]) for name, how in forms.items()}
 
 
-def power(
-    found: Sequence[Found],
-    seed: int,
-    ways: Sequence[Choices],
-    place: Moment,
-    what: str,
-    above: bool = False,
-) -> float:
-    nets = [one for one in reached(found, place) if one["seed"] == seed and one["choices"] in ways]
-    share = np.log([one[place][what] / one["weights"] for one in nets])
-    known = [at(one, place) for one in nets]
-    width = np.log([one["width"] for one in known])
+def power(found: Rows, ways: Any, place: str, what: str, above: bool = False) -> float:
+    nets = [one for one in reached(found, place) if one["choices"] in ways]
+    share = np.log([one[what] / one["weights"] for one in nets])
+    width = np.log(column(nets, "width"))
     if above:  # the toy's width from a start above the wedge (derived)
-        width -= np.log([THRESHOLD**2 - one["start_loss"] ** 2 for one in known]) / 2
+        width -= np.log([THRESHOLD**2 - one["start_loss"] ** 2 for one in nets]) / 2
     return float(np.polyfit(share, width, 1)[0])
 
 
-def over_quadratic(found: Sequence[Found], place: Moment) -> float:
+def over_quadratic(found: Rows, place: str) -> float:
     """Compare widths with where a quadratic loss of the same trace ends (derived): the median."""
-    ratios = []
-    for one in reached(found, place):
-        known = at(one, place)
-        rise = THRESHOLD - known["start_loss"]
-        ratios.append(known["width"] / math.sqrt(2 * rise * one["weights"] / known["trace"]))
-    return float(np.median(ratios))
+    nets = reached(found, place)
+    rises = THRESHOLD - column(nets, "start_loss")
+    ends = np.sqrt(2 * rises * column(nets, "weights") / column(nets, "trace"))
+    return float(np.median(column(nets, "width") / ends))
 
 
-def judged(plan: Plan, found: Sequence[Found]) -> list[Found]:
-    claims = []
-    for factor, sign in signs(plan).items():
-        nets = ladders(plan, found, factor)
+def judged(plan: Plan, found: Rows) -> list[Found]:
+    rows: list[tuple[Any, ...]] = []
+    for factor in varied(plan):
+        nets, sign = ladders(plan, found, factor), SIGNS[factor]
         low, high = (f"{plan.levels[factor][k]:g}" for k in (0, -1))
         said = f"{NAMES[factor]} up from {low} to {high}:"
-        claims += [
-            within(
-                "wedges-H5", f"{said} tunnels {'wider' if sign == 1 else 'narrower'} {words}",
-                "log ratio of median widths, same seed", [wider(one, place) for one in nets],
-                WIDER, sign,
-            )
+        rows += [
+            ("H5", f"{said} tunnels {'wider' if sign == 1 else 'narrower'} {words}",
+             "log ratio of median widths, same seed", [wider(one, place) for one in nets],
+             WIDER, sign)
             for place, words in PLACES.items()
         ]  # fmt: skip
-        if factor == "rate":
-            claims += [
-                within(
-                    "wedges-H5", f"{said} fewer sharp directions {PLACES[place]}",
-                    "log ratio of numbers, same seed", [sharper(one, place) for one in nets],
-                    FEWER, -1,
-                )
-                for place in ("end", "matched")
-            ]  # fmt: skip
-    return [*claims, layers(plan, found), *falsified(plan, found)]
-
-
-def layers(plan: Plan, found: Sequence[Found]) -> Found:
+        counted = ("end", "matched") if factor == "rate" else ()
+        for place in counted:
+            gain = [math.log(one[-1][place]["count"] / one[0][place]["count"]) for one in nets]
+            fewer = f"{said} fewer sharp directions {PLACES[place]}"
+            rows.append(("H5", fewer, "log ratio of numbers, same seed", gain, FEWER, -1))
     roots = [math.sqrt(level) for level in plan.levels["width"]]
-    gains = [
-        abs(wider(one, "radius")) - abs(wider(one, "radius", roots))
-        for one in ladders(plan, found, "width")
-    ]
-    return within(
-        "wedges-H5",
-        "layer width: widths agree more at equal radius over its root than at equal radius",
-        "absolute log ratio of widths at equal radius minus that at equal scaled radius",
-        gains, WIDER,
+    nets = ladders(plan, found, "width")
+    gains = [abs(wider(one, "radius")) - abs(wider(one, "radius", roots)) for one in nets]
+    rows.append(
+        ("H5", "layer width: widths agree more at equal radius over its root than at equal radius",
+         "absolute log ratio of widths at equal radius minus that at equal scaled radius",
+         gains, WIDER)
     )  # fmt: skip
+    return fort.judge("", [*rows, *said_of_powers(powers(plan, found))])
 
 
-def falsified(plan: Plan, found: Sequence[Found]) -> list[Found]:
-    fitted = powers(plan, found)
-    claims = [
-        within(
-            "wedges-H6",
-            "width goes with the power -1/2 of the Hessian's trace at equal training loss"
-            if name == TRACE else f"width goes with the power -1/2 of sharp directions, {name}",
-            f"{TOLERANCE} minus the distance from -1/2 of the power, fitted over conditions",
-            TOLERANCE - np.abs(values + 0.5), 0,
-        )
+def varied(plan: Plan) -> list[str]:
+    """Name the choices that are varied and of which something is claimed."""
+    return [factor for factor in SIGNS if factor in plan.levels]
+
+
+def said_of_powers(fitted: dict[str, Values]) -> list[tuple[Any, ...]]:
+    how = f"{TOLERANCE} minus the distance from -1/2 of the power, fitted over conditions"
+    what = {name: f"sharp directions, {name}" for name in fitted}
+    what[TRACE] = "the Hessian's trace at equal training loss"
+    return [
+        ("H6", f"width goes with the power -1/2 of {what[name]}", how,
+         TOLERANCE - np.abs(values + 0.5), 0)
         for name, values in fitted.items()
-    ]  # fmt: skip
-    return claims + [
-        within(
-            "wedges-H6", f"fewer sharp directions, wider tunnels, {name}",
-            "power, fitted over conditions", fitted[name], FALLING, -1,
-        )
-        for name in ("at the end", "at equal training loss")
+    ] + [
+        ("H6", f"fewer sharp directions, wider tunnels, {PLACES[place]}",
+         "power, fitted over conditions", fitted[PLACES[place]], FALLING, -1)
+        for place in ("end", "matched")
     ]  # fmt: skip
 
 
-def drawn(plan: Plan, found: Sequence[Found], claims: list[Found]) -> Figure:
+def drawn(plan: Plan, found: Rows, claims: list[Found]) -> Figure:
     figure = canvas.new_figure(17, 10)
     panels = figure.subplots(2, 3)
     for ax, factor in zip(panels.flat, NAMES, strict=False):
@@ -213,35 +330,34 @@ def drawn(plan: Plan, found: Sequence[Found], claims: list[Found]) -> Figure:
         else:
             ax.set_axis_off()
     _against(panels[1, 2], plan, found)
-    figure.suptitle(f"{finding(plan, found)}\n{tally(claims)}", fontsize=13, x=0.01, ha="left")
-    base = plan.base
-    ends = [at(one, "end") for one in found]
-    spread = np.median([np.ptp(np.array(one["quartiles"], float)) / one["width"] for one in ends])
+    head(figure, finding(plan, found), claims, caption(plan, found))
+    return figure
+
+
+def caption(plan: Plan, found: Rows) -> str:
+    base, ends = plan.base, reached(found, "end")
+    apart = np.median([np.ptp(np.array(one["quartiles"], float)) / one["width"] for one in ends])
     angle = np.median([float(one["angle"]) for one in ends])
     kind = (
         "Fashion-MNIST at 14x14; tanh CNN, channels" if plan.data == "fashion"
         else "digits at 4x4; MLP, hidden"
     )  # fmt: skip
-    canvas.note(
-        figure,
+    return (
         f"{kind} {' '.join(map(str, plan.channels))}; {plan.sizes[0]} training examples; Adam, "
         f"{plan.epochs} epochs; baseline: rate {base.rate:g}, batches of {base.batch}, no L2, no "
         f"dropout. n = {plan.seeds} networks (seeds 0 to {plan.seeds - 1}) a condition: thin "
         f"lines and dots; thick: median. Width: distance at which the training loss exceeds "
         f"{THRESHOLD:.2f} nats (half of log 10), "
         f"median over {plan.directions} random directions orthogonal to the weights, on "
-        f"{plan.seen} training images; the quartiles are {spread:.0%} of it apart, the angle is "
+        f"{plan.seen} training images; the quartiles are {apart:.0%} of it apart, the angle is "
         f"{angle:.1f} rad at the end. Sharp: Hessian eigenvalues above {plan.cut:g} on the same. "
         f"Equal loss: first epoch with training loss below {plan.matched:g}, "
-        f"which {len(found) - len(reached(found, 'matched'))} of {len(found)} do not reach.",
+        f"which {len(found) - len(reached(found, 'matched'))} of {len(found)} do not reach."
     )
-    return figure
 
 
-def finding(plan: Plan, found: Sequence[Found]) -> str:
-    parts = [
-        f"{NAMES[factor]} ×{ratio(plan, found, factor, 'matched'):.2f}" for factor in signs(plan)
-    ]
+def finding(plan: Plan, found: Rows) -> str:
+    parts = [f"{NAMES[name]} ×{ratio(plan, found, name, 'matched'):.2f}" for name in varied(plan)]
     every, alike = (powers(plan, found)[name].mean() for name in (PLACES["matched"], ALIKE))
     times = over_quadratic(found, "matched")
     return (
@@ -252,17 +368,16 @@ def finding(plan: Plan, found: Sequence[Found]) -> str:
     )
 
 
-def ratio(plan: Plan, found: Sequence[Found], factor: str, place: Place) -> float:
+def ratio(plan: Plan, found: Rows, factor: str, place: str) -> float:
     """Average the ratio of widths, highest level over lowest, over seeds."""
     changes = [wider(nets, place) for nets in ladders(plan, found, factor)]
     return float(np.exp(np.mean(changes)))
 
 
-def _along(ax: Axes, plan: Plan, found: Sequence[Found], factor: str) -> None:
+def _along(ax: Axes, plan: Plan, found: Rows, factor: str) -> None:
     levels = plan.levels[factor]
-    for level, way, colour in zip(
-        levels, plan.choices(factor), canvas.ramp(len(levels), "viridis"), strict=True
-    ):
+    colours = canvas.ramp(len(levels), "viridis")
+    for level, way, colour in zip(levels, plan.choices(factor), colours, strict=True):
         nets = of(found, way)
         curves = [curve(one) for one in nets]
         for radius, width in curves:
@@ -271,53 +386,35 @@ def _along(ax: Axes, plan: Plan, found: Sequence[Found], factor: str) -> None:
         grid = np.linspace(low, high, 40)
         middle = np.median([np.interp(grid, *each) for each in curves], axis=0)
         count = np.median([one["end"]["count"] for one in nets])
-        label = f"{level:g} ({count:.0f} sharp at the end)"
-        ax.plot(grid, np.exp(middle), color=colour, lw=2.8, label=label)
-    ax.set_xlabel("radius: norm of the weights, along training")
-    ax.set_ylabel("width of the tunnel (weight units)")
-    ax.legend(fontsize=9, frameon=False, title=NAMES[factor], title_fontsize=9)
+        name = f"{level:g} ({count:.0f} sharp at the end)"
+        ax.plot(grid, np.exp(middle), color=colour, lw=2.8, label=name)
     end, radius = (ratio(plan, found, factor, place) for place in ("end", "radius"))
-    canvas.title(
-        ax,
-        f"{NAMES[factor]} {levels[0]:g} to {levels[-1]:g}: width ×{radius:.2f} at equal radius, "
-        f"×{end:.2f} at the end",
-    )
+    text = f"{NAMES[factor]} {levels[0]:g} to {levels[-1]:g}: width ×{radius:.2f} at equal "
+    text += f"radius, ×{end:.2f} at the end"
+    across = "radius: norm of the weights, along training"
+    label(ax, across, WIDTH, text, title=NAMES[factor], title_fontsize=9)
 
 
-def _against(ax: Axes, plan: Plan, found: Sequence[Found]) -> None:
+def _against(ax: Axes, plan: Plan, found: Rows) -> None:
     for factor in plan.levels:
         nets = [one for way in plan.choices(factor) if way != plan.base for one in of(found, way)]
         _dots(ax, nets, COLOURS[factor], NAMES[factor])
     _dots(ax, of(found, plan.base), (0.2, 0.2, 0.2), "baseline")
     matched, end = (powers(plan, found)[PLACES[place]].mean() for place in ("matched", "end"))
     some = reached(found, "matched")
-    share = np.array([one["matched"]["count"] / one["weights"] for one in some])
-    width = np.array([at(one, "matched")["width"] for one in some])
-    line = np.array([share.min(), share.max()])
-    for slope, dash, label in (
-        (matched, "-", "fitted, equal loss"),
-        (-0.5, ":", "wedge model, -1/2"),
-    ):
-        middle = np.exp(np.log(width).mean() - slope * np.log(share).mean())
-        ax.plot(line, middle * line**slope, dash, color="0.2", lw=1.4, label=label)
-    for axis, scale in ((ax.xaxis, ax.set_xscale), (ax.yaxis, ax.set_yscale)):
-        scale("log")
-        canvas.plain(axis)
-    ax.set_xlabel("sharp directions over weights, s / D")
-    ax.set_ylabel("width of the tunnel (weight units)")
-    ax.legend(fontsize=8, frameon=False, ncols=2)
-    canvas.title(
-        ax,
-        f"filled: equal loss, power {matched:.2f}; rings: end of training, power {end:.2f}",
-    )
+    share, width = (np.log(column(some, name)) for name in ("share", "width"))
+    line = np.exp([share.min(), share.max()])
+    names = {matched: ("-", "fitted, equal loss"), -0.5: (":", "wedge model, -1/2")}
+    for slope, (dash, name) in names.items():
+        middle = np.exp(width.mean() - slope * share.mean())
+        ax.plot(line, middle * line**slope, dash, color="0.2", lw=1.4, label=name)
+    text = f"filled: equal loss, power {matched:.2f}; rings: end of training, power {end:.2f}"
+    label(ax, "sharp directions over weights, s / D", WIDTH, text, "xy", fontsize=8, ncols=2)
 
 
-def _dots(ax: Axes, nets: Sequence[Found], colour: Any, label: str) -> None:
+def _dots(ax: Axes, nets: Rows, colour: Any, name: str) -> None:
     for place, face in (("matched", colour), ("end", "none")):
-        some = reached(nets, place)
-        share = [one[place]["count"] / one["weights"] for one in some]
-        width = [at(one, place)["width"] for one in some]
-        ax.scatter(
-            share, width, s=26, facecolor=face, edgecolor=[colour], lw=0.9, alpha=0.8,
-            label=label if place == "matched" else None,
-        )  # fmt: skip
+        share, width = (column(reached(nets, place), key) for key in ("share", "width"))
+        named = name if place == "matched" else None
+        look = {"s": 26, "facecolor": face, "edgecolor": [colour], "lw": 0.9, "alpha": 0.8}
+        ax.scatter(share, width, label=named, **look)
