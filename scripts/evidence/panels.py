@@ -50,3 +50,16 @@ def lines(
     """Draw a line a network (n, points), and what is typical of them as a thick one."""
     ax.plot(x, np.transpose(rows), style.lstrip("os"), color=colour, lw=thin, alpha=0.4)
     ax.plot(x, middle(rows, axis=0), style, color=colour, label=label, **{"lw": 2.4} | thick)
+
+
+def named(ax: Axes, title: str, x: str, y: str, legend: float = 9, **limits: Any) -> None:
+    """Write what Axes show above them and along both sides; a legend of size 0 is none."""
+    ax.set(xlabel=x, ylabel=y, **limits)
+    if legend:
+        ax.legend(fontsize=legend, frameon=False)
+    canvas.title(ax, title)
+
+
+def equal(ax: Axes, top: float = 1, label: str | None = None) -> None:
+    """Dot the line on which both sides are the same."""
+    ax.plot([0, top], [0, top], color="0.4", ls=":", lw=1.2, label=label)
