@@ -4,8 +4,7 @@ After the tables of arXiv:2104.11044: the share of networks whose training loss 
 1e-3 along the straight line, and by how much (min Delta), over learning rate, optimiser and
 BatchNorm, over depth and width, and with redrawn labels and fewer data. Only networks whose final
 training loss is at most 0.1 count, as in the released code. Cells with fewer than three of them
-are hatched, as one network is no share (added after a review, having seen the numbers). The
-full form reads Fashion-MNIST.
+are hatched, as one network is no share (added after a review, having seen the numbers).
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from evidence.figure import Flags, Made
+from evidence.jobs import shared
 from evidence.judging import entry
 from evidence.rows import Row, Rows
 from matplotlib.axes import Axes
@@ -75,7 +75,7 @@ class Grid:
 def make(asked: Flags) -> Made:
     parts = hard(asked), shapes(asked), rates(asked)
     cells = [cell for part in parts for cell in part]
-    table = lucas.measured(lucas.shared(asked), cells)
+    table = lucas.measured(shared(asked), cells)
     data, shape, rate = (table[table["cell"].isin([cell.name for cell in part])] for part in parts)
     claims = judge(rate[rate["trained"]], shape[shape["trained"]], data)
     grids = [by_rate(rate), *by_shape(shape), by_data(data)]

@@ -11,7 +11,6 @@ without are judged apart as well; turning is also measured in double precision o
 which is the one that counts, as kinks add up, of the first network of each cell, as it takes long;
 the tolerance of reaching the targets was a residual of an output and is a share of the first
 distance; outputs that approach their last ones may rise by 1e-9 of it, not 1e-3 (the same 19).
-The full form reads Fashion-MNIST.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ import numpy as np
 import pandas as pd
 from evidence.cells import QUIET
 from evidence.figure import Flags, Made, device
+from evidence.jobs import shared
 from evidence.judging import entry, within
 from evidence.rows import Row, Rows, about
 from matplotlib.axes import Axes
@@ -96,7 +96,7 @@ class Found:
 
 
 def make(asked: Flags) -> Made:
-    place = lucas.shared(asked)
+    place = shared(asked)
     cells = hard(asked) + shapes(asked) + rates(asked) + far(asked)
     squared, approached = turnings.squared(asked), ends(asked)
     table = lucas.measured(place, cells)

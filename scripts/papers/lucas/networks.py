@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 from evidence.cells import QUIET, trained
 from evidence.figure import Flags, device
+from evidence.jobs import over
 from evidence.judging import NEGLIGIBLE, between, entry
 from evidence.proportions import counted
 from evidence.rows import Row, Rows, about
 from numpy.typing import ArrayLike, NDArray
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 from jumpretrain.storage import folders
 
 RISE = 1e-3
@@ -75,7 +75,7 @@ def measured(
     Their paths are scored unless told; `kind` ends the names of the files with other rows.
     """
     jobs = [(asked, cell, measure or along, kind) for cell in cells]
-    parts = spread(_rows, jobs, jr.Execution(n_jobs=asked.jobs), f"{len(cells)} cells{kind}")
+    parts = over(asked, _rows, jobs, f"{len(cells)} cells{kind}")
     return pd.DataFrame([row for part in parts for row in part])
 
 
@@ -173,11 +173,6 @@ def recipe(epochs: int, batch: int, lr: float = 0.1) -> jr.Recipe:
 def fitted(quick: bool, threshold: float = FITTED) -> float:
     """Give the final training loss up to which a network counts as trained; quickly, any."""
     return math.inf if quick else threshold
-
-
-def shared(asked: Flags) -> Flags:
-    """Point the script's samples to the folder of cells that the figures share."""
-    return replace(asked, work=asked.work.parent / ("lucas-quick" if asked.quick else "lucas"))
 
 
 def rises(table: pd.DataFrame) -> NDArray[np.float64]:

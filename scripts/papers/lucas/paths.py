@@ -7,8 +7,7 @@ next character of the descriptions of scikit-learn's data. Networks that did not
 not drawn. After a review, having seen the numbers: a group of which fewer than 20 of the first
 seeds trained gets as many seeds again; learning rates and optimisers are also compared over all
 networks that have an end, as most that did not train are at the larger rate, and rates also over
-kinds and optimisers alone of which networks trained at both. The full form
-reads Fashion-MNIST and CIFAR-10.
+kinds and optimisers alone of which networks trained at both.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from evidence.figure import Flags, Made, device
+from evidence.jobs import shared
 from evidence.rows import Row, Rows
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -61,7 +61,7 @@ class Panel:
 
 
 def make(asked: Flags) -> Made:
-    place = lucas.shared(asked)
+    place = shared(asked)
     kinds = [classifiers(asked), autoencoders(asked), *sequences(asked), *residual(asked)]
     panels = widened(place, kinds)
     cells = all_cells(panels)

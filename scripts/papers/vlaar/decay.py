@@ -7,8 +7,7 @@ judged: with so few images the test loss rises again before alpha is 1, which co
 above what was reached and hides a barrier above both ends; the training loss does neither. After a
 review, having seen the numbers, title and scatter took the barrier above both ends instead of the
 rise above what was reached, and correlations at equal weight decay those of ranks within each
-weight decay instead of ranks over all with the means of each taken out. The full form needs
-`cifar10.npz` and `fashion_mnist.npz` in the folder that JUMPRETRAIN_DATA names.
+weight decay instead of ranks over all with the means of each taken out.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from evidence.figure import Flags, Made
+from evidence.jobs import over
 from evidence.judging import entry, within
 from evidence.rows import Row, Rows, about
 from matplotlib import colormaps
@@ -31,7 +31,6 @@ from scipy.stats import rankdata
 
 import jumpretrain as jr
 from jumpretrain.comparison.hypothesis_tests import Correlation, partial_spearman, spearman
-from jumpretrain.execution.execution import spread
 
 DECAYS = (0.0, 1e-3, 3e-3, vlaar.DECAY, 2e-2, 3e-2)
 PREDICTS = 0.5  # a correlation of this size or more would say something of a network's accuracy
@@ -68,7 +67,7 @@ def make(asked: Flags) -> Made:
     data = vlaar.images(asked.quick)
     decays = (DECAYS[0], vlaar.DECAY, DECAYS[-1]) if asked.quick else DECAYS
     jobs = [(asked, data["base"], *pair) for pair in product(decays, vlaar.seeds(asked))]
-    rows = spread(measured, jobs, jr.Execution(n_jobs=asked.jobs), f"{len(jobs)} networks")
+    rows = over(asked, measured, jobs, f"{len(jobs)} networks")
     claims = judged(rows)
     numbers = {
         "data": list(data["base"].history),
@@ -79,7 +78,7 @@ def make(asked: Flags) -> Made:
         "claims": claims,
         "networks": rows,
     }
-    return drawn(rows, claims, vlaar.describe(asked, data)), numbers
+    return drawn(rows, claims, vlaar.describe(data)), numbers
 
 
 def measured(asked: Flags, data: jr.Dataset, weight_decay: float, seed: int) -> Row:

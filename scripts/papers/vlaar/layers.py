@@ -5,8 +5,7 @@ trained, for three ways of treating the data; and what re-initialising one block
 network and training all of it again does to its accuracy. After a review, having seen the numbers,
 the place where the whole path falls was taken from a finer grid near its end and from re-estimated
 statistics, as the earlier grid of steps of .02 had it at its last point in all base and augmented
-networks; it is judged in alpha, as before, and as the share of the way that is left. The full form
-needs `cifar10.npz` and `fashion_mnist.npz` in the folder that JUMPRETRAIN_DATA names.
+networks; it is judged in alpha, as before, and as the share of the way that is left.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from itertools import product
 
 import numpy as np
 from evidence.figure import Flags, Made
+from evidence.jobs import over
 from evidence.judging import between, within
 from evidence.rows import Row, Rows, about
 from matplotlib.axes import Axes
@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from papers.vlaar import networks as vlaar
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 
 CONDITIONS = ("base", "half", "augmented")
 AGAIN = ("none", "B1", "B2", "B3", "fc")
@@ -62,12 +61,11 @@ Values = NDArray[np.float64]
 
 def make(asked: Flags) -> Made:
     data = vlaar.images(asked.quick)
-    run = partial(spread, execution=jr.Execution(n_jobs=asked.jobs))
     seeds = vlaar.seeds(asked)
     jobs = [(asked, data[name], name, seed) for name, seed in product(CONDITIONS, seeds)]
-    rows = run(layered, jobs, label="layer by layer")
+    rows = over(asked, layered, jobs, "layer by layer")
     jobs = [(asked, data["base"], block, seed) for block, seed in product(AGAIN, seeds)]
-    again = run(renewed, jobs, label="trained again")
+    again = over(asked, renewed, jobs, "trained again")
     claims = [*sensitivity(rows), *renewal(again), *robustness(rows)]
     numbers = {
         "data": {name: list(data[name].history) for name in CONDITIONS},
@@ -78,7 +76,7 @@ def make(asked: Flags) -> Made:
         "networks": rows,
         "trained_again": again,
     }
-    return drawn(rows, again, claims, vlaar.describe(asked, data)), numbers
+    return drawn(rows, again, claims, vlaar.describe(data)), numbers
 
 
 def layered(asked: Flags, data: jr.Dataset, condition: str, seed: int) -> Row:

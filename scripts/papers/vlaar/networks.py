@@ -17,6 +17,7 @@ import numpy as np
 from evidence import panels
 from evidence.cells import trained
 from evidence.figure import Flags, device
+from evidence.jobs import shared
 from evidence.judging import tally
 from evidence.rows import Rows
 from matplotlib.axes import Axes
@@ -196,12 +197,11 @@ def kept_path(
     if not file.exists() or folders.read_arrays(file)[1] != facts:
         found = jr.interpolate(made, start, end, places, select)
         arrays = {f"metrics.{key}": values for key, values in found.metrics.items()}
-        error = np.asarray(found.class_error["train"])
-        folders.write_arrays(file, {"alphas": found.alphas, "class_error": error} | arrays, facts)
+        folders.write_arrays(file, {"alphas": found.alphas} | arrays, facts)
     arrays = folders.read_arrays(file)[0]
     metrics = {key[8:]: values for key, values in arrays.items() if key.startswith("metrics.")}
     line = Curve(start, end, np.ones(len(start), np.uint8)) if select is None else None
-    return jr.Path(arrays["alphas"], metrics, {"train": arrays["class_error"]}, curve=line)
+    return jr.Path(arrays["alphas"], metrics, curve=line)
 
 
 def facts(found: jr.Path) -> dict[str, Any]:
@@ -226,11 +226,6 @@ def number(found: Mapping[str, Any], measure: str) -> Any:
     return found["barrier"][measure] if measure in KINDS else found[measure]
 
 
-def shared(asked: Flags) -> Flags:
-    """Point to the folder of all scripts on this paper."""
-    return replace(asked, work=asked.work.parent / ("vlaar-quick" if asked.quick else "vlaar"))
-
-
 def curves(ax: Axes, losses: ArrayLike, colour: Any, label: str, **style: Any) -> None:
     """Draw the losses of networks along their paths (n, A)."""
     losses = np.asarray(losses)
@@ -252,7 +247,7 @@ def plain(ax: Axes) -> None:
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def describe(asked: Flags, data: Mapping[str, jr.Dataset]) -> str:
+def describe(data: Mapping[str, jr.Dataset]) -> str:
     """Say on what the networks were trained."""
     base = data["base"]
     name = base.history[0].partition("(")[0].strip().replace("cifar10", "CIFAR-10")

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from evidence.cells import trained
 from evidence.figure import Flags, device
+from evidence.jobs import over, shared
 from evidence.rows import Row, Rows
 from numpy.typing import NDArray
 from papers.vlaar import networks as vlaar
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 
 OWN, TOP, UNRELATED = "fresh weights", "top of a barrier", "unrelated weights"
 BEFORE = {"Fashion-MNIST": 10, "other images": 10, "random labels": 80}
@@ -71,8 +71,7 @@ def sampled(asked: Flags, data: dict[str, jr.Dataset]) -> list[Line]:
         ("from elsewhere", elsewhere, own),
         ("spirals, MNIST", small, [(asked, which) for which in (SPIRAL, DEFAULT, MNIST)]),
     )
-    execution = jr.Execution(n_jobs=asked.jobs)
-    found = [spread(function, jobs, execution, label) for label, function, jobs in steps]
+    found = [over(asked, function, jobs, label) for label, function, jobs in steps]
     return [line for step in found for lines in step for line in lines]
 
 
@@ -189,7 +188,7 @@ def small(asked: Flags, which: str) -> list[Line]:
     """Do the same with fully connected networks, five at once."""
     task, way = fully_connected(asked, which)
     score, name = partial(vlaar.kept_path, asked, task), slug(which)
-    train = partial(trained, vlaar.shared(asked), recipe=way, jobs=1)
+    train = partial(trained, shared(asked), recipe=way, jobs=1)
     seeds = list(vlaar.seeds(asked))
     fits = {OWN: (seeds, train(name, task, seeds=seeds))}
     own = dict(zip(seeds, zip(fits[OWN][1].initial, fits[OWN][1].final, strict=True), strict=True))

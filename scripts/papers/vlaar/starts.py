@@ -16,8 +16,7 @@ These are nearly 0 by construction where the start is high, as after another spi
 5.64), random labels (5.21 on CIFAR-10) or at tops of barriers (3.29 without decay and 2.43 with,
 statistics interpolated). "Other images" are 4,000 more of CIFAR-10's own classes: their start
 (test loss 1.37 to 1.43) lies below every end (1.76 to 1.89 with decay, higher without), so that
-their line has to climb. The full form needs `cifar10.npz`, `fashion_mnist.npz` and `mnist.npz` in
-the folder that JUMPRETRAIN_DATA names.
+their line has to climb. The full form needs MNIST, too.
 """
 
 from __future__ import annotations
@@ -102,7 +101,7 @@ def make(asked: Flags) -> Made:
         "claims": claims,
         "lines": [asdict(line) for line in lines],
     }
-    return drawn(asked, lines, claims, vlaar.describe(asked, data)), numbers
+    return drawn(asked, lines, claims, vlaar.describe(data)), numbers
 
 
 def chosen(lines: list[Line], data: str, decay: float, start: str, policy: str) -> list[Line]:

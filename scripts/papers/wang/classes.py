@@ -5,9 +5,6 @@ networks, these biases against the epoch at which classes are learned and agains
 which they turn right, that alpha against the one that degree counting predicts, and the loss on
 the plateau against what the biases alone would make it. H16 to H18 are judged.
 
-The small form needs digits only; the other one Fashion-MNIST too, in the folder that the
-environment variable JUMPRETRAIN_DATA names.
-
 Changed after a review that had seen the numbers: the claim that the class learned last has the
 largest bias was judged in the toy alone, and is judged here too; the loss half way along the
 plateau was judged by the mean of ratios with tiny denominators, and is by the ratio of sums; which
@@ -26,6 +23,7 @@ import torch
 from evidence import panels
 from evidence.cells import QUIET, trained
 from evidence.figure import Flags, Made
+from evidence.jobs import over
 from evidence.judging import tally, within
 from evidence.proportions import counted
 from evidence.rows import Row, Rows, about
@@ -36,7 +34,6 @@ from papers.wang import networks as wang
 from papers.wang.networks import CLASSES, NAMES, TRAINED, Cell
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 
 ALPHAS = 101
@@ -94,8 +91,7 @@ def make(asked: Flags) -> Made:
         for cell in cells
         for first in range(0, len(seeds), CHUNK)
     ]
-    execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
-    every = [case for cases in spread(followed, jobs, execution, "cells") for case in cases]
+    every = [case for cases in over(asked, followed, jobs, "cells") for case in cases]
     cases = [case for case in every if case.path.metrics["train_loss"][-1] <= TRAINED]
     table = pd.DataFrame([measured(case) for case in cases])
     claims = [claim for name in names for claim in judged(name, table[table["data"] == name])]

@@ -4,9 +4,6 @@ Error and loss along linear and homogeneous paths of ReLU networks with biases i
 only, in all layers and in none; and the length of both plateaus against depth and initial scale.
 H13 to H15 are judged.
 
-The small form needs digits only; the other one Fashion-MNIST too, in the folder that the
-environment variable JUMPRETRAIN_DATA names.
-
 Changed after a review that had seen the numbers: networks that 120 epochs left untrained were left
 out, three of five in the cell with the longest plateaus. Now the epochs of such a cell are doubled
 until all its networks are trained, so that the design of H15 is balanced; and H15 is judged on
@@ -28,6 +25,7 @@ import pandas as pd
 from evidence import panels
 from evidence.cells import QUIET, trained
 from evidence.figure import Flags, Made
+from evidence.jobs import over
 from evidence.judging import between, within
 from evidence.rows import Rows, about
 from matplotlib.axes import Axes
@@ -36,7 +34,6 @@ from papers.wang import networks as wang
 from papers.wang.networks import NAMES, TRAINED, Biases, Cell
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 
 ALPHAS = 51
@@ -141,15 +138,14 @@ def measured(asked: Flags, plan: Plan) -> tuple[Networks, dict[str, pd.DataFrame
     Returns:
         The cells with their epochs and paths, and a table of networks for each version of H15.
     """
-    execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
     cells = plan.cells()
-    trials = spread(lowered, [(asked, plan, cell) for cell in cells], execution, "cells")
+    trials = over(asked, lowered, [(asked, plan, cell) for cell in cells], "cells")
     first = {cell: min(found.items()) for cell, found in zip(cells, trials, strict=True)}
     final = {cell: max(found.items()) for cell, found in zip(cells, trials, strict=True)}
     grid = {cell: final[cell] for cell in plan.grid("digits")}
     most = max(epochs for epochs, _ in grid.values())
     short = [cell for cell, (epochs, _) in grid.items() if epochs < most]
-    more = spread(paths, [(asked, plan, cell, most) for cell in short], execution, "as long")
+    more = over(asked, paths, [(asked, plan, cell, most) for cell in short], "as long")
     alike = grid | {cell: (most, found) for cell, found in zip(short, more, strict=True)}
     begun = tabled(plan, first)
     return final, {

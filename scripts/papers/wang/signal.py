@@ -5,9 +5,6 @@ signal at the end that each layer holds, against depth, at several alphas; and t
 logarithm against alpha, beside log alpha, which degree counting gives for a path from weights
 that are all zero.
 
-The small form needs digits only; the other one Fashion-MNIST, in the folder that the environment
-variable JUMPRETRAIN_DATA names.
-
 Changed after a review that had seen the numbers: thick lines are medians over all networks, where
 one network with a share at or below 0 broke them before. Claims are as they were.
 """
@@ -21,6 +18,7 @@ import numpy as np
 from evidence import panels
 from evidence.cells import QUIET, trained
 from evidence.figure import Flags, Made, device
+from evidence.jobs import over
 from evidence.judging import within
 from evidence.rows import Rows, about
 from matplotlib.axes import Axes
@@ -31,7 +29,6 @@ from papers.wang.networks import CLASSES, NAMES, WIDTH
 from torch import nn
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 from jumpretrain.paths.signals import signals
 from jumpretrain.plots import canvas
 
@@ -71,8 +68,7 @@ SMALL = Plan(
 def make(asked: Flags) -> Made:
     plan = SMALL if asked.quick else FULL
     jobs = [(asked, plan, name, seed) for name in reversed(plan.recipes) for seed in plan.seeds]
-    execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
-    every = spread(measured, jobs, execution, "networks")
+    every = over(asked, measured, jobs, "networks")
     found = {name: [held for net, held in every if net == name] for name in plan.recipes}
     claims = [claim for name, nets in found.items() for claim in judged(name, nets)]
 

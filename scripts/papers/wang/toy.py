@@ -14,6 +14,7 @@ mean of ratios with tiny denominators; now it is by the ratio of sums.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,16 +24,15 @@ import numpy as np
 import pandas as pd
 from evidence import panels
 from evidence.figure import Flags, Made
+from evidence.jobs import over
 from evidence.judging import entry, tally, within
 from evidence.proportions import counted
 from evidence.rows import Row, Rows, about
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.wang import networks as wang
 
 from jumpretrain.comparison.hypothesis_tests import spearman
-from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.paths.path import Path
 from jumpretrain.plots import canvas
 from jumpretrain.toys.bias_toy import BiasToy, train_toys
@@ -62,25 +62,13 @@ class Course:
     linear: Path
     homogeneous: Path
 
-    @property
-    def cell(self) -> tuple[int, float]:
-        """Degree and scale."""
-        return self.toy.degree, self.scale
-
-    @property
-    def turns(self) -> NDArray[np.float64]:
-        """Last alpha at which each class is wrong on the linear path, 0 where none (k,)."""
-        wrong = np.asarray(self.linear.class_error["train"]) > 0
-        return np.where(wrong, self.linear.alphas[:, None], 0).max(axis=0)
-
 
 def make(asked: Flags) -> Made:
     cells = ((2, 0.3), (3, 0.1), (4, 0.3)) if asked.quick else CELLS
     shown, count = ((4, 0.3), 3) if asked.quick else (SHOWN, 20)
     jobs = [(degree, scale, count) for degree, scale in cells]
-    execution = Execution(n_jobs=1 if asked.quick else asked.jobs)
-    courses = [one for cell in spread(trained, jobs, execution, "toys") for one in cell]
-    same = [course for course in courses if course.cell == shown]
+    found = dict(zip(cells, over(asked, trained, jobs, "toys"), strict=True))
+    courses, same = [course for some in found.values() for course in some], found[shown]
     history = training(same[0])
     table = pd.DataFrame([measured(course) for course in courses])
     claims = judged(table)
@@ -104,13 +92,9 @@ def make(asked: Flags) -> Made:
 
 
 def trained(degree: int, scale: float, count: int) -> list[Course]:
-    """Train the toys of a cell and interpolate both ways."""
-    seeds: list[int] = []
-    candidate = 0
-    while len(seeds) < count:
-        if escape(candidate, degree, scale) <= LONGEST:
-            seeds.append(candidate)
-        candidate += 1
+    """Train the toys of a cell, those that do not take too long, and interpolate both ways."""
+    short = (seed for seed in itertools.count() if escape(seed, degree, scale) <= LONGEST)
+    seeds = list(itertools.islice(short, count))
     toys = train_toys(seeds, CLASSES, degree, scale, LR, UNTIL)
     return [
         Course(scale, seed, toy, toy.path(ALPHAS), toy.path(ALPHAS, "homogeneous"))
@@ -136,15 +120,12 @@ def training(course: Course) -> Row:
     """Follow a toy through training: descent is the same however early it is stopped."""
     toy, degree = course.toy, course.toy.degree
     levels = np.linspace(math.log(CLASSES), UNTIL, 120)[1:-1]
-    stages = [
-        train_toys([course.seed], CLASSES, degree, course.scale, LR, level)[0] for level in levels
-    ]
-    stages.append(toy)
-    signals = [toy.initial.diagonal() ** degree]
-    signals += [stage.weights.diagonal() ** degree for stage in stages]
+    cell = [course.seed], CLASSES, degree, course.scale, LR
+    stages = [*(train_toys(*cell, level)[0] for level in levels), toy]
+    weights = [toy.initial, *(stage.weights for stage in stages)]
     return {
         "steps": [0, *(stage.steps for stage in stages)],
-        "signal": np.array(signals).tolist(),
+        "signal": [(some.diagonal() ** degree).tolist() for some in weights],
         "bias": [[0.0] * CLASSES, *(stage.biases.tolist() for stage in stages)],
         "learned": toy.learned.tolist(),
     }
@@ -152,18 +133,17 @@ def training(course: Course) -> Row:
 
 def measured(course: Course) -> Row:
     """Measure a toy, as a row of a table."""
-    toy, turns = course.toy, course.turns
-    linear, homogeneous = course.linear.plateau(), course.homogeneous.plateau()
+    toy, linear, homogeneous = course.toy, course.linear.plateau(), course.homogeneous.plateau()
+    wrong = np.asarray(course.linear.class_error["train"]) > 0
+    turns = np.where(wrong, course.linear.alphas[:, None], 0).max(axis=0)
     order = np.argsort(toy.learned, kind="stable")
+    lists = {"learned": toy.learned, "biases": toy.biases, "predicted": toy.predicted}
     return {
         "degree": toy.degree,
         "scale": course.scale,
         "seed": course.seed,
         "steps": toy.steps,
-        "learned": toy.learned.tolist(),
-        "biases": toy.biases.tolist(),
-        "turns": turns.tolist(),
-        "predicted": toy.predicted.tolist(),
+        **{name: values.tolist() for name, values in {**lists, "turns": turns}.items()},
         "off": float(np.abs(np.minimum(toy.predicted, 1) - turns).mean()),
         "same_order": bool((order == np.argsort(toy.biases)).all()),
         "last_is_largest": bool(order[-1] == toy.biases.argmax()),
