@@ -1,4 +1,4 @@
-"""Spread a figure's networks over worker processes, and share them among a paper's figures."""
+"""Describe a figure's training, spread it over processes and share it within the paper."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def over(
 ) -> list[Result]:
     """Call a function once for each job, in the script's worker processes."""
     return spread(function, jobs, jr.Execution(n_jobs=asked.jobs), label)
+
+
+def recipe(epochs: int, lr: float, batch: int, **more: Any) -> jr.Recipe:
+    """Describe training of which the two ends alone are recorded."""
+    return jr.Recipe(epochs, lr, batch_size=batch, record_every=0, record_early=False, **more)
 
 
 def shared(asked: Flags) -> Flags:

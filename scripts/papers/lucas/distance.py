@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from evidence.cells import QUIET
 from evidence.figure import Flags, Made, device
-from evidence.jobs import shared
+from evidence.jobs import recipe, shared
 from evidence.judging import entry, within
 from evidence.rows import Row, Rows, about
 from matplotlib.axes import Axes
@@ -165,9 +165,9 @@ def spiral(asked: Flags) -> lucas.Cell:
     data = jr.data.spirals(200 if asked.quick else 1000, turns=3.5)
     build = jr.initialise(partial(jr.models.mlp, (2,), 2, hidden=(64, 64, 64)), "he")
     epochs, seeds, alphas = (50, 3, 11) if asked.quick else (1500, 10, 51)
-    task, recipe = jr.Task(build, data, device=device()), lucas.recipe(epochs, 500)
+    task, way = jr.Task(build, data, device=device()), recipe(epochs, 0.1, 500)
     name, limit = f"spiral-{len(data.train_x)}", lucas.fitted(asked.quick)
-    return lucas.Cell(name, {}, task, recipe, seeds, limit, alphas=alphas)
+    return lucas.Cell(name, {}, task, way, seeds, limit, alphas=alphas)
 
 
 def unrelated(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from evidence.cells import QUIET, trained
 from evidence.figure import Flags, device
-from evidence.jobs import over
+from evidence.jobs import over, recipe
 from evidence.judging import NEGLIGIBLE, between, entry
 from evidence.proportions import counted
 from evidence.rows import Row, Rows, about
@@ -160,14 +160,9 @@ def classifier(
         **changes,
     }
     name = "-".join(("mlp", *(f"{key}{value}" for key, value in wanted.items())))
-    way = recipe(10 if quick else 100, 50 if quick else 100)
-    way = replace(way, optimiser=optimiser, lr=lr, **changes)  # type: ignore[arg-type]
-    task = jr.Task(build, data, device=device())
+    way = recipe(10 if quick else 100, lr, 50 if quick else 100, optimiser=optimiser)
+    task, way = jr.Task(build, data, device=device()), replace(way, **changes)
     return Cell(name, wanted, task, way, seeds, fitted(quick), alphas=alphas)
-
-
-def recipe(epochs: int, batch: int, lr: float = 0.1) -> jr.Recipe:
-    return jr.Recipe(epochs, lr, batch_size=batch, record_every=0, record_early=False)
 
 
 def fitted(quick: bool, threshold: float = FITTED) -> float:

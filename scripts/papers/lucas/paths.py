@@ -12,7 +12,7 @@ kinds and optimisers alone of which networks trained at both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
@@ -20,7 +20,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from evidence.figure import Flags, Made, device
-from evidence.jobs import shared
+from evidence.jobs import recipe, shared
 from evidence.rows import Row, Rows
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -47,6 +47,9 @@ TRAINED = {"images": 1.0, "text": 1.5}
 models (chosen: half of what letter frequencies alone give) count as trained."""
 LARGER = "the larger of two learning rates has larger min Delta"
 ADAM = "Adam has larger min Delta than SGD, all panels"
+Rates = Mapping[str, Sequence[float]]
+"""By optimiser."""
+Way = Callable[..., jr.Recipe]
 Tables = Mapping[tuple[str, str], pd.DataFrame]
 """Networks by panel and group."""
 
@@ -111,10 +114,6 @@ def widened(asked: Flags, panels: Sequence[Panel]) -> list[Panel]:
     ]
 
 
-Rates = Mapping[str, Sequence[float]]
-"""By optimiser."""
-
-
 def chosen(rates: Rates, quick: bool) -> list[tuple[str, float, int]]:
     """List optimisers with their rates and the place of each; quickly, one of each."""
     several = [(name, lr, place) for name, both in rates.items() for place, lr in enumerate(both)]
@@ -122,16 +121,15 @@ def chosen(rates: Rates, quick: bool) -> list[tuple[str, float, int]]:
 
 
 def cells(
-    name: str, task: jr.Task, rates: Rates, recipe: jr.Recipe, threshold: float, quick: bool
+    name: str, task: jr.Task, rates: Rates, way: Way, threshold: float, quick: bool
 ) -> list[lucas.Cell]:
     """Describe a cell for each optimiser and learning rate."""
     seeds, alphas = (3, 11) if quick else (5, 51)
     limit, found = lucas.fitted(quick, threshold), []
     for optimiser, lr, place in chosen(rates, quick):
         facts = {"optimiser": optimiser, "lr": lr, "faster": bool(place), "network": name}
-        way = replace(recipe, optimiser=optimiser, lr=lr)  # type: ignore[arg-type]
-        title = f"{name}-{optimiser}-{lr:g}"
-        found.append(lucas.Cell(title, facts, task, way, seeds, limit, False, alphas))
+        title, trained = f"{name}-{optimiser}-{lr:g}", way(lr=lr, optimiser=optimiser)
+        found.append(lucas.Cell(title, facts, task, trained, seeds, limit, False, alphas))
     return found
 
 
@@ -152,16 +150,17 @@ def autoencoders(asked: Flags) -> Panel:
     hidden, code = ((32,), 4) if asked.quick else ((128,), 8)
     build = partial(jr.models.autoencoder, shape, hidden=hidden, code=code)
     task = jr.Task(build, data, loss=jr.measures.squared_error, device=device())
-    recipe = lucas.recipe(20 if asked.quick else 100, 100)
+    way = partial(recipe, 20 if asked.quick else 100, batch=100)
     threshold = float(images.train_x.var(axis=0).mean()) / 2
     several = {"sgd": (0.3, 1.0), "adam": (0.001, 0.01)}
-    some = cells("autoencoder", task, several, recipe, threshold, asked.quick)
+    some = cells("autoencoder", task, several, way, threshold, asked.quick)
     return Panel(f"autoencoder, bottleneck of {code}", "squared error a pixel", {"": some})
 
 
 def sequences(asked: Flags) -> list[Panel]:
     data, tokens = characters(asked.quick)
-    width, recipe = 16 if asked.quick else 32, lucas.recipe(2 if asked.quick else 50, 100)
+    width, epochs = (16, 2) if asked.quick else (32, 50)
+    way = partial(recipe, epochs, batch=100)
     lstm = partial(jr.models.lstm, tokens, tokens, width=width)
     transformer = partial(jr.models.transformer, tokens, tokens, LENGTH, width=width)
     panels = []
@@ -170,7 +169,7 @@ def sequences(asked: Flags) -> list[Panel]:
         ("transformer", transformer, {"sgd": (0.1, 0.3), "adam": (0.003, 0.01)}),
     ):
         task = jr.Task(build, data, device=device())
-        some = cells(name.lower(), task, several, recipe, TRAINED["text"], asked.quick)
+        some = cells(name.lower(), task, several, way, TRAINED["text"], asked.quick)
         panels.append(Panel(f"{name}, next character", "nats", {"": some}))
     return panels
 
@@ -178,7 +177,7 @@ def sequences(asked: Flags) -> list[Panel]:
 def residual(asked: Flags) -> list[Panel]:
     data = small_images(asked.quick)
     epochs, width = (2, 4) if asked.quick else (80, 8)
-    recipe = lucas.recipe(epochs, 32)
+    way = partial(recipe, epochs, batch=32)
     several = {"sgd": (0.03, 0.1), "adam": (0.003, 0.01)}
 
     def group(kind: str, identity: bool = False) -> list[lucas.Cell]:
@@ -186,7 +185,7 @@ def residual(asked: Flags) -> list[Panel]:
         build = partial(jr.models.resnet, shape, 10, blocks, width, kind, identity)
         name = f"residual-{kind}{'-identity' if identity else ''}"
         task = jr.Task(build, data, device=device())
-        return cells(name, task, several, recipe, TRAINED["images"], asked.quick)
+        return cells(name, task, several, way, TRAINED["images"], asked.quick)
 
     usual = {name: group(kind) for kind, name in KINDS.items()}
     identity = {name: group(kind, identity=True) for kind, name in KINDS.items()}

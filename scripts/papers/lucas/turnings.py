@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET
 from evidence.figure import Flags, device
 from evidence.rows import Row
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +25,7 @@ import jumpretrain as jr
 from jumpretrain.paths.certificate import certificate
 from jumpretrain.paths.gauss_length import turning
 from jumpretrain.paths.outputs import outputs_at
+from jumpretrain.states.curves import Curve
 
 TOLERANCE = 1e-2
 """Largest distance from the targets that counts as reaching them, as a share of the first one."""
@@ -35,15 +35,6 @@ DISTANCES = {"distance": "weight distance", "relative": "distance over the initi
 TURNED = {"gauss_mean": "Gauss length, mean over examples", "gauss_joint": "joint Gauss length"}
 Fits = dict[tuple[int, str, str, str], Row]
 """By number of alphas, group, distance and kind of turning."""
-
-
-def grids(cell: lucas.Cell, times: int) -> tuple[int, int]:
-    """Say how many alphas the fine grid has, and every how many of them the cell's own has one.
-
-    Quickly that is every fourth, whatever is asked for.
-    """
-    every = times if cell.alphas > 11 else 4
-    return every * (cell.alphas - 1) + 1, every
 
 
 def doubled(task: jr.Task, data: jr.Dataset) -> jr.Task:
@@ -56,14 +47,19 @@ def _double(build: Any) -> nn.Module:
     return model
 
 
-def outputs(
-    task: jr.Task, start: ArrayLike, end: ArrayLike, alphas: int, split: str
-) -> NDArray[np.float64]:
-    """Follow the outputs (A, n, d) from one state to another."""
-    curve = jr.interpolate(task, start, end, 2, execution=QUIET).curve
-    if curve is None:
-        raise RuntimeError("a path knows its states where it was interpolated")
-    return np.stack(list(outputs_at(task, curve, np.linspace(0, 1, alphas), split)))
+def followed(
+    cell: lucas.Cell, data: jr.Dataset, ends: ArrayLike, steps: int, split: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Follow the outputs (A, n, d) between two states (2, S) at the cell's alphas and finer.
+
+    Finer by so many steps to one, or by four in quick form.
+    """
+    steps = steps if cell.alphas > 11 else 4
+    start, end = np.asarray(ends, float)
+    curve = Curve(start, end, np.ones(len(start), np.uint8))
+    alphas = np.linspace(0, 1, steps * (cell.alphas - 1) + 1)
+    fine = np.stack(list(outputs_at(doubled(cell.task, data), curve, alphas, split)))
+    return fine[::steps], fine
 
 
 def finely(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
@@ -78,9 +74,7 @@ def finely(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
     fitted = (runs.status == "ok") & (runs.metrics["train_loss"][:, -1] <= cell.threshold)
     for number in np.flatnonzero(fitted)[:1]:
         ends = runs.initial[number], runs.final[number]
-        count, thinner = grids(cell, times=10)
-        followed = outputs(doubled(cell.task, data), *ends, count, "test")
-        for some in (followed[::thinner], followed):
+        for some in followed(cell, data, ends, 10, "test"):
             row, found = {"seed": int(runs.seeds[number]), "points": len(some)}, turning(some)
             yield row | {"gauss_mean": found.mean, "gauss_joint": found.joint}
 
@@ -89,19 +83,15 @@ def squared(asked: Flags) -> list[lucas.Cell]:
     """Describe networks that reach their targets: few examples, much time, squared error."""
     widths, sizes = ((64,), (16,)) if asked.quick else ((64, 256, 1024), (16, 64))
     lrs = {"adam": 1e-4} if asked.quick else {"sgd": 0.1, "adam": 1e-4}
-    return [
-        _squared(asked.quick, width, size, name, lr)
-        for width, size, (name, lr) in product(widths[::-1], sizes, lrs.items())
-    ]
-
-
-def _squared(quick: bool, width: int, size: int, optimiser: str, lr: float) -> lucas.Cell:
-    changes = {"epochs": 200 if quick else 1000, "batch_size": size}
-    cell = lucas.classifier(quick, optimiser, lr, depth=1, width=width, examples=size, **changes)
-    data, one = cell.task.data, np.eye(10, dtype=np.float32)
-    data = replace(data, train_y=one[data.train_y], test_y=one[data.test_y])
-    task = jr.Task(cell.task.model, data, loss=jr.measures.squared_error, device=device())
-    return replace(cell, name=f"squared-{cell.name}", task=task)
+    epochs, cells, one = 200 if asked.quick else 1000, [], np.eye(10, dtype=np.float32)
+    for width, size, pair in product(widths[::-1], sizes, lrs.items()):
+        changes = {"examples": size, "epochs": epochs, "batch_size": size}
+        cell = lucas.classifier(asked.quick, *pair, depth=1, width=width, **changes)
+        data = cell.task.data
+        data = replace(data, train_y=one[data.train_y], test_y=one[data.test_y])
+        task = jr.Task(cell.task.model, data, loss=jr.measures.squared_error, device=device())
+        cells.append(replace(cell, name=f"squared-{cell.name}", task=task))
+    return cells
 
 
 def certify(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
@@ -110,13 +100,10 @@ def certify(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
     What a certificate says is of the steps of its grid, and holds for them whatever lies between.
     """
     data = cell.task.data
-    task = doubled(cell.task, replace(data, test_x=data.test_x[:2], test_y=data.test_y[:2]))
-    targets = task.tensors["scored_y"].cpu().numpy()
-    for number, seed in enumerate(runs.seeds):
-        ends = runs.initial[number], runs.final[number]
-        count, thinner = grids(cell, times=20)
-        followed = outputs(task, *ends, count, "train")
-        for some in (followed[::thinner], followed):
+    data = replace(data, test_x=data.test_x[:2], test_y=data.test_y[:2])
+    targets = doubled(cell.task, data).tensors["scored_y"].cpu().numpy()
+    for seed, *ends in zip(runs.seeds, runs.initial, runs.final, strict=True):
+        for some in followed(cell, data, ends, 20, "train"):
             found = certificate(some, targets, TOLERANCE)
             away, loss = (((some - to) ** 2).mean((1, 2)) for to in (some[-1], targets))
             path = jr.Path(np.linspace(0, 1, len(some)), {"away": away, "loss": loss})

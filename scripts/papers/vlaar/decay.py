@@ -18,6 +18,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from evidence.figure import Flags, Made
 from evidence.jobs import over
 from evidence.judging import entry, within
@@ -27,7 +28,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from papers.vlaar import networks as vlaar
-from scipy.stats import rankdata
 
 import jumpretrain as jr
 from jumpretrain.comparison.hypothesis_tests import Correlation, partial_spearman, spearman
@@ -126,10 +126,7 @@ def judged(rows: Rows) -> Rows:
 
 def within_each(groups: NDArray[Any], values: NDArray[Any]) -> Values:
     """Rank values among those of their group."""
-    ranks = np.empty(len(values))
-    for group in np.unique(groups):
-        ranks[groups == group] = rankdata(values[groups == group])
-    return ranks
+    return pd.Series(values).groupby(groups).rank().to_numpy()
 
 
 def weak(claim: str, found: Correlation, n: int) -> Row:

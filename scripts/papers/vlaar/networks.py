@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
-from evidence import panels
+from evidence import jobs, panels
 from evidence.cells import trained
 from evidence.figure import Flags, device
 from evidence.jobs import shared
@@ -120,9 +120,8 @@ def task(data: jr.Dataset, policy: Policy = "stored") -> jr.Task:
 
 def recipe(quick: bool, weight_decay: float, epochs: int = 40) -> jr.Recipe:
     """Give the recipe of all networks: SGD whose rate falls twice, each time by ten."""
-    way: dict[str, Any] = {"schedule": "steps", "milestones": (1 / 3, 2 / 3), "batch_size": 64}
-    way |= {"record_every": 0, "record_early": False}
-    return jr.Recipe(6 if quick else epochs, 0.05, weight_decay=weight_decay, **way)
+    steps: dict[str, Any] = {"schedule": "steps", "milestones": (1 / 3, 2 / 3)}
+    return jobs.recipe(6 if quick else epochs, 0.05, 64, weight_decay=weight_decay, **steps)
 
 
 def seeds(asked: Flags) -> range:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from evidence.cells import trained
 from evidence.figure import Flags, device
-from evidence.jobs import over, shared
+from evidence.jobs import over, recipe, shared
 from evidence.rows import Row, Rows
 from numpy.typing import NDArray
 from papers.vlaar import networks as vlaar
@@ -34,8 +34,7 @@ IMAGES, SPIRAL, MNIST = "CIFAR-10", "spiral", "MNIST"
 DEFAULT = "spiral, torch's weights"
 DRAWS, FEW_DRAWS = 10, 3  # few where statistics are re-estimated or there is weight decay
 SMALLEST_TOP = 0.05  # nats above both ends: what is lower is no barrier to begin at the top of
-WAY = jr.Recipe(epochs=1500, lr=0.1, batch_size=500, record_every=0, record_early=False)
-MNIST_WAY = jr.Recipe(epochs=40, lr=0.05, batch_size=64, record_every=0, record_early=False)
+WAY, MNIST_WAY = recipe(1500, 0.1, 500), recipe(40, 0.05, 64)
 
 
 @dataclass(frozen=True)

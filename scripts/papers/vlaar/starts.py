@@ -70,17 +70,21 @@ STYLES = {
     "zero": ("0.55", ":"),
 }
 DECAYED, FREE = f"weight decay {vlaar.DECAY:g}", f"{IMAGES}, no weight decay"
+Case = tuple[str, float, str]
+"""Data, weight decay and how BatchNorm is scored."""
+BASE, PLAIN = (IMAGES, vlaar.DECAY, "stored"), (IMAGES, 0.0, "stored")
+BENT = SPIRAL, 0.0, "stored"
 PANELS = (
-    (IMAGES, vlaar.DECAY, "stored", f"{IMAGES}, {DECAYED}, interpolated"),
-    (IMAGES, 0.0, "stored", f"{FREE}, interpolated"),
+    (*BASE, f"{IMAGES}, {DECAYED}, interpolated"),
+    (*PLAIN, f"{FREE}, interpolated"),
     (IMAGES, 0.0, "recalibrate", f"{FREE}, re-estimated"),
-    (SPIRAL, 0.0, "stored", f"{SPIRAL}, He's weights"),
+    (*BENT, f"{SPIRAL}, He's weights"),
 )
 CASES = (
-    (IMAGES, vlaar.DECAY, "stored", "o", f"{IMAGES}, {DECAYED}"),
-    (IMAGES, 0.0, "stored", "D", FREE),
+    (*BASE, "o", f"{IMAGES}, {DECAYED}"),
+    (*PLAIN, "D", FREE),
     (IMAGES, 0.0, "recalibrate", "s", "the same, re-estimated"),
-    (SPIRAL, 0.0, "stored", "^", f"{SPIRAL}, He's weights"),
+    (*BENT, "^", f"{SPIRAL}, He's weights"),
     (DEFAULT, 0.0, "stored", "v", DEFAULT),
 )
 
@@ -104,35 +108,32 @@ def make(asked: Flags) -> Made:
     return drawn(asked, lines, claims, vlaar.describe(data)), numbers
 
 
-def chosen(lines: list[Line], data: str, decay: float, start: str, policy: str) -> list[Line]:
-    place = data, decay, start, policy
-    return [x for x in lines if (x.data, x.weight_decay, x.start, x.policy) == place]
+def chosen(lines: list[Line], case: Case, start: str) -> list[Line]:
+    return [x for x in lines if (x.data, x.weight_decay, x.policy, x.start) == (*case, start)]
 
 
-def values(
-    lines: list[Line], data: str, decay: float, start: str, policy: str, measure: str
-) -> NDArray[np.float64]:
-    found = chosen(lines, data, decay, start, policy)
-    return np.array([vlaar.number(line.found, measure) for line in found])
+def values(lines: list[Line], case: Case, start: str, measure: str) -> NDArray[np.float64]:
+    return np.array([vlaar.number(line.found, measure) for line in chosen(lines, case, start)])
 
 
-def named(data: str, decay: float, policy: str, measure: str) -> str:
+def named(case: Case, measure: str) -> str:
+    data, decay, policy = case
     where = f"{data}, weight decay {decay:g}, {policy}" if data == IMAGES else data
     return where + LOSSES.get(measure, "")
 
 
-def cases(data: str) -> tuple[tuple[str, str], ...]:
+def cases(data: str, decay: float, *measures: str) -> list[tuple[Case, str]]:
     policies = vlaar.POLICIES if data == IMAGES else ("stored",)
-    return tuple(product(policies, LOSSES))
+    return [((data, decay, policy), measure) for policy, measure in product(policies, measures)]
 
 
 def judged(lines: list[Line]) -> Rows:
-    both, tops = (0.0, vlaar.DECAY), ((IMAGES, 0.0), (IMAGES, vlaar.DECAY), (SPIRAL, 0.0))
-    elsewhere = (*product((IMAGES,), both), (SPIRAL, 0.0), (DEFAULT, 0.0))
+    tops = (IMAGES, 0.0), (IMAGES, vlaar.DECAY), (SPIRAL, 0.0)
+    elsewhere = [case for place in (*tops, (DEFAULT, 0.0)) for case in cases(*place, *LOSSES)]
     return [
         *(claim for row in ORDERED for claim in ordered(lines, *row)),
         *(claim for place in tops for claim in restart(lines, *place)),
-        *(farther(lines, *place, *case) for place in elsewhere for case in cases(place[0])),
+        *(farther(lines, *case) for case in elsewhere),
         *map(partial(monotone, lines), (MNIST, SPIRAL, DEFAULT)),
     ]
 
@@ -140,11 +141,10 @@ def judged(lines: list[Line]) -> Rows:
 def ordered(
     lines: list[Line], data: str, decay: float, place: str, larger: str, smaller: str, claim: str
 ) -> Rows:
-    several = cases(data) if place == vlaar.BARRIER else product(vlaar.POLICIES, (place,))
     claims = []
-    for policy, measure in several:
-        found = [values(lines, data, decay, start, policy, measure) for start in (larger, smaller)]
-        said = f"pre-training on {claim} ({named(data, decay, policy, measure)})"
+    for case, measure in cases(data, decay, *(LOSSES if place == vlaar.BARRIER else (place,))):
+        found = [values(lines, case, start, measure) for start in (larger, smaller)]
+        said = f"pre-training on {claim} ({named(case, measure)})"
         how = f"{measure}, {larger} against {smaller}"
         claims.append(between("interpolation-H9", said, how, *found))
     return claims
@@ -153,18 +153,17 @@ def ordered(
 def restart(lines: list[Line], data: str, decay: float) -> Rows:
     """Judge networks from the top of a barrier; nothing where fewer than two have one."""
     claims = []
-    for policy, measure in cases(data):
-        again = chosen(lines, data, decay, TOP, policy)
+    for case, measure in cases(data, decay, *LOSSES):
+        again = chosen(lines, case, TOP)
         if len(again) > 1:
             climbed = [vlaar.number(line.climbed, measure) for line in again if line.climbed]
             after = [vlaar.number(line.found, measure) for line in again]
-            where = named(data, decay, policy, measure)
-            claim = f"from the top of a barrier the barrier is lower ({where})"
+            claim = f"from the top of a barrier the barrier is lower ({named(case, measure)})"
             how = f"{measure}, the line climbed against that from its top{HIGH.get(measure, '')}"
             claims.append(between("interpolation-H9", claim, how, climbed, after))
-    own = {line.seed: line.accuracy for line in chosen(lines, data, decay, OWN, "stored")}
-    again = chosen(lines, data, decay, TOP, "stored")
-    gains = [line.accuracy - own[line.seed] + SMALLEST_LOSS for line in again]
+    own, again = (chosen(lines, (data, decay, "stored"), start) for start in (OWN, TOP))
+    before = {line.seed: line.accuracy for line in own}
+    gains = [line.accuracy - before[line.seed] + SMALLEST_LOSS for line in again]
     if len(gains) > 1:
         where = f"{data}, weight decay {decay:g}" if data == IMAGES else data
         how = f"gain of accuracy plus {SMALLEST_LOSS}"
@@ -172,15 +171,14 @@ def restart(lines: list[Line], data: str, decay: float) -> Rows:
     return claims
 
 
-def farther(lines: list[Line], data: str, decay: float, policy: str, measure: str) -> Row:
-    far, own = (values(lines, data, decay, start, policy, measure) for start in (UNRELATED, OWN))
-    claim = f"{FAR} ({named(data, decay, policy, measure)})"
-    how = "difference of barriers, in nats"
+def farther(lines: list[Line], case: Case, measure: str) -> Row:
+    far, own = (values(lines, case, start, measure) for start in (UNRELATED, OWN))
+    claim, how = f"{FAR} ({named(case, measure)})", "difference of barriers, in nats"
     return within("interpolation-H5", claim, how, far - own, SMALLEST_RISE)
 
 
 def monotone(lines: list[Line], data: str) -> Row:
-    rises = values(lines, data, 0.0, UNRELATED, "stored", "train_rises")
+    rises = values(lines, (data, 0.0, "stored"), UNRELATED, "train_rises")
     claim = f"the training loss falls monotonically from most unrelated weights ({data})"
     how = f"share of draws that rise less than {MONOTONE} nats, minus one half"
     return within("interpolation-H5", claim, how, (rises < MONOTONE).mean(1) - 0.5, 0.0)
@@ -210,9 +208,7 @@ def drawn(asked: Flags, lines: list[Line], claims: Rows, what: str) -> Figure:
 
 
 def described(asked: Flags, lines: list[Line], what: str) -> str:
-    free, decayed = (
-        len(chosen(lines, IMAGES, decay, TOP, "stored")) for decay in (0.0, vlaar.DECAY)
-    )
+    free, decayed = (len(chosen(lines, case, TOP)) for case in (PLAIN, BASE))
     return (
         f"n = {len({line.seed for line in lines})} networks (seeds) a start; from the top of a "
         f"barrier only those whose line has one of {begun.smallest_top(asked):g} nats above both "
@@ -245,8 +241,7 @@ def curves(ax: Axes, lines: list[Line], *starts: str) -> None:
 def barriers(ax: Axes, lines: list[Line]) -> None:
     starts = [start for start in STYLES if start not in {"noise", "zero"}]
     for (row, start), (shift, (*case, mark, _)) in product(enumerate(starts), enumerate(CASES)):
-        data, decay, policy = case
-        found = values(lines, data, decay, start, policy, SHOWN)
+        found = values(lines, tuple(case), start, SHOWN)
         where = np.full(len(found), row + 0.16 * (shift - 2))
         ax.plot(found, where, mark, color=STYLES[start][0], ms=4.5, alpha=0.7, mec="white")
     for *_, mark, name in CASES:
@@ -259,9 +254,9 @@ def barriers(ax: Axes, lines: list[Line]) -> None:
 
 def accuracies(ax: Axes, lines: list[Line]) -> None:
     starts = [OWN, *begun.BEFORE, TOP]
-    marks = (0.0, "o", -0.15, "no weight decay"), (vlaar.DECAY, "D", 0.15, DECAYED)
-    for (row, start), (decay, mark, shift, _) in product(enumerate(starts), marks):
-        nets = chosen(lines, IMAGES, decay, start, "stored")
+    marks = (PLAIN, "o", -0.15, "no weight decay"), (BASE, "D", 0.15, DECAYED)
+    for (row, start), (case, mark, shift, _) in product(enumerate(starts), marks):
+        nets = chosen(lines, case, start)
         if nets:
             found = np.array([100 * line.accuracy for line in nets if line.accuracy is not None])
             where = np.full(len(found), row + shift)
@@ -280,28 +275,26 @@ def headline(lines: list[Line], claims: Rows) -> str:
     verdicts = {claim["claim"]: claim["verdict"] for claim in claims}
     decay, images = vlaar.DECAY, f"pre-training on other images {LOWERS}"
 
-    def on(claim: str, data: str, decay: float, policy: str = "stored") -> str:
-        return verdicts[f"{claim} ({named(data, decay, policy, SHOWN)})"]
+    def on(claim: str, case: Case) -> str:
+        return verdicts[f"{claim} ({named(case, SHOWN)})"]
 
-    def heights(decay: float) -> str:
-        own, other = (values(lines, IMAGES, decay, start, "stored", SHOWN).mean()
-                      for start in (OWN, "other images"))  # fmt: skip
+    def heights(case: Case) -> str:
+        own, other = (values(lines, case, start, SHOWN).mean() for start in (OWN, "other images"))
         return f"{own:.2f} to {other:.2f}"
-
-    def far(decay: float) -> tuple[str, str]:
-        return on(FAR, IMAGES, decay), on(FAR, IMAGES, decay, "recalibrate")
 
     cheap = ", ".join(
         f"{verdicts.get(f'{CHEAP} ({where})', 'not judged')} ({where})"
         for where in (f"{IMAGES}, weight decay 0", f"{IMAGES}, weight decay {decay:g}", SPIRAL)
     )
-    (free, free_again), (with_, with_again) = far(0.0), far(decay)
+    free, again, with_, with_again = (
+        on(FAR, (IMAGES, *pair)) for pair in product((0.0, decay), vlaar.POLICIES)
+    )
     return (
         "Barriers above both ends: pre-training on other images lowers them: "
-        f"{on(images, IMAGES, decay)} at weight decay {decay:g} ({heights(decay)} nats), "
-        f"{on(images, IMAGES, 0.0)} without decay ({heights(0.0)});\n"
+        f"{on(images, BASE)} at weight decay {decay:g} ({heights(BASE)} nats), "
+        f"{on(images, PLAIN)} without decay ({heights(PLAIN)});\n"
         f"a start at the top of one costs no accuracy: {cheap};\n"
-        f"from unrelated weights they are higher: on {IMAGES} {free} without decay ({free_again} "
+        f"from unrelated weights they are higher: on {IMAGES} {free} without decay ({again} "
         f"re-estimated), {with_} with ({with_again}); on a spiral from He's weights "
-        f"{on(FAR, SPIRAL, 0.0)}, from torch's {on(FAR, DEFAULT, 0.0)}"
+        f"{on(FAR, BENT)}, from torch's {on(FAR, (DEFAULT, 0.0, 'stored'))}"
     )

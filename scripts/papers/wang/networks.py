@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from evidence.figure import device
+from evidence.jobs import recipe
 from evidence.proportions import quotient
 from evidence.rows import Rows, about
 from numpy.typing import NDArray
@@ -20,11 +21,7 @@ import jumpretrain as jr
 WIDTH, CLASSES = 100, 10
 TRAINED = 0.1
 """Nats, as in arXiv:2104.11044."""
-RECIPE = jr.Recipe(
-    epochs=120, lr=0.05, batch_size=128, schedule="steps", milestones=(0.8,),
-    record_every=0, record_early=False,
-)  # fmt: skip
-QUICK = jr.Recipe(epochs=12, lr=0.1, batch_size=32, record_every=0, record_early=False)
+RECIPE, QUICK = recipe(120, 0.05, 128, schedule="steps", milestones=(0.8,)), recipe(12, 0.1, 32)
 RISE = 0.5
 """The least share of the loss that biases alone make."""
 MIDDLE = "alpha² Var(b) / 2 (nats), a dot a network", "training loss − log k (nats)"

@@ -18,7 +18,7 @@ import numpy as np
 from evidence import panels
 from evidence.cells import QUIET, trained
 from evidence.figure import Flags, Made, device
-from evidence.jobs import over
+from evidence.jobs import over, recipe
 from evidence.judging import within
 from evidence.rows import Rows, about
 from matplotlib.axes import Axes
@@ -50,10 +50,6 @@ class Plan:
     convolutions: int
     seeds: tuple[int, ...]
     recipes: dict[str, jr.Recipe]
-
-
-def recipe(epochs: int, lr: float, batch: int) -> jr.Recipe:
-    return jr.Recipe(epochs=epochs, lr=lr, batch_size=batch, record_every=0, record_early=False)
 
 
 FULL = Plan(
