@@ -24,8 +24,8 @@ from evidence.jobs import recipe, shared
 from evidence.rows import Row, Rows
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from papers.lucas import delta
 from papers.lucas import networks as lucas
-from papers.lucas.delta import hard, rates, shapes
 from papers.lucas.distance import far
 from scipy.stats import binomtest
 from sklearn import datasets
@@ -47,8 +47,8 @@ TRAINED = {"images": 1.0, "text": 1.5}
 models (chosen: half of what letter frequencies alone give) count as trained."""
 LARGER = "the larger of two learning rates has larger min Delta"
 ADAM = "Adam has larger min Delta than SGD, all panels"
-Rates = Mapping[str, Sequence[float]]
-"""By optimiser."""
+Rates = tuple[float, float, float, float]
+"""A slower and a faster one of SGD, then of Adam."""
 Way = Callable[..., jr.Recipe]
 Tables = Mapping[tuple[str, str], pd.DataFrame]
 """Networks by panel and group."""
@@ -114,9 +114,9 @@ def widened(asked: Flags, panels: Sequence[Panel]) -> list[Panel]:
     ]
 
 
-def chosen(rates: Rates, quick: bool) -> list[tuple[str, float, int]]:
-    """List optimisers with their rates and the place of each; quickly, one of each."""
-    several = [(name, lr, place) for name, both in rates.items() for place, lr in enumerate(both)]
+def chosen(rates: Rates, quick: bool) -> list[tuple[str, float, bool]]:
+    """List optimisers with their rates, and whether it is the faster; quickly, one of each."""
+    several = list(zip(("sgd", "sgd", "adam", "adam"), rates, (False, True) * 2, strict=True))
     return several[::3] if quick else several
 
 
@@ -126,8 +126,8 @@ def cells(
     """Describe a cell for each optimiser and learning rate."""
     seeds, alphas = (3, 11) if quick else (5, 51)
     limit, found = lucas.fitted(quick, threshold), []
-    for optimiser, lr, place in chosen(rates, quick):
-        facts = {"optimiser": optimiser, "lr": lr, "faster": bool(place), "network": name}
+    for optimiser, lr, faster in chosen(rates, quick):
+        facts = {"optimiser": optimiser, "lr": lr, "faster": faster, "network": name}
         title, trained = f"{name}-{optimiser}-{lr:g}", way(lr=lr, optimiser=optimiser)
         found.append(lucas.Cell(title, facts, task, trained, seeds, limit, False, alphas))
     return found
@@ -135,10 +135,10 @@ def cells(
 
 def classifiers(asked: Flags) -> Panel:
     groups: dict[str, list[lucas.Cell]] = {name: [] for name in KINDS.values()}
-    several = {"sgd": (0.03, 0.1), "adam": (0.001, 0.01)}
-    for name, (optimiser, lr, place) in product(groups, chosen(several, asked.quick)):
+    rates = chosen((0.03, 0.1, 0.001, 0.01), asked.quick)
+    for name, (optimiser, lr, faster) in product(groups, rates):
         cell = lucas.classifier(asked.quick, optimiser, lr, name == "BatchNorm")
-        facts = {**cell.facts, "faster": bool(place), "network": "classifier"}
+        facts = {**cell.facts, "faster": faster, "network": "classifier"}
         groups[name].append(replace(cell, facts=facts))
     return Panel("fully connected classifier", "nats", groups)
 
@@ -152,8 +152,7 @@ def autoencoders(asked: Flags) -> Panel:
     task = jr.Task(build, data, loss=jr.measures.squared_error, device=device())
     way = partial(recipe, 20 if asked.quick else 100, batch=100)
     threshold = float(images.train_x.var(axis=0).mean()) / 2
-    several = {"sgd": (0.3, 1.0), "adam": (0.001, 0.01)}
-    some = cells("autoencoder", task, several, way, threshold, asked.quick)
+    some = cells("autoencoder", task, (0.3, 1.0, 0.001, 0.01), way, threshold, asked.quick)
     return Panel(f"autoencoder, bottleneck of {code}", "squared error a pixel", {"": some})
 
 
@@ -164,12 +163,12 @@ def sequences(asked: Flags) -> list[Panel]:
     lstm = partial(jr.models.lstm, tokens, tokens, width=width)
     transformer = partial(jr.models.transformer, tokens, tokens, LENGTH, width=width)
     panels = []
-    for name, build, several in (
-        ("LSTM", lstm, {"sgd": (0.3, 1.0), "adam": (0.01, 0.03)}),
-        ("transformer", transformer, {"sgd": (0.1, 0.3), "adam": (0.003, 0.01)}),
+    for name, build, rates in (
+        ("LSTM", lstm, (0.3, 1.0, 0.01, 0.03)),
+        ("transformer", transformer, (0.1, 0.3, 0.003, 0.01)),
     ):
         task = jr.Task(build, data, device=device())
-        some = cells(name.lower(), task, several, way, TRAINED["text"], asked.quick)
+        some = cells(name.lower(), task, rates, way, TRAINED["text"], asked.quick)
         panels.append(Panel(f"{name}, next character", "nats", {"": some}))
     return panels
 
@@ -177,15 +176,14 @@ def sequences(asked: Flags) -> list[Panel]:
 def residual(asked: Flags) -> list[Panel]:
     data = small_images(asked.quick)
     epochs, width = (2, 4) if asked.quick else (80, 8)
-    way = partial(recipe, epochs, batch=32)
-    several = {"sgd": (0.03, 0.1), "adam": (0.003, 0.01)}
+    rates, way = (0.03, 0.1, 0.003, 0.01), partial(recipe, epochs, batch=32)
 
     def group(kind: str, identity: bool = False) -> list[lucas.Cell]:
         shape, blocks = data.train_x.shape[1:], (1, 1, 1)
         build = partial(jr.models.resnet, shape, 10, blocks, width, kind, identity)
         name = f"residual-{kind}{'-identity' if identity else ''}"
         task = jr.Task(build, data, device=device())
-        return cells(name, task, several, way, TRAINED["images"], asked.quick)
+        return cells(name, task, rates, way, TRAINED["images"], asked.quick)
 
     usual = {name: group(kind) for kind, name in KINDS.items()}
     identity = {name: group(kind, identity=True) for kind, name in KINDS.items()}
@@ -223,11 +221,13 @@ def small_images(quick: bool) -> jr.Dataset:
 
 def distinct(asked: Flags, table: pd.DataFrame) -> Rows:
     """Count the networks that figures hold together; some classifiers are in more than one."""
-    cells = rates(asked) if asked.quick else hard(asked) + shapes(asked) + rates(asked)
-    delta, pushed = lucas.measured(asked, cells), lucas.measured(asked, far(asked))
+    cells = delta.rates(asked)
+    if not asked.quick:
+        cells = delta.hard(asked) + delta.shapes(asked) + cells
+    others, pushed = lucas.measured(asked, cells), lucas.measured(asked, far(asked))
     names = ["lucas_paths"], ["lucas_delta", "lucas_paths"]
     names = *names, ["lucas_delta", "lucas_distance, classifiers", "lucas_paths"]
-    tables = [table, delta, pushed]
+    tables = [table, others, pushed]
     return [
         {"figures": some, **counted(pd.concat(tables[:n]).drop_duplicates(["cell", "seed"]))}
         for n, some in enumerate(names, 1)

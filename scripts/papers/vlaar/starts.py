@@ -286,7 +286,7 @@ def headline(lines: list[Line], claims: Rows) -> str:
         f"{verdicts.get(f'{CHEAP} ({where})', 'not judged')} ({where})"
         for where in (f"{IMAGES}, weight decay 0", f"{IMAGES}, weight decay {decay:g}", SPIRAL)
     )
-    free, again, with_, with_again = (
+    plain, plain_again, base, base_again = (
         on(FAR, (IMAGES, *pair)) for pair in product((0.0, decay), vlaar.POLICIES)
     )
     return (
@@ -294,7 +294,7 @@ def headline(lines: list[Line], claims: Rows) -> str:
         f"{on(images, BASE)} at weight decay {decay:g} ({heights(BASE)} nats), "
         f"{on(images, PLAIN)} without decay ({heights(PLAIN)});\n"
         f"a start at the top of one costs no accuracy: {cheap};\n"
-        f"from unrelated weights they are higher: on {IMAGES} {free} without decay ({again} "
-        f"re-estimated), {with_} with ({with_again}); on a spiral from He's weights "
+        f"from unrelated weights they are higher: on {IMAGES} {plain} without decay "
+        f"({plain_again} re-estimated), {base} with ({base_again}); on a spiral from He's weights "
         f"{on(FAR, BENT)}, from torch's {on(FAR, (DEFAULT, 0.0, 'stored'))}"
     )
