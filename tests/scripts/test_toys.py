@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 sys.path.append(str(Path(__file__).parents[2] / "scripts"))
 claims, paths, toys = (
     importlib.import_module(f"papers.{name}")
-    for name in ("vlaar.start_claims", "lucas.paths", "wang.toy_networks")
+    for name in ("vlaar.starts", "lucas.paths", "wang.toy")
 )
 NAMES = ("linear_error", "homogeneous_error", "homogeneous_loss", "correlation", "off", "rise",
          "variance", "middle_excess", "middle_expected")  # fmt: skip

@@ -11,72 +11,125 @@ without are judged apart as well; turning is also measured in double precision o
 which is the one that counts, as kinks add up, of the first network of each cell, as it takes long;
 the tolerance of reaching the targets was a residual of an output and is a share of the first
 distance; outputs that approach their last ones may rise by 1e-9 of it, not 1e-3 (the same 19).
-The full form reads Fashion-MNIST.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from evidence.cells import QUIET
 from evidence.figure import Flags, Made, device
+from evidence.jobs import recipe, shared
 from evidence.judging import entry, within
+from evidence.rows import Row, Rows, about
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from papers.lucas import clouds, turnings
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import ArrayLike
 from papers.lucas import networks as lucas
-from papers.lucas.delta import hard, rates, shapes
+from papers.lucas import turnings
+from papers.lucas.delta import NAMES, hard, rates, shapes
 from papers.lucas.turnings import DISTANCES, FALLS, TURNED, Fits, by_norm
 
 import jumpretrain as jr
 
 RADII, PUSH = (10.0, 20.0, 40.0), 0.01
-DRAWS = 10
-CURVES = 4000
+DRAWS, CURVES = 10, 4000
 SLOPE, RHO, MOST, EXACT, WORSE = 0.1, 0.2, 0.5, 0.75, 0.1
 """Smallest effects: slope on logarithms, rank correlation, share monotone from unrelated starts,
 share monotone where the theorem says all, nats by which unrelated starts are worse on a spiral."""
+BLUE, RED = "#0072B2", "#D55E00"
+SHORT = {"all": "all", "no normalisation": "none", "BatchNorm": "BatchNorm"}
+GROUPS = {
+    ("sgd", False): ("SGD", BLUE, "o"),
+    ("adam", False): ("Adam", "#56B4E9", "o"),
+    ("sgd", True): ("SGD, BatchNorm", RED, "s"),
+    ("adam", True): ("Adam, BatchNorm", "#E69F00", "s"),
+}
+SIDES = {"distance": "weight distance from initialisation"}
+SIDES |= {"relative": "weight distance / norm of the initialisation"}
+SMALL = {"fontsize": 8, "frameon": False}
+RISES = {"y": lucas.RISE, "color": "#888888", "lw": 0.8, "ls": ":"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """Networks that trained, the turning of some on two grids, and what is fitted to both.
+
+    Then those that reach their targets, random curves, and ways from unrelated starts.
+    """
+
+    kept: pd.DataFrame
+    grids: Mapping[int, pd.DataFrame]
+    fits: Fits
+    exact: pd.DataFrame
+    curves: pd.DataFrame
+    starts: pd.DataFrame
+
+    @property
+    def points(self) -> tuple[int, int]:
+        """Alphas of the fine grid, and of the coarse one."""
+        return max(self.grids), min(self.grids)
+
+    @property
+    def random(self) -> Row:
+        """How many random curves turn by less than pi / 2, and rise."""
+        return turnings.counts(self.curves)
+
+    def certified(self) -> list[dict[str, int]]:
+        """Count the networks certified on each grid, and those that rise."""
+        return [
+            {
+                "points": int(count),
+                "networks": len(some),
+                "holds": int(some["holds"].sum()),
+                "by_joint_alone": int(some["by_joint_alone"].sum()),
+                "rise": int((some["share"][some["holds"]] > FALLS).sum()),
+            }
+            for count, some in self.exact.groupby("points", sort=True)
+        ]
 
 
 def make(asked: Flags) -> Made:
-    place = lucas.shared(asked)
+    place = shared(asked)
     cells = hard(asked) + shapes(asked) + rates(asked) + far(asked)
+    squared, approached = turnings.squared(asked), ends(asked)
     table = lucas.measured(place, cells)
     kept = table[table["trained"]].reset_index(drop=True)
     fine = lucas.measured(place, cells, turnings.finely, "-turning")
     fine = fine.merge(kept[["cell", "seed", *DISTANCES]], on=["cell", "seed"])
-    exact = lucas.measured(place, turnings.squared(asked), turnings.certify, "-certified")
-    starts = lucas.measured(place, ends(asked), unrelated, "-unrelated")
+    exact = lucas.measured(place, squared, turnings.certify, "-certified")
+    starts = lucas.measured(place, approached, unrelated, "-unrelated")
     curves = turnings.random_curves(CURVES // 20 if asked.quick else CURVES)
     grids = {int(count): some for count, some in fine.groupby("points")}
-    fits = fitted({cells[0].alphas: kept, max(grids): grids[max(grids)]})
-    coarse = fitted({cells[0].alphas: grids[min(grids)]})
-    claims = [*judge(kept, fits), *judge_exact(exact, curves), *judge_starts(starts)]
+    most, alphas = max(grids), cells[0].alphas
+    fits = fitted({alphas: kept, most: grids[most]})
+    found = Found(kept, grids, fits, exact, curves, starts)
+    claims = [*judge(found), *judge_exact(found), *judge_starts(starts[starts["trained"]])]
     numbers = {
-        "data": {cell.name: " ".join(cell.task.data.history) for cell in [cells[0], *ends(asked)]},
-        "recipe": {
-            cell.name: asdict(cell.recipe) for cell in [*turnings.squared(asked), *ends(asked)]
-        },
-        "seeds": {
-            cell.name: cell.seeds for cell in [*cells, *turnings.squared(asked), *ends(asked)]
-        },
-        "points": {"all networks": cells[0].alphas, "fine, one network a cell": max(grids)},
+        "data": {cell.name: " ".join(cell.task.data.history) for cell in [cells[0], *approached]},
+        "recipe": {cell.name: asdict(cell.recipe) for cell in [*squared, *approached]},
+        "seeds": {cell.name: cell.seeds for cell in [*cells, *squared, *approached]},
+        "points": {"all networks": alphas, "fine, one network a cell": most},
         "pushed": {"push": PUSH, "radii": RADII},
         "fits": listed(fits),
-        "fits_of_one_network_a_cell_on_the_coarse_grid": listed(coarse),
+        "fits_of_one_network_a_cell_on_the_coarse_grid": listed(
+            fitted({alphas: grids[min(grids)]})
+        ),
         "claims": claims,
         "networks": lucas.rows(table),
         "turning": lucas.rows(fine),
         "squared_error": lucas.rows(exact),
-        "certified": certified(exact),
-        "random_curves": {"count": len(curves), "seed": 0, **turnings.counts(curves)},
+        "certified": found.certified(),
+        "random_curves": {"count": len(curves), "seed": 0, **found.random},
         "starts": lucas.rows(starts),
     }
-    return draw(asked, kept, grids, fits, exact, curves, starts, claims), numbers
+    return draw(asked, found, claims), numbers
 
 
 def fitted(tables: Mapping[int, pd.DataFrame]) -> Fits:
@@ -87,25 +140,9 @@ def fitted(tables: Mapping[int, pd.DataFrame]) -> Fits:
     }
 
 
-def listed(fits: Fits) -> list[dict[str, Any]]:
-    return [
-        {"points": count, "group": group, "x": x, "y": y, **found}
-        for (count, group, x, y), found in fits.items()
-    ]
-
-
-def certified(exact: pd.DataFrame) -> list[dict[str, int]]:
-    """Count the networks certified on each grid, and those that rise."""
-    return [
-        {
-            "points": int(count),
-            "networks": len(some),
-            "holds": int(some["holds"].sum()),
-            "by_joint_alone": int(some["by_joint_alone"].sum()),
-            "rise": int((some["share"][some["holds"]] > FALLS).sum()),
-        }
-        for count, some in exact.groupby("points", sort=True)
-    ]
+def listed(fits: Fits) -> Rows:
+    names = "points", "group", "x", "y"
+    return [dict(zip(names, key, strict=True)) | found for key, found in fits.items()]
 
 
 def far(asked: Flags) -> list[lucas.Cell]:
@@ -119,215 +156,253 @@ def far(asked: Flags) -> list[lucas.Cell]:
 
 def ends(asked: Flags) -> list[lucas.Cell]:
     """Describe networks that are approached from unrelated initialisations."""
-    rate = 0.1 if asked.quick else 0.01
-    images = [
-        lucas.classifier(asked.quick, "sgd", rate),
-        lucas.classifier(asked.quick, "adam", 0.01 if asked.quick else 0.003),
-    ]
+    lrs = {"sgd": 0.1, "adam": 0.01} if asked.quick else {"sgd": 0.01, "adam": 0.003}
+    images = [lucas.classifier(asked.quick, name, lr) for name, lr in lrs.items()]
     return [*images, spiral(asked)]
 
 
 def spiral(asked: Flags) -> lucas.Cell:
     data = jr.data.spirals(200 if asked.quick else 1000, turns=3.5)
     build = jr.initialise(partial(jr.models.mlp, (2,), 2, hidden=(64, 64, 64)), "he")
-    epochs = 50 if asked.quick else 1500
-    recipe = jr.Recipe(epochs, 0.1, batch_size=500, record_every=0, record_early=False)
-    seeds, points = (3, 11) if asked.quick else (10, 51)
-    limit = lucas.fitted(asked.quick)
-    return lucas.Cell(
-        f"spiral-{len(data.train_x)}",
-        {},
-        jr.Task(build, data, device=device()),
-        recipe,
-        seeds,
-        limit,
-        alphas=points,
-    )
+    epochs, seeds, alphas = (50, 3, 11) if asked.quick else (1500, 10, 51)
+    task, way = jr.Task(build, data, device=device()), recipe(epochs, 0.1, 500)
+    name, limit = f"spiral-{len(data.train_x)}", lucas.fitted(asked.quick)
+    return lucas.Cell(name, {}, task, way, seeds, limit, alphas=alphas)
 
 
-def unrelated(cell: lucas.Cell, runs: jr.Runs) -> Iterator[dict[str, Any]]:
-    """Score paths to each network from initialisations that are not its own.
+def unrelated(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
+    """Take min Delta of paths to each network, from its own initialisation and from others.
 
     Their seeds (1000 to 1009) are the same for all networks, so that an interval over networks
     does not cover the draw of these ten.
-
-    Yields:
-        One row a network: min Delta of its own path, and of the others.
     """
-    for number, seed in enumerate(runs.seeds):
-        if runs.status[number] != "ok":
-            continue
-        end = runs.final[number]
-        paths = [
-            jr.interpolate(cell.task, start, end, cell.alphas, execution=lucas.QUIET)
-            for start in (
-                runs.initial[number],
-                *(cell.task.initial(1000 + draw) for draw in range(DRAWS)),
-            )
-        ]
-        own, *others = (path.monotonicity().min_delta for path in paths)
-        final = float(paths[0].values("train_loss")[-1])
-        trained = bool(final <= cell.threshold)
-        yield {"seed": int(seed), "trained": trained, "own": own, "others": others}
+    others = [cell.task.initial(1000 + draw) for draw in range(DRAWS)]
+    for number in np.flatnonzero(runs.status == "ok"):
+        starts = (runs.initial[number], *others)
+        line = partial(jr.interpolate, cell.task, execution=QUIET)
+        paths = [line(start, runs.final[number], cell.alphas) for start in starts]
+        own, *rises = (path.monotonicity().min_delta for path in paths)
+        trained = bool(paths[0].values("train_loss")[-1] <= cell.threshold)
+        yield {"seed": int(runs.seeds[number]), "trained": trained, "own": own, "others": rises}
 
 
-def judge(kept: pd.DataFrame, fits: Fits) -> list[dict[str, Any]]:
-    claims, finest = [], max(fits)[0]
-    for (count, group, x, y), found in sorted(fits.items(), key=lambda pair: -pair[0][0]):
-        which = f"{group}, {count:,} alphas"
-        claims.append(entry(
-            "interpolation-H2",
-            f"{TURNED[y]} grows with {DISTANCES[x]}, {which}",
-            "slope of logarithms, cells resampled"
-            + (", one network each" if count == finest else " with all their networks"),
-            found["slope"], found["low"], found["high"], found["networks"], SLOPE,
-            p=found["p"],
-        ))  # fmt: skip
-    for x, (group, some) in product(DISTANCES, by_norm(kept).items()):
-        found = turnings.ranked(some, x, lucas.rises(some))
-        claims.append(entry(
-            "interpolation-H2",
-            f"min Delta grows with {DISTANCES[x]}, {group}",
-            "Spearman's rho of distance and min Delta, networks that trained, cells resampled",
-            found["rho"], found["low"], found["high"], len(some), RHO,
-            p=found["p"],
-        ))  # fmt: skip
+def judge(found: Found) -> Rows:
+    claims, finest = [], max(found.fits)[0]
+    for (count, group, x, y), fit in sorted(found.fits.items(), key=lambda pair: -pair[0][0]):
+        claim = f"{TURNED[y]} grows with {DISTANCES[x]}, {group}, {count:,} alphas"
+        which = ", one network each" if count == finest else " with all their networks"
+        how = f"slope of logarithms, cells resampled{which}"
+        numbers = fit["slope"], fit["low"], fit["high"], fit["networks"], SLOPE
+        claims.append(entry("interpolation-H2", claim, how, *numbers, p=fit["p"]))
+    for x, (group, some) in product(DISTANCES, by_norm(found.kept).items()):
+        fit = turnings.ranked(some, x, lucas.rises(some))
+        claim = f"min Delta grows with {DISTANCES[x]}, {group}"
+        how = "Spearman's rho of distance and min Delta, networks that trained, cells resampled"
+        numbers = fit["rho"], fit["low"], fit["high"], len(some), RHO
+        claims.append(entry("interpolation-H2", claim, how, *numbers, p=fit["p"]))
     return claims
 
 
-def judge_exact(exact: pd.DataFrame, curves: pd.DataFrame) -> list[dict[str, Any]]:
-    cases = {}
-    for count, some in exact.groupby("points"):
-        turned = some[some[["largest", "joint"]].min(axis=1) < np.pi / 2]
+def judge_exact(found: Found) -> Rows:
+    cases, near = [], "where they turn by less than pi / 2"
+    above, beyond = "above a thousandth of the first", "beyond rounding"
+    for count, some in found.exact.groupby("points"):
         grid, falls = f"steps of {count:,} alphas", some["share"][some["holds"]] <= FALLS
-        cases |= {
-            f"squared error falls where the certificate holds, {grid}":
-                (falls, "above a thousandth of the first"),
-            f"outputs approach their last values where they turn by less than pi / 2, {grid}":
-                (turned["away_share"] <= turnings.ROUNDING, "beyond rounding"),
-        }  # fmt: skip
-    below = curves[curves["largest"] < np.pi / 2]
-    cases["random curves approach their ends where they turn by less than pi / 2"] = (
-        below["share"] <= turnings.ROUNDING, "beyond rounding",
-    )  # fmt: skip
+        turned = some[some[["largest", "joint"]].min(axis=1) < np.pi / 2]
+        close = turned["away_share"] <= turnings.ROUNDING
+        cases += [
+            (f"squared error falls where the certificate holds, {grid}", above, falls),
+            (f"outputs approach their last values {near}, {grid}", beyond, close),
+        ]
+    below = found.curves[found.curves["largest"] < np.pi / 2]
+    close = below["share"] <= turnings.ROUNDING
+    cases.append((f"random curves approach their ends {near}", beyond, close))
     return [
         lucas.mostly(
             "interpolation-H4", claim, f"no rise {how}, Gauss length below pi / 2", hits, EXACT
         )
-        for claim, (hits, how) in cases.items()
+        for claim, how, hits in cases
     ]
 
 
-def judge_starts(starts: pd.DataFrame) -> list[dict[str, Any]]:
-    fitted = starts[starts["trained"]]
-    round_ = fitted["cell"].str.startswith("spiral")
-    share = [np.mean(np.array(row) <= lucas.RISE) for row in fitted["others"][~round_]]
-    worse = [np.mean(others) - own for own, others in
-             zip(fitted["own"][round_], fitted["others"][round_], strict=True)]  # fmt: skip
+def judge_starts(fitted: pd.DataFrame) -> Rows:
+    others = np.array(fitted["others"].tolist()).reshape(len(fitted), DRAWS)
+    round_ = fitted["cell"].str.startswith("spiral").to_numpy(bool)
+    share = (others <= lucas.RISE).mean(1)[~round_]
+    worse = (others.mean(1) - fitted["own"])[round_]
     images = "unrelated initialisations reach the same end without a rise, images"
     bends = "unrelated initialisations are worse than a network's own on a 3.5-turn spiral"
     how = "share of monotone paths from ten draws", "mean min Delta of ten draws minus own, nats"
-    no_test = {"p": None}  # a share of 0 is no null
     return [
-        _mean("interpolation-H5", images, how[0], share, MOST) | no_test,
-        _mean("interpolation-H5", bends, how[1], worse, WORSE),
+        _mean(images, how[0], share, MOST) | {"p": None},  # a share of 0 is no null
+        _mean(bends, how[1], worse, WORSE),
     ]
 
 
-def _mean(
-    name: str, claim: str, statistic: str, values: list[Any], smallest: float
-) -> dict[str, Any]:
-    if len(values) > 1:
-        return within(name, claim, statistic, values, smallest)
-    return entry(name, claim, statistic, np.nan, np.nan, np.nan, len(values), smallest)
+def _mean(claim: str, statistic: str, values: ArrayLike, smallest: float) -> Row:
+    if np.size(values) > 1:
+        return within("interpolation-H5", claim, statistic, values, smallest)
+    return entry("interpolation-H5", claim, statistic, *lucas.NONE, np.size(values), smallest)
 
 
-def draw(
-    asked: Flags,
-    kept: pd.DataFrame,
-    grids: Mapping[int, pd.DataFrame],
-    fits: Fits,
-    exact: pd.DataFrame,
-    curves: pd.DataFrame,
-    starts: pd.DataFrame,
-    claims: list[dict[str, Any]],
-) -> Figure:
+def draw(asked: Flags, found: Found, claims: Rows) -> Figure:
     figure = Figure(figsize=(14, 8.6), layout="constrained")
     axes = figure.subplots(2, 3)
-    words = {
-        "distance": "weight distance from initialisation",
-        "relative": "weight distance / norm of the initialisation",
-    }
-    count, coarse = max(grids), grids[min(grids)]
-    for place, (x, label) in enumerate(words.items()):
-        axes[0, place].plot(
-            coarse[x], coarse["gauss_mean"], ".", ms=3, color="#999999", zorder=1,
-            label=f"above: the same, {min(grids):,} alphas",
-        )  # fmt: skip
-        clouds.cloud(axes[0, place], grids[count], x, "gauss_mean")
-        clouds.lines(axes[0, place], grids[count], x, fits)
-        axes[0, place].set(
-            xlabel=label, ylabel=f"Gauss length (rad, mean, test), {count:,} alphas"
-        )
-        clouds.cloud(axes[1, place], kept, x, "min_delta")
-        clouds.from_zero(axes[1, place], 1e-3)
-        axes[1, place].axhline(lucas.RISE, color="#888888", lw=0.8, ls=":")
-        axes[1, place].set(xlabel=label, ylabel="min Δ of the training loss (nats)")
-        axes[1, place].set_title(clouds.correlation(claims, x), fontsize=9)
-    axes[1, 0].legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, frameon=False)
-    clouds.theorem(axes[0, 2], exact, curves)
-    clouds.approach(axes[1, 2], starts[starts["trained"]])
-    figure.suptitle(headline(claims, exact, curves), fontsize=11)
-    figure.supxlabel(caption(asked, kept, grids, exact, starts), fontsize=8)
+    fine, coarse = found.points
+    for (x, label), (above, below) in zip(SIDES.items(), axes[:, :2].T, strict=True):
+        some, name = found.grids[coarse], f"above: the same, {coarse:,} alphas"
+        above.plot(some[x], some["gauss_mean"], ".", ms=3, color="#999999", zorder=1, label=name)
+        cloud(above, found.grids[fine], x, "gauss_mean")
+        slopes(above, found.grids[fine], x, found.fits)
+        above.set(xlabel=label, ylabel=f"Gauss length (rad, mean, test), {fine:,} alphas")
+        cloud(below, found.kept, x, "min_delta")
+        from_zero(below, 1e-3)
+        below.axhline(**RISES)
+        below.set(xlabel=label, ylabel="min Δ of the training loss (nats)")
+        below.set_title(correlation(claims, x), fontsize=9)
+    axes[1, 0].legend(*axes[0, 0].get_legend_handles_labels(), **SMALL)
+    theorem(axes[0, 2], found)
+    approach(axes[1, 2], found.starts[found.starts["trained"]])
+    figure.suptitle(headline(claims, found), fontsize=11)
+    figure.supxlabel(caption(asked, found), fontsize=8)
     return figure
 
 
-def headline(claims: list[dict[str, Any]], exact: pd.DataFrame, curves: pd.DataFrame) -> str:
-    by_group = {group: next(c for c in claims if f"distance, {group}," in c["claim"])
-                for group in clouds.SHORT}  # fmt: skip
-    starts = {name: next(c for c in claims if c["id"].endswith("H5") and name in c["claim"])
-              for name in ("images", "spiral")}  # fmt: skip
+def cloud(ax: Axes, kept: pd.DataFrame, x: str, y: str) -> None:
+    """Draw networks by optimiser and BatchNorm; open where norms were pushed."""
+    for (optimiser, norm), (name, colour, shape) in GROUPS.items():
+        some = kept[(kept["optimiser"] == optimiser) & (kept["batchnorm"] == norm)]
+        pushed = some["push"].notna() if "push" in some else np.zeros(len(some), bool)
+        style = {"ms": 4, "mec": colour, "mew": 0.8, "alpha": 0.8}
+        for part, fill, label in ((some[~pushed], colour, name), (some[pushed], "none", None)):
+            ax.plot(part[x], part[y], shape, mfc=fill, label=label, **style)
+    ax.set_xscale("log")
+
+
+def from_zero(ax: Axes, linear: float) -> None:
+    """Make the scale logarithmic above a value and linear from 0 to it."""
+    ax.set_yscale("symlog", linthresh=linear)
+    ax.set_ylim(-0.3 * linear, 2 * max(ax.dataLim.ymax, 5 * linear))
+
+
+def slopes(ax: Axes, some: pd.DataFrame, x: str, fits: Fits) -> None:
+    """Draw the lines fitted on the finest grid, with their slopes in the title."""
+    words = []
+    for (group, part), colour in zip(by_norm(some).items(), ("black", BLUE, RED), strict=True):
+        found = fits[max(fits)[0], group, x, "gauss_mean"]
+        if np.isfinite(found["slope"]):
+            reach = np.geomspace(part[x].min(), part[x].max(), 2)
+            height = np.exp(found["level"]) * reach ** found["slope"]
+            ax.plot(reach, height, color=colour, lw=2)
+            ends = f"[{found['low']:.2f}, {found['high']:.2f}]"
+            words.append(f"{SHORT[group]} {found['slope']:+.2f} {ends}")
+    ax.axhline(np.pi / 2, color="#888888", lw=0.8, ls=":")
+    ax.annotate("π/2", (0.005, np.pi / 2), xycoords=("axes fraction", "data"), fontsize=8)
+    ax.set_title("slope: " + split(words), fontsize=9)
+    ax.set_yscale("log")
+    for pick in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+        pick(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:g}"[0] in "1235" else ""))
+
+
+def split(words: list[str]) -> str:
+    """Write what is found of all networks in a line, and of those without and with BatchNorm."""
+    return ",\n".join([", ".join(words[:1]), ", ".join(words[1:])])
+
+
+def correlation(claims: Rows, x: str) -> str:
+    """Write the rank correlations of a distance with min Delta."""
+    parts = []
+    for group, short in SHORT.items():
+        wanted = f"min Delta grows with {DISTANCES[x]}, {group}"
+        (claim,) = (claim for claim in claims if claim["claim"] == wanted)
+        if claim["effect"] is not None:
+            low, high = claim["interval"]
+            parts.append(f"{short} {claim['effect']:+.2f} [{low:.2f}, {high:.2f}]")
+    return "ranks, ρ: " + split(parts)
+
+
+def theorem(ax: Axes, found: Found) -> None:
+    """Draw rises against Gauss lengths: networks on both grids, and random curves."""
+    curves, exact = found.curves, found.exact
+    ax.plot(curves["largest"], curves["share"], ".", ms=2, color="#bbbbbb", zorder=1)
+    ax.plot([], [], ".", color="#bbbbbb", label=f"{len(curves):,} random curves")
+    for (count, some), colour in zip(exact.groupby("points"), ("#56B4E9", "#009E73"), strict=True):
+        reached = some["missed"] <= turnings.TOLERANCE
+        turned, height = some[["largest", "joint"]].min(axis=1), some["share"]
+        for part, fill in ((reached, colour), (~reached, "none")):
+            ax.plot(turned[part], height[part], "o", ms=5, mfc=fill, mec=colour)
+        ax.plot([], [], "o", color=colour, label=f"{len(some)} networks, {count:,} alphas")
+    ax.axvline(np.pi / 2, color="black", lw=1, ls="--")
+    ax.set_xticks([0, np.pi / 2, 4, 6, 8, 10, 12], ["0", "π/2", "4", "6", "8", "10", "12"])
+    from_zero(ax, 1e-6)
+    ax.set_xlabel("Gauss length (rad), the smaller of joint and the largest example's")
+    ax.set_ylabel("rise of the squared error / its first value")
+    rose = sum(grid["rise"] for grid in found.certified()) + found.random["below_and_rise"]
+    title = f"certified or random, below π/2: {rose or 'none'} rise; open: target missed"
+    ax.set_title(title, fontsize=9)
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "ncols": 3}
+    ax.legend(columnspacing=1, **SMALL, **place)
+
+
+def approach(ax: Axes, starts: pd.DataFrame) -> None:
+    """Draw the rises from own and from unrelated initialisations."""
+    labels = []
+    for place, (_, some) in enumerate(starts.groupby("cell", sort=False)):
+        others = np.array(some["others"].tolist())
+        jitter = np.linspace(-0.12, 0.12, others.size).reshape(others.shape)
+        ax.plot(place + 0.2 + jitter, others, ".", ms=3, color="#CC79A7")
+        own = np.linspace(-0.08, 0.08, len(some))
+        ax.plot(place - 0.2 + own, some["own"], "o", ms=4, color="#0072B2")
+        share, base = ((values <= lucas.RISE).mean() for values in (others, some["own"]))
+        optimiser = some["optimiser"].iloc[0]
+        name = "spiral" if not isinstance(optimiser, str) else f"images, {NAMES[optimiser]}"
+        labels.append(f"{name}, n = {len(some)}\nmonotone:\n{base:.0%}, {share:.0%}")
+    ax.plot([], [], "o", ms=4, color="#0072B2", label="own initialisation")
+    ax.plot([], [], ".", color="#CC79A7", label=f"{DRAWS} unrelated ones a network")
+    ax.set_xticks(range(len(labels)), labels, fontsize=8)
+    from_zero(ax, 1e-3)
+    ax.axhline(**RISES)
+    ax.set_ylabel("min Δ of the training loss (nats)")
+    ax.legend(loc="upper left", **SMALL)
+
+
+def headline(claims: Rows, found: Found) -> str:
+    turned = [about(claims, f"distance, {group},")[0] for group in SHORT]
+    images, bends = (about(claims, name, name="H5")[0] for name in ("images", "spiral"))
     more = {"supported": "more", "contradicted": "no more", "undecided": "not clearly more"}
-    worse = {"supported": "worse", "contradicted": "no worse", "undecided": "not clearly worse"}
-    over, none, normed = (more[claim["verdict"]] for claim in by_group.values())
-    share, (fine, coarse) = starts["images"]["effect"], certified(exact)[::-1]
-    rose = turnings.counts(curves)["below_and_rise"] + fine["rise"] + coarse["rise"]
-    tallies = lucas.verdicts(claims, {
-        "turning": ("H2", by_group["all"]["claim"].split(", ")[-1]),
-        "rise of the loss": ("H2", "min Delta"),
-    })  # fmt: skip
+    worse = {verdict: word.replace("more", "worse") for verdict, word in more.items()}
+    over, none, normed = (more[claim["verdict"]] for claim in turned)
+    share, (fine, coarse) = images["effect"], found.certified()[::-1]
+    rose = found.random["below_and_rise"] + fine["rise"] + coarse["rise"]
+    finest = turned[0]["claim"].split(", ")[-1]
+    words = {"turning": ("H2", finest), "rise of the loss": ("H2", "min Delta")}
     return (
         f"Outputs turn {none} the further weights move without BatchNorm, {normed} with it, "
-        f"{over} over all\n{tallies}\n"
+        f"{over} over all\n{lucas.verdicts(claims, words)}\n"
         f"Where they turn by less than π/2 the error {'does not always fall' if rose else 'falls'}"
         f" at every step: certified are {coarse['holds']} of {coarse['networks']} networks over "
         f"{coarse['points']:,} alphas, {fine['holds'] or 'none'} over {fine['points']:,}\n"
         + ("" if share is None else f"From unrelated starts {share:.0%} of paths fall on images; ")
-        + f"on a spiral they are {worse[starts['spiral']['verdict']]} than a network's own"
+        + f"on a spiral they are {worse[bends['verdict']]} than a network's own"
     )
 
 
-def caption(
-    asked: Flags,
-    kept: pd.DataFrame,
-    grids: Mapping[int, pd.DataFrame],
-    exact: pd.DataFrame,
-    starts: pd.DataFrame,
-) -> str:
+def caption(asked: Flags, found: Found) -> str:
     data = "digits" if asked.quick else "Fashion-MNIST (1,000 images)"
+    kept, starts, (fine, coarse) = found.kept, found.starts, found.points
     last = kept.groupby("cell")["seed"].max()
     radii = ", ".join(f"{radius:g}" for radius in RADII)
     return (
         f"left and middle: {data}, final training loss at most {lucas.fitted(asked.quick):g}; "
         f"below n = {len(kept)} networks in {len(last)} cells, seeds 0 to {last.mode().max()}"
-        f"{f' (hard data: to {last.max()})' if last.nunique() > 1 else ''}, {min(grids):,} "
+        f"{f' (hard data: to {last.max()})' if last.nunique() > 1 else ''}, {coarse:,} "
         "alphas; above the first of each cell that trained "
-        f"(n = {len(grids[max(grids)])}) in double precision\n"
+        f"(n = {len(found.grids[fine])}) in double precision\n"
         f"open symbols: norms pushed to {radii}; intervals resample cells; lines: all (black), "
         "none (blue), BatchNorm (red); dotted: a rise of 1e-3; right: "
-        f"{exact.groupby(['cell', 'seed']).ngroups} networks with one hidden layer on 16 or 64 "
-        f"images, seeds 0 to {exact['seed'].max()}, double precision\n"
+        f"{found.exact.groupby(['cell', 'seed']).ngroups} networks with one hidden layer on 16 or "
+        f"64 images, seeds 0 to {found.exact['seed'].max()}, double precision\n"
         f"{int(starts['trained'].sum())} networks (seeds 0 to {starts['seed'].max()}) approached "
         f"from their own and from {DRAWS} unrelated initialisations (seeds 1000 to "
-        f"{999 + DRAWS}), {min(grids):,} alphas"
+        f"{999 + DRAWS}), {coarse:,} alphas"
     )

@@ -7,74 +7,231 @@ next character of the descriptions of scikit-learn's data. Networks that did not
 not drawn. After a review, having seen the numbers: a group of which fewer than 20 of the first
 seeds trained gets as many seeds again; learning rates and optimisers are also compared over all
 networks that have an end, as most that did not train are at the larger rate, and rates also over
-kinds and optimisers alone of which networks trained at both. The full form
-reads Fashion-MNIST and CIFAR-10.
+kinds and optimisers alone of which networks trained at both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import product
 
 import numpy as np
 import pandas as pd
-from evidence.figure import Flags, Made
+from evidence.figure import Flags, Made, device
+from evidence.jobs import recipe, shared
+from evidence.rows import Row, Rows
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from papers.lucas import kinds
+from papers.lucas import delta
 from papers.lucas import networks as lucas
-from papers.lucas.delta import hard, rates, shapes
 from papers.lucas.distance import far
 from scipy.stats import binomtest
+from sklearn import datasets
 
+import jumpretrain as jr
 from jumpretrain.comparison.hypothesis_tests import delta_interval
 
 COLOURS = {"BatchNorm": "#D55E00", "Fixup": "#009E73"}
 BLUE = "#0072B2"
+RESIDUAL = "residual network"
+IDENTITY = f"{RESIDUAL} started as the identity"
+KINDS = {"none": "no normalisation", "batch": "BatchNorm"}
+ENOUGH = 20
+"""Trained networks that a group shall have."""
+LENGTH = 16
+"""Characters that a language model sees."""
+TRAINED = {"images": 1.0, "text": 1.5}
+"""Final training loss, in nats, up to which residual networks (the released code's) and language
+models (chosen: half of what letter frequencies alone give) count as trained."""
+LARGER = "the larger of two learning rates has larger min Delta"
+ADAM = "Adam has larger min Delta than SGD, all panels"
+Rates = tuple[float, float, float, float]
+"""A slower and a faster one of SGD, then of Adam."""
+Way = Callable[..., jr.Recipe]
+Tables = Mapping[tuple[str, str], pd.DataFrame]
+"""Networks by panel and group."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Networks that are drawn together: those with BatchNorm in red."""
+
+    title: str
+    unit: str
+    groups: Mapping[str, Sequence[lucas.Cell]]
 
 
 def make(asked: Flags) -> Made:
-    place = lucas.shared(asked)
-    panels = kinds.panels(place)
-    cells = [cell for panel in panels for some in panel.groups.values() for cell in some]
+    place = shared(asked)
+    kinds = [classifiers(asked), autoencoders(asked), *sequences(asked), *residual(asked)]
+    panels = widened(place, kinds)
+    cells = all_cells(panels)
     table = lucas.measured(place, cells[::-1])
     tables = {
-        (panel.title, name): kinds.of(table, some)
+        (panel.title, name): of(table, some)
         for panel in panels
         for name, some in panel.groups.items()
     }
     claims = judge(tables)
-    groups = [{"panel": panel, "group": name, **shares(some)}
-              for (panel, name), some in tables.items()]  # fmt: skip
     numbers = {
         "data": sorted({" ".join(cell.task.data.history) for cell in cells}),
         "recipes": {cell.name: asdict(cell.recipe) for cell in cells},
         "thresholds": {cell.name: cell.limit for cell in cells},
         "seeds": {cell.name: [cell.first, cell.first + cell.seeds - 1] for cell in cells},
-        "groups": groups,
+        "groups": [{"panel": panel, "group": name, **shares(some)}
+                   for (panel, name), some in tables.items()],
         "rates": by_rate(table),
         "distinct": distinct(place, table),
         "claims": claims,
         "networks": lucas.rows(table, curves=True),
-    }
+    }  # fmt: skip
     return draw(asked, panels, tables, claims), numbers
 
 
-def distinct(asked: Flags, table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Count the networks that figures hold together; some classifiers are in more than one."""
-    cells = rates(asked) if asked.quick else hard(asked) + shapes(asked) + rates(asked)
-    others = lucas.measured(asked, cells)
-    pushed = lucas.measured(asked, far(asked))
+def all_cells(panels: Sequence[Panel]) -> list[lucas.Cell]:
+    return [cell for panel in panels for some in panel.groups.values() for cell in some]
+
+
+def of(table: pd.DataFrame, some: Sequence[lucas.Cell]) -> pd.DataFrame:
+    return table[table["cell"].isin([cell.name for cell in some])]
+
+
+def widened(asked: Flags, panels: Sequence[Panel]) -> list[Panel]:
+    """Give the cells of groups of which too few networks trained as many seeds again."""
+    table = lucas.measured(asked, all_cells(panels)[::-1])
+
+    def wider(some: Sequence[lucas.Cell]) -> Sequence[lucas.Cell]:
+        if asked.quick or of(table, some)["trained"].sum() >= ENOUGH:
+            return some
+        more = (replace(cell, name=f"{cell.name}-more", first=cell.seeds) for cell in some)
+        return [*some, *more]
+
     return [
-        {"figures": names, **counted(pd.concat(some).drop_duplicates(["cell", "seed"]))}
-        for names, some in (
-            (["lucas_paths"], [table]),
-            (["lucas_delta", "lucas_paths"], [table, others]),
-            (["lucas_delta", "lucas_distance, classifiers", "lucas_paths"],
-             [table, others, pushed]),
-        )
-    ]  # fmt: skip
+        replace(panel, groups={name: wider(some) for name, some in panel.groups.items()})
+        for panel in panels
+    ]
+
+
+def chosen(rates: Rates, quick: bool) -> list[tuple[str, float, bool]]:
+    """List optimisers with their rates, and whether it is the faster; quickly, one of each."""
+    several = list(zip(("sgd", "sgd", "adam", "adam"), rates, (False, True) * 2, strict=True))
+    return several[::3] if quick else several
+
+
+def cells(
+    name: str, task: jr.Task, rates: Rates, way: Way, threshold: float, quick: bool
+) -> list[lucas.Cell]:
+    """Describe a cell for each optimiser and learning rate."""
+    seeds, alphas = (3, 11) if quick else (5, 51)
+    limit, found = lucas.fitted(quick, threshold), []
+    for optimiser, lr, faster in chosen(rates, quick):
+        facts = {"optimiser": optimiser, "lr": lr, "faster": faster, "network": name}
+        title, trained = f"{name}-{optimiser}-{lr:g}", way(lr=lr, optimiser=optimiser)
+        found.append(lucas.Cell(title, facts, task, trained, seeds, limit, False, alphas))
+    return found
+
+
+def classifiers(asked: Flags) -> Panel:
+    groups: dict[str, list[lucas.Cell]] = {name: [] for name in KINDS.values()}
+    rates = chosen((0.03, 0.1, 0.001, 0.01), asked.quick)
+    for name, (optimiser, lr, faster) in product(groups, rates):
+        cell = lucas.classifier(asked.quick, optimiser, lr, name == "BatchNorm")
+        facts = {**cell.facts, "faster": faster, "network": "classifier"}
+        groups[name].append(replace(cell, facts=facts))
+    return Panel("fully connected classifier", "nats", groups)
+
+
+def autoencoders(asked: Flags) -> Panel:
+    images = lucas.images(asked.quick)
+    data = replace(images, train_y=images.train_x, test_y=images.test_x)
+    shape = images.train_x.shape[1:]
+    hidden, code = ((32,), 4) if asked.quick else ((128,), 8)
+    build = partial(jr.models.autoencoder, shape, hidden=hidden, code=code)
+    task = jr.Task(build, data, loss=jr.measures.squared_error, device=device())
+    way = partial(recipe, 20 if asked.quick else 100, batch=100)
+    threshold = float(images.train_x.var(axis=0).mean()) / 2
+    some = cells("autoencoder", task, (0.3, 1.0, 0.001, 0.01), way, threshold, asked.quick)
+    return Panel(f"autoencoder, bottleneck of {code}", "squared error a pixel", {"": some})
+
+
+def sequences(asked: Flags) -> list[Panel]:
+    data, tokens = characters(asked.quick)
+    width, epochs = (16, 2) if asked.quick else (32, 50)
+    way = partial(recipe, epochs, batch=100)
+    lstm = partial(jr.models.lstm, tokens, tokens, width=width)
+    transformer = partial(jr.models.transformer, tokens, tokens, LENGTH, width=width)
+    panels = []
+    for name, build, rates in (
+        ("LSTM", lstm, (0.3, 1.0, 0.01, 0.03)),
+        ("transformer", transformer, (0.1, 0.3, 0.003, 0.01)),
+    ):
+        task = jr.Task(build, data, device=device())
+        some = cells(name.lower(), task, rates, way, TRAINED["text"], asked.quick)
+        panels.append(Panel(f"{name}, next character", "nats", {"": some}))
+    return panels
+
+
+def residual(asked: Flags) -> list[Panel]:
+    data = small_images(asked.quick)
+    epochs, width = (2, 4) if asked.quick else (80, 8)
+    rates, way = (0.03, 0.1, 0.003, 0.01), partial(recipe, epochs, batch=32)
+
+    def group(kind: str, identity: bool = False) -> list[lucas.Cell]:
+        shape, blocks = data.train_x.shape[1:], (1, 1, 1)
+        build = partial(jr.models.resnet, shape, 10, blocks, width, kind, identity)
+        name = f"residual-{kind}{'-identity' if identity else ''}"
+        task = jr.Task(build, data, device=device())
+        return cells(name, task, rates, way, TRAINED["images"], asked.quick)
+
+    usual = {name: group(kind) for kind, name in KINDS.items()}
+    identity = {name: group(kind, identity=True) for kind, name in KINDS.items()}
+    identity |= {"Fixup": group("fixup")}
+    return [Panel(RESIDUAL, "nats", usual), Panel(IDENTITY, "nats", identity)]
+
+
+def characters(quick: bool) -> tuple[jr.Dataset, int]:
+    """Cut a text into windows of characters with the next one as target."""
+    names = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
+    text = " ".join(getattr(datasets, f"load_{name}")().DESCR.lower() for name in names)
+    alphabet = {letter: place for place, letter in enumerate(sorted(set(text)))}
+    codes = np.array([alphabet[letter] for letter in text])
+    windows = np.lib.stride_tricks.sliding_window_view(codes, LENGTH + 1)
+    cut = int(0.8 * len(windows))
+    rng = np.random.default_rng(0)
+    train, test = (200, 100) if quick else (1000, 300)
+    parts = windows[:cut][rng.permutation(cut)[:train]], windows[cut + LENGTH :][:test]
+    (train_x, train_y), (test_x, test_y) = ((part[:, :-1], part[:, -1]) for part in parts)
+    history = (f"{', '.join(names)}: descriptions, {train} and {test} windows of {LENGTH}",)
+    return jr.Dataset(train_x, train_y, test_x, test_y, history=history), len(alphabet)
+
+
+def small_images(quick: bool) -> jr.Dataset:
+    """Take 256 images of CIFAR-10 at half their size; quickly, digits."""
+    if quick:
+        return jr.data.digits().subset(100, 50)
+    data = jr.data.load("cifar10").subset(256, 100)
+    halves = {
+        name: getattr(data, name).reshape(-1, 3, 16, 2, 16, 2).mean((3, 5)).astype(np.float32)
+        for name in ("train_x", "test_x")
+    }
+    return replace(data, **halves, history=(*data.history, "2x2 means"))
+
+
+def distinct(asked: Flags, table: pd.DataFrame) -> Rows:
+    """Count the networks that figures hold together; some classifiers are in more than one."""
+    cells = delta.rates(asked)
+    if not asked.quick:
+        cells = delta.hard(asked) + delta.shapes(asked) + cells
+    others, pushed = lucas.measured(asked, cells), lucas.measured(asked, far(asked))
+    names = ["lucas_paths"], ["lucas_delta", "lucas_paths"]
+    names = *names, ["lucas_delta", "lucas_distance, classifiers", "lucas_paths"]
+    tables = [table, others, pushed]
+    return [
+        {"figures": some, **counted(pd.concat(tables[:n]).drop_duplicates(["cell", "seed"]))}
+        for n, some in enumerate(names, 1)
+    ]
 
 
 def counted(some: pd.DataFrame) -> dict[str, int]:
@@ -90,7 +247,7 @@ def counted(some: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def by_rate(table: pd.DataFrame) -> dict[str, Any]:
+def by_rate(table: pd.DataFrame) -> Row:
     """Count by the place of the rate; and what could have been found at most."""
     kept = table[table["trained"]]
     larger = int(kept["faster"].sum())
@@ -103,73 +260,55 @@ def by_rate(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def judge(tables: Mapping[tuple[str, str], pd.DataFrame]) -> list[dict[str, Any]]:
-    kept = {key: some[some["trained"]] for key, some in tables.items()}
-    deltas = {key: lucas.rises(some) for key, some in kept.items()}
+def judge(tables: Tables) -> Rows:
+    deltas = {key: lucas.rises(some[some["trained"]]) for key, some in tables.items()}
     claims = []
     for panel in dict.fromkeys(panel for panel, name in tables if name == "BatchNorm"):
-        more, fewer = deltas[panel, "BatchNorm"], deltas[panel, "no normalisation"]
         claim = f"BatchNorm raises min Delta, {panel}"
-        claims.append(lucas.larger("interpolation-H3", claim, more, fewer))
+        pair = deltas[panel, "BatchNorm"], deltas[panel, "no normalisation"]
+        claims.append(lucas.larger("interpolation-H3", claim, *pair))
     for name in ("BatchNorm", "no normalisation"):
-        usual, identity = (deltas[panel, name] for panel in ("residual network", kinds.IDENTITY))
         claim = f"starting as the identity lowers min Delta of residual networks, {name}"
-        claims.append(lucas.larger("interpolation-H3", claim, usual, identity))
-    every = pd.concat(tables.values())
-    ended = "networks that trained or not, without those that diverged"
-    for which, some in (
-        ("networks that trained", every[every["trained"]]),
-        (ended, every[~every["diverged"]]),
+        pair = deltas[RESIDUAL, name], deltas[IDENTITY, name]
+        claims.append(lucas.larger("interpolation-H3", claim, *pair))
+    networks = pd.concat(tables.values())
+    kept, ended = networks[networks["trained"]], networks[~networks["diverged"]]
+    also = "networks that trained or not, without those that diverged"
+    for some, claim, column, more in (
+        (kept, f"{LARGER}, all panels", "faster", True),
+        (kept, ADAM, "optimiser", "adam"),
+        (ended, f"{LARGER}, all panels, {also}", "faster", True),
+        (ended, f"{ADAM}, {also}", "optimiser", "adam"),
     ):
-        for claim, column, more in (
-            ("the larger of two learning rates has larger min Delta, all panels", "faster", True),
-            ("Adam has larger min Delta than SGD, all panels", "optimiser", "adam"),
-        ):
-            inside = some[column] == more
-            groups = (lucas.rises(some[side]) for side in (inside, ~inside))
-            said = claim + (f", {which}" if which == ended else "")
-            claims.append(lucas.larger("interpolation-H1", said, *groups, which=which))
-    return [*claims, judge_both(every[every["trained"]])]
+        which = {"which": also} if some is ended else {}
+        pair = lucas.rises(some[some[column] == more]), lucas.rises(some[some[column] != more])
+        claims.append(lucas.larger("interpolation-H1", claim, *pair, **which))
+    return [*claims, judge_both(kept)]
 
 
-def judge_both(kept: pd.DataFrame) -> dict[str, Any]:
+def judge_both(kept: pd.DataFrame) -> Row:
     """Judge rates where a kind with an optimiser has networks at both, all such as one sample."""
     some = kept[kept.groupby(["network", "optimiser"])["faster"].transform("nunique") > 1]
-    return lucas.larger(
-        "interpolation-H1",
-        "the larger of two learning rates has larger min Delta, kinds and optimisers that trained "
-        "at both",
-        *(lucas.rises(some[side]) for side in (some["faster"], ~some["faster"])),
-        which="networks that trained, without kinds x optimisers that have none at one of the "
-        "rates",
-    )
+    claim = f"{LARGER}, kinds and optimisers that trained at both"
+    pair = lucas.rises(some[some["faster"]]), lucas.rises(some[~some["faster"]])
+    without = "without kinds x optimisers that have none at one of the rates"
+    return lucas.larger("interpolation-H1", claim, *pair, f"networks that trained, {without}")
 
 
-def shares(some: pd.DataFrame) -> dict[str, Any]:
+def shares(some: pd.DataFrame) -> Row:
     """Count a group's networks; the share of those that rise has Wilson's interval."""
-    kept = some[some["trained"]]
-    values = lucas.rises(kept)
-    rose, count = int((values > 0).sum()), len(kept)
-    facts = {
-        "networks": len(some),
-        "diverged": int(some["diverged"].sum()),
-        "trained": count,
-        "rose": rose,
-        "mean_min_delta": float(kept["min_delta"].mean()) if count else None,
-        "mean_min_delta_of_those": float(values[values > 0].mean()) if rose else None,
+    found = lucas.counts(some)
+    if not found["trained"]:
+        return found | {"share": None, "interval": [None, None]}
+    share = binomtest(found["rose"], found["trained"])
+    low, high = share.proportion_ci(method="wilson")
+    return found | {
+        "share": found["rose"] / found["trained"],
+        "interval": [float(low), float(high)],
     }
-    if not count:
-        return facts | {"share": None, "interval": [None, None]}
-    low, high = binomtest(rose, count).proportion_ci(method="wilson")
-    return facts | {"share": rose / count, "interval": [float(low), float(high)]}
 
 
-def draw(
-    asked: Flags,
-    panels: Sequence[kinds.Panel],
-    tables: Mapping[tuple[str, str], pd.DataFrame],
-    claims: list[dict[str, Any]],
-) -> Figure:
+def draw(asked: Flags, panels: Sequence[Panel], tables: Tables, claims: Rows) -> Figure:
     figure = Figure(figsize=(15.5, 7.6), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[3.4, 1.2])
     for ax, panel in zip(left.subplots(2, 3).ravel(), panels, strict=True):
@@ -182,39 +321,33 @@ def draw(
 
 def caption(asked: Flags, every: pd.DataFrame) -> str:
     found = by_rate(every)
-    lost, rose = (
-        [f"{found[side][key]} of {found[side][of]}" for side in ("larger", "smaller")]
-        for key, of in (("untrained", "networks"), ("rose", "trained"))
-    )
-    ended = [found[side]["rose_untrained"] for side in ("larger", "smaller")]
+    fast, slow = found["larger"], found["smaller"]
     least = every[every["trained"]].groupby(["network", "batchnorm"], dropna=False).size().min()
-    data = "digits" if asked.quick else (
-        "1,000 images of Fashion-MNIST, 256 of CIFAR-10 at 16x16, 1,000 windows of "
-        f"{kinds.LENGTH} characters"
-    )  # fmt: skip
+    data = "1,000 images of Fashion-MNIST, 256 of CIFAR-10 at 16x16, 1,000 windows of "
+    data = "digits" if asked.quick else f"{data}{LENGTH} characters"
     first, last = every["seed"].min(), every.groupby("cell")["seed"].max()
-    seeds = f"seeds {first} to {last.min()}" + (
-        f", to {last.max()} in groups of which fewer than {kinds.ENOUGH} of these trained"
-        if last.max() > last.min() else ""
-    )  # fmt: skip
+    seeds = f"seeds {first} to {last.min()}"
+    if last.max() > last.min():
+        seeds += f", to {last.max()} in groups of which fewer than {ENOUGH} of these trained"
     return (
         f"n = {len(every)} networks: {seeds}, x 2 learning rates x SGD (momentum .9) and Adam; "
         f"{data}; {least} or more trained networks a kind; 51 alphas\n"
         "thin: networks, thick: those that rise by more than 1e-3; "
         f"drawn: those that trained (final training loss at most {lucas.FITTED:g}, "
-        f"{kinds.TRAINED['text']:g} for text, {kinds.TRAINED['images']:g} for residual networks, "
-        f"half the pixel variance for the autoencoder)\n{lost[0]} at the larger rate did not, "
-        f"{lost[1]} at the smaller; of those that did {rose[0]} and {rose[1]} rise, of "
-        f"untrained networks with an end {ended[0]} (larger rate) and {ended[1]} (smaller); "
-        "BatchNorm scored with statistics estimated anew"
+        f"{TRAINED['text']:g} for text, {TRAINED['images']:g} for residual networks, "
+        "half the pixel variance for the autoencoder)\n"
+        f"{fast['untrained']} of {fast['networks']} at the larger rate did not, "
+        f"{slow['untrained']} of {slow['networks']} at the smaller; of those that did "
+        f"{fast['rose']} of {fast['trained']} and {slow['rose']} of {slow['trained']} rise, of "
+        f"untrained networks with an end {fast['rose_untrained']} (larger rate) and "
+        f"{slow['rose_untrained']} (smaller); BatchNorm scored with statistics estimated anew"
     )
 
 
-def curves(ax: Axes, panel: kinds.Panel, tables: Mapping[tuple[str, str], pd.DataFrame]) -> None:
-    words = []
+def curves(ax: Axes, panel: Panel, tables: Tables) -> None:
     for name in panel.groups:
         some = tables[panel.title, name]
-        found, kept = shares(some), some[some["trained"]]
+        found, kept = lucas.counts(some), some[some["trained"]]
         colour = COLOURS.get(name, BLUE)
         for values, rise in zip(kept["curve"], lucas.rises(kept), strict=True):
             thick = {"lw": 1.8, "alpha": 0.9} if rise else {"lw": 0.7, "alpha": 0.6}
@@ -222,20 +355,16 @@ def curves(ax: Axes, panel: kinds.Panel, tables: Mapping[tuple[str, str], pd.Dat
         lost = found["networks"] - found["trained"]
         said = f"{name}: " if name else ""
         said += f"{found['rose']} of {found['trained']} rise"
-        words.append(said + (f" ({lost} did not train)" if lost else ""))
-        ax.plot([], [], color=colour, label=words[-1])
+        said += f" ({lost} did not train)" if lost else ""
+        ax.plot([], [], color=colour, label=said)
     ax.legend(fontsize=8, frameon=False, loc="upper right")
     bottom, top = ax.get_ylim()
-    ax.set(
-        xlim=(0, 1),
-        ylim=(min(0, bottom), top + 0.25 * (top - bottom)),
-        xlabel="α, share of the way",
-        ylabel=f"training loss ({panel.unit})",
-    )
+    ax.set(xlim=(0, 1), ylim=(min(0, bottom), top + 0.25 * (top - bottom)))
+    ax.set(xlabel="α, share of the way", ylabel=f"training loss ({panel.unit})")
     ax.set_title(panel.title, fontsize=10)
 
 
-def bars(ax: Axes, tables: Mapping[tuple[str, str], pd.DataFrame]) -> None:
+def bars(ax: Axes, tables: Tables) -> None:
     labels = []
     for place, ((panel, name), some) in enumerate(tables.items()):
         found = shares(some)
@@ -252,12 +381,14 @@ def bars(ax: Axes, tables: Mapping[tuple[str, str], pd.DataFrame]) -> None:
     ax.set_title("summary", fontsize=10)
 
 
-def headline(tables: Mapping[tuple[str, str], pd.DataFrame], claims: list[dict[str, Any]]) -> str:
-    every = [shares(some) for some in tables.values()]
-    rose, count = (sum(found[key] for found in every) for key in ("rose", "trained"))
-    words = lucas.verdicts(claims, {
+def headline(tables: Tables, claims: Rows) -> str:
+    found = lucas.counts(pd.concat(tables.values()))
+    words = {
         "BatchNorm raises it": ("H3", "BatchNorm raises"),
         "starting as the identity lowers it": ("H3", "starting as the identity"),
         "larger rates and Adam raise it": ("H1", ""),
-    })  # fmt: skip
-    return f"{rose} of {count} trained networks rise on the way to the solution\n{words}"
+    }
+    return (
+        f"{found['rose']} of {found['trained']} trained networks rise on the way to the solution\n"
+        f"{lucas.verdicts(claims, words)}"
+    )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from evidence.figure import Flags, device
+from evidence.rows import Row
 from numpy.typing import ArrayLike, NDArray
 from papers.lucas import networks as lucas
 from scipy.stats import rankdata
@@ -24,6 +25,7 @@ import jumpretrain as jr
 from jumpretrain.paths.certificate import certificate
 from jumpretrain.paths.gauss_length import turning
 from jumpretrain.paths.outputs import outputs_at
+from jumpretrain.states.curves import Curve
 
 TOLERANCE = 1e-2
 """Largest distance from the targets that counts as reaching them, as a share of the first one."""
@@ -31,30 +33,12 @@ FALLS, ROUNDING = 1e-3, 1e-9
 """Rises over the first value that do not count: where targets are nearly reached, or reached."""
 DISTANCES = {"distance": "weight distance", "relative": "distance over the initial norm"}
 TURNED = {"gauss_mean": "Gauss length, mean over examples", "gauss_joint": "joint Gauss length"}
-Fits = dict[tuple[int, str, str, str], dict[str, Any]]
+Fits = dict[tuple[int, str, str, str], Row]
 """By number of alphas, group, distance and kind of turning."""
 
 
-def grids(cell: lucas.Cell, times: int) -> tuple[int, int]:
-    """Say on which grids a cell is followed.
-
-    Args:
-        cell: With its own grid.
-        times: Steps of the fine grid to one of the cell's own.
-
-    Returns:
-        The alphas of the fine grid, and every how many of them the cell's own has one.
-    """
-    every = times if cell.alphas > 11 else 4
-    return every * (cell.alphas - 1) + 1, every
-
-
 def doubled(task: jr.Task, data: jr.Dataset) -> jr.Task:
-    """Take a task in double precision to other data.
-
-    Returns:
-        The task.
-    """
+    """Take a task in double precision to other data."""
     return replace(task, model=partial(_double, task.model), data=data)
 
 
@@ -63,84 +47,63 @@ def _double(build: Any) -> nn.Module:
     return model
 
 
-def outputs(
-    task: jr.Task, start: ArrayLike, end: ArrayLike, alphas: int, split: str
-) -> NDArray[np.float64]:
-    """Follow the outputs from one state to another.
+def followed(
+    cell: lucas.Cell, data: jr.Dataset, ends: ArrayLike, steps: int, split: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Follow the outputs (A, n, d) between two states (2, S) at the cell's alphas and finer.
 
-    Returns:
-        Outputs (A, n, d).
+    Finer by so many steps to one, or by four in quick form.
     """
-    curve = jr.interpolate(task, start, end, 2, execution=lucas.QUIET).curve
-    if curve is None:
-        raise RuntimeError("a path knows its states where it was interpolated")
-    return np.stack(list(outputs_at(task, curve, np.linspace(0, 1, alphas), split)))
+    steps = steps if cell.alphas > 11 else 4
+    start, end = np.asarray(ends, float)
+    curve = Curve(start, end, np.ones(len(start), np.uint8))
+    alphas = np.linspace(0, 1, steps * (cell.alphas - 1) + 1)
+    fine = np.stack(list(outputs_at(doubled(cell.task, data), curve, alphas, split)))
+    return fine[::steps], fine
 
 
-def finely(cell: lucas.Cell, runs: jr.Runs) -> Iterator[dict[str, Any]]:
+def finely(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
     """Measure how much the outputs for test examples turn, for one network of a cell.
 
     It is the first that trained: networks of a cell hardly differ, and one takes up to a minute.
     Training examples are scored only where BatchNorm's statistics come from them.
-
-    Yields:
-        One row a grid; none where no network trained.
     """
     data = cell.task.data
-    few = data if cell.facts["batchnorm"] else replace(
-        data, train_x=data.train_x[:2], train_y=data.train_y[:2]
-    )  # fmt: skip
+    if not cell.facts["batchnorm"]:
+        data = replace(data, train_x=data.train_x[:2], train_y=data.train_y[:2])
     fitted = (runs.status == "ok") & (runs.metrics["train_loss"][:, -1] <= cell.threshold)
     for number in np.flatnonzero(fitted)[:1]:
         ends = runs.initial[number], runs.final[number]
-        count, thinner = grids(cell, times=10)
-        followed = outputs(doubled(cell.task, few), *ends, count, "test")
-        for every in (thinner, 1):
-            found = turning(followed[::every])
-            yield {
-                "seed": int(runs.seeds[number]),
-                "points": len(followed[::every]),
-                "gauss_mean": found.mean,
-                "gauss_joint": found.joint,
-            }
+        for some in followed(cell, data, ends, 10, "test"):
+            row, found = {"seed": int(runs.seeds[number]), "points": len(some)}, turning(some)
+            yield row | {"gauss_mean": found.mean, "gauss_joint": found.joint}
 
 
 def squared(asked: Flags) -> list[lucas.Cell]:
     """Describe networks that reach their targets: few examples, much time, squared error."""
     widths, sizes = ((64,), (16,)) if asked.quick else ((64, 256, 1024), (16, 64))
     lrs = {"adam": 1e-4} if asked.quick else {"sgd": 0.1, "adam": 1e-4}
-    return [
-        _squared(asked.quick, width, size, name, lr)
-        for width, size, (name, lr) in product(widths[::-1], sizes, lrs.items())
-    ]
+    epochs, cells, one = 200 if asked.quick else 1000, [], np.eye(10, dtype=np.float32)
+    for width, size, pair in product(widths[::-1], sizes, lrs.items()):
+        changes = {"examples": size, "epochs": epochs, "batch_size": size}
+        cell = lucas.classifier(asked.quick, *pair, depth=1, width=width, **changes)
+        data = cell.task.data
+        data = replace(data, train_y=one[data.train_y], test_y=one[data.test_y])
+        task = jr.Task(cell.task.model, data, loss=jr.measures.squared_error, device=device())
+        cells.append(replace(cell, name=f"squared-{cell.name}", task=task))
+    return cells
 
 
-def _squared(quick: bool, width: int, size: int, optimiser: str, lr: float) -> lucas.Cell:
-    changes = {"epochs": 200 if quick else 1000, "batch_size": size}
-    cell = lucas.classifier(quick, optimiser, lr, depth=1, width=width, examples=size, **changes)
-    data, one = cell.task.data, np.eye(10, dtype=np.float32)
-    data = replace(data, train_y=one[data.train_y], test_y=one[data.test_y])
-    task = jr.Task(cell.task.model, data, loss=jr.measures.squared_error, device=device())
-    return replace(cell, name=f"squared-{cell.name}", task=task)
-
-
-def certify(cell: lucas.Cell, runs: jr.Runs) -> Iterator[dict[str, Any]]:
+def certify(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
     """Test the theorem on each network: on its loss, and on the distance to its last outputs.
 
     What a certificate says is of the steps of its grid, and holds for them whatever lies between.
-
-    Yields:
-        One row a network and grid.
     """
     data = cell.task.data
-    task = doubled(cell.task, replace(data, test_x=data.test_x[:2], test_y=data.test_y[:2]))
-    targets = task.tensors["scored_y"].cpu().numpy()
-    for number, seed in enumerate(runs.seeds):
-        ends = runs.initial[number], runs.final[number]
-        count, thinner = grids(cell, times=20)
-        followed = outputs(task, *ends, count, "train")
-        for every in (thinner, 1):
-            some = followed[::every]
+    data = replace(data, test_x=data.test_x[:2], test_y=data.test_y[:2])
+    targets = doubled(cell.task, data).tensors["scored_y"].cpu().numpy()
+    for seed, *ends in zip(runs.seeds, runs.initial, runs.final, strict=True):
+        for some in followed(cell, data, ends, 20, "train"):
             found = certificate(some, targets, TOLERANCE)
             away, loss = (((some - to) ** 2).mean((1, 2)) for to in (some[-1], targets))
             path = jr.Path(np.linspace(0, 1, len(some)), {"away": away, "loss": loss})
@@ -172,7 +135,7 @@ def random_curves(count: int) -> pd.DataFrame:
     return pd.DataFrame({"largest": turning(curve).per_example, "share": rise / away[0]})
 
 
-def counts(curves: pd.DataFrame) -> dict[str, Any]:
+def counts(curves: pd.DataFrame) -> Row:
     small = curves["largest"] < np.pi / 2
     rose = curves["share"] > ROUNDING
     return {
@@ -183,20 +146,15 @@ def counts(curves: pd.DataFrame) -> dict[str, Any]:
 
 
 def by_norm(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Part networks with BatchNorm from those without.
-
-    Returns:
-        All, and both parts.
-    """
+    """Give all networks, those without BatchNorm and those with it."""
     normed = table["batchnorm"].astype(bool)
     return {"all": table, "no normalisation": table[~normed], "BatchNorm": table[normed]}
 
 
-def fit(table: pd.DataFrame, x: str, y: str) -> dict[str, Any]:
+def fit(table: pd.DataFrame, x: str, y: str) -> Row:
     """Fit a line to logarithms; cells are resampled, each with all its networks.
 
-    Returns:
-        Slope, the ends of its interval, p, the line's height at 1, R2, networks and cells.
+    Its slope with interval and p, its height at 1, R2, and how many networks and cells.
     """
     size = {"networks": len(table), "cells": table["cell"].nunique()}
     if size["cells"] < 4:
@@ -210,18 +168,13 @@ def fit(table: pd.DataFrame, x: str, y: str) -> dict[str, Any]:
     n, to_x, to_y, xx, xy = of_cells[drawn(len(names))].sum(1).T
     below = n * xx - to_x**2
     slopes = np.divide(n * xy - to_x * to_y, below, out=np.full_like(n, np.nan), where=below > 0)
-    low, high, p = interval(slopes, slope)
     r2 = np.corrcoef(across, up)[0, 1] ** 2
-    values = {"slope": slope, "low": low, "high": high, "p": p, "level": level, "r2": r2}
-    return {name: float(value) for name, value in values.items()} | size
+    values = {"slope": slope, "level": level, "r2": r2}
+    return {name: float(value) for name, value in values.items()} | bounded(slopes, slope) | size
 
 
 def ranked(table: pd.DataFrame, x: str, y: ArrayLike) -> dict[str, float]:
-    """Correlate ranks; cells are resampled, each with all its networks.
-
-    Returns:
-        Spearman's rho, the ends of its interval, and p; NaN where one side never varies.
-    """
+    """Correlate ranks, as `rho`; NaN where one side never varies. Cells are resampled as above."""
     pair = table[x].to_numpy(float), np.asarray(y, float)
 
     def rho(rows: NDArray[np.intp]) -> float:
@@ -234,27 +187,19 @@ def ranked(table: pd.DataFrame, x: str, y: ArrayLike) -> dict[str, float]:
         return dict.fromkeys(("rho", "low", "high", "p"), np.nan)
     members = [np.flatnonzero(codes == code) for code in range(len(names))]
     found = [rho(np.concatenate([members[k] for k in one])) for one in drawn(len(names))]
-    return dict(zip(("low", "high", "p"), interval(found, every), strict=True)) | {"rho": every}
+    return {"rho": every, **bounded(found, every)}
 
 
 def drawn(cells: int) -> NDArray[np.intp]:
-    """Draw cells with replacement, each to be taken with all its networks: those are alike.
-
-    Returns:
-        Their numbers (2000, cells).
-    """
+    """Draw cells with replacement (2000, cells), to be taken with all their networks, alike."""
     return np.random.default_rng(0).integers(cells, size=(2000, cells))
 
 
-def interval(values: ArrayLike, effect: float) -> tuple[float, float, float]:
-    """Take the interval of an effect from its values in resamples.
-
-    Returns:
-        The ends of that of 95 %, and p of the effect's being 0.
-    """
+def bounded(values: ArrayLike, effect: float) -> dict[str, float]:
+    """Take the 95 % interval of an effect from its values in resamples, and p of its being 0."""
     some = np.asarray(values, float)
     some = some[np.isfinite(some)]
     low, high = np.quantile(some, [0.025, 0.975])
     beyond = min((some <= 0).sum(), (some >= 0).sum())
     p = min(1.0, 2 * (1 + float(beyond)) / (1 + len(some)))
-    return min(float(low), effect), max(float(high), effect), p
+    return {"low": float(min(low, effect)), "high": float(max(high, effect)), "p": p}

@@ -14,9 +14,14 @@ from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
+from evidence import jobs, panels
 from evidence.cells import trained
 from evidence.figure import Flags, device
+from evidence.jobs import shared
+from evidence.judging import tally
+from evidence.rows import Rows
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
@@ -43,14 +48,10 @@ EXAMPLES, OTHERS, SCORED, SHOWN = 1000, 4000, 250, 500
 
 @dataclass(frozen=True)
 class Network:
-    """A trained network.
+    """A network: the states where training began and ended (S,), and its accuracies.
 
-    Attributes:
-        start: The state that training started from (S,).
-        end: The trained state (S,).
-        accuracy: On all test images, with the state's BatchNorm statistics.
-        recalibrated: The same with statistics re-estimated on training images.
-        train_accuracy: On the scored training images.
+    On all test images with the state's BatchNorm statistics and with statistics re-estimated on
+    training images, and on the scored training images.
     """
 
     start: NDArray[Any]
@@ -61,20 +62,8 @@ class Network:
 
 
 def images(quick: bool) -> dict[str, jr.Dataset]:
-    """Load the data: CIFAR-10 as `base`, what networks are pre-trained on, and variants.
-
-    Returns:
-        Data sets by name; small ones of digits in quick form.
-    """
-    if quick:
-        data = jr.data.digits().subset(120, 50)
-        data = replace(data, train_x=_halved(data.train_x), test_x=_halved(data.test_x))
-        base = replace(data, train_x=data.train_x[:60], train_y=data.train_y[:60])
-        other = replace(data, train_x=data.train_x[60:], train_y=data.train_y[60:])
-        fashion = replace(other, train_x=other.train_x.swapaxes(2, 3))
-    else:
-        base, other = _cifar()
-        fashion = _fashion()
+    """Load CIFAR-10 as `base`, what networks are pre-trained on, and variants; or small digits."""
+    base, other, fashion = _digits() if quick else (*_cifar(), _fashion())
     return {
         "base": base,
         "other images": other,
@@ -85,21 +74,26 @@ def images(quick: bool) -> dict[str, jr.Dataset]:
     }
 
 
+def _digits() -> tuple[jr.Dataset, jr.Dataset, jr.Dataset]:
+    data = jr.data.digits().subset(120, 50)
+    data = replace(data, train_x=_halved(data.train_x), test_x=_halved(data.test_x))
+    base = replace(data, train_x=data.train_x[:60], train_y=data.train_y[:60])
+    other = replace(data, train_x=data.train_x[60:], train_y=data.train_y[60:])
+    return base, other, replace(other, train_x=other.train_x.swapaxes(2, 3))
+
+
 def _cifar() -> tuple[jr.Dataset, jr.Dataset]:
     """Draw two sets of training images without overlap; both have 4,000 test images."""
     whole = jr.data.load("cifar10")
     rows = np.random.default_rng(0).permutation(len(whole.train_x))[: EXAMPLES + OTHERS]
-    test_x, test_y = _halved(whole.test_x[:OTHERS]), whole.test_y[:OTHERS]
-    return tuple(  # type: ignore[return-value]
-        jr.Dataset(
-            _halved(whole.train_x[chosen]),
-            whole.train_y[chosen],
-            test_x,
-            test_y,
-            history=(*whole.history, "2x2 means", f"{len(chosen)} images, {name}"),
-        )
-        for name, chosen in (("base", rows[:EXAMPLES]), ("others", rows[EXAMPLES:]))
-    )
+    test = _halved(whole.test_x[:OTHERS]), whole.test_y[:OTHERS]
+
+    def some(name: str, chosen: NDArray[np.intp]) -> jr.Dataset:
+        train = _halved(whole.train_x[chosen]), whole.train_y[chosen]
+        history = (*whole.history, "2x2 means", f"{len(chosen)} images, {name}")
+        return jr.Dataset(*train, *test, history=history)
+
+    return some("base", rows[:EXAMPLES]), some("others", rows[EXAMPLES:])
 
 
 def _fashion() -> jr.Dataset:
@@ -119,31 +113,15 @@ def _halved(x: NDArray[Any]) -> NDArray[Any]:
 
 @lru_cache(maxsize=4)
 def task(data: jr.Dataset, policy: Policy = "stored") -> jr.Task:
-    """Set the residual network to some data.
-
-    Returns:
-        The task.
-    """
+    """Set the residual network to some data."""
     build = partial(jr.models.wide_resnet, data.train_x.shape[1:], 10)
     return jr.Task(build, data, batchnorm=policy, device=device(), scored=SCORED)
 
 
 def recipe(quick: bool, weight_decay: float, epochs: int = 40) -> jr.Recipe:
-    """Give the recipe of all networks.
-
-    Returns:
-        SGD whose rate falls twice, each time by ten.
-    """
-    return jr.Recipe(
-        epochs=6 if quick else epochs,
-        lr=0.05,
-        weight_decay=weight_decay,
-        batch_size=64,
-        schedule="steps",
-        milestones=(1 / 3, 2 / 3),
-        record_every=0,
-        record_early=False,
-    )
+    """Give the recipe of all networks: SGD whose rate falls twice, each time by ten."""
+    steps: dict[str, Any] = {"schedule": "steps", "milestones": (1 / 3, 2 / 3)}
+    return jobs.recipe(6 if quick else epochs, 0.05, 64, weight_decay=weight_decay, **steps)
 
 
 def seeds(asked: Flags) -> range:
@@ -160,17 +138,12 @@ def network(
     start: NDArray[Any] | None = None,
     epochs: int = 40,
 ) -> Network:
-    """Train one network, or read it; all scripts on this paper share what is kept.
-
-    Returns:
-        The network.
-    """
+    """Train one network, or read it; all scripts on this paper share what is kept."""
     states = None if start is None else start[None]
     way = recipe(asked.quick, weight_decay, epochs)
     fit = trained(shared(asked), f"{name}/{seed}", task(data), way, [seed], states, jobs=1)
-    last = {key: float(values[0, -1]) for key, values in fit.metrics.items()}
-    accuracies = (last[f"{key}"] for key in
-                  ("test_accuracy", "test_accuracy_recalibrated", "train_accuracy"))  # fmt: skip
+    measures = "test_accuracy", "test_accuracy_recalibrated", "train_accuracy"
+    accuracies = (float(fit.metrics[measure][0, -1]) for measure in measures)
     return Network(fit.initial[0], fit.final[0], *accuracies)
 
 
@@ -186,15 +159,10 @@ def path(
     start: NDArray[Any],
     end: NDArray[Any],
     policy: Policy = "stored",
-    select: str | Sequence[str] | None = None,
-    alphas: ArrayLike | None = None,
+    **where: Any,
 ) -> jr.Path:
-    """Score the line between two states on the first 500 test images, or read what was kept.
-
-    Returns:
-        The path, with its curve.
-    """
-    return kept_path(asked, _quick_to_score(data, policy), name, start, end, select, alphas)
+    """Score the line between two states on the first 500 test images, or read what was kept."""
+    return kept_path(asked, _quick_to_score(data, policy), name, start, end, **where)
 
 
 @lru_cache(maxsize=4)
@@ -212,19 +180,10 @@ def kept_path(
     select: str | Sequence[str] | None = None,
     alphas: ArrayLike | None = None,
 ) -> jr.Path:
-    """Score the line between two states of a task, or read what was kept of the same line.
+    """Score the line between two states (S,), or read what was kept of the same line.
 
-    Args:
-        asked: The script's flags.
-        made: The task.
-        name: The line's, of letters that a file may have.
-        start: The state at alpha 0 (S,).
-        end: The state at alpha 1 (S,).
-        select: Modules that move; all where left out.
-        alphas: Where to score; evenly spread points where left out.
-
-    Returns:
-        The path, with its curve unless only a part of the weights moves.
+    At evenly spread points unless told; modules to `select` move alone. The path has its curve
+    unless only a part of the weights moves.
     """
     file = shared(asked).work / "paths" / f"{name}-{made.batchnorm}.safetensors"
     places = (5 if asked.quick else 51) if alphas is None else np.asarray(alphas).tolist()
@@ -236,25 +195,19 @@ def kept_path(
     }
     if not file.exists() or folders.read_arrays(file)[1] != facts:
         found = jr.interpolate(made, start, end, places, select)
-        folders.write_arrays(
-            file,
-            {"alphas": found.alphas, "class_error": np.asarray(found.class_error["train"])}
-            | {f"metrics.{key}": values for key, values in found.metrics.items()},
-            facts,
-        )
+        arrays = {f"metrics.{key}": values for key, values in found.metrics.items()}
+        folders.write_arrays(file, {"alphas": found.alphas} | arrays, facts)
     arrays = folders.read_arrays(file)[0]
     metrics = {key[8:]: values for key, values in arrays.items() if key.startswith("metrics.")}
     line = Curve(start, end, np.ones(len(start), np.uint8)) if select is None else None
-    return jr.Path(arrays["alphas"], metrics, {"train": arrays["class_error"]}, curve=line)
+    return jr.Path(arrays["alphas"], metrics, curve=line)
 
 
 def facts(found: jr.Path) -> dict[str, Any]:
-    """Read off a path what is judged and drawn.
+    """Read off a path what is judged and drawn, losses in nats.
 
-    Returns:
-        Test losses (A,), barriers of all kinds in nats, the largest rise of the training loss, the
-        alpha from which on that stays below half of its way down (1 where it
-        is not lower at the end), and the mean of the test loss above its last value.
+    `half` is the alpha from which on the training loss stays below half of its way down, 1 where
+    it is not lower at the end; `excess` is the mean of the test loss above its last value.
     """
     half = found.plateau("train").half
     losses = found.values("test_loss")
@@ -272,14 +225,18 @@ def number(found: Mapping[str, Any], measure: str) -> Any:
     return found["barrier"][measure] if measure in KINDS else found[measure]
 
 
-def shared(asked: Flags) -> Flags:
-    """Point to the folder of all scripts on this paper.
+def curves(ax: Axes, losses: ArrayLike, colour: Any, label: str, **style: Any) -> None:
+    """Draw the losses of networks along their paths (n, A)."""
+    losses = np.asarray(losses)
+    alphas = np.linspace(0, 1, losses.shape[1])
+    panels.lines(ax, alphas, losses, colour, label, thin=0.5, **{"lw": 2.2} | style)
 
-    Returns:
-        The flags with that folder.
-    """
-    name = "vlaar-quick" if asked.quick else "vlaar"
-    return replace(asked, work=asked.work.parent / name)
+
+def framed(figure: Figure, finding: str, note: str, claims: Rows, size: float = 11) -> Figure:
+    """Write the finding above a figure, and how it was made and the count of verdicts below."""
+    figure.suptitle(finding, fontsize=size)
+    figure.supxlabel(f"{note}; {tally(claims)}", fontsize=8)
+    return figure
 
 
 def plain(ax: Axes) -> None:
@@ -289,17 +246,12 @@ def plain(ax: Axes) -> None:
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def describe(asked: Flags, data: Mapping[str, jr.Dataset]) -> str:
-    """Say on what the networks were trained.
-
-    Returns:
-        A line for captions.
-    """
+def describe(data: Mapping[str, jr.Dataset]) -> str:
+    """Say on what the networks were trained."""
     base = data["base"]
     name = base.history[0].partition("(")[0].strip().replace("cifar10", "CIFAR-10")
     return (
         f"pre-activation ResNet, 3 blocks, {len(base.train_x):,} {name} images "
-        f"{base.train_x.shape[2]}x"
-        f"{base.train_x.shape[3]}, test loss on {min(SHOWN, len(base.test_x))}, accuracy on "
-        f"{len(base.test_x):,} test images"
+        f"{base.train_x.shape[2]}x{base.train_x.shape[3]}, test loss on "
+        f"{min(SHOWN, len(base.test_x))}, accuracy on {len(base.test_x):,} test images"
     )

@@ -5,9 +5,6 @@ networks, these biases against the epoch at which classes are learned and agains
 which they turn right, that alpha against the one that degree counting predicts, and the loss on
 the plateau against what the biases alone would make it. H16 to H18 are judged.
 
-The small form needs digits only; the other one Fashion-MNIST too, in the folder that the
-environment variable JUMPRETRAIN_DATA names.
-
 Changed after a review that had seen the numbers: the claim that the class learned last has the
 largest bias was judged in the toy alone, and is judged here too; the loss half way along the
 plateau was judged by the mean of ratios with tiny denominators, and is by the ratio of sums; which
@@ -16,56 +13,99 @@ class the plateau predicts is counted only where that plateau is as long as for 
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from evidence import panels
+from evidence.cells import QUIET, trained
 from evidence.figure import Flags, Made
+from evidence.jobs import over
 from evidence.judging import tally, within
-from evidence.proportions import counted, quotient
+from evidence.proportions import counted
+from evidence.rows import Row, Rows, about
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from papers.wang.orders import ALPHAS, HELD, Case, followed, measured
-from papers.wang.plateau_networks import CLASSES, NAMES, QUICK, RECIPE, TRAINED, WIDTH, Cell
+from papers.wang import networks as wang
+from papers.wang.networks import CLASSES, NAMES, TRAINED, Cell
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 
+ALPHAS = 101
 CHUNK = 5  # networks a job
+HELD = 0.1  # the shortest error plateau on which a loss or a prediction is looked at, in alpha
 CORRELATION, SHARE = 0.3, 0.5  # the least correlation over classes, the least share of networks
-ABOVE, RISE = 0.01, 0.5  # nats above log k; share of the prediction
+ABOVE = 0.01  # nats above log k
 RISES = 1e-3  # nats; paths that rise by more are counted, as in arXiv:2104.11044
+OVER = "Spearman's rho over the classes of a network of"
+JUDGED = (
+    ("H16", "classes learned later have larger biases",
+     f"{OVER} the epoch of learning and the bias", "bias_and_learning", CORRELATION),
+    ("H16", "classes learned later turn right earlier on the path",
+     f"{OVER} the epoch of learning and alpha", "learning_and_turning", CORRELATION, -1),
+    ("H17", "classes with smaller biases turn right later on the path",
+     f"{OVER} minus the bias and alpha", "bias_and_turning", CORRELATION),
+    ("H17", "degree counting predicts the alphas at which classes turn right",
+     "Pearson's correlation over the classes of a network of both alphas", "agreement",
+     CORRELATION),
+    ("H18", "the loss rises above log k on the path",
+     "largest loss on the path minus log k, in nats", "excess", ABOVE),
+)  # fmt: skip
+SIDES = {
+    "learned": "epoch at which the class is learned",
+    "biases": "bias of the class (last layer)",
+    "turns": "last alpha, half of the class wrong",
+    "predicted": "alpha predicted by degree counting",
+}
+SCATTERS = (
+    ("learned", "biases", "learned later, larger bias?\nρ", "bias_and_learning", 1),
+    ("biases", "turns", "larger bias, right earlier?\nρ", "bias_and_turning", -1),
+    ("predicted", "turns", "predicted and observed alpha:\nr", "agreement", 1),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network's path, its report on biases, and the epoch at which each class is learned."""
+
+    data: str
+    seed: int
+    path: jr.Path
+    report: Any
+    learned: NDArray[np.float64]
 
 
 def make(asked: Flags) -> Made:
-    cells = [Cell("digits", 3, 0.25, "last")]
-    size, seeds, recipe = 400, [0, 1, 2], replace(QUICK, record_every=1)
-    if not asked.quick:
-        cells = [Cell("fashion_mnist", 5, 0.25, "last"), Cell("digits", 5, 0.25, "last")]
-        size, seeds, recipe = 2000, list(range(10)), replace(RECIPE, record_every=1)
+    names, depth = ("digits",) if asked.quick else ("fashion_mnist", "digits"), 5
+    size, seeds, recipe = 2000, list(range(10)), replace(wang.RECIPE, record_every=1)
+    if asked.quick:
+        depth, size, seeds, recipe = 3, 400, [0, 1, 2], replace(wang.QUICK, record_every=1)
+    cells = [Cell(name, depth, 0.25, "last") for name in names]
     jobs = [
         (asked, cell, size, recipe, seeds[first : first + CHUNK])
         for cell in cells
         for first in range(0, len(seeds), CHUNK)
     ]
-    execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
-    every = [case for cases in spread(followed, jobs, execution, "cells") for case in cases]
+    every = [case for cases in over(asked, followed, jobs, "cells") for case in cases]
     cases = [case for case in every if case.path.metrics["train_loss"][-1] <= TRAINED]
     table = pd.DataFrame([measured(case) for case in cases])
-    names = [cell.data for cell in cells]
     claims = [claim for name in names for claim in judged(name, table[table["data"] == name])]
     shown = {name: next(case for case in cases if case.data == name) for name in names}
-    return drawn(recipe, cells[0], cases, shown, table, claims, len(every)), {
+    lost = len(every) - len(cases)
+    network = f"He-normal weights x {cells[0].scale}, a bias in the last layer only, 0 at first"
+    said = f"MLP, ReLU, depth {depth}, width {wang.WIDTH}, {network}; {wang.trainings(recipe)}"
+    return drawn(cases, shown, table, claims, described(said, lost, shown, table)), {
         "data": names,
         "training_examples": size,
         "recipe": asdict(recipe),
-        "network": f"mlp, ReLU, width {WIDTH}, depth {cells[0].depth}, He-normal weights x "
-        f"{cells[0].scale}, a bias in the last layer only, 0 at first",
+        "network": f"mlp, ReLU, width {wang.WIDTH}, depth {depth}, {network}",
         "seeds": seeds,
-        "left_out": f"{len(every) - len(cases)} networks with a final loss above {TRAINED}",
+        "left_out": f"{lost} networks with a final loss above {TRAINED}",
         "claims": claims,
         "rising": rising(table),
         "networks": table.to_dict("records"),
@@ -81,77 +121,86 @@ def make(asked: Flags) -> Made:
     }
 
 
-def judged(data: str, table: pd.DataFrame) -> list[dict[str, Any]]:
-    held = table[table["error_plateau"] >= HELD]
-    over = "Spearman's rho over the classes of a network of"
+def chance(label: int, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Give the probability of a class where it is the target, and 0 elsewhere."""
+    return outputs.softmax(1)[:, label] * (targets == label)
+
+
+def followed(
+    asked: Flags, cell: Cell, size: int, recipe: jr.Recipe, seeds: list[int]
+) -> list[Case]:
+    """Train networks and see when each class is learned, and when it turns right on the path."""
+    measures = {f"chance{label}": partial(chance, label) for label in range(CLASSES)}
+    task = replace(wang.task(cell, size), metrics=measures)
+    runs = trained(asked, f"{cell.data}-{seeds[0]}", task, recipe, seeds, jobs=1)
+    labels = task.tensors["scored_y"].cpu().numpy()
+    shares = np.bincount(labels, minlength=CLASSES) / len(labels)
+    means = np.stack([runs.metrics[f"train_{name}"] for name in measures], axis=-1) / shares
+    cases = []
+    for seed, mean, *ends in zip(seeds, means, runs.initial, runs.final, strict=True):
+        path = jr.interpolate(task, *ends, ALPHAS, execution=QUIET)
+        learned = np.array([reached(runs.epoch, column) for column in mean.T])
+        cases.append(Case(cell.data, seed, path, jr.bias_report(task, path), learned))
+    return cases
+
+
+def reached(epoch: NDArray[np.float64], means: NDArray[np.float64]) -> float:
+    """Find when means first reach 1/2, between two records by a straight line; or the end."""
+    after = int((means >= 0.5).argmax())
+    pair = slice(after - 1, after + 1)
+    return float(np.interp(0.5, means[pair], epoch[pair]) if after else epoch[-1])
+
+
+def measured(case: Case) -> Row:
+    """Measure a network, as a row of a table."""
+    report, path, plateau = case.report, case.path, case.path.plateau()
+    largest, held = report.order[0], plateau.error >= HELD
+    return {
+        "data": case.data,
+        "seed": case.seed,
+        "biases": report.biases.tolist(),
+        "learned": case.learned.tolist(),
+        "turns": report.turns.tolist(),
+        "predicted": report.predicted.tolist(),
+        "bias_and_learning": ranked(report.biases, case.learned),
+        "bias_and_turning": ranked(-report.biases, report.turns),
+        "learning_and_turning": ranked(case.learned, report.turns),
+        "agreement": report.agreement,
+        "off": float(np.abs(report.predicted - report.turns).mean()),
+        "last_is_largest": bool(case.learned.argmax() == largest),
+        "plateau_class_is_largest": bool(report.plateau_class == largest) if held else None,
+        "error_plateau": plateau.error,
+        "loss_plateau": plateau.loss,
+        "gap": report.gap,
+        "excess": plateau.excess,
+        "min_delta": path.monotonicity().min_delta,
+        **wang.middle(path, report.biases),
+    }
+
+
+def ranked(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Correlate two values of the classes of one network by rank."""
+    return float(pd.Series(first).corr(pd.Series(second), method="spearman"))
+
+
+def judged(data: str, table: pd.DataFrame) -> Rows:
     claims = [
-        within(
-            "interpolation-H16",
-            f"{data}: classes learned later have larger biases",
-            f"{over} the epoch of learning and the bias",
-            table["bias_and_learning"],
-            CORRELATION,
-        ),
-        within(
-            "interpolation-H16",
-            f"{data}: classes learned later turn right earlier on the path",
-            f"{over} the epoch of learning and alpha",
-            table["learning_and_turning"],
-            CORRELATION,
-            -1,
-        ),
-        counted(
-            "interpolation-H16",
-            f"{data}: the class learned last has the largest bias",
-            table["last_is_largest"],
-            SHARE,
-        ),
-        within(
-            "interpolation-H17",
-            f"{data}: classes with smaller biases turn right later on the path",
-            f"{over} minus the bias and alpha",
-            table["bias_and_turning"],
-            CORRELATION,
-        ),
-        within(
-            "interpolation-H17",
-            f"{data}: degree counting predicts the alphas at which classes turn right",
-            "Pearson's correlation over the classes of a network of both alphas",
-            table["agreement"],
-            CORRELATION,
-        ),
-        within(
-            "interpolation-H18",
-            f"{data}: the loss rises above log k on the path",
-            "largest loss on the path minus log k, in nats",
-            table["excess"],
-            ABOVE,
-        ),
+        within(f"interpolation-{name}", f"{data}: {claim}", how, table[column], *smallest)
+        for name, claim, how, column, *smallest in JUDGED
     ]
+    claim = f"{data}: the class learned last has the largest bias"
+    claims.insert(2, counted("interpolation-H16", claim, table["last_is_largest"], SHARE))
+    held = table[table["error_plateau"] >= HELD]
     if len(held) < 2:
         return claims
-    where = f", where that plateau is {HELD} or longer"
-    return [
-        *claims,
-        counted(
-            "interpolation-H17",
-            f"{data}: on the error plateau the class with the largest bias is predicted{where}",
-            held["plateau_class_is_largest"],
-            SHARE,
-        ),
-        quotient(
-            "interpolation-H18",
-            f"{data}: half way along the error plateau the loss lies above log k by at least "
-            f"{RISE:.0%} of alpha² Var(b) / 2{where}",
-            "the loss above log k and of alpha² Var(b) / 2",
-            held["middle_excess"],
-            held["middle_expected"],
-            RISE,
-        ),
-    ]
+    claim = f"{data}: on the error plateau the class with the largest bias is predicted"
+    claim += f", where that plateau is {HELD} or longer"
+    hits = held["plateau_class_is_largest"]
+    claims.append(counted("interpolation-H17", claim, hits, SHARE))
+    return [*claims, *wang.lifted(held, f"{data}: ", HELD)]
 
 
-def rising(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def rising(table: pd.DataFrame) -> dict[str, Row]:
     """Count the paths that rise, for which monotonic linear interpolation fails."""
     return {
         str(data): {
@@ -165,78 +214,52 @@ def rising(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def drawn(
-    recipe: jr.Recipe,
-    cell: Cell,
-    cases: list[Case],
-    shown: dict[str, Case],
-    table: pd.DataFrame,
-    claims: list[dict[str, Any]],
-    count: int,
+    cases: list[Case], shown: dict[str, Case], table: pd.DataFrame, claims: Rows, note: str
 ) -> Figure:
     figure = canvas.new_figure(19.5, 4.6 * len(shown) + 1.9)
-    panels = figure.subplots(len(shown), 5, squeeze=False)
-    for line, (data, case) in zip(panels, shown.items(), strict=True):
+    axes = figure.subplots(len(shown), 5, squeeze=False)
+    for line, (data, case) in zip(axes, shown.items(), strict=True):
         some = [other for other in cases if other.data == data]
         rows = table[table["data"] == data]
         _errors(line[0], case)
-        _scatter(line[1], case, some, "learned", "biases")
-        line[1].set_xlabel("epoch at which the class is learned")
-        line[1].set_ylabel("bias of the class (last layer)")
-        canvas.title(
-            line[1], f"learned later, larger bias?\nρ = {_mean(rows['bias_and_learning'])}"
-        )
-        _scatter(line[2], case, some, "biases", "turns")
-        line[2].set_xlabel("bias of the class (last layer)")
-        line[2].set_ylabel("last alpha, half of the class wrong")
-        canvas.title(
-            line[2], f"larger bias, right earlier?\nρ = {_mean(-rows['bias_and_turning'])}"
-        )
-        _scatter(line[3], case, some, "predicted", "turns")
-        line[3].plot([0, 1], [0, 1], color="0.4", ls=":", lw=1.2)
-        line[3].set_xlabel("alpha predicted by degree counting")
-        line[3].set_ylabel("last alpha, half of the class wrong")
-        canvas.title(line[3], f"predicted and observed alpha:\nr = {_mean(rows['agreement'])}")
+        for ax, (across, up, title, column, sign) in zip(line[1:4], SCATTERS, strict=True):
+            _scatter(ax, case, some, across, up)
+            found = f"{title} = {_mean(sign * rows[column])}"
+            panels.named(ax, found, SIDES[across], SIDES[up], legend=0)
+        panels.equal(line[3])
         _excess(line[4], rows, rising(rows)[data], claims)
     figure.suptitle(f"{finding(claims)}; {tally(claims)}", fontsize=13, x=0.01, ha="left")
-    sizes = table.groupby("data").size()
+    canvas.note(figure, note)
+    return figure
+
+
+def described(said: str, lost: int, shown: dict[str, Case], table: pd.DataFrame) -> str:
+    sizes = ", ".join(f"{n} {NAMES[str(d)]}" for d, n in table.groupby("data").size().items())
     rises = [
         f"{NAMES[d]} {n['rise_by_more']} of {n['networks']}" for d, n in rising(table).items()
     ]
-    canvas.note(
-        figure,
-        f"MLP, ReLU, depth {cell.depth}, width {WIDTH}, He-normal weights x {cell.scale}, a bias "
-        "in the last layer only, 0 at first; SGD, momentum "
-        f"{recipe.momentum}, learning rate {recipe.lr} ({recipe.schedule}), batches of "
-        f"{recipe.batch_size}, {recipe.epochs} epochs; n = "
-        f"{', '.join(f'{n} {NAMES[str(d)]}' for d, n in sizes.items())} networks, "
-        f"{count - len(table)} with a final loss above {TRAINED} nats left out. A dot a class; "
+    return (
+        f"{said}; n = {sizes} networks, "
+        f"{lost} with a final loss above {TRAINED} nats left out. A dot a class; "
         f"coloured: seed {', '.join(str(c.seed) for c in shown.values())}, by its bias; grey: the "
         "other networks. Learned: mean probability of the class reaches 1/2 on its training "
         f"examples. Means over networks with their 95 % intervals. Path: linear, {ALPHAS} alphas; "
         f"the training loss rises by more than {RISES} nats along it, and is not monotonic, in "
-        f"{', '.join(rises)} networks.",
+        f"{', '.join(rises)} networks."
     )
-    return figure
 
 
-def finding(claims: list[dict[str, Any]]) -> str:
-    words = []
-    for start, part in (
-        ("Later learned, larger bias", "learned later have"),
-        ("last learned, largest bias", "the class learned last has"),
-        ("larger bias, right earlier on the path", "smaller biases turn"),
-        ("loss above log k", "the loss rises above"),
-    ):
-        said = [_said(claim) for claim in claims if part in claim["claim"]]
-        words.append(f"{start}: {', '.join(said)}")
-    return f"{'; '.join(words[:2])};\n{'; '.join(words[2:])}"
-
-
-def _said(claim: dict[str, Any]) -> str:
-    name = NAMES[claim["claim"].split(":")[0]]
-    if "holds" in claim:
-        return f"{name} {claim['holds']} of {claim['n']} ({claim['verdict']})"
-    return f"{name} {claim['verdict']}"
+def finding(claims: Rows) -> str:
+    said = [
+        f"{start}: {wang.listed(claims, words)}"
+        for start, words in (
+            ("Later learned, larger bias", "learned later have"),
+            ("last learned, largest bias", "the class learned last has"),
+            ("larger bias, right earlier on the path", "smaller biases turn"),
+            ("loss above log k", "the loss rises above"),
+        )
+    ]
+    return f"{'; '.join(said[:2])};\n{'; '.join(said[2:])}"
 
 
 def _mean(values: pd.Series[float]) -> str:
@@ -256,17 +279,16 @@ def _errors(ax: Axes, case: Case) -> None:
     held = path.plateau().error >= HELD
     first = f"class {case.report.plateau_class}" if held else "no class"
     for label, colour in _palette(case).items():
-        ax.plot(path.alphas, error[:, label], color=colour, lw=1.4,
-                label=f"{label}: {case.report.biases[label]:+.1f}")  # fmt: skip
+        bias = f"{label}: {case.report.biases[label]:+.1f}"
+        ax.plot(path.alphas, error[:, label], color=colour, lw=1.4, label=bias)
     ax.plot(path.alphas, path.metrics["train_error"], color="black", lw=2, ls="--", label="all")
     ax.axhline(1 - 1 / CLASSES, color="0.4", ls=":", lw=1.2)
-    ax.set_xlabel("alpha")
-    ax.set_ylabel("training error of a class (fraction)")
+    title = f"{NAMES[case.data]}, seed {case.seed}:\n{first} is predicted first"
+    panels.named(ax, title, "alpha", "training error of a class (fraction)", legend=0)
     ax.legend(
         title="class: bias", fontsize=8, title_fontsize=8, frameon=False, loc="upper left",
         bbox_to_anchor=(1.0, 1.02), handlelength=1.2,
     )  # fmt: skip
-    canvas.title(ax, f"{NAMES[case.data]}, seed {case.seed}:\n{first} is predicted first")
 
 
 def _scatter(ax: Axes, case: Case, cases: list[Case], across: str, up: str) -> None:
@@ -282,29 +304,21 @@ def _values(case: Case, name: str) -> NDArray[np.float64]:
     return np.asarray(case.learned if name == "learned" else getattr(case.report, name))
 
 
-def _excess(
-    ax: Axes, rows: pd.DataFrame, rises: dict[str, Any], claims: list[dict[str, Any]]
-) -> None:
-    data = str(rows["data"].iloc[0])
+def _excess(ax: Axes, rows: pd.DataFrame, rises: Row, claims: Rows) -> None:
     ratios = [
         f"{claim['effect']:.2f} of what biases make, by sums"
-        for claim in claims
-        if "half way" in claim["claim"] and claim["claim"].startswith(data)
+        for claim in about(claims, f"{rows['data'].iloc[0]}: half way")
     ]
     held = rows["error_plateau"] >= HELD
     for some, face in ((rows[held], "#0072B2"), (rows[~held], "none")):
-        ax.scatter(some["middle_expected"], some["middle_excess"], s=40, facecolor=face,
-                   edgecolor="#0072B2", lw=1)  # fmt: skip
-    top = float(rows["middle_expected"].max())
-    ax.plot([0, top], [0, top], color="0.4", ls=":", lw=1.2, label="biases alone")
+        style = {"s": 40, "facecolor": face, "edgecolor": "#0072B2", "lw": 1}
+        ax.scatter(some["middle_expected"], some["middle_excess"], **style)
+    panels.equal(ax, float(rows["middle_expected"].max()), "biases alone")
     ax.axhline(0, color="0.8", lw=0.8)
-    ax.set_xlabel("alpha² Var(b) / 2 (nats), a dot a network")
-    ax.set_ylabel("training loss − log k (nats)")
-    ax.legend(fontsize=8, frameon=False)
-    canvas.title(
-        ax,
+    title = (
         f"loss half way along the error plateau: {', '.join(ratios) or 'none to estimate'} (n = "
         f"{int(held.sum())}; open: plateau shorter than {HELD}); on "
         f"the path {rises['rise_by_more']} of {rises['networks']} rise by over {RISES:g}, at most "
-        f"{rises['largest']:.2g}",
+        f"{rises['largest']:.2g}"
     )
+    panels.named(ax, title, *wang.MIDDLE, legend=8)

@@ -4,9 +4,6 @@ Error and loss along linear and homogeneous paths of ReLU networks with biases i
 only, in all layers and in none; and the length of both plateaus against depth and initial scale.
 H13 to H15 are judged.
 
-The small form needs digits only; the other one Fashion-MNIST too, in the folder that the
-environment variable JUMPRETRAIN_DATA names.
-
 Changed after a review that had seen the numbers: networks that 120 epochs left untrained were left
 out, three of five in the cell with the longest plateaus. Now the epochs of such a cell are doubled
 until all its networks are trained, so that the design of H15 is balanced; and H15 is judged on
@@ -19,39 +16,32 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from evidence import panels
+from evidence.cells import QUIET, trained
 from evidence.figure import Flags, Made
-from evidence.judging import between, tally, within
+from evidence.jobs import over
+from evidence.judging import between, within
+from evidence.rows import Rows, about
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from papers.wang.plateau_networks import (
-    ALPHAS,
-    FULL,
-    MOST,
-    NAMES,
-    SMALL,
-    TRAINED,
-    WIDTH,
-    Cell,
-    Paths,
-    Plan,
-    lowered,
-    paths,
-    rows,
-)
+from papers.wang import networks as wang
+from papers.wang.networks import NAMES, TRAINED, Biases, Cell
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 
+ALPHAS = 51
+MOST = 32  # times the epochs of the recipe, at most
 LONGER, SHORT, LASTS = 0.08, 0.05, 0.1  # differences and lengths of plateaus, in alpha
 STEP = 0.02  # the least growth of a plateau, in alpha a layer or a halving of the scale
 
-METRICS = ("error", "loss")
+KINDS, METRICS = ("linear", "homogeneous"), ("error", "loss")
 COMPARED = {
     "last layer's bias, linear": ("last", "linear"),
     "last layer's bias, homogeneous": ("last", "homogeneous"),
@@ -61,14 +51,53 @@ COMPARED = {
 CELL = ["data", "depth", "scale", "biases"]
 JUDGED = "each cell until all its networks are trained"
 ENDS = "a layer", "a halving of the scale"
-Found = dict[Cell, dict[int, Paths]]
+Paths = Mapping[str, list[jr.Path]]
 Networks = dict[Cell, tuple[int, Paths]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a form computes: paths at one depth and scale, lengths of plateaus at several."""
+
+    data: tuple[str, ...]
+    depth: int
+    scale: float
+    depths: tuple[int, ...]
+    scales: dict[str, tuple[float, ...]]
+    seeds: tuple[int, ...]
+    recipe: jr.Recipe
+    size: int
+
+    def main(self, data: str, biases: Biases) -> Cell:
+        """Name a cell whose paths are drawn."""
+        return Cell(data, self.depth, self.scale, biases)
+
+    def grid(self, data: str) -> list[Cell]:
+        """List the cells of different depth and scale."""
+        grid = itertools.product(self.depths, self.scales[data])
+        return [Cell(data, depth, scale, "last") for depth, scale in grid]
+
+    def cells(self) -> list[Cell]:
+        """List all cells once, those first that take longest."""
+        pairs = itertools.product(self.data, ("last", "all", "none"))
+        chosen = [self.main(*pair) for pair in pairs]  # type: ignore[arg-type]
+        chosen += [cell for data in self.data for cell in self.grid(data)]
+        return sorted(dict.fromkeys(chosen), key=lambda cell: (-cell.depth, cell.scale))
+
+
+FULL = Plan(
+    ("fashion_mnist", "digits"), 5, 0.25, (3, 4, 5, 6),
+    {"fashion_mnist": (0.25, 0.5, 1.0), "digits": (0.25, 0.35, 0.5, 1.0)}, tuple(range(5)),
+    wang.RECIPE, 2000,
+)  # fmt: skip
+SMALL = Plan(("digits",), 3, 0.25, (2, 3), {"digits": (0.25, 1.0)}, (0, 1, 2), wang.QUICK, 400)
 
 
 def make(asked: Flags) -> Made:
     plan = SMALL if asked.quick else FULL
     final, ways = measured(asked, plan)
-    claims = judged(plan, ways[JUDGED])
+    claims = [claim for data in plan.data for claim in compared(plan, ways[JUDGED], data)]
+    claims += grown(ways[JUDGED])
     shown = {
         data: {
             name: final[plan.main(data, biases)][1][kind]  # type: ignore[arg-type]
@@ -82,7 +111,7 @@ def make(asked: Flags) -> Made:
         "data": plan.data,
         "training_examples": plan.size,
         "recipe": asdict(plan.recipe),
-        "network": f"mlp, ReLU, width {WIDTH}, He-normal weights x scale, biases 0 at first",
+        "network": f"mlp, ReLU, width {wang.WIDTH}, He-normal weights x scale, biases 0 at first",
         "seeds": plan.seeds,
         "trained": f"epochs of a cell doubled, {MOST} times as many at most, until each of "
         f"its networks has a final training loss of at most {TRAINED}",
@@ -93,8 +122,8 @@ def make(asked: Flags) -> Made:
         "paths": {
             data: {
                 name: {
-                    metric: np.round([path.metrics[metric] for path in some], 4)
-                    for metric in ("train_error", "train_loss")
+                    f"train_{metric}": np.round([p.metrics[f"train_{metric}"] for p in some], 4)
+                    for metric in METRICS
                 }
                 for name, some in bundle.items()
             }
@@ -109,15 +138,14 @@ def measured(asked: Flags, plan: Plan) -> tuple[Networks, dict[str, pd.DataFrame
     Returns:
         The cells with their epochs and paths, and a table of networks for each version of H15.
     """
-    execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
     cells = plan.cells()
-    trials = spread(lowered, [(asked, plan, cell) for cell in cells], execution, "cells")
+    trials = over(asked, lowered, [(asked, plan, cell) for cell in cells], "cells")
     first = {cell: min(found.items()) for cell, found in zip(cells, trials, strict=True)}
     final = {cell: max(found.items()) for cell, found in zip(cells, trials, strict=True)}
     grid = {cell: final[cell] for cell in plan.grid("digits")}
     most = max(epochs for epochs, _ in grid.values())
     short = [cell for cell, (epochs, _) in grid.items() if epochs < most]
-    more = spread(paths, [(asked, plan, cell, most) for cell in short], execution, "as long")
+    more = over(asked, paths, [(asked, plan, cell, most) for cell in short], "as long")
     alike = grid | {cell: (most, found) for cell, found in zip(short, more, strict=True)}
     begun = tabled(plan, first)
     return final, {
@@ -128,76 +156,89 @@ def measured(asked: Flags, plan: Plan) -> tuple[Networks, dict[str, pd.DataFrame
     }
 
 
+def lowered(asked: Flags, plan: Plan, cell: Cell) -> dict[int, Paths]:
+    """Train a cell anew for twice as many epochs until all its networks end at a low loss.
+
+    Returns:
+        Paths by the number of epochs.
+    """
+    found: dict[int, Paths] = {}
+    epochs = plan.recipe.epochs
+    while True:
+        found[epochs] = paths(asked, plan, cell, epochs)
+        last = [path.metrics["train_loss"][-1] for path in found[epochs]["linear"]]
+        epochs *= 2
+        if max(last) <= TRAINED or epochs > MOST * plan.recipe.epochs:
+            return found
+
+
+def paths(asked: Flags, plan: Plan, cell: Cell, epochs: int) -> Paths:
+    """Train the networks of a cell and interpolate both ways."""
+    task = wang.task(cell, plan.size)
+    longer = f"-{epochs}" if epochs > plan.recipe.epochs else ""
+    name = f"{cell.data}-{cell.depth}-{cell.scale}-{cell.biases}{longer}"
+    recipe = replace(plan.recipe, epochs=epochs)
+    runs = trained(asked, name, task, recipe, plan.seeds, jobs=1)
+    return {
+        kind: [
+            jr.interpolate(task, start, end, ALPHAS, biases=kind, execution=QUIET)
+            for start, end in zip(runs.initial, runs.final, strict=True)
+        ]
+        for kind in KINDS
+    }
+
+
 def tabled(plan: Plan, networks: Networks) -> pd.DataFrame:
-    return pd.concat([rows(plan, cell, *found) for cell, found in networks.items()])
+    """Measure networks, a row each."""
+    table = []
+    for cell, (epochs, kinds) in networks.items():
+        for seed, *pair in zip(plan.seeds, *(kinds[kind] for kind in KINDS), strict=True):
+            row: dict[str, Any] = asdict(cell) | {"epochs": epochs, "seed": seed}
+            for kind, path in zip(KINDS, pair, strict=True):
+                plateau = path.plateau()
+                row |= {f"{kind}_error": plateau.error, f"{kind}_loss": plateau.loss}
+            last = pair[0].values("train_loss")[-1]
+            row |= {"final_loss": last, "trained": bool(last <= TRAINED)}
+            table.append(row | {"min_delta": pair[0].monotonicity().min_delta})
+    return pd.DataFrame(table)
 
 
-def judged(plan: Plan, table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [claim for data in plan.data for claim in compared(plan, table, data)] + grown(table)
-
-
-def grown(table: pd.DataFrame) -> list[dict[str, Any]]:
+def grown(table: pd.DataFrame) -> Rows:
     """Judge how plateaus grow with depth and with a smaller initial scale."""
     claims = []
     grid = table[table["biases"] == "last"]
     for (data, some), metric in itertools.product(grid.groupby("data"), METRICS):
         slopes = pd.DataFrame([growth(group, metric) for _, group in some.groupby("seed")])
         for what, words in (("depth", "layer"), ("halving", "halving of the initial scale")):
-            claims.append(
-                within(
-                    "interpolation-H15",
-                    f"{data}: the {metric} plateau of the linear path grows with each {words}",
-                    f"slope in alpha over the {words}s, of one seed's cells together",
-                    slopes[what],
-                    STEP,
-                )
-            )
+            claim = f"{data}: the {metric} plateau of the linear path grows with each {words}"
+            how = f"slope in alpha over the {words}s, of one seed's cells together"
+            claims.append(within("interpolation-H15", claim, how, slopes[what], STEP))
     return claims
 
 
-def compared(plan: Plan, table: pd.DataFrame, data: str) -> list[dict[str, Any]]:
-    main = table[
-        (table["data"] == data) & (table["depth"] == plan.depth) & (table["scale"] == plan.scale)
-    ]
+def compared(plan: Plan, table: pd.DataFrame, data: str) -> Rows:
+    main = table[table[CELL[:3]].eq((data, plan.depth, plan.scale)).all(axis=1)]
     last, bare = (main[main["biases"] == biases] for biases in ("last", "none"))
+    longer = last["linear_error"] - last["homogeneous_error"]
     drop = last["linear_loss"] - last["homogeneous_loss"]
-    return [
-        within(
-            "interpolation-H13",
-            f"{data}: the linear error plateau is longer than the homogeneous one",
-            "difference of error plateaus in alpha, networks with the last layer's bias",
-            last["linear_error"] - last["homogeneous_error"],
-            LONGER,
-        ),
-        within(
-            "interpolation-H13",
-            f"{data}: without biases the error plateau is shorter than {SHORT}",
-            f"{SHORT} minus the error plateau, in alpha",
-            SHORT - bare["linear_error"],
-            0,
-        ),
-        between(
-            "interpolation-H13",
-            f"{data}: the last layer's bias lengthens the error plateau of the linear path",
-            "the error plateau, with that bias against without biases",
-            last["linear_error"],
-            bare["linear_error"],
-        ),
-        within(
-            "interpolation-H14",
-            f"{data}: homogeneous biases change the loss plateau by less than {LONGER}",
-            f"{LONGER} minus the absolute difference of loss plateaus, in alpha",
-            LONGER - np.abs(drop),
-            0,
-        ),
-        within(
-            "interpolation-H14",
-            f"{data}: a loss plateau remains without biases",
-            "the loss plateau, in alpha",
-            bare["linear_loss"],
-            LASTS,
-        ),
-    ]
+    rows = (
+        ("H13", "the linear error plateau is longer than the homogeneous one",
+         "difference of error plateaus in alpha, networks with the last layer's bias",
+         longer, LONGER),
+        ("H13", f"without biases the error plateau is shorter than {SHORT}",
+         f"{SHORT} minus the error plateau, in alpha", SHORT - bare["linear_error"], 0),
+        ("H14", f"homogeneous biases change the loss plateau by less than {LONGER}",
+         f"{LONGER} minus the absolute difference of loss plateaus, in alpha",
+         LONGER - np.abs(drop), 0),
+        ("H14", "a loss plateau remains without biases",
+         "the loss plateau, in alpha", bare["linear_loss"], LASTS),
+    )  # fmt: skip
+    claims = [within(f"interpolation-{name}", f"{data}: {claim}", *rest)
+              for name, claim, *rest in rows]  # fmt: skip
+    both = last["linear_error"], bare["linear_error"]
+    claim = f"{data}: the last layer's bias lengthens the error plateau of the linear path"
+    how = "the error plateau, with that bias against without biases"
+    return [*claims[:2], between("interpolation-H13", claim, how, *both), *claims[2:]]
 
 
 def growth(group: pd.DataFrame, metric: str) -> dict[str, float]:
@@ -208,36 +249,30 @@ def growth(group: pd.DataFrame, metric: str) -> dict[str, float]:
     return {"depth": float(depth), "halving": float(halving)}
 
 
-def drawn(
-    plan: Plan, shown: Mapping[str, Paths], table: pd.DataFrame, claims: list[dict[str, Any]]
-) -> Figure:
+def drawn(plan: Plan, shown: Mapping[str, Paths], table: pd.DataFrame, claims: Rows) -> Figure:
     figure = canvas.new_figure(17, 4.8 * len(plan.data) + 1.7)
-    panels = figure.subplots(len(plan.data), 4, squeeze=False)
-    for line, (data, bundle) in zip(panels, shown.items(), strict=True):
-        for ax, metric in zip(line, METRICS, strict=False):
-            _paths(ax, data, bundle, metric)
+    axes = figure.subplots(len(plan.data), 4, squeeze=False)
+    for line, (data, bundle) in zip(axes, shown.items(), strict=True):
         some = table[(table["data"] == data) & (table["biases"] == "last")]
-        for ax, metric in zip(line[2:], METRICS, strict=True):
-            _lengths(ax, data, some, metric, claims)
-    _share(panels)
-    figure.suptitle(f"{finding(claims)}\n{tally(claims)}", fontsize=13, x=0.01, ha="left")
-    canvas.note(figure, _described(plan, table))
+        for metric, path, length in zip(METRICS, line[:2], line[2:], strict=True):
+            _paths(path, data, bundle, metric)
+            _lengths(length, data, some, metric, claims)
+    _share(axes)
+    panels.head(figure, finding(claims), claims, _described(plan, table))
     return figure
 
 
 def _described(plan: Plan, table: pd.DataFrame) -> str:
-    recipe, first = plan.recipe, plan.recipe.epochs
-    longer = table[table["epochs"] > first].groupby([*CELL, "epochs"]).size()
+    longer = table[table["epochs"] > plan.recipe.epochs].groupby([*CELL, "epochs"]).size()
     words = [
         f"{NAMES[data]}, depth {depth}, scale {scale}, biases {biases}: {epochs}"
         for data, depth, scale, biases, epochs in longer.index
     ]
     return (
-        f"MLP, ReLU, width {WIDTH}, He-normal weights x scale, biases 0 at first; paths: depth "
-        f"{plan.depth}, scale {plan.scale}; {len(plan.seeds)} seeds a cell, a dot or thin line a "
-        f"network, n = {len(table)}; at most {plan.size} training examples; SGD, momentum "
-        f"{recipe.momentum}, learning rate {recipe.lr} ({recipe.schedule}), batches of "
-        f"{recipe.batch_size}, {first} epochs, doubled for a cell until all its networks end at "
+        f"MLP, ReLU, width {wang.WIDTH}, He-normal weights x scale, biases 0 at first; paths: "
+        f"depth {plan.depth}, scale {plan.scale}; {len(plan.seeds)} seeds a cell, a dot or thin "
+        f"line a network, n = {len(table)}; at most {plan.size} training examples; "
+        f"{wang.trainings(plan.recipe)}, doubled for a cell until all its networks end at "
         f"{TRAINED} nats or below ({'; '.join(words) or 'none'}); "
         f"{int((~table['trained']).sum())} networks end higher, none is left out; {ALPHAS} "
         "alphas. Plateau: last alpha at which the error is at least .9 (1 − 1/k), the loss at "
@@ -246,20 +281,14 @@ def _described(plan: Plan, table: pd.DataFrame) -> str:
     )
 
 
-def finding(claims: list[dict[str, Any]]) -> str:
-    words = []
-    for start, part in (
-        ("Error plateau, linear minus homogeneous path, in alpha", "longer than the homogeneous"),
-        ("its growth with each layer", "error plateau of the linear path grows with each layer"),
-        ("with each halving of the scale", "error plateau of the linear path grows with each h"),
-    ):
-        said = [
-            f"{NAMES[claim['claim'].split(':')[0]]} {claim['effect']:+.2f} ({claim['verdict']})"
-            for claim in claims
-            if part in claim["claim"]
-        ]
-        words.append(f"{start}: {', '.join(said)}")
-    return f"{words[0]};\n{words[1]}; {words[2]}"
+def finding(claims: Rows) -> str:
+    said = partial(wang.listed, claims, number="+.2f")
+    longer = said("longer than the homogeneous")
+    layer, halving = (said("error plateau", f"each {what}") for what in ("layer", "halving"))
+    return (
+        f"Error plateau, linear minus homogeneous path, in alpha: {longer};\n"
+        f"its growth with each layer: {layer}; with each halving of the scale: {halving}"
+    )
 
 
 def _paths(ax: Axes, data: str, bundle: Paths, metric: str) -> None:
@@ -272,38 +301,33 @@ def _paths(ax: Axes, data: str, bundle: Paths, metric: str) -> None:
     )
 
 
-def _share(panels: Any) -> None:
+def _share(axes: Any) -> None:
     """Put one legend of paths under the lowest two panels."""
-    legends = [ax.get_legend() for ax in panels[:, :2].flat]
+    legends = [ax.get_legend() for ax in axes[:, :2].flat]
     names = [text.get_text() for text in legends[0].get_texts()]
     for legend in legends:
         legend.remove()
-    for ax, half in zip(panels[-1], (slice(0, 2), slice(2, 4)), strict=False):
-        ax.legend(
-            legends[0].legend_handles[half], names[half], loc="upper left",
-            bbox_to_anchor=(-0.1, -0.14), frameon=False, fontsize=9,
-        )  # fmt: skip
+    place = {"loc": "upper left", "bbox_to_anchor": (-0.1, -0.14), "frameon": False, "fontsize": 9}
+    for ax, half in zip(axes[-1], (slice(0, 2), slice(2, 4)), strict=False):
+        ax.legend(legends[0].legend_handles[half], names[half], **place)
 
 
-def _lengths(
-    ax: Axes, data: str, table: pd.DataFrame, metric: str, claims: list[dict[str, Any]]
-) -> None:
+def _lengths(ax: Axes, data: str, table: pd.DataFrame, metric: str, claims: Rows) -> None:
     scales, column = sorted(table["scale"].unique()), f"linear_{metric}"
     marks = itertools.cycle("os^Dv")
     for place, (scale, colour) in enumerate(zip(scales, canvas.ramp(len(scales)), strict=True)):
         some, mark = table[table["scale"] == scale], next(marks)
         shift = 0.06 * (place - (len(scales) - 1) / 2)
-        ax.scatter(some["depth"] + shift, some[column], s=16, color=[colour], marker=mark,
-                   alpha=0.55, lw=0)  # fmt: skip
+        style = {"color": colour, "marker": mark}
+        ax.scatter(some["depth"] + shift, some[column], s=16, alpha=0.55, lw=0, **style)
         middle = some.groupby("depth")[column].median()
-        ax.plot(middle.index + shift, middle, color=colour, marker=mark, lw=1.8, ms=6,
-                label=f"scale {scale:g}")  # fmt: skip
+        ax.plot(middle.index + shift, middle, lw=1.8, ms=6, label=f"scale {scale:g}", **style)
     ax.set_xticks(sorted(table["depth"].unique()))
     highest = float(table[[f"linear_{metric}" for metric in METRICS]].to_numpy().max())
-    ax.set_ylim(-0.03, 1.05 * math.ceil(20 * highest) / 20)
-    ax.set_xlabel("depth (layers with weights)")
-    ax.set_ylabel(f"{metric} plateau of the linear path (alpha)")
-    ax.legend(fontsize=9, frameon=False, title="lines: medians", title_fontsize=9)
-    slopes = [c for c in claims if c["claim"].startswith(f"{data}: the {metric} plateau of")]
+    slopes = about(claims, f"{data}: the {metric} plateau of")
     said = [f"{c['effect']:+.2f} {end}" for c, end in zip(slopes, ENDS, strict=True)]
-    canvas.title(ax, f"{NAMES[data]}, last layer's bias: {metric} plateau {', '.join(said)}")
+    title = f"{NAMES[data]}, last layer's bias: {metric} plateau {', '.join(said)}"
+    length = f"{metric} plateau of the linear path (alpha)"
+    top = 1.05 * math.ceil(20 * highest) / 20
+    panels.named(ax, title, "depth (layers with weights)", length, ylim=(-0.03, top))
+    ax.legend(fontsize=9, frameon=False, title="lines: medians", title_fontsize=9)

@@ -5,54 +5,44 @@ signal at the end that each layer holds, against depth, at several alphas; and t
 logarithm against alpha, beside log alpha, which degree counting gives for a path from weights
 that are all zero.
 
-The small form needs digits only; the other one Fashion-MNIST, in the folder that the environment
-variable JUMPRETRAIN_DATA names.
-
 Changed after a review that had seen the numbers: thick lines are medians over all networks, where
 one network with a share at or below 0 broke them before. Claims are as they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
 
 import numpy as np
-from evidence.cells import trained
+from evidence import panels
+from evidence.cells import QUIET, trained
 from evidence.figure import Flags, Made, device
-from evidence.judging import tally, within
+from evidence.jobs import over, recipe
+from evidence.judging import within
+from evidence.rows import Rows, about
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from papers.wang.plateau_networks import NAMES
+from papers.wang import networks as wang
+from papers.wang.networks import CLASSES, NAMES, WIDTH
 from torch import nn
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 from jumpretrain.paths.signals import signals
 from jumpretrain.plots import canvas
 
-WIDTH, CHANNELS, CLASSES = 100, 16, 10
+CHANNELS = 16
 ALPHAS = tuple(np.round(np.arange(0.1, 1.05, 0.1), 2).tolist())
 SHOWN = (0.1, 0.3, 0.5, 0.7, 0.9)
 JUDGED = 0.5
+HALF = ALPHAS.index(JUDGED)
 DECAY, STRAIGHT = 0.1, 0.8  # the least fall of log signal a layer, the least R² of a straight line
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a form of the script computes.
-
-    Attributes:
-        data: Name of the data.
-        size: Number of training examples.
-        depth: Number of layers of the fully connected network.
-        convolutions: Convolutions in each of three stages of the other.
-        seeds: Seeds of each network.
-        recipes: How each network is trained.
-    """
+    """What a form computes: a network of `depth` layers, one of 3 x `convolutions`."""
 
     data: str
     size: int
@@ -60,10 +50,6 @@ class Plan:
     convolutions: int
     seeds: tuple[int, ...]
     recipes: dict[str, jr.Recipe]
-
-
-def recipe(epochs: int, lr: float, batch: int) -> jr.Recipe:
-    return jr.Recipe(epochs=epochs, lr=lr, batch_size=batch, record_every=0, record_early=False)
 
 
 FULL = Plan(
@@ -78,43 +64,60 @@ SMALL = Plan(
 def make(asked: Flags) -> Made:
     plan = SMALL if asked.quick else FULL
     jobs = [(asked, plan, name, seed) for name in reversed(plan.recipes) for seed in plan.seeds]
-    execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
-    every = spread(measured, jobs, execution, "networks")
+    every = over(asked, measured, jobs, "networks")
     found = {name: [held for net, held in every if net == name] for name in plan.recipes}
     claims = [claim for name, nets in found.items() for claim in judged(name, nets)]
+
+    def stacked(what: str) -> dict[str, NDArray[np.float64]]:
+        return {name: np.stack([getattr(n, what) for n in nets]) for name, nets in found.items()}
+
     return drawn(plan, found, claims), {
-            "data": plan.data,
-            "training_examples": plan.size,
-            "recipes": {name: asdict(chosen) for name, chosen in plan.recipes.items()},
-            "networks": f"ReLU, He-normal weights, biases 0 at first; MLP: depth {plan.depth}, "
-            f"width {WIDTH}; CNN: 3 stages of {plan.convolutions} 3x3 convolutions, "
-            f"{CHANNELS}, {2 * CHANNELS} and {2 * CHANNELS} channels, one linear layer",
-            "seeds": plan.seeds,
-            "alphas": ALPHAS,
-            "relative_signal": {name: np.stack([n.share for n in nets]) for name, nets in
-                                found.items()},
-            "signal": {name: np.stack([n.values for n in nets]) for name, nets in found.items()},
-            "shares_at_or_below_0": {name: not_above_0(nets) for name, nets in found.items()},
-            "slopes": {name: np.stack([fits(n)[0] for n in nets]) for name, nets in
-                       found.items()},
-            "final_train_loss": {name: [n.loss for n in nets] for name, nets in found.items()},
-            "claims": claims,
-        }  # fmt: skip
+        "data": plan.data,
+        "training_examples": plan.size,
+        "recipes": {name: asdict(chosen) for name, chosen in plan.recipes.items()},
+        "networks": f"ReLU, He-normal weights, biases 0 at first; MLP: depth {plan.depth}, "
+        f"width {WIDTH}; CNN: 3 stages of {plan.convolutions} 3x3 convolutions, "
+        f"{CHANNELS}, {2 * CHANNELS} and {2 * CHANNELS} channels, one linear layer",
+        "seeds": plan.seeds,
+        "alphas": ALPHAS,
+        "relative_signal": stacked("share"),
+        "signal": stacked("values"),
+        "shares_at_or_below_0": {name: not_above_0(nets) for name, nets in found.items()},
+        "slopes": stacked("slopes"),
+        "final_train_loss": stacked("loss"),
+        "claims": claims,
+    }
 
 
 @dataclass(frozen=True)
 class Held:
-    """Signal of a network's L layers at A alphas.
-
-    Attributes:
-        share: Share of the signal at the end (A, L).
-        values: Signal, in units of the layer's outputs (A, L).
-        loss: Training loss at the end, in nats.
-    """
+    """Signal of L layers at A alphas: its share of that at the end, and itself, both (A, L)."""
 
     share: NDArray[np.float64]
     values: NDArray[np.float64]
     loss: float
+
+    @cached_property
+    def fits(self) -> NDArray[np.float64]:
+        """Lines through the log signal over depth, where it is above 0 in three layers or more.
+
+        Slopes, in nats a layer, and R² (2, A).
+        """
+        lines = np.full((2, len(self.share)), np.nan)
+        for place, row in enumerate(self.share):
+            depth = np.flatnonzero(row > 0)
+            if len(depth) > 2:
+                height = np.log(row[depth])
+                slope, start = np.polyfit(depth, height, 1)
+                left = ((height - slope * depth - start) ** 2).sum()
+                whole = ((height - height.mean()) ** 2).sum()
+                lines[:, place] = slope, 1 - left / whole if whole else np.nan
+        return lines
+
+    @property
+    def slopes(self) -> NDArray[np.float64]:
+        """Change of the log signal from layer to layer (A,)."""
+        return self.fits[0]
 
 
 def plain_cnn(shape: tuple[int, ...], convolutions: int) -> nn.Sequential:
@@ -129,98 +132,59 @@ def plain_cnn(shape: tuple[int, ...], convolutions: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(wide, CLASSES))
 
 
-def deep_mlp(shape: tuple[int, ...], depth: int) -> nn.Module:
-    return jr.models.mlp(shape, CLASSES, hidden=(WIDTH,) * (depth - 1))
-
-
 def measured(asked: Flags, plan: Plan, name: str, seed: int) -> tuple[str, Held]:
     """Train a network and measure the signal of its layers along its path."""
-    whole = jr.data.digits() if plan.data == "digits" else jr.data.load(plan.data)
-    data = whole.subset(plan.size, min(500, len(whole.test_x)))
-    shape = data.train_x.shape[1:]
-    builders: dict[str, Callable[[], nn.Module]] = {
-        "MLP": partial(deep_mlp, shape, plan.depth),
-        "CNN": partial(plain_cnn, shape, plan.convolutions),
-    }
-    task = jr.Task(jr.initialise(builders[name], "he"), data, device=device())
+    data = wang.images(plan.data, plan.size, 500)
+    build, size = {"MLP": (wang.network, plan.depth), "CNN": (plain_cnn, plan.convolutions)}[name]
+    fresh = jr.initialise(partial(build, data.train_x.shape[1:], size), "he")
+    task = jr.Task(fresh, data, device=device())
     runs = trained(asked, f"{name}-{seed}", task, plan.recipes[name], [seed], jobs=1)
-    quiet = jr.Execution(progress=False)
-    path = jr.interpolate(task, runs.initial[0], runs.final[0], ALPHAS, execution=quiet)
-    held = signals(task, path, execution=quiet)
+    path = jr.interpolate(task, runs.initial[0], runs.final[0], ALPHAS, execution=QUIET)
+    held = signals(task, path, execution=QUIET)
     loss = float(runs.metrics["train_loss"][0, -1])
     return name, Held(held.relative, held.values, loss)
 
 
-def fits(held: Held) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fit a straight line to the log signal over depth at each alpha, where it is above 0.
-
-    Returns:
-        Slopes, in nats a layer (A,), and R² (A,); NaN with fewer than three layers.
-    """
-    lines = []
-    for row in held.share:
-        depth = np.flatnonzero(row > 0)
-        if len(depth) < 3:
-            lines.append((np.nan, np.nan))
-            continue
-        height = np.log(row[depth])
-        slope, start = np.polyfit(depth, height, 1)
-        spread_left = ((height - slope * depth - start) ** 2).sum()
-        whole = ((height - height.mean()) ** 2).sum()
-        lines.append((slope, 1 - spread_left / whole if whole else np.nan))
-    slopes, explained = np.array(lines).T
-    return slopes, explained
-
-
-def judged(name: str, nets: list[Held]) -> list[dict[str, Any]]:
-    place = ALPHAS.index(JUDGED)
-    slopes, explained = np.array([[fit[place] for fit in fits(net)] for net in nets]).T
+def judged(name: str, nets: list[Held]) -> Rows:
+    slopes, explained = np.array([net.fits[:, HALF] for net in nets]).T
+    falls = f"{name}: half way along the path the signal falls with depth, relative to the end's"
+    fall = f"slope of the log signal, in nats a layer, at alpha {JUDGED}"
+    straight = f"{name}: that fall is close to exponential"
+    how = f"R² of the straight line through the log signal at alpha {JUDGED}"
     return [
-        within(
-            "interpolation-signal",
-            f"{name}: half way along the path the signal falls with depth, relative to the end's",
-            f"slope of the log signal, in nats a layer, at alpha {JUDGED}",
-            slopes,
-            DECAY,
-            -1,
-        ),
-        within(
-            "interpolation-signal",
-            f"{name}: that fall is close to exponential",
-            f"R² of the straight line through the log signal at alpha {JUDGED}",
-            explained,
-            STRAIGHT,
-        ),
+        within("interpolation-signal", falls, fall, slopes, DECAY, -1),
+        within("interpolation-signal", straight, how, explained, STRAIGHT),
     ]
 
 
-def drawn(plan: Plan, found: dict[str, list[Held]], claims: list[dict[str, Any]]) -> Figure:
+def drawn(plan: Plan, found: dict[str, list[Held]], claims: Rows) -> Figure:
     figure = canvas.new_figure(16, 6)
-    panels = figure.subplots(1, 3)
-    for ax, (name, nets) in zip(panels, found.items(), strict=False):
+    *panels_of, last = figure.subplots(1, 3)
+    for ax, (name, nets) in zip(panels_of, found.items(), strict=True):
         _depths(ax, name, nets)
-    _slopes(panels[2], found)
-    figure.suptitle(f"{finding(claims)}\n{tally(claims)}", fontsize=13, x=0.01, ha="left")
-    low = {name: not_above_0(nets) for name, nets in found.items()}
+    _slopes(last, found)
+    panels.head(figure, finding(claims), claims, described(plan, found))
+    return figure
+
+
+def described(plan: Plan, found: dict[str, list[Held]]) -> str:
+    low = ", ".join(f"{name} {sum(not_above_0(nets))}" for name, nets in found.items())
     ways = "; ".join(
         f"{name}: {chosen.epochs} epochs, learning rate {chosen.lr}, batches of "
         f"{chosen.batch_size}, final training loss "
         f"{np.median([n.loss for n in found[name]]):.2g} nats (median)"
         for name, chosen in plan.recipes.items()
     )
-    canvas.note(
-        figure,
+    return (
         f"{NAMES[plan.data]}, {plan.size} training examples, signal on 2000 of them at most; no "
         f"BatchNorm; He-normal weights, biases 0 at first; MLP: depth {plan.depth}, width "
         f"{WIDTH}; CNN: {3 * plan.convolutions} convolutions and a linear layer; SGD, momentum "
         f".9; {ways}; {len(plan.seeds)} seeds each: thin lines, thick: median. Signal: mean inner "
         "product of a layer's centred outputs at alpha and at the end, over its value at the end; "
-        "shares at or below 0 have no place on the axis (of all alphas and layers "
-        f"{', '.join(f'{name} {sum(counts)}' for name, counts in low.items())}), but count in "
-        "medians, and are left out of slopes. "
-        "Slopes: least squares over layers, means over networks with 95 % intervals.",
+        f"shares at or below 0 have no place on the axis (of all alphas and layers {low}), but "
+        "count in medians, and are left out of slopes. "
+        "Slopes: least squares over layers, means over networks with 95 % intervals."
     )
-    return figure
 
 
 def not_above_0(nets: list[Held]) -> list[int]:
@@ -228,11 +192,10 @@ def not_above_0(nets: list[Held]) -> list[int]:
     return [int(count) for count in (np.stack([n.share for n in nets]) <= 0).sum(axis=(0, 2))]
 
 
-def finding(claims: list[dict[str, Any]]) -> str:
+def finding(claims: Rows) -> str:
     words = [
         f"{claim['claim'].split(':')[0]} {np.exp(claim['effect']):.2f} ({claim['verdict']})"
-        for claim in claims
-        if "falls with depth" in claim["claim"]
+        for claim in about(claims, "falls with depth")
     ]
     return f"Half way, signal is multiplied by this from layer to layer: {', '.join(words)}"
 
@@ -241,20 +204,21 @@ def _depths(ax: Axes, name: str, nets: list[Held]) -> None:
     layers = np.arange(1, nets[0].share.shape[1] + 1)
     for alpha, colour in zip(SHOWN, canvas.ramp(len(SHOWN), "viridis_r"), strict=True):
         rows = np.array([net.share[ALPHAS.index(alpha)] for net in nets])
-        for row in rows:
-            ax.plot(layers, _positive(row), color=colour, lw=0.7, alpha=0.6)
-        middle = _positive(np.median(rows, axis=0))
-        ax.plot(layers, middle, ".-", color=colour, lw=2, label=f"alpha {alpha:g}")
-    half = alpha_powers(layers, JUDGED)
+        middle = np.median(rows, axis=0)
+        ax.plot(layers, _positive(rows).T, color=colour, lw=0.7, alpha=0.6)
+        ax.plot(layers, _positive(middle), ".-", color=colour, lw=2, label=f"alpha {alpha:g}")
+    half = JUDGED ** layers.astype(float)
     ax.plot(layers, half, color="0.3", ls=":", lw=1.4, label=f"{JUDGED:g}^layer, from zero")
     ax.set_yscale("log")
     ax.set_xticks(layers)
-    ax.set_xlabel("layer, from the input")
-    ax.set_ylabel("share of the signal at the end (alpha 1)")
-    ax.legend(fontsize=9, frameon=False)
-    slope = np.mean([fits(net)[0][ALPHAS.index(JUDGED)] for net in nets])
-    canvas.title(ax, f"{name}, n = {len(nets)}: at alpha {JUDGED:g} log signal changes by "
-                 f"{slope:+.2f} a layer")  # fmt: skip
+    slope = np.mean([net.slopes[HALF] for net in nets])
+    change = f"at alpha {JUDGED:g} log signal changes by {slope:+.2f} a layer"
+    panels.named(
+        ax,
+        f"{name}, n = {len(nets)}: {change}",
+        "layer, from the input",
+        "share of the signal at the end (alpha 1)",
+    )
 
 
 def _positive(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -262,16 +226,11 @@ def _positive(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(values > 0, values, np.nan)
 
 
-def alpha_powers(layers: NDArray[np.int64], alpha: float) -> NDArray[np.float64]:
-    """Give the signal's share by degree counting where the path begins at zero."""
-    return np.asarray(alpha ** layers.astype(float))
-
-
 def _slopes(ax: Axes, found: dict[str, list[Held]]) -> None:
     styles = zip(found.items(), canvas.colours(len(found)), ("o", "s"), strict=True)
     ends = []
     for (name, nets), colour, mark in styles:
-        slopes = np.array([fits(net)[0] for net in nets])[:, :-1]
+        slopes = np.array([net.slopes for net in nets])[:, :-1]
         summary = [within("", "", "", column, 0) for column in slopes.T]
         means = [row["effect"] for row in summary]
         low, high = np.array([row["interval"] for row in summary], dtype=float).T
@@ -280,7 +239,5 @@ def _slopes(ax: Axes, found: dict[str, list[Held]]) -> None:
         ends.append(f"{name} {means[0]:+.2f} and {means[-1]:+.2f}")
     ax.plot(ALPHAS, np.log(ALPHAS), color="0.3", ls=":", lw=1.4, label="log alpha, from zero")
     ax.axhline(0, color="0.8", lw=0.8)
-    ax.set_xlabel("alpha")
-    ax.set_ylabel("slope of the log signal (nats a layer)")
-    ax.legend(fontsize=9, frameon=False)
-    canvas.title(ax, f"slope at alpha {ALPHAS[0]:g} and {ALPHAS[-2]:g}: {', '.join(ends)}")
+    title = f"slope at alpha {ALPHAS[0]:g} and {ALPHAS[-2]:g}: {', '.join(ends)}"
+    panels.named(ax, title, "alpha", "slope of the log signal (nats a layer)")

@@ -14,55 +14,66 @@ mean of ratios with tiny denominators; now it is by the ratio of sums.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from evidence import panels
 from evidence.figure import Flags, Made
-from evidence.judging import tally
+from evidence.jobs import over
+from evidence.judging import entry, tally, within
+from evidence.proportions import counted
+from evidence.rows import Row, Rows, about
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from papers.wang.toy_networks import (
-    ALPHAS,
-    CLASSES,
-    HELD,
-    LONGEST,
-    LR,
-    REACH,
-    UNTIL,
-    Course,
-    by_degree,
-    judged,
-    measured,
-    pooled,
-    trained,
-    training,
-)
+from papers.wang import networks as wang
 
-from jumpretrain.execution.execution import Execution, spread
+from jumpretrain.comparison.hypothesis_tests import spearman
+from jumpretrain.paths.path import Path
 from jumpretrain.plots import canvas
+from jumpretrain.toys.bias_toy import BiasToy, train_toys
 
 CELLS = (
     (2, 0.1), (2, 0.3), (3, 0.03), (3, 0.1), (3, 0.3), (4, 0.1), (4, 0.3), (6, 0.3), (6, 0.5)
 )  # fmt: skip
 SHOWN = (4, 0.1)
+CLASSES, LR, UNTIL, ALPHAS = 4, 0.1, 0.02, 101
+LONGEST = 100_000
+"""Steps; toys whose slowest class would need more to escape are left out before training."""
+SHARE, CORRELATION, REACH = 0.9, 0.5, 0.1  # the smallest effects of interest
+LONGER, LASTS = 0.08, 0.1  # the least difference of error plateaus, the least loss plateau
+RANKED = 0.2  # the least rank correlation
+HELD = 0.2  # the shortest error plateau on which the loss is compared with log k
+OVER = "over cells of degree and scale: "
+PLACES = "first", "2nd", "3rd", "last"
+
+
+@dataclass(frozen=True)
+class Course:
+    """A trained toy, the scale of its start, and its paths with biases as alpha or alpha^r."""
+
+    scale: float
+    seed: int
+    toy: BiasToy
+    linear: Path
+    homogeneous: Path
 
 
 def make(asked: Flags) -> Made:
     cells = ((2, 0.3), (3, 0.1), (4, 0.3)) if asked.quick else CELLS
-    shown = (4, 0.3) if asked.quick else SHOWN
-    count = 3 if asked.quick else 20
+    shown, count = ((4, 0.3), 3) if asked.quick else (SHOWN, 20)
     jobs = [(degree, scale, count) for degree, scale in cells]
-    cell_courses = spread(
-        trained, jobs, Execution(n_jobs=1 if asked.quick else asked.jobs), "toys"
-    )
-    courses = [course for cell in cell_courses for course in cell]
-    example = next(c for c in courses if (c.toy.degree, c.scale) == shown)
-    history = training(example)
+    found = dict(zip(cells, over(asked, trained, jobs, "toys"), strict=True))
+    courses, same = [course for some in found.values() for course in some], found[shown]
+    history = training(same[0])
     table = pd.DataFrame([measured(course) for course in courses])
     claims = judged(table)
-    return drawn(asked, courses, shown, history, table, claims), {
+    drift = max(course.toy.drift for course in courses)
+    return drawn(same, history, table, claims, drift), {
         "classes": CLASSES,
         "recipe": {"lr": LR, "until": UNTIL, "optimiser": "gradient descent"},
         "cells": [{"degree": d, "scale": s, "networks": count} for d, s in cells],
@@ -70,54 +81,221 @@ def make(asked: Flags) -> Made:
         "claims": claims,
         "one_sample": pooled(table),
         "degrees": by_degree(table),
-        "largest_sum_of_biases": max(course.toy.drift for course in courses),
+        "largest_sum_of_biases": drift,
         "networks": table.to_dict("records"),
-        "training": {"degree": shown[0], "scale": shown[1], "seed": example.seed, **history},
+        "training": {"degree": shown[0], "scale": shown[1], "seed": same[0].seed, **history},
         "paths": [
             {"seed": c.seed, "linear": c.linear.metrics, "homogeneous": c.homogeneous.metrics}
-            for c in courses
-            if (c.toy.degree, c.scale) == shown
+            for c in same
         ],
     }
 
 
+def trained(degree: int, scale: float, count: int) -> list[Course]:
+    """Train the toys of a cell, those that do not take too long, and interpolate both ways."""
+    short = (seed for seed in itertools.count() if escape(seed, degree, scale) <= LONGEST)
+    seeds = list(itertools.islice(short, count))
+    toys = train_toys(seeds, CLASSES, degree, scale, LR, UNTIL)
+    return [
+        Course(scale, seed, toy, toy.path(ALPHAS), toy.path(ALPHAS, "homogeneous"))
+        for seed, toy in zip(seeds, toys, strict=True)
+    ]
+
+
+def escape(seed: int, degree: int, scale: float) -> float:
+    """Predict the steps until the smallest own weight w of a class has grown.
+
+    dw/dt = (r / k) (1 - 1 / k) w^(r - 1) gives t = k w^(2 - r) / (r (r - 2) (1 - 1 / k)); at r = 2
+    growth is exponential and never long.
+    """
+    if degree == 2:
+        return 0.0
+    draws = np.random.default_rng(seed).normal(size=(CLASSES, CLASSES))
+    smallest = scale * np.abs(draws.diagonal()).min()
+    rate = degree * (degree - 2) * (1 - 1 / CLASSES) / CLASSES * LR
+    return float(smallest ** (2 - degree) / rate)
+
+
+def training(course: Course) -> Row:
+    """Follow a toy through training: descent is the same however early it is stopped."""
+    toy, degree = course.toy, course.toy.degree
+    levels = np.linspace(math.log(CLASSES), UNTIL, 120)[1:-1]
+    cell = [course.seed], CLASSES, degree, course.scale, LR
+    stages = [*(train_toys(*cell, level)[0] for level in levels), toy]
+    weights = [toy.initial, *(stage.weights for stage in stages)]
+    return {
+        "steps": [0, *(stage.steps for stage in stages)],
+        "signal": [(some.diagonal() ** degree).tolist() for some in weights],
+        "bias": [[0.0] * CLASSES, *(stage.biases.tolist() for stage in stages)],
+        "learned": toy.learned.tolist(),
+    }
+
+
+def measured(course: Course) -> Row:
+    """Measure a toy, as a row of a table."""
+    toy, linear, homogeneous = course.toy, course.linear.plateau(), course.homogeneous.plateau()
+    wrong = np.asarray(course.linear.class_error["train"]) > 0
+    turns = np.where(wrong, course.linear.alphas[:, None], 0).max(axis=0)
+    order = np.argsort(toy.learned, kind="stable")
+    lists = {"learned": toy.learned, "biases": toy.biases, "predicted": toy.predicted}
+    return {
+        "degree": toy.degree,
+        "scale": course.scale,
+        "seed": course.seed,
+        "steps": toy.steps,
+        **{name: values.tolist() for name, values in {**lists, "turns": turns}.items()},
+        "off": float(np.abs(np.minimum(toy.predicted, 1) - turns).mean()),
+        "same_order": bool((order == np.argsort(toy.biases)).all()),
+        "last_is_largest": bool(order[-1] == toy.biases.argmax()),
+        "correlation": float(np.corrcoef(-toy.biases, turns)[0, 1]),
+        "linear_error": linear.error,
+        "linear_loss": linear.loss,
+        "homogeneous_error": homogeneous.error,
+        "homogeneous_loss": homogeneous.loss,
+        "excess": linear.excess,
+        "rise": course.linear.monotonicity().min_delta,
+        "variance": float(toy.biases.var()),
+        **wang.middle(course.linear, toy.biases),
+    }
+
+
+def judged(table: pd.DataFrame) -> Rows:
+    """Judge toys: a cell of degree and scale, whose toys are alike, is one of a sample.
+
+    Over cells and in each; claims on the order (H16) count toys.
+    """
+    cells, held = by_cell(table), lasting(table)
+    claims = [
+        *ordered(table),
+        *plateaus(cells, OVER),
+        *turning(cells, OVER),
+        *(claim for where, some in apart(table) for claim in turning(some, where)),
+        *wang.lifted(by_cell(held), OVER, HELD),
+        *(claim for where, some in apart(held) for claim in wang.lifted(some, where, HELD)),
+        *ranked(cells, OVER),
+    ]
+    for claim in about(claims, OVER):
+        units = "networks", "cells of means over networks"
+        claim["statistic"] = claim["statistic"].replace(*units, 1)
+    return claims
+
+
+def pooled(table: pd.DataFrame) -> Rows:
+    """Judge toys as they were before: as one sample, and those of a degree with scales pooled."""
+    degrees = [(f"r = {degree}: ", some) for degree, some in table.groupby("degree")]
+    groups = [("", table), *degrees]
+    held = [(where, some[some["linear_error"] >= HELD]) for where, some in groups]
+    return [
+        *plateaus(table),
+        *(claim for where, some in groups for claim in turning(some, where)),
+        *(claim for where, some in held for claim in wang.lifted(some, where, HELD)),
+        *ranked(table),
+    ]
+
+
+def by_cell(table: pd.DataFrame) -> pd.DataFrame:
+    return table.groupby(["degree", "scale"]).mean(numeric_only=True)
+
+
+def apart(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    groups = table.groupby(["degree", "scale"])
+    return [(f"r = {degree}, scale {scale:g}: ", some) for (degree, scale), some in groups]
+
+
+def lasting(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep toys with an error plateau, of cells that have two of them or more."""
+    held = table[table["linear_error"] >= HELD]
+    return held[held.groupby(["degree", "scale"])["seed"].transform("size") > 1]
+
+
+def ordered(table: pd.DataFrame) -> Rows:
+    same = "classes are learned in the order of their biases at the end"
+    last = "the class learned last has the largest bias"
+    how = "share of networks, each counted, though those of one degree and scale are alike"
+    return [
+        counted("interpolation-H16", claim, table[column], SHARE) | {"statistic": how}
+        for claim, column in ((same, "same_order"), (last, "last_is_largest"))
+    ]
+
+
+def plateaus(table: pd.DataFrame, where: str = "") -> Rows:
+    """Judge how long error and loss stay high."""
+    longer = f"{where}the error stays high longer on the linear path than on the homogeneous one"
+    lasts = f"{where}the loss has a plateau on the homogeneous path too"
+    gap, loss = table["linear_error"] - table["homogeneous_error"], table["homogeneous_loss"]
+    how = "length of the loss plateau, in alpha"
+    return [
+        within("interpolation-H13", longer, "difference of error plateaus, in alpha", gap, LONGER),
+        within("interpolation-H14", lasts, how, loss, LASTS),
+    ]
+
+
+def turning(table: pd.DataFrame, where: str = "") -> Rows:
+    """Judge when classes turn right: by biases, and as degree counting has it."""
+    later = f"{where}classes with smaller biases turn right later on the linear path"
+    rho = "Pearson's correlation over classes of minus the bias and alpha"
+    near = f"{where}degree counting predicts to {REACH} at which alpha a class turns right"
+    left = f"{REACH} minus the mean absolute difference over classes"
+    return [
+        within("interpolation-H17", later, rho, table["correlation"], CORRELATION),
+        within("interpolation-H17", near, left, REACH - table["off"], 0),
+    ]
+
+
+def ranked(table: pd.DataFrame, where: str = "") -> Rows:
+    """Judge whether the loss rises with the variance of the biases; nothing of three or fewer."""
+    if len(table) < 4:
+        return []
+    found = spearman(table["rise"], table["variance"])
+    claim = f"{where}the loss rises more on the linear path where the biases vary more"
+    how = "Spearman's rho over networks of the variance of the biases and min Delta"
+    numbers = found.rho, found.low, found.high, len(table), RANKED
+    return [entry("interpolation-H18", claim, how, *numbers, p=found.p)]
+
+
+def by_degree(table: pd.DataFrame) -> Rows:
+    """Summarise the toys of each degree, as rows of a table."""
+    groups = table.groupby("degree")
+    names = ["linear_error", "homogeneous_error", "linear_loss", "homogeneous_loss", "correlation",
+             "off", "rise", "excess"]  # fmt: skip
+    counts = groups[["same_order", "last_is_largest"]].sum()
+    means = groups[names].mean().add_prefix("mean_")
+    joined = pd.concat([groups.size().rename("networks"), counts, means], axis=1)
+    return joined.reset_index().to_dict("records")
+
+
 def drawn(
-    asked: Flags,
-    courses: list[Course],
-    shown: tuple[int, float],
-    history: dict[str, Any],
-    table: pd.DataFrame,
-    claims: list[dict[str, Any]],
+    same: list[Course], history: Row, table: pd.DataFrame, claims: Rows, drift: float
 ) -> Figure:
     figure = canvas.new_figure(16, 10.2)
-    panels = figure.subplots(2, 3)
-    same = [course for course in courses if (course.toy.degree, course.scale) == shown]
-    _training(panels[0, 0], history, shown, same[0].seed)
-    _orders(panels[0, 1], table)
-    _paths(panels[0, 2], same, "train_error", "training error")
-    _turning(panels[1, 0], table)
-    _excess(panels[1, 1], table)
-    _paths(panels[1, 2], same, "train_loss", "training loss (nats)")
+    axes = figure.subplots(2, 3)
+    _training(axes[0, 0], history, same[0])
+    _orders(axes[0, 1], table)
+    _paths(axes[0, 2], same, "error", "training error", 1 - 1 / CLASSES, "1 − 1/k")
+    _turning(axes[1, 0], table)
+    _excess(axes[1, 1], table)
+    _paths(axes[1, 2], same, "loss", "training loss (nats)", math.log(CLASSES), "log k")
+    panels.head(figure, finding(table, claims), claims, described(table, drift))
+    return figure
+
+
+def described(table: pd.DataFrame, drift: float) -> str:
     cells = table.groupby(["degree", "scale"]).ngroups
     scales = "; ".join(
         f"r {degree}, scale {' and '.join(map(str, group.unique()))}"
         for degree, group in table.groupby("degree")["scale"]
     )
-    figure.suptitle(f"{finding(table, claims)}\n{tally(claims)}", fontsize=13, x=0.01, ha="left")
-    canvas.note(
-        figure,
+    return (
         f"f_i(x) = sum_j W_ij^r x_j + b_i, k = {CLASSES} classes of one point each, b = 0 at the "
         f"start; gradient descent, learning rate {LR}, until the loss is {UNTIL}; n = "
         f"{len(table)} networks: {len(table) // cells} seeds for each of {cells} pairs of degree "
-        f"r and initial scale ({scales}); seeds that would need over "
-        f"{LONGEST:,} steps are left out before training. Biases "
-        f"sum to 0 throughout (at most {max(c.toy.drift for c in courses):.0e} off). Path: "
-        f"{ALPHAS} alphas.",
+        f"r and initial scale ({scales}); seeds that would need over {LONGEST:,} steps are left "
+        f"out before training. Biases sum to 0 throughout (at most {drift:.0e} off). Path: "
+        f"{ALPHAS} alphas."
     )
-    return figure
 
 
-def finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
+def finding(table: pd.DataFrame, claims: Rows) -> str:
     return (
         f"Learning and biases have the same order in {int(table['same_order'].sum())} of "
         f"{len(table)} toys.\nCorrelation of −bias with the alpha at which a class turns right: "
@@ -127,32 +305,32 @@ def finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
     )
 
 
-def _said(claims: list[dict[str, Any]], part: str, margin: float | None = None) -> str:
+def _said(claims: Rows, part: str, margin: float | None = None) -> str:
     """Say what claims find over cells and in each; of a margin, what it was taken from."""
-    some = [c for c in claims if part in c["claim"]]
+    some = about(claims, part)
     apart = [c for c in some if c["claim"].startswith("r = ")]
     whole = [f"over cells {_shown(c, margin)}, {c['verdict']}" for c in some if c not in apart]
     tallied = tally(apart).replace("claims", "cells")
     return f"{' '.join(whole) or 'not judged over cells'}; {tallied}"
 
 
-def _shown(claim: dict[str, Any], margin: float | None) -> str:
+def _shown(claim: Row, margin: float | None) -> str:
     return f"{margin - claim['effect'] if margin else claim['effect']:.2f}"
 
 
-def _training(ax: Axes, history: dict[str, Any], shown: tuple[int, float], seed: int) -> None:
+def _training(ax: Axes, history: Row, course: Course) -> None:
     order = np.argsort(history["learned"])
     signal, bias = np.array(history["signal"]), np.array(history["bias"])
-    for rank, (label, colour) in enumerate(zip(order, canvas.colours(CLASSES), strict=True)):
-        name = f"class learned {('first', '2nd', '3rd', 'last')[rank]}"
+    for place, label, colour in zip(PLACES, order, canvas.colours(CLASSES), strict=True):
+        name = f"class learned {place}"
         ax.plot(history["steps"], signal[:, label], color=colour, lw=2, label=name)
         ax.plot(history["steps"], bias[:, label], color=colour, lw=1.5, ls="--")
     ax.plot([], [], color="0.3", lw=2, label="signal W^r")
     ax.plot([], [], color="0.3", lw=1.5, ls="--", label="bias b")
-    ax.set_xlabel("steps of gradient descent")
-    ax.set_ylabel("contribution to the class's own output")
-    ax.legend(fontsize=9, frameon=False)
-    canvas.title(ax, f"training of one toy, seed {seed} (r = {shown[0]}, scale {shown[1]})")
+    how = f"(r = {course.toy.degree}, scale {course.scale})"
+    title = f"training of one toy, seed {course.seed} {how}"
+    output = "contribution to the class's own output"
+    panels.named(ax, title, "steps of gradient descent", output)
 
 
 def _orders(ax: Axes, table: pd.DataFrame) -> None:
@@ -163,72 +341,58 @@ def _orders(ax: Axes, table: pd.DataFrame) -> None:
     ax.imshow(grid.T, origin="lower", cmap="Blues", vmin=0, vmax=1.4 * len(table))
     for (learned, bias), count in np.ndenumerate(grid):
         ax.text(learned, bias, str(count), ha="center", va="center", fontsize=12)
-    names = ["first", "2nd", "3rd", "last"]
-    ax.set_xticks(range(CLASSES), names)
+    ax.set_xticks(range(CLASSES), PLACES)
     ax.set_yticks(range(CLASSES), ["smallest", "2nd", "3rd", "largest"])
-    ax.set_xlabel("place in the order of learning")
-    ax.set_ylabel("place in the order of biases")
-    canvas.title(ax, "number of toys by both orders; diagonal: the same place")
+    title = "number of toys by both orders; diagonal: the same place"
+    sides = "place in the order of learning", "place in the order of biases"
+    panels.named(ax, title, *sides, legend=0)
 
 
-def _paths(ax: Axes, courses: list[Course], metric: str, label: str) -> None:
-    styles = {"linear": "-", "homogeneous": "--"}
+def _paths(
+    ax: Axes, courses: list[Course], kind: str, label: str, level: float, words: str
+) -> None:
     medians = {}
-    for (name, style), colour in zip(styles.items(), canvas.colours(2), strict=True):
+    styles = zip(("linear", "homogeneous"), ("-", "--"), canvas.colours(2), strict=True)
+    for name, style, colour in styles:
         paths = [getattr(course, name) for course in courses]
-        kind = metric.rpartition("_")[2]
         medians[name] = np.median([getattr(path.plateau(), kind) for path in paths])
         for path in paths:
-            ax.plot(path.alphas, path.metrics[metric], style, color=colour, lw=0.9, alpha=0.7)
+            values = path.metrics[f"train_{kind}"]
+            ax.plot(path.alphas, values, style, color=colour, lw=0.9, alpha=0.7)
         ax.plot([], [], style, color=colour, lw=2, label=f"{name} path, n = {len(paths)}")
-    level, words = (
-        (1 - 1 / CLASSES, "1 − 1/k") if metric == "train_error" else (math.log(CLASSES), "log k")
-    )
     ax.axhline(level, color="0.4", ls=":", lw=1.2, label=words)
-    ax.set_xlabel("alpha")
-    ax.set_ylabel(label)
-    ax.legend(fontsize=9, frameon=False)
-    toy = courses[0].toy
-    canvas.title(
-        ax,
-        f"{metric.rpartition('_')[2]} plateau, median: {medians['linear']:.2f} linear, "
-        f"{medians['homogeneous']:.2f} homogeneous (r = {toy.degree}, scale {courses[0].scale})",
+    title = (
+        f"{kind} plateau, median: {medians['linear']:.2f} linear, {medians['homogeneous']:.2f} "
+        f"homogeneous (r = {courses[0].toy.degree}, scale {courses[0].scale})"
     )
+    panels.named(ax, title, "alpha", label)
 
 
 def _turning(ax: Axes, table: pd.DataFrame) -> None:
-    for degree, colour in _degrees(table):
-        rows = table[table["degree"] == degree]
+    for style, rows in _degrees(table):
         predicted, turns = (np.concatenate(rows[name].tolist()) for name in ("predicted", "turns"))
-        ax.scatter(
-            np.minimum(predicted, 1), turns, s=22, color=[colour], alpha=0.6, lw=0,
-            label=f"r = {degree}, n = {len(rows)}",
-        )  # fmt: skip
-    ax.plot([0, 1], [0, 1], color="0.4", ls=":", lw=1.2, label="equal")
-    ax.set_xlabel("alpha predicted by degree counting, a dot a class")
-    ax.set_ylabel("last alpha at which the class is wrong")
-    ax.legend(fontsize=9, frameon=False)
-    canvas.title(ax, "where classes turn right on the linear path")
+        ax.scatter(np.minimum(predicted, 1), turns, s=22, **style)
+    panels.equal(ax, label="equal")
+    predicted = "alpha predicted by degree counting, a dot a class"
+    wrong = "last alpha at which the class is wrong"
+    panels.named(ax, "where classes turn right on the linear path", predicted, wrong)
 
 
 def _excess(ax: Axes, table: pd.DataFrame) -> None:
     held = table[table["linear_error"] >= HELD]
-    for degree, colour in _degrees(held):
-        rows = held[held["degree"] == degree]
-        ax.scatter(rows["middle_expected"], rows["middle_excess"], s=24, color=[colour], alpha=0.6,
-                   lw=0, label=f"r = {degree}, n = {len(rows)}")  # fmt: skip
-    top = float(held["middle_expected"].max())
-    ax.plot([0, top], [0, top], color="0.4", ls=":", lw=1.2, label="equal")
-    ax.set_xlabel("alpha² Var(b) / 2 (nats), a dot a network")
-    ax.set_ylabel("training loss − log k (nats)")
-    ax.legend(fontsize=9, frameon=False)
-    canvas.title(
-        ax,
+    for style, rows in _degrees(held):
+        ax.scatter(rows["middle_expected"], rows["middle_excess"], s=24, **style)
+    panels.equal(ax, float(held["middle_expected"].max()), "equal")
+    title = (
         "the loss half way along the error plateau; along the whole path it rises by up to "
-        f"{float(table['rise'].max()):.2g} nats",
+        f"{float(table['rise'].max()):.2g} nats"
     )
+    panels.named(ax, title, *wang.MIDDLE)
 
 
-def _degrees(table: pd.DataFrame) -> list[tuple[int, canvas.Colour]]:
-    degrees = sorted(table["degree"].unique())
-    return list(zip(degrees, canvas.colours(len(degrees)), strict=True))
+def _degrees(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Take the toys of each degree, and how their dots look."""
+    groups = table.groupby("degree")
+    for (degree, rows), colour in zip(groups, canvas.colours(groups.ngroups), strict=True):
+        label = f"r = {degree}, n = {len(rows)}"
+        yield {"color": [colour], "alpha": 0.6, "lw": 0, "label": label}, rows
