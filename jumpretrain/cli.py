@@ -162,12 +162,12 @@ def _interpolate(command: Interpolate) -> int:
     shown = overview(measured).dropna(axis=1, how="all")
     print(shown.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3g}"))
     print(
-        f"never_rise: paths on which the training loss never rises by more than {RISE}; then its "
-        "largest rise, medians"
+        "paths_that_never_rise: on which the training loss never rises by more than "
+        f"{RISE}; then its largest rise, medians"
     )
-    if "test_gauss_mean" in shown:
+    if "test_gauss_length_mean" in shown:
         points = len(measured[0].path.alphas)
-        print(f"test_gauss_mean: radians, a lower bound: what {points} alphas see of the turning")
+        print(f"test_gauss_length_mean: radians, a lower bound: what {points} alphas see")
     print(f"\nLook at {figures} and {command.out / 'summary.csv'}")
     return 0
 

@@ -126,10 +126,14 @@ def test_interpolate_leaves_tables_and_figures_and_prints_the_summary(tmp_path, 
     words = "--alphas 0 0.5 1 --biases linear homogeneous --layerwise --random 1".split()
     assert main([*LINES, *words, "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    assert "homogeneous" in printed and "never_rise" in printed and str(tmp_path) in printed
+    assert (
+        "homogeneous" in printed
+        and "paths_that_never_rise" in printed
+        and str(tmp_path) in printed
+    )
     assert printed.count("layer ") >= 3
     assert "never rises by more than 0.001" in printed
-    assert "test_gauss_mean: radians, a lower bound: what 3 alphas see" in printed
+    assert "test_gauss_length_mean: radians, a lower bound: what 3 alphas see" in printed
     assert {"paths.csv", "summary.csv", "figures"} <= {path.name for path in tmp_path.iterdir()}
     table = pd.read_csv(tmp_path / "summary.csv")
     assert table["kind"].value_counts().to_dict() == {
@@ -146,7 +150,7 @@ def test_interpolate_trains_deep_networks_from_small_weights_with_the_last_biase
     assert main([*LINES, *words, "--out", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "summary.csv")
     assert table["kind"].tolist() == ["linear", "homogeneous"] * 2
-    assert (table["test_gauss_points"] == 3).all()
+    assert (table["test_gauss_length_alphas"] == 3).all()
 
     def build():
         return jr.models.mlp((1, 8, 8), 10, hidden=(20, 20, 20))
@@ -166,7 +170,7 @@ def test_interpolate_takes_a_task_of_ones_own_without_columns_that_it_lacks(tmp_
     more = "--no-progress --training.epochs 2 --training.batch-size 8 --out".split()
     assert main([*words, *more, str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    assert "plateau_loss" in printed and "plateau_error" not in printed
+    assert "loss_plateau_end" in printed and "error_plateau_end" not in printed
     assert "accuracy" not in printed
 
 

@@ -33,12 +33,12 @@ RANGE = "loss_range_squared"
 LEVEL = 0.05
 FAMILY: dict[str, str] = {
     RANGE: "how far the loss ranges: what the published total persistence amounts to",
-    "geometry_overshoot": "how far retraining leaves beyond the jump (H3)",
-    "geometry_turning": "how sharply trajectories turn (H5)",
-    "embedding_silhouette_direction": "whether each direction keeps an arm of its own (H4)",
-    "sublevel_raw_h0_total_persistence_2": "how deep the separate valleys are (H7)",
-    "sublevel_rank_h0_over_permuted": "how rugged the loss is, on no scale of its own, beside the "
-    "same values shuffled over the same graph (H7)",
+    "weights_overshoot": "how far retraining leaves beyond the jump (H3)",
+    "weights_turning_angle": "how sharply trajectories turn (H5)",
+    "embedding_silhouette_by_direction": "whether each direction keeps an arm of its own (H4)",
+    "sublevel_values_h0_total_persistence_p2": "how deep the separate valleys are (H7)",
+    "sublevel_ranks_h0_total_persistence_over_permuted": "how rugged the loss is, on no scale of "
+    "its own, beside the same values shuffled over the same graph (H7)",
 }
 """The statistics Holm's correction runs over, chosen before any number was seen.
 
@@ -81,25 +81,25 @@ class Comparison:
         Returns:
             One row a statistic:
 
-            - `statistic`, and `primary`: whether it belongs to the family.
+            - `statistic`, and `in_family`: whether it belongs to the family.
             - `mean_<group>`: mean over the group's networks.
             - `effect`, `low`, `high`: for two groups Cliff's delta, positive where the first group
               is larger, with its 95 % score interval; for more, eta squared with its bootstrap
               interval.
-            - `g`, `g_low`, `g_high`: for two groups Hedges' g with its 95 % bootstrap interval;
-              NaN for more. Groups without spread that differ have g infinite.
+            - `hedges_g`, `hedges_g_low`, `hedges_g_high`: for two groups Hedges' g with its 95 %
+              bootstrap interval; NaN for more. Groups without spread that differ have g infinite.
             - `p`: permutation test on the means. `p_holm`: corrected over the family, NaN outside.
             - `p_given_range`: the log of the loss's squared range held fixed; NaN for the range
               itself, or where a range is 0 or not given. It permutes
               residuals, which have more orders than networks have labels, so it may lie below
               `smallest_p`; where the groups' ranges do not overlap it extrapolates.
-            - `survives_range`: whether a difference with p up to .05 still has it then; None where
-              there is no such difference or no `p_given_range`.
+            - `differs_at_equal_range`: whether a difference with p up to .05 still has it then;
+              None where there is no such difference or no `p_given_range`.
         """
         return self.table.copy()
 
     def __str__(self) -> str:
-        count = int(self.table["primary"].sum())
+        count = int(self.table["in_family"].sum())
         sizes = " against ".join(f"{name} (n = {size})" for name, size in self.groups.items())
         how = "exact" if self.provenance["exact"] else "random"
         least = min(1.0, count * self.smallest_p)
@@ -108,7 +108,7 @@ class Comparison:
             sizes,
             f"smallest attainable p {self.smallest_p:.4g} ({how} permutation test), "
             f"{least:.4g} after Holm over {count}",
-            _aligned(self.table[self.table["primary"]]),
+            _aligned(self.table[self.table["in_family"]]),
             f"effect: {effect} with 95 % interval; p_given_range: with the log of "
             f"{RANGE} held fixed",
             f"{len(self.table) - count} more statistics, without correction, in .frame()",
@@ -155,7 +155,7 @@ def compare(
     networks = _Networks(values, list(sizes), seed, resamples)
     ordered = [*family, *(name for name in names if name not in family)]
     table = pd.DataFrame([networks.row(name, name in family) for name in ordered])
-    table["p_holm"] = holm(table["p"].where(table["primary"]))
+    table["p_holm"] = holm(table["p"].where(table["in_family"]))
     test = networks.test(values[names[0]])
     described = any(isinstance(network, Trajectories) for g in groups.values() for network in g)
     provenance = {
@@ -236,7 +236,7 @@ class _Networks:
     seed: int
     resamples: int
 
-    def row(self, name: str, primary: bool) -> dict[str, Any]:
+    def row(self, name: str, in_family: bool) -> dict[str, Any]:
         """Compare the groups by one statistic.
 
         Returns:
@@ -247,13 +247,13 @@ class _Networks:
         means = zip(self.groups, arrays, strict=True)
         return {
             "statistic": name,
-            "primary": primary,
+            "in_family": in_family,
             **{f"mean_{group}": float(x.mean()) for group, x in means},
             **self.effects(arrays),
             "p": p,
             "p_holm": math.nan,
             "p_given_range": given,
-            "survives_range": None if p > LEVEL or math.isnan(given) else given <= LEVEL,
+            "differs_at_equal_range": None if p > LEVEL or math.isnan(given) else given <= LEVEL,
         }
 
     def split(self, column: pd.Series) -> list[NDArray[np.float64]]:
@@ -287,13 +287,22 @@ class _Networks:
             low, high = delta_interval(a, b)
             effect, g = float(cliffs_delta(a, b)), float(standardised_difference(a, b))
             g_low, g_high = chance()
-        numbers = (effect, low, high, g, g_low, g_high)
-        return dict(zip(("effect", "low", "high", "g", "g_low", "g_high"), numbers, strict=True))
+        return {
+            "effect": effect,
+            "low": low,
+            "high": high,
+            "hedges_g": g,
+            "hedges_g_low": g_low,
+            "hedges_g_high": g_high,
+        }
 
 
 def _aligned(table: pd.DataFrame) -> str:
-    hidden = ["primary", "g_low", "g_high", *(["g"] if table["g"].isna().all() else [])]
-    shown = table.drop(columns=hidden).astype({"survives_range": object})
+    hidden = ["in_family", "hedges_g_low", "hedges_g_high"]
+    hidden += ["hedges_g"] if table["hedges_g"].isna().all() else []
+    shown = table.drop(columns=hidden).astype({"differs_at_equal_range": object})
     verdicts = {True: "yes", False: "no", None: "-"}
-    shown["survives_range"] = [verdicts[value] for value in shown["survives_range"]]
+    shown["differs_at_equal_range"] = [
+        verdicts[value] for value in shown["differs_at_equal_range"]
+    ]
     return str(shown.to_string(index=False, na_rep="-", float_format=lambda x: f"{x:.4g}"))

@@ -32,9 +32,10 @@ def describe(
 ) -> dict[str, float]:
     """Describe the landscape around one network.
 
-    Names start with where a number comes from: `optimum_` is the network itself, `geometry_`
+    Names start with where a number comes from: `optimum_` is the network itself, `weights_`
     weight space, `embedding_` the potential distances, `sublevel_<scale>_` the sublevel
-    filtration of the metric (or of the error rate, scale `error`), `rips_` Vietoris-Rips on the
+    filtration of the metric (scale `values`), of its ranks, logarithms and so on, or of
+    the error rate, `rips_` Vietoris-Rips on the
     potential distances, `released_` the published script. `h0_` is pieces, `h1_` loops; only
     finite bars count as persistence.
 
@@ -69,7 +70,7 @@ def describe(
         )
     found = {
         **_outcome(trajectories, jumps, metric),
-        **{f"geometry_{name}": value for name, value in describe_geometry(jumps, inner).items()},
+        **{f"weights_{name}": value for name, value in describe_geometry(jumps, inner).items()},
         **_spread(placed),
         **_sublevels(jumps, placed.graph(k, connect), metric, seed),
         **_holes(jumps, placed, rips_points),
@@ -77,7 +78,7 @@ def describe(
     potential = placed.potential
     if potential is not None and potential.shape == placed.distances.shape:
         published = released(jumps, placed, k, metric)
-        found["released_h0_total_persistence_2"] = published.total_persistence(0, 2)
+        found["released_h0_total_persistence_p2"] = published.total_persistence(0, 2)
     return found
 
 
@@ -112,17 +113,17 @@ def _outcome(trajectories: Trajectories, jumps: Trajectories, metric: str) -> di
     jumped = trajectories.step_size > 0
     found = {f"optimum_{name}": float(v) for name, v in trajectories.optimum_metrics.items()}
     found["loss_range_squared"] = float(np.ptp(jumps.values(metric))) ** 2
-    found["recovered_share"] = float(recovered.mean())
-    found["diverged_share"] = float((trajectories.status[jumped] == "diverged").mean())
+    found["share_of_runs_recovered"] = float(recovered.mean())
+    found["share_of_jumps_diverged"] = float((trajectories.status[jumped] == "diverged").mean())
     if ((trajectories.step_size == 0) & (trajectories.status == "ok")).any():
-        found["control_displacement"] = control_displacement(trajectories)
+        found["distance_without_jump"] = control_displacement(trajectories)
     return found
 
 
 def _spread(placed: Embedding) -> dict[str, float]:
-    labels = {"direction": ["direction"], "direction_and_step_size": ["direction", "step_size"]}
+    labels = {"direction": ["direction"], "jump": ["direction", "step_size"]}
     found = {
-        f"embedding_silhouette_{name}": silhouette(placed.distances, placed.labels[columns])
+        f"embedding_silhouette_by_{name}": silhouette(placed.distances, placed.labels[columns])
         for name, columns in labels.items()
         if len(placed.labels[columns].drop_duplicates()) > 1
     }
@@ -136,27 +137,27 @@ def _sublevels(jumps: Trajectories, graph: Any, metric: str, seed: int) -> dict[
     for scale, values in filtrations.items():
         for name, value in sublevel(values, graph).statistics().items():
             # the numbers of bars are the same for every increasing scale
-            if scale in {"raw", "error"} or not name.endswith("_bars"):
+            if scale in {"values", "error_rate"} or not name.endswith("_bars"):
                 found[f"sublevel_{scale}_{name}"] = value
-    for scale in ("raw", "rank"):
-        total = found[f"sublevel_{scale}_h0_total_persistence_1"]
+    for scale in ("values", "ranks"):
+        name = f"sublevel_{scale}_h0_total_persistence"
         permuted = _permuted(filtrations[scale], graph, seed)
-        found[f"sublevel_{scale}_h0_over_permuted"] = total / permuted if permuted else 1.0
+        found[f"{name}_over_permuted"] = found[f"{name}_p1"] / permuted if permuted else 1.0
     return found
 
 
 def _filtrations(jumps: Trajectories, metric: str) -> dict[str, NDArray[np.float64]]:
     values = jumps.values(metric)
     found = {
-        "raw": values,
-        "rank": transform(values, "rank"),
-        "unit": transform(values, "unit"),
+        "values": values,
+        "ranks": transform(values, "rank"),
+        "rescaled": transform(values, "unit"),
     }
     if values.min() > 0:
-        found["log"] = transform(values, "log")
+        found["logs"] = transform(values, "log")
     accuracy = f"{metric.partition('_')[0]}_accuracy"
     if accuracy in jumps.metrics:
-        found["error"] = 1 - jumps.values(accuracy)
+        found["error_rate"] = 1 - jumps.values(accuracy)
     return found
 
 
@@ -191,8 +192,6 @@ def thinned_rips(jumps: Trajectories, placed: Embedding, points: int = RIPS_POIN
 def _holes(jumps: Trajectories, placed: Embedding, points: int) -> dict[str, float]:
     statistics = thinned_rips(jumps, placed, points).statistics()
     diameter = placed.distances.max() or 1.0
-    over = {
-        f"rips_{dim}_over_diameter": float(statistics[f"{dim}_total_persistence_1"] / diameter)
-        for dim in ("h0", "h1")
-    }
-    return {f"rips_{name}": value for name, value in statistics.items()} | over
+    for name in ("h0_total_persistence", "h1_total_persistence"):
+        statistics[f"{name}_over_diameter"] = float(statistics[f"{name}_p1"] / diameter)
+    return {f"rips_{name}": value for name, value in statistics.items()}

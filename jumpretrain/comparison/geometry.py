@@ -178,17 +178,17 @@ def describe_geometry(
 ) -> dict[str, float]:
     """Sum up the geometry of the jumps of one network; controls are left out.
 
-    `outward`, `path_over_chord`, `turning` and `mean_jump_cosine` depend on the spacing of the
-    snapshots and use those at whole epochs only; everything else uses all snapshots.
+    `outward_steps`, `path_over_chord`, `turning_angle` and `mean_cosine_to_jump` depend on the
+    spacing of the snapshots and use those at whole epochs only; all else uses all snapshots.
 
     Args:
         trajectories: Any trajectories; `.jumps()` of them are used.
         gram: What `embedding.gram.gram` of the jumps returned, if it is at hand.
 
     Returns:
-        Means over runs by name; `outward_by_step_size`, the least-squares slope of the outward
-        fraction over the step size; and silhouettes of the points, by Euclidean distance in weight
-        space. What the design cannot show (one direction, one step size) is left out.
+        Means over runs by name; `outward_steps_by_step_size`, the least-squares slope of the
+        outward fraction over the step size; and silhouettes of the points, by Euclidean distance
+        in weight space. What the design cannot show (one direction, one step size) is left out.
 
     Raises:
         ValueError: If there are no jumps, or fewer than 3 snapshots at whole epochs.
@@ -204,16 +204,16 @@ def describe_geometry(
     means = {
         "final_distance": distance(every)[:, -1],
         "overshoot": overshoot(every),
-        "outward": outward,
+        "outward_steps": outward,
         "path_over_chord": path_over_chord(whole),
-        "turning": turning(whole),
-        "mean_jump_cosine": jump_cosine(whole).mean(axis=1),
-        "final_jump_cosine": jump_cosine(every)[:, -1],
-        "sideways": sideways(every).max(axis=1),
+        "turning_angle": turning(whole),
+        "mean_cosine_to_jump": jump_cosine(whole).mean(axis=1),
+        "final_cosine_to_jump": jump_cosine(every)[:, -1],
+        "sideways_distance": sideways(every).max(axis=1),
     }
     described = {name: float(value.mean()) for name, value in means.items()}
     if len(np.unique(jumps.step_size)) > 1:
-        described["outward_by_step_size"] = float(np.polyfit(jumps.step_size, outward, 1)[0])
+        described["outward_steps_by_step_size"] = float(np.polyfit(jumps.step_size, outward, 1)[0])
     return described | _silhouettes(jumps, gram)
 
 
@@ -290,10 +290,10 @@ def _whole(epoch: NDArray[np.float64]) -> NDArray[np.intp]:
 
 def _silhouettes(jumps: Trajectories, gram: NDArray[np.float64] | None) -> dict[str, float]:
     labels = jumps.labels()
-    columns = {"direction": ["direction"], "direction_and_step_size": ["direction", "step_size"]}
+    columns = {"direction": ["direction"], "jump": ["direction", "step_size"]}
     matrix = from_gram(multiply(jumps) if gram is None else gram)
     return {
-        f"silhouette_{name}": silhouette(matrix, labels[group])
+        f"silhouette_by_{name}": silhouette(matrix, labels[group])
         for name, group in columns.items()
         if len(labels[group].drop_duplicates()) > 1
     }

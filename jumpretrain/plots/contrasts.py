@@ -30,7 +30,7 @@ def comparison(comparison: Comparison, ax: Axes | None = None) -> Axes:
         The Axes.
     """
     table = comparison.frame()
-    family = table[table["primary"]].reset_index(drop=True)
+    family = table[table["in_family"]].reset_index(drop=True)
     ax = canvas.axes(ax, _reading(comparison, len(family)), 10, 2.2 + 0.5 * len(family))
     for row, entry in family.iterrows():
         _interval(ax, row, entry)
@@ -54,7 +54,7 @@ def finding(comparison: Comparison) -> str:
     Returns:
         One sentence.
     """
-    family = comparison.frame().query("primary")
+    family = comparison.frame().query("in_family")
     names = " and ".join(comparison.groups) if len(comparison.groups) == 2 else "the groups"
     differ = int((family["p_holm"] <= LEVEL).sum())
     least = min(1.0, len(family) * comparison.smallest_p)

@@ -20,8 +20,13 @@ from jumpretrain.studies.interpolate import InterpolationStudy, MeasuredPath
 __all__ = ["overview", "write_report"]
 
 MEDIANS = (
-    *("train_barrier_above_ends", "train_plateau_error", "train_plateau_loss", "test_gauss_mean"),
-    *("distance_relative", "end_train_loss", "end_test_loss", "end_test_accuracy"),
+    *(
+        "train_barrier_above_ends",
+        "train_error_plateau_end",
+        "train_loss_plateau_end",
+        "test_gauss_length_mean",
+    ),
+    *("weight_distance_relative", "end_train_loss", "end_test_loss", "end_test_accuracy"),
 )
 FIGURES = (
     "train_loss test_loss train_error test_error train_classes test_classes layers random".split()
@@ -45,7 +50,7 @@ def overview(measured: Sequence[MeasuredPath]) -> pd.DataFrame:
             "kind": kind,
             "layer": layer,
             "paths": len(some),
-            "never_rise": int((some["train_min_delta"] <= RISE).sum()),
+            "paths_that_never_rise": int((some["train_min_delta"] <= RISE).sum()),
             "largest_min_delta": some["train_min_delta"].max(),
             **some[[n for n in MEDIANS if n in some]].median().to_dict(),
         })

@@ -109,17 +109,17 @@ def _summary(findings: Findings) -> str:
 def _compared(probe: str, comparison: Comparison) -> dict[str, Any]:
     table = comparison.frame()
     table["about"] = table["statistic"].map(FAMILY).fillna("")
-    primary, others = table[table["primary"]], table[~table["primary"]]
+    family, others = table[table["in_family"]], table[~table["in_family"]]
     return {
         "probe": probe,
         "finding": contrasts.finding(comparison),
         "groups": list(comparison.groups),
         "effect": "Cliff's delta" if len(comparison.groups) == 2 else "eta squared",
-        "primary": primary.to_dict("records"),
+        "family": family.to_dict("records"),
         "others": others.to_dict("records"),
-        "differences": primary[primary["p_holm"] <= LEVEL].to_dict("records"),
+        "differences": family[family["p_holm"] <= LEVEL].to_dict("records"),
         "smallest_p": comparison.smallest_p,
-        "smallest_corrected_p": min(1.0, len(primary) * comparison.smallest_p),
+        "smallest_corrected_p": min(1.0, len(family) * comparison.smallest_p),
     }
 
 

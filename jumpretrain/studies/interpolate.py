@@ -37,8 +37,13 @@ CHANGEABLE = frozenset("data_root seeds alphas biases layerwise random".split())
 MEASURED = (
     *("train_min_delta", "train_rise_from", "train_rise_to"),
     *(f"train_barrier_{kind}" for kind in get_args(BarrierKind)),
-    *("train_plateau_error", "train_plateau_loss", "train_excess"),
-    *("test_gauss_mean", "test_gauss_joint", "test_gauss_points", "test_gauss_rounding"),
+    *("train_error_plateau_end", "train_loss_plateau_end", "train_loss_above_chance"),
+    *(
+        "test_gauss_length_mean",
+        "test_gauss_length_joint",
+        "test_gauss_length_alphas",
+        "test_gauss_length_rounding",
+    ),
 )
 SHAPE = {"hidden", "with_batchnorm"}
 BUILT_IN = "scheme scale trained_biases hidden with_batchnorm".split()
@@ -302,7 +307,7 @@ def _measure(task: Task, path: Path) -> dict[str, float]:
     assert path.curve is not None
     moved = weight_distance(task, path.curve.start, path.curve.end)
     found = dict.fromkeys(MEASURED, np.nan)
-    found |= {"distance": moved.absolute, "distance_relative": moved.relative}
+    found |= {"weight_distance": moved.absolute, "weight_distance_relative": moved.relative}
     found |= {f"end_{name}": float(values[-1]) for name, values in path.metrics.items()}
     if not all(np.isfinite(path.metrics[name]).all() for name in ("train_loss", "test_loss")):
         return found

@@ -95,7 +95,7 @@ class Diagrams:
 
         Returns:
             Numbers of bars, total persistence for p = 1 and 2, entropy (nats) and the largest
-            finite bar, named such as `h0_total_persistence_2`.
+            finite bar, named such as `h0_total_persistence_p2`.
         """
         return {
             f"h{dim}_{name}": float(value)
@@ -103,10 +103,10 @@ class Diagrams:
             for name, value in {
                 "finite_bars": len(self.finite(dim)),
                 "essential_bars": len(self.essential(dim)),
-                "total_persistence_1": self.total_persistence(dim, 1),
-                "total_persistence_2": self.total_persistence(dim, 2),
-                "entropy": self.entropy(dim),
-                "largest_bar": np.diff(self.finite(dim)).max(initial=0.0),
+                "total_persistence_p1": self.total_persistence(dim, 1),
+                "total_persistence_p2": self.total_persistence(dim, 2),
+                "persistence_entropy": self.entropy(dim),
+                "longest_bar": np.diff(self.finite(dim)).max(initial=0.0),
             }.items()
         }
 

@@ -37,14 +37,18 @@ def rows(comparison):
 
 
 def test_a_shifted_statistic_alone_reaches_the_smallest_p(rng):
-    found = compare({"a": networks(rng, shifted=["geometry_turning"]), "b": networks(rng)})
+    found = compare({"a": networks(rng, shifted=["weights_turning_angle"]), "b": networks(rng)})
     table = rows(found)
     assert found.smallest_p == pytest.approx(2 / 252)
-    turning = table.loc["geometry_turning"]
+    turning = table.loc["weights_turning_angle"]
     assert turning["p"] == pytest.approx(found.smallest_p) and turning["effect"] == 1
     assert turning["p_holm"] == pytest.approx(6 * found.smallest_p) and turning["p_holm"] < 0.05
-    assert turning["survives_range"] is True and turning["low"] > 0 and turning["g_low"] > 0
-    assert (table["p"].drop("geometry_turning") > found.smallest_p).all()
+    assert (
+        turning["differs_at_equal_range"] is True
+        and turning["low"] > 0
+        and turning["hedges_g_low"] > 0
+    )
+    assert (table["p"].drop("weights_turning_angle") > found.smallest_p).all()
 
 
 def test_the_family_can_reach_five_percent_with_five_networks_a_group():
@@ -58,16 +62,18 @@ def test_rows_hold_what_the_statistics_say(rng):
     assert row["mean_a"] == pytest.approx(np.mean(a)) and row["mean_b"] == pytest.approx(
         np.mean(b)
     )
-    assert row["effect"] == cliffs_delta(a, b) and row["g"] == standardised_difference(a, b)
+    assert row["effect"] == cliffs_delta(a, b) and row["hedges_g"] == standardised_difference(a, b)
     assert row["p"] == permutation_test([a, b]).p
-    assert row["low"] <= row["effect"] <= row["high"] and row["g_low"] <= row["g_high"]
+    assert (
+        row["low"] <= row["effect"] <= row["high"] and row["hedges_g_low"] <= row["hedges_g_high"]
+    )
 
 
 def test_swapping_the_groups_flips_the_effects(rng):
     a, b = networks(rng), networks(rng, shifted=["rip"], by=1.0)
     one, other = rows(compare({"a": a, "b": b})), rows(compare({"b": b, "a": a}))
     assert one["effect"].to_numpy() == pytest.approx(-other["effect"].to_numpy())
-    assert one["g"].to_numpy() == pytest.approx(-other["g"].to_numpy())
+    assert one["hedges_g"].to_numpy() == pytest.approx(-other["hedges_g"].to_numpy())
     assert one["low"].to_numpy() == pytest.approx(-other["high"].to_numpy())
     assert one["p"].to_numpy() == pytest.approx(other["p"].to_numpy())
 
@@ -76,7 +82,7 @@ def test_groups_alike_are_rarely_told_apart():
     rng, p, corrected = np.random.default_rng(1), [], []
     for _ in range(40):
         table = compare({"a": networks(rng), "b": networks(rng)}, resamples=19).frame()
-        p.extend(table.loc[table["primary"], "p"])
+        p.extend(table.loc[table["in_family"], "p"])
         corrected.append(table["p_holm"].min())
     assert np.mean(np.array(p) <= 0.05) < 0.09
     assert np.mean(np.array(corrected) <= 0.05) < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 40)
@@ -86,24 +92,26 @@ def test_primary_rows_come_first_and_holm_runs_over_them_alone(rng):
     table = compare({"a": networks(rng), "b": networks(rng)}).frame()
     assert (
         list(table["statistic"][:6]) == list(FAMILY)
-        and table["primary"].tolist() == [True] * 6 + [False] * 2
+        and table["in_family"].tolist() == [True] * 6 + [False] * 2
     )
-    assert table["p_holm"].notna().tolist() == table["primary"].tolist()
+    assert table["p_holm"].notna().tolist() == table["in_family"].tolist()
     chosen = compare({"a": networks(rng), "b": networks(rng)}, family=["rip"]).frame()
-    assert chosen["statistic"][0] == "rip" and chosen["primary"].sum() == 1
+    assert chosen["statistic"][0] == "rip" and chosen["in_family"].sum() == 1
     assert chosen["p_holm"][0] == chosen["p"][0]
 
 
 def test_a_users_own_statistics_are_all_the_family(rng):
     groups = {name: [{"x": rng.normal(), "y": rng.normal()} for _ in range(3)] for name in "ab"}
     table = compare(groups).frame()
-    assert table["primary"].all() and table["p_given_range"].isna().all()
-    assert set(table["survives_range"]) == {None}
+    assert table["in_family"].all() and table["p_given_range"].isna().all()
+    assert set(table["differs_at_equal_range"]) == {None}
 
 
 def test_a_constant_statistic_has_no_effect(rng):
     flat = rows(compare({"a": networks(rng), "b": networks(rng)})).loc["flat"]
-    assert (flat["effect"], flat["g"], flat["p"]) == (0, 0, 1) and flat["survives_range"] is None
+    assert (flat["effect"], flat["hedges_g"], flat["p"]) == (0, 0, 1) and flat[
+        "differs_at_equal_range"
+    ] is None
 
 
 def test_a_difference_that_is_the_ranges_does_not_survive(rng):
@@ -116,8 +124,8 @@ def test_a_difference_that_is_the_ranges_does_not_survive(rng):
 
     table = rows(compare({"a": group(0), "b": group(2)}, family=["follows", "own"]))
     assert table["p"].max() < 0.05
-    assert table.loc["follows", "survives_range"] is False
-    assert table.loc["own", "survives_range"] is True
+    assert table.loc["follows", "differs_at_equal_range"] is False
+    assert table.loc["own", "differs_at_equal_range"] is True
     assert math.isnan(table.loc[RANGE, "p_given_range"])
 
 
@@ -137,7 +145,7 @@ def test_three_groups(rng):
     row = rows(found).loc["rip"]
     assert found.smallest_p == pytest.approx(6 / 1680) == pytest.approx(row["p"])
     assert 0.95 < row["low"] <= row["effect"] <= row["high"] <= 1
-    assert found.frame()["g"].isna().all() and "eta squared" in str(found)
+    assert found.frame()["hedges_g"].isna().all() and "eta squared" in str(found)
     assert {"mean_a", "mean_b", "mean_c"} <= set(found.frame().columns)
 
 
@@ -171,11 +179,11 @@ def test_trajectories_are_described_first():
         name: [module.describe(network) for network in group] for name, group in groups.items()
     }
     assert found.frame().equals(compare(described, resamples=99).frame())
-    turning = rows(found).loc["geometry_turning"]
+    turning = rows(found).loc["weights_turning_angle"]
     assert turning["effect"] == -1 and turning["p"] == found.smallest_p
     assert (
         found.provenance["metric"] == "test_loss"
-        and list(found.frame()["primary"][:6]) == [True] * 6
+        and list(found.frame()["in_family"][:6]) == [True] * 6
     )
 
 

@@ -30,14 +30,14 @@ def test_every_number_is_a_finite_float(described):
     assert all(type(value) is float for value in described.values())
     assert all(math.isfinite(value) for value in described.values())
     starts = {name.partition("_")[0] for name in described}
-    assert {"optimum", "loss", "geometry", "embedding", "sublevel", "rips", "released"} <= starts
+    assert {"optimum", "loss", "weights", "embedding", "sublevel", "rips", "released"} <= starts
 
 
 def test_landmarks_leave_out_only_what_the_published_script_needs(arms, described):
     jumps = arms.jumps()
     count = len(jumps.values("test_loss"))
     found = describe(arms, embed(jumps, landmarks=count - count // 4))
-    assert set(described) - set(found) == {"released_h0_total_persistence_2"}
+    assert set(described) - set(found) == {"released_h0_total_persistence_p2"}
     assert set(found) < set(described)
 
 
@@ -54,21 +54,25 @@ def test_it_holds_what_the_parts_say(arms, embedding, described):
     graph = embedding.graph(20)
     loss = sublevel(jumps.values("test_loss"), graph)
     error = sublevel(1 - jumps.values("test_accuracy"), graph)
-    assert described["sublevel_raw_h0_total_persistence_2"] == loss.total_persistence(0, 2)
-    assert described["sublevel_error_h0_total_persistence_1"] == error.total_persistence(0, 1)
-    assert described["rips_h1_total_persistence_1"] == rips(embedding.distances).total_persistence(
-        1
+    assert described["sublevel_values_h0_total_persistence_p2"] == loss.total_persistence(0, 2)
+    assert described["sublevel_error_rate_h0_total_persistence_p1"] == error.total_persistence(
+        0, 1
     )
-    assert described["released_h0_total_persistence_2"] == released(
+    assert described["rips_h1_total_persistence_p1"] == rips(
+        embedding.distances
+    ).total_persistence(1)
+    assert described["released_h0_total_persistence_p2"] == released(
         jumps, embedding
     ).total_persistence(0, 2)
     for name, value in describe_geometry(jumps).items():
-        assert described[f"geometry_{name}"] == pytest.approx(value, abs=1e-12)
+        assert described[f"weights_{name}"] == pytest.approx(value, abs=1e-12)
 
 
 def test_unit_persistence_is_raw_persistence_over_the_range(described):
     spread = math.sqrt(described["loss_range_squared"])
-    raw, unit = (described[f"sublevel_{s}_h0_total_persistence_1"] for s in ("raw", "unit"))
+    raw, unit = (
+        described[f"sublevel_{s}_h0_total_persistence_p1"] for s in ("values", "rescaled")
+    )
     assert raw > 0 and unit == pytest.approx(raw / spread, rel=1e-9)
 
 
@@ -83,7 +87,10 @@ def test_a_single_valley_is_less_rugged_than_the_same_values_shuffled(arms, embe
     valley = embedding.distances[0] + 1
     smooth = described(valley)
     shuffled = [described(np.random.default_rng(i).permutation(valley)) for i in range(5)]
-    for name in ("sublevel_raw_h0_over_permuted", "sublevel_rank_h0_over_permuted"):
+    for name in (
+        "sublevel_values_h0_total_persistence_over_permuted",
+        "sublevel_ranks_h0_total_persistence_over_permuted",
+    ):
         assert smooth[name] < 0.4
         assert 0.7 < np.mean([one[name] for one in shuffled]) < 1.3
 
@@ -92,7 +99,11 @@ def test_rank_and_ratio_ignore_the_scale_of_the_loss(arms, embedding, described)
     scaled = replace(arms, metrics={name: 100 * value for name, value in arms.metrics.items()})
     again = describe(scaled, embedding)
     assert again["loss_range_squared"] == pytest.approx(1e4 * described["loss_range_squared"])
-    for name in ("raw_h0_over_permuted", "rank_h0_over_permuted", "rank_h0_total_persistence_1"):
+    for name in (
+        "values_h0_total_persistence_over_permuted",
+        "ranks_h0_total_persistence_over_permuted",
+        "ranks_h0_total_persistence_p1",
+    ):
         assert again[f"sublevel_{name}"] == pytest.approx(described[f"sublevel_{name}"], rel=1e-9)
 
 
@@ -106,9 +117,9 @@ def test_recovered_is_back_within_a_tenth_of_the_way():
     loss = arms.metrics["train_loss"].copy()
     loss[:, 0], loss[:, -1] = 1.0, [0.09, 0.11, 0.0, 0.5]
     changed = replace(arms, metrics={**arms.metrics, "train_loss": loss})
-    assert describe(changed)["recovered_share"] == 0.5
+    assert describe(changed)["share_of_runs_recovered"] == 0.5
     no_train = {name: v for name, v in arms.metrics.items() if name.startswith("test")}
-    assert describe(replace(arms, metrics=no_train))["recovered_share"] == 1.0
+    assert describe(replace(arms, metrics=no_train))["share_of_runs_recovered"] == 1.0
 
 
 def test_diverged_runs_are_counted_and_left_out(arms):
@@ -120,32 +131,35 @@ def test_diverged_runs_are_counted_and_left_out(arms):
         arms, states=states, status=status, metrics={**arms.metrics, "test_loss": loss}
     )
     described = describe(broken)
-    assert described["diverged_share"] == pytest.approx(1 / 6)
+    assert described["share_of_jumps_diverged"] == pytest.approx(1 / 6)
     assert all(math.isfinite(value) for value in described.values())
 
 
 def test_what_the_design_cannot_show_is_left_out(described):
-    assert "control_displacement" in described and "sublevel_log_h0_entropy" in described
+    assert (
+        "distance_without_jump" in described
+        and "sublevel_logs_h0_persistence_entropy" in described
+    )
     arms = cases.arms(directions=1, step_sizes=(0.5, 1.0), times=15)
     metrics = {"test_score": arms.metrics["test_loss"] - 1.0}
     bare = replace(arms, metrics=metrics, optimum_metrics={"test_score": -0.8})
     found = describe(bare, metric="test_score")
     gone = (
-        "control_displacement",
-        "sublevel_log_h0_entropy",
-        "sublevel_error_h0_entropy",
-        "embedding_silhouette_direction",
-        "geometry_silhouette_direction",
+        "distance_without_jump",
+        "sublevel_logs_h0_persistence_entropy",
+        "sublevel_error_rate_h0_persistence_entropy",
+        "embedding_silhouette_by_direction",
+        "weights_silhouette_by_direction",
     )
     assert not set(gone) & set(found)
-    assert "embedding_silhouette_direction_and_step_size" in found
+    assert "embedding_silhouette_by_jump" in found
 
 
 def test_thinning_keeps_the_jump_and_the_last_snapshot(arms, embedding):
     few = describe(arms, embedding, rips_points=12)
     kept = (np.arange(6)[:, None] * 8 + np.array([0, 7])).ravel()
     alone = rips(embedding.distances[np.ix_(kept, kept)])
-    assert few["rips_h0_total_persistence_1"] == alone.total_persistence(0)
+    assert few["rips_h0_total_persistence_p1"] == alone.total_persistence(0)
 
 
 def test_what_cannot_be_described_is_refused(arms, embedding):
@@ -166,5 +180,5 @@ def test_pieces_left_apart_are_each_an_essential_bar(arms, embedding):
     apart = describe(arms, embedding, k=2, connect=None)
     graph = embedding.graph(2, None)
     bars = sublevel(arms.jumps().values("test_loss"), graph)
-    assert apart["sublevel_raw_h0_essential_bars"] == len(bars.essential(0)) > 1
-    assert describe(arms, embedding, k=2)["sublevel_raw_h0_essential_bars"] == 1
+    assert apart["sublevel_values_h0_essential_bars"] == len(bars.essential(0)) > 1
+    assert describe(arms, embedding, k=2)["sublevel_values_h0_essential_bars"] == 1

@@ -134,7 +134,7 @@ def test_description_is_finite_and_leaves_controls_out(arms):
     assert found == geometry.describe_geometry(arms.jumps())
     gram = module.gram(arms.jumps())
     assert found == geometry.describe_geometry(arms, gram)
-    assert found["silhouette_direction"] > 0.2
+    assert found["silhouette_by_direction"] > 0.2
 
 
 def test_description_leaves_out_what_one_direction_or_step_size_cannot_show():
@@ -148,7 +148,7 @@ def test_outward_slope_falls_when_large_steps_come_back():
     out, back = np.linspace(1, 2, 5), np.linspace(2, 1, 5)
     runs = np.stack([out, back])[:, :, None] * np.array([1.0, 0.0])
     two = dataclasses.replace(paths(runs), step_size=np.array([0.5, 1.0]))
-    assert geometry.describe_geometry(two)["outward_by_step_size"] == pytest.approx(-2)
+    assert geometry.describe_geometry(two)["outward_steps_by_step_size"] == pytest.approx(-2)
 
 
 def test_snapshots_within_the_first_epoch_do_not_count_as_steps():
@@ -157,8 +157,8 @@ def test_snapshots_within_the_first_epoch_do_not_count_as_steps():
     wiggle[:, 1] += 5.0
     early = dataclasses.replace(plain, states=wiggle, epoch=np.r_[0.0, 0.05, 1 + np.arange(6.0)])
     found = geometry.describe_geometry(early)
-    assert found["turning"] == pytest.approx(0, abs=1e-6)
-    assert found["outward"] == 0
+    assert found["turning_angle"] == pytest.approx(0, abs=1e-6)
+    assert found["outward_steps"] == 0
     assert found["overshoot"] > 1
 
 

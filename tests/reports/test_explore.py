@@ -165,7 +165,7 @@ def test_tables_hold_every_network_and_every_statistic(findings, folder):
 
 
 def test_the_page_tells_what_the_comparison_found(findings, markup):
-    family = findings.comparisons["common"].frame().query("primary")
+    family = findings.comparisons["common"].frame().query("in_family")
     assert f"0 of {len(family)} statistics differ" in markup
     assert all(f"<td>{name}<small>" in markup for name in family["statistic"])
     assert "too few networks" in markup

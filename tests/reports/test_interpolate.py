@@ -15,8 +15,8 @@ from jumpretrain.studies.interpolate import InterpolationStudy, MeasuredPath, in
 ALPHAS = np.linspace(0, 1, 4)
 NUMBERS = {
     "train_min_delta": 0.0,
-    "train_plateau_loss": 0.1,
-    "train_plateau_error": 0.2,
+    "train_loss_plateau_end": 0.1,
+    "train_error_plateau_end": 0.2,
     "end_test_loss": 1.0,
 }
 
@@ -46,7 +46,7 @@ def measured(seeds=(0, 1), labelled=True):
             ("random", "", 0, 1.5),
             ("random", "", 1, 0.5),
         ):
-            numbers = {**NUMBERS, "train_min_delta": rise, "train_plateau_loss": 0.1 * seed}
+            numbers = {**NUMBERS, "train_min_delta": rise, "train_loss_plateau_end": 0.1 * seed}
             biases = MOVES.get(kind, kind)
             line = path([start, 1.0, 1.0 + rise, 0.5], labelled, biases)
             found.append(MeasuredPath(seed, kind, layer, draw, line, numbers))
@@ -65,15 +65,15 @@ def test_the_overview_counts_paths_without_a_rise_and_takes_medians():
         ("linear", ""): 3, ("zero", ""): 3, ("layer", "fc1"): 3, ("layer", "fc2"): 3,
         ("random", ""): 6,
     }  # fmt: skip
-    assert table["never_rise"].tolist() == [3, 1, 0, 3, 0]
+    assert table["paths_that_never_rise"].tolist() == [3, 1, 0, 3, 0]
     small = [
         replace(t, numbers={**t.numbers, "train_min_delta": rise})
         for t, rise in zip(measured((0, 1, 7))[::6], (1.8e-5, 1e-3, 1.1e-3), strict=True)
     ]
-    assert overview(small)["never_rise"].tolist() == [2]
+    assert overview(small)["paths_that_never_rise"].tolist() == [2]
     assert table["largest_min_delta"].tolist() == [0, 7, 0.2, 0, 1.5]
-    assert table["train_plateau_loss"].tolist() == pytest.approx([0.1] * 5)
-    assert "test_gauss_mean" not in table
+    assert table["train_loss_plateau_end"].tolist() == pytest.approx([0.1] * 5)
+    assert "test_gauss_length_mean" not in table
 
 
 def test_a_path_without_numbers_counts_but_is_not_said_to_never_rise():
@@ -81,7 +81,7 @@ def test_a_path_without_numbers_counts_but_is_not_said_to_never_rise():
         replace(t, numbers={**t.numbers, "train_min_delta": np.nan}) for t in measured((0,))[:1]
     ]
     row = overview(lost + measured((1,))[:1]).iloc[0]
-    assert (row["paths"], row["never_rise"]) == (2, 1)
+    assert (row["paths"], row["paths_that_never_rise"]) == (2, 1)
 
 
 def test_tables_hold_every_path_and_point_once(tmp_path):
@@ -108,10 +108,12 @@ def test_the_printed_table_has_columns_of_the_summary_and_few_of_its_own(tmp_pat
     found = interpolate_networks(SHORT, tmp_path, jr.Execution(progress=False))
     write_report(SHORT, found, tmp_path)
     rows, shown = pd.read_csv(tmp_path / "summary.csv"), overview(found)
-    own = {"paths", "never_rise", "largest_min_delta"}
+    own = {"paths", "paths_that_never_rise", "largest_min_delta"}
     assert set(shown) - set(rows) == own and len(shown.columns) <= 13
     measured = [name for name in rows if name not in ("seed", "kind", "layer", "draw", "biases")]
-    assert all(name.startswith(("train_", "test_", "end_", "distance")) for name in measured)
+    assert all(
+        name.startswith(("train_", "test_", "end_", "weight_distance")) for name in measured
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,6 +167,6 @@ def test_networks_that_leave_the_numbers_are_drawn_with_gaps(tmp_path):
     assert np.isnan(found[0].path.metrics["train_error"][1:]).all()
     folder = write_report(study, found, tmp_path / "out")
     assert {"train_error.png", "test_classes.png"} <= {file.name for file in folder.iterdir()}
-    assert overview(found)["never_rise"].tolist() == [0]
+    assert overview(found)["paths_that_never_rise"].tolist() == [0]
     rows = pd.read_csv(tmp_path / "out" / "paths.csv")
     assert rows["train_error"].isna().tolist() == [False, True, True, True]

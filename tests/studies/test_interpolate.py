@@ -32,6 +32,7 @@ SMALL = InterpolationStudy(
     layerwise=True,
     random=2,
 )
+TURNED = ("mean", "joint", "alphas", "rounding")
 QUIET = jr.Execution(progress=False)
 BARE = replace(SMALL, biases=("linear",), layerwise=False, random=0)
 
@@ -145,12 +146,12 @@ def test_paths_and_numbers_are_those_of_training_and_interpolation_by_hand(measu
         assert numbers["train_barrier_above_ends"] == path.barrier("above_ends")
         assert numbers["train_barrier_above_chord"] == path.barrier("above_chord")
         plateau = path.plateau()
-        names = ("train_plateau_error", "train_plateau_loss", "train_excess")
+        names = ("train_error_plateau_end", "train_loss_plateau_end", "train_loss_above_chance")
         assert [numbers[name] for name in names] == [plateau.error, plateau.loss, plateau.excess]
-        turned = [numbers[f"test_gauss_{n}"] for n in ("mean", "joint", "points", "rounding")]
+        turned = [numbers[f"test_gauss_length_{n}"] for n in TURNED]
         expected = (length.mean, length.joint, 5, length.rounding.mean())
         assert turned == pytest.approx(expected, rel=1e-9)
-        distances = numbers["distance"], numbers["distance_relative"]
+        distances = numbers["weight_distance"], numbers["weight_distance_relative"]
         assert distances == pytest.approx((moved.absolute, moved.relative), rel=1e-12)
         assert numbers["end_test_accuracy"] == fit.metrics["test_accuracy"][0, -1]
 
@@ -242,8 +243,16 @@ def test_outputs_that_are_no_single_tensor_turn_by_nothing_known(tmp_path, group
     )
     for one in interpolate_networks(study, tmp_path, QUIET):
         numbers = one.numbers
-        assert np.isnan([numbers["test_gauss_mean"], numbers["test_gauss_joint"]]).all()
-        names = ("train_min_delta", "train_barrier_above_ends", "train_plateau_loss", "distance")
+        assert np.isnan([
+            numbers["test_gauss_length_mean"],
+            numbers["test_gauss_length_joint"],
+        ]).all()
+        names = (
+            "train_min_delta",
+            "train_barrier_above_ends",
+            "train_loss_plateau_end",
+            "weight_distance",
+        )
         assert np.isfinite([numbers[name] for name in names]).all()
 
 
@@ -293,8 +302,8 @@ def test_paths_that_leave_the_numbers_are_kept_with_what_can_be_measured(tmp_pat
         tmp_path,
         QUIET,
     )[0].numbers
-    assert np.isnan([numbers["train_min_delta"], numbers["test_gauss_mean"]]).all()
-    assert np.isfinite(numbers["distance"])
+    assert np.isnan([numbers["train_min_delta"], numbers["test_gauss_length_mean"]]).all()
+    assert np.isfinite(numbers["weight_distance"])
 
 
 @pytest.mark.parametrize(

@@ -52,16 +52,16 @@ def test_statistics_of_known_bars():
     assert found == {
         "h0_finite_bars": 2,
         "h0_essential_bars": 2,
-        "h0_total_persistence_1": 4,
-        "h0_total_persistence_2": 10,
-        "h0_entropy": pytest.approx(-0.75 * np.log(0.75) - 0.25 * np.log(0.25)),
-        "h0_largest_bar": 3,
+        "h0_total_persistence_p1": 4,
+        "h0_total_persistence_p2": 10,
+        "h0_persistence_entropy": pytest.approx(-0.75 * np.log(0.75) - 0.25 * np.log(0.25)),
+        "h0_longest_bar": 3,
         "h1_finite_bars": 0,
         "h1_essential_bars": 0,
-        "h1_total_persistence_1": 0,
-        "h1_total_persistence_2": 0,
-        "h1_entropy": 0,
-        "h1_largest_bar": 0,
+        "h1_total_persistence_p1": 0,
+        "h1_total_persistence_p2": 0,
+        "h1_persistence_entropy": 0,
+        "h1_longest_bar": 0,
     }
     assert all(type(value) is float for value in found.values())
 

@@ -332,7 +332,7 @@ def test_released_measures_the_squared_range_and_next_to_nothing_else(scale):
     trajectories = arms(directions=4, step_sizes=(0.25, 0.5, 0.75, 1.0), times=20)
     found = released(trajectories, embedded(phate_like(trajectories, scale)), k=20)
     losses = trajectories.values("test_loss", optimum=True)[:-1]
-    assert found.statistics()["h0_largest_bar"] == np.ptp(losses)
+    assert found.statistics()["h0_longest_bar"] == np.ptp(losses)
     assert found.total_persistence(0, p=2) == pytest.approx(np.ptp(losses) ** 2, rel=1e-3)
     assert len(found.essential(0)) == len(found.essential(1)) == 0
     assert len(found.finite(0)) == len(losses)
