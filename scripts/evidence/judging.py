@@ -17,6 +17,7 @@ from scipy.stats import t as student
 from jumpretrain.comparison.hypothesis_tests import (
     cliffs_delta,
     delta_interval,
+    holm,
     permutation_test,
     verdict,
 )
@@ -120,3 +121,16 @@ def tally(claims: list[dict[str, Any]]) -> str:
         f"{found.count('supported')} of {len(found)} claims supported, "
         f"{found.count('contradicted')} contradicted, {found.count('undecided')} undecided"
     )
+
+
+def adjusted(claims: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add Holm's correction of p over some claims; claims without p are no part of it.
+
+    Returns:
+        The claims with `p_holm`.
+    """
+    corrected = holm([math.nan if claim["p"] is None else claim["p"] for claim in claims])
+    return [
+        claim | {"p_holm": None if math.isnan(p) else float(p)}
+        for claim, p in zip(claims, corrected, strict=True)
+    ]
