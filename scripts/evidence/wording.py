@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+Claims = list[dict[str, Any]]
 
 
 def effect(claim: dict[str, Any], form: str = "+.2f", scale: float = 1) -> str:
-    """Write an effect with its interval.
+    """Write an effect with its interval, such as `+0.74 [+0.70, +0.78]`.
 
     Returns:
-        Such as `+0.74 [+0.70, +0.78]`.
+        The words.
     """
-    if claim["effect"] is None:
+    return bounded(claim["effect"], *claim["interval"], form, scale)
+
+
+def bounded(
+    middle: float | None,
+    low: float | None,
+    high: float | None,
+    form: str = "+.2f",
+    scale: float = 1,
+) -> str:
+    """Write a number with its interval, where there is one.
+
+    Returns:
+        The words.
+    """
+    known = [value for value in (middle, low, high) if value is not None and math.isfinite(value)]
+    if len(known) < 3:
         return "none to estimate"
-    middle, low, high = (
-        "not known" if value is None else format(scale * value, form)
-        for value in (claim["effect"], *claim["interval"])
-    )
-    return f"{middle} [{low}, {high}]"
+    centre, *ends = (format(scale * value, form) for value in known)
+    return f"{centre} [{', '.join(ends)}]"
