@@ -54,20 +54,10 @@ STATISTICS = {
 class Plan:
     """How networks are trained and sampled: the full form, or the quick one.
 
-    Attributes:
-        sizes: Training and test images.
-        channels: Of the network's convolutions; none for the MLP of the quick form.
-        seeds: Networks of a condition.
-        decays: Weight decays.
-        augmented: Whether training images are cropped and mirrored.
-        rates: Learning rate for each batch size.
-        shares: Shares of redrawn labels, without decay and augmentation, in the smaller batches.
-        epochs: Of training; the rate falls to 0 by a cosine.
-        retraining: The common recipe after a jump.
-        step_sizes: Of the jumps, in filter norms.
-        directions: Of the jumps.
-        rays: Directions over which sharpness is averaged.
-        draws: Random vectors from which the trace is estimated.
+    Without channels of convolutions it is an MLP on digits. Each batch size has its learning rate,
+    which falls to 0 by a cosine; shares of labels are redrawn without decay and augmentation, in
+    the smaller batches. Jumps are retrained by a common recipe. Sharpness is averaged over `rays`
+    directions, the trace over `draws` random vectors.
     """
 
     sizes: tuple[int, int]
@@ -140,11 +130,7 @@ def plan(asked: Flags) -> Plan:
 
 
 def cells(chosen: Plan) -> list[Cell]:
-    """List the networks, condition by condition.
-
-    Returns:
-        True labels first.
-    """
+    """List the networks, condition by condition, true labels first."""
     batches, seeds = [size for size, _ in chosen.rates], range(chosen.seeds)
     true = product(chosen.decays, chosen.augmented, batches, (0.0,), seeds)
     redrawn = product((0.0,), (False,), batches[:1], chosen.shares, seeds)
@@ -165,30 +151,19 @@ def table(asked: Flags) -> pd.DataFrame:
 
 
 def images(chosen: Plan) -> jr.Dataset:
-    """Draw images of CIFAR-10, means of 2x2 pixels; digits for the MLP.
-
-    Returns:
-        The data, the same for all networks.
-    """
-    data = jr.data.load("cifar10" if chosen.channels else "digits").subset(*chosen.sizes)
+    """Draw images of CIFAR-10, means of 2x2 pixels; digits for the MLP."""
     if not chosen.channels:
-        return data
-    small = (
+        return jr.data.digits().subset(*chosen.sizes)
+    data = jr.data.load("cifar10").subset(*chosen.sizes)
+    train, test = (
         x.reshape(len(x), 3, 16, 2, 16, 2).mean((3, 5), dtype=np.float32)
         for x in (data.train_x, data.test_x)
     )
-    return replace(
-        data, **dict(zip(("train_x", "test_x"), small, strict=True)),
-        history=(*data.history, "2x2 means"),
-    )  # fmt: skip
+    return replace(data, train_x=train, test_x=test, history=(*data.history, "2x2 means"))
 
 
 def network(asked: Flags, chosen: Plan, data: jr.Dataset, cell: Cell) -> dict[str, Any]:
-    """Measure one network, or read what was kept of it.
-
-    Returns:
-        A row.
-    """
+    """Measure one network, or read what was kept of it."""
     name = "-".join(f"{part:g}" for part in vars(cell).values())
     measure = partial(measured, asked, chosen, data, cell, name)
     alone = replace(chosen, seeds=0, decays=(), augmented=(), shares=())  # what one depends on
@@ -199,29 +174,16 @@ def network(asked: Flags, chosen: Plan, data: jr.Dataset, cell: Cell) -> dict[st
 def measured(
     asked: Flags, chosen: Plan, data: jr.Dataset, cell: Cell, name: str
 ) -> dict[str, float]:
-    """Train a network, jump from it and retrain, and measure what may tell how it generalises.
-
-    Returns:
-        Values by name.
-    """
+    """Train a network, jump from it and retrain, and measure what may tell how it generalises."""
     labelled = data.corrupt(cell.share, cell.seed) if cell.share else data
     shown = labelled.augment(crop=2) if cell.augmented else labelled
     runs = trained(asked, name, task(chosen, shown), training(chosen, cell), [cell.seed], jobs=1)
     # Jumps are scored on training images; a few test images keep that cheap.
-    plain = task(chosen, labelled.subset(test=10))
-    optimum = runs.final[0]
-    sampled = jr.sample(
-        plain,
-        optimum,
-        chosen.retraining,
-        step_sizes=chosen.step_sizes,
-        directions=chosen.directions,
-        execution=QUIET,
-    )
+    plain, optimum = task(chosen, labelled.subset(test=10)), runs.final[0]
+    jump = partial(jr.sample, plain, optimum, chosen.retraining, execution=QUIET)
+    sampled = jump(step_sizes=chosen.step_sizes, directions=chosen.directions)
+    still = jump(step_sizes=(0.0,), directions=1)
     described = jr.describe(sampled, metric=FILTER)
-    still = jr.sample(
-        plain, optimum, chosen.retraining, step_sizes=(0.0,), directions=1, execution=QUIET
-    )
     loss = sampled.optimum_metrics[FILTER]
     return {
         "test_loss": float(runs.metrics["test_loss"][0, -1]),
@@ -237,11 +199,10 @@ def measured(
 
 
 def task(chosen: Plan, data: jr.Dataset) -> jr.Task:
-    shape = data.train_x.shape[1:]
-    if not chosen.channels:
-        return jr.Task(partial(jr.models.mlp, shape, 10, hidden=(32,)), data, device=device())
-    build = partial(jr.models.simple_cnn, shape, 10, channels=chosen.channels)
-    return jr.Task(build, data, device=device())
+    build = partial(jr.models.mlp, hidden=(32,))
+    if chosen.channels:
+        build = partial(jr.models.simple_cnn, channels=chosen.channels)
+    return jr.Task(partial(build, data.train_x.shape[1:], 10), data, device=device())
 
 
 def training(chosen: Plan, cell: Cell) -> jr.Recipe:
@@ -257,30 +218,18 @@ def training(chosen: Plan, cell: Cell) -> jr.Recipe:
 
 
 def fitted(table: pd.DataFrame) -> pd.Series:
-    """Say which networks fit their labels, redrawn ones included.
-
-    Returns:
-        A mask.
-    """
+    """Say which networks fit their labels, redrawn ones included."""
     return table["train_accuracy"] > FITTED
 
 
 def rise(task: jr.Task, optimum: NDArray[Any], rays: int) -> float:
-    """Score the training loss a short jump away, without retraining.
-
-    Returns:
-        Its mean over random directions, in nats.
-    """
+    """Average the training loss a short jump away over random directions, in nats."""
     found = jr.rays(task, optimum, directions=rays, radii=(RADIUS,), execution=QUIET)
     return float(found.metrics[FILTER].mean())
 
 
 def trace(task: jr.Task, optimum: NDArray[Any], draws: int) -> float:
-    """Estimate the trace of the Hessian of the training loss by Hutchinson's random signs.
-
-    Returns:
-        The mean of v H v.
-    """
+    """Estimate the trace of the Hessian of the training loss by Hutchinson's random signs."""
     product = hessian_product(task, optimum, "float32")
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(draws, task.weight_count))
     return float(np.mean([sign @ product(sign) for sign in signs]))
