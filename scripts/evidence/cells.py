@@ -10,6 +10,7 @@ from evidence.figure import Flags
 from numpy.typing import ArrayLike
 
 import jumpretrain as jr
+from jumpretrain.execution.execution import spread
 from jumpretrain.storage import folders
 
 CHUNK = 5
@@ -60,3 +61,14 @@ def kept(path: Path, of: object, measure: Callable[[], Any]) -> Any:
     if not path.exists() or folders.read_json(path)["of"] != repr(of):
         folders.write_json(path, {"of": repr(of), "found": measure()})
     return folders.read_json(path)["found"]
+
+
+def each(
+    function: Callable[..., Any], jobs: Sequence[Sequence[Any]], asked: Flags, label: str
+) -> list[Any]:
+    """Call a function once for each job, in worker processes, with a progress bar.
+
+    Returns:
+        The results, in the order of the jobs.
+    """
+    return spread(function, jobs, jr.Execution(n_jobs=asked.jobs), label)

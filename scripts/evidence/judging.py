@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 from scipy.stats import t as student
 
 from jumpretrain.comparison.hypothesis_tests import (
+    Correlation,
     cliffs_delta,
     delta_interval,
     holm,
@@ -134,3 +135,21 @@ def adjusted(claims: list[dict[str, Any]]) -> list[dict[str, Any]]:
         claim | {"p_holm": None if math.isnan(p) else float(p)}
         for claim, p in zip(claims, corrected, strict=True)
     ]
+
+
+def correlated(
+    name: str,
+    claim: str,
+    statistic: str,
+    found: Correlation,
+    n: int,
+    smallest: float,
+    expected: Literal[1, -1] = 1,
+) -> dict[str, Any]:
+    """Judge a rank correlation over networks.
+
+    Returns:
+        The claim with rho, its interval, the verdict and p.
+    """
+    numbers = found.rho, found.low, found.high, n, smallest, expected, found.p
+    return entry(name, claim, statistic, *numbers)

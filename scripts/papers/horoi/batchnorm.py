@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from evidence.cells import QUIET, kept
+from evidence.cells import QUIET, each, kept
 from evidence.figure import Flags, Made, device
 from evidence.judging import between, within
 from evidence.panels import head, lines
@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from papers.fort import networks as fort
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 
 SHRUNK = math.log(1.25)  # the least factor by which a gap between groups shrinks
@@ -94,7 +93,7 @@ QUICK = Plan(
 def make(asked: Flags) -> Made:
     plan = QUICK if asked.quick else FULL
     cases = [(asked, plan, group, seed) for group in SHARES for seed in range(plan.seeds)]
-    found = spread(network, cases, jr.Execution(n_jobs=asked.jobs), f"{len(cases)} networks")
+    found = each(network, cases, asked, f"{len(cases)} networks")
     claims = judged(plan, found)
     return drawn(plan, found, claims), {
         "data": f"{plan.data}, {plan.sizes[0]} training and {plan.sizes[1]} test examples",

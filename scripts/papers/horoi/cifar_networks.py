@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET, kept, trained
+from evidence.cells import QUIET, each, kept, trained
 from evidence.figure import Flags, device
 from numpy.typing import NDArray
 
 import jumpretrain as jr
 from jumpretrain.curvature.hessian import hessian_product
-from jumpretrain.execution.execution import spread
 
 FILTER = "train_loss"
 RADIUS = 0.1
@@ -146,8 +145,7 @@ def table(asked: Flags) -> pd.DataFrame:
     chosen = plan(asked)
     data = images(chosen)
     jobs = [(asked, chosen, data, cell) for cell in cells(chosen)]
-    execution = jr.Execution(n_jobs=asked.jobs)
-    return pd.DataFrame(spread(network, jobs, execution, f"{len(jobs)} networks"))
+    return pd.DataFrame(each(network, jobs, asked, f"{len(jobs)} networks"))
 
 
 def images(chosen: Plan) -> jr.Dataset:

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET
+from evidence.cells import QUIET, each
 from evidence.figure import Flags, device
 from numpy.typing import NDArray
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 from jumpretrain.storage import folders
 
 WEIGHT_DECAYS = (0.0, 1e-3, 1e-2)
@@ -43,8 +42,7 @@ def conditions(asked: Flags) -> tuple[pd.DataFrame, Features]:
     design = list(product(WEIGHT_DECAYS, DATA_SIZES, BATCH_SIZES, seeds))
     folder = asked.work.parent / ("conditions-quick" if asked.quick else "conditions")
     jobs = [(folder / "-".join(f"{part:g}" for part in row), asked.quick, *row) for row in design]
-    execution = jr.Execution(n_jobs=asked.jobs)
-    rows, features = zip(*spread(_kept, jobs, execution, f"{len(jobs)} networks"), strict=True)
+    rows, features = zip(*each(_kept, jobs, asked, f"{len(jobs)} networks"), strict=True)
     return pd.DataFrame(rows), list(features)
 
 

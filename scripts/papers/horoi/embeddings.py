@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import pandas as pd
+from evidence.cells import each
 from evidence.figure import Flags, Made
 from evidence.judging import within
 from evidence.panels import head
@@ -53,7 +54,7 @@ Pictures = dict[tuple[str, str], Embedding | None]
 def make(asked: Flags) -> Made:
     methods = {name: how for name, how in METHODS.items() if name != "UMAP" or find_spec("umap")}
     jobs = [(net, name) for net in landscapes.networks(asked, GROUPS) for name in methods]
-    made = landscapes.each(embedded, jobs, asked, "embedding")
+    made = each(embedded, jobs, asked, "embedding")
     table = pd.DataFrame([row for row, _ in made])
     shown: Pictures = {(row["group"], row["method"]): seen for row, seen in made if seen}
     claims = judged(table)

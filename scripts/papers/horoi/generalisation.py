@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from evidence.figure import Flags, Made
-from evidence.judging import adjusted, entry
+from evidence.judging import adjusted, correlated
 from evidence.wording import effect
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,7 +23,7 @@ from papers.horoi.conditions import NAMES, RETRAINING, WEIGHT_DECAYS, conditions
 
 from jumpretrain.comparison.hypothesis_tests import partial_spearman, spearman
 
-SMALLEST_EFFECT = 0.2
+SMALLEST = 0.2
 COLOURS = dict(zip(WEIGHT_DECAYS, ("#D55E00", "#56B4E9", "#000000"), strict=True))
 SHAPES = {1257: "o", 200: "^"}
 RELEASED = "released_h0_total_persistence_2"
@@ -54,12 +54,11 @@ def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
     tests[FALLS] = spearman(ranks, -decays)
     how = "Spearman's rho over networks; the test loss filters"
     return adjusted([
-        entry(
-            "horoi-H8" if claim == FALLS else "horoi-H7", claim, how,
-            test.rho, test.low, test.high, len(table), SMALLEST_EFFECT, p=test.p,
+        correlated(
+            "horoi-H8" if claim == FALLS else "horoi-H7", claim, how, test, len(table), SMALLEST
         )
         for claim, test in tests.items()
-    ])  # fmt: skip
+    ])
 
 
 def drawn(asked: Flags, table: pd.DataFrame, claims: list[dict[str, Any]]) -> Figure:

@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET, kept
+from evidence.cells import QUIET, each, kept
 from evidence.figure import Flags, device
 from evidence.judging import between
 from scipy.spatial.distance import pdist, squareform
 
 import jumpretrain as jr
 from jumpretrain.embedding.gram import from_gram
-from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 from jumpretrain.storage import folders
 
@@ -38,6 +37,7 @@ SHOWN = {name: name for name in GROUPS} | {"few": "bad (150 examples)", "noise .
 COLOURS = dict(zip(GROUPS, canvas.colours(len(GROUPS)), strict=True))
 EXAMPLES, LONGER = 150, 7
 NEIGHBOURS = 20
+Topology = tuple[jr.Embedding, Any, jr.Diagrams]
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,11 @@ class Design:
     directions: int
 
 
-FULL = Design(
-    seeds=5,
-    training=jr.Recipe(epochs=150, lr=0.05, record_every=0, record_early=False),
-    retraining=jr.Recipe(epochs=40, lr=0.01),
-    step_sizes=(0.0, 0.25, 0.5, 0.75, 1.0),
-    directions=4,
-)
-QUICK = Design(
-    seeds=3,
-    training=replace(FULL.training, epochs=40),
-    retraining=replace(FULL.retraining, epochs=10),
-    step_sizes=(0.0, 0.25, 0.5, 1.0),
-    directions=3,
-)
+TRAINING = jr.Recipe(epochs=150, lr=0.05, record_every=0, record_early=False)
+RETRAINING = jr.Recipe(epochs=40, lr=0.01)
+FULL = Design(5, TRAINING, RETRAINING, step_sizes=(0.0, 0.25, 0.5, 0.75, 1.0), directions=4)
+SHORT = replace(TRAINING, epochs=40), replace(RETRAINING, epochs=10)
+QUICK = Design(3, *SHORT, step_sizes=(0.0, 0.25, 0.5, 1.0), directions=3)
 
 
 @dataclass(frozen=True)
@@ -94,13 +85,6 @@ def networks(asked: Flags, groups: Iterable[str] = GROUPS) -> list[Network]:
     ]
 
 
-def each(
-    function: Callable[..., Any], jobs: Sequence[Sequence[Any]], asked: Flags, label: str
-) -> list[Any]:
-    """Call a function once for each job, in worker processes, with a progress bar."""
-    return spread(function, jobs, jr.Execution(n_jobs=asked.jobs), label)
-
-
 def each_kept(
     function: Callable[..., Any], jobs: Sequence[Sequence[Any]], asked: Flags, label: str
 ) -> list[Any]:
@@ -108,17 +92,14 @@ def each_kept(
 
     A job holds what tells measurements apart, a network, and what else the function takes.
     """
-    return each(_kept, [(function, asked.work, *job) for job in jobs], asked, label)
+    return each(partial(_kept, asked.work, function), jobs, asked, label)
 
 
 def facts(asked: Flags, groups: Iterable[str] = GROUPS, **found: Any) -> dict[str, Any]:
     """Collect what is needed to make the same networks again, and what was found."""
     chosen = QUICK if asked.quick else FULL
-    tables = {
-        name: table.to_dict("records")
-        for name, table in found.items()
-        if isinstance(table, pd.DataFrame)
-    }
+    tables = {name: one for name, one in found.items() if isinstance(one, pd.DataFrame)}
+    rows = {name: table.to_dict("records") for name, table in tables.items()}
     return (
         {
             "data": "digits (scikit-learn), 1257 training and 540 test examples",
@@ -129,7 +110,7 @@ def facts(asked: Flags, groups: Iterable[str] = GROUPS, **found: Any) -> dict[st
             "few": f"{EXAMPLES} examples, {LONGER} times the epochs, every {LONGER}th recorded",
         }
         | found
-        | tables
+        | rows
     )
 
 
@@ -173,17 +154,12 @@ def three_distances(placed: jr.Embedding, inner: Any) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Topology:
-    """A network's jumps by PHATE, their test loss and the diagrams of its sublevels."""
-
-    placed: jr.Embedding
-    loss: Any
-    diagrams: jr.Diagrams
-
-
 def topology(net: Network, maxdim: int = 1) -> tuple[dict[str, Any], Topology]:
-    """Measure the persistence of the test loss, by the released rule and on the joined graph."""
+    """Measure persistence of the test loss, by the released rule and on the joined graph.
+
+    Returns:
+        The measures, and the embedding with the loss and the diagrams of its sublevels.
+    """
     jumps = net.trajectories.jumps()
     placed, loss = jr.embed(jumps), jumps.values("test_loss")
     diagrams = jr.sublevel(loss, placed.graph(NEIGHBOURS), maxdim=maxdim)
@@ -197,11 +173,11 @@ def topology(net: Network, maxdim: int = 1) -> tuple[dict[str, Any], Topology]:
         "finite_bars": len(diagrams.finite(0)),
         "pieces": placed.components,
     }
-    return row, Topology(placed, loss, diagrams)
+    return row, (placed, loss, diagrams)
 
 
 def _kept(
-    function: Callable[..., Any], folder: Path, of: Sequence[Any], network: Network, *more: Any
+    folder: Path, function: Callable[..., Any], of: Sequence[Any], network: Network, *more: Any
 ) -> Any:
     name = "-".join(map(str, (network.group, network.seed, *more)))
     sampled = network.trajectories.provenance

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from evidence.cells import each
 from evidence.figure import Flags, Made
 from evidence.judging import between
 from evidence.panels import head
@@ -34,7 +35,7 @@ AMOUNTS = {
 
 def make(asked: Flags) -> Made:
     jobs = [(net,) for net in landscapes.networks(asked, GROUPS)]
-    made = landscapes.each(measured, jobs, asked, "embedding and homology")
+    made = each(measured, jobs, asked, "embedding and homology")
     table = pd.DataFrame([row for row, _ in made])
     claims = judged(table)
     figure = drawn(asked, [seen for _, seen in made if seen], table, claims)
@@ -45,7 +46,8 @@ def make(asked: Flags) -> Made:
 def measured(net: Network) -> tuple[dict[str, Any], Topology | None]:
     """Measure one network; seeds 0 are drawn."""
     row, seen = landscapes.topology(net)
-    births, deaths = ((seen.diagrams.finite(0) - seen.loss.min()) / np.ptp(seen.loss)).T
+    _, loss, diagrams = seen
+    births, deaths = ((diagrams.finite(0) - loss.min()) / np.ptp(loss)).T
     row["red_box"] = int(((births < EARLY) & (deaths > LATE)).sum())
     row["mean_birth"] = float(births.mean()) if len(births) else 0.0
     return row, seen if net.seed == 0 else None
@@ -76,12 +78,12 @@ def drawn(
     panels = figure.subplots(len(GROUPS), 3)
     amounts = table[list(AMOUNTS)].to_numpy()
     limits = amounts[amounts > 0].min() / 3, amounts.max() * 3
-    for row, group, seen in zip(panels, GROUPS, shown, strict=True):
+    for row, group, (placed, loss, diagrams) in zip(panels, GROUPS, shown, strict=True):
         name, rows = SHOWN[group], table[table["group"] == group]
-        plots.trajectories(seen.placed, seen.loss, row[0], "test loss (nats)")
-        accuracy, pieces = rows["test_accuracy"].iloc[0], seen.placed.components
+        plots.trajectories(placed, loss, row[0], "test loss (nats)")
+        accuracy, pieces = rows["test_accuracy"].iloc[0], placed.components
         canvas.title(row[0], f"{name}: test accuracy {accuracy:.2f}, {pieces} pieces joined")
-        plots.diagram(seen.diagrams, row[1], log=True, unit="test loss, nats")
+        plots.diagram(diagrams, row[1], log=True, unit="test loss, nats")
         canvas.title(row[1], f"{name}: " + row[1].get_title(loc="left").replace("\n", " "))
         draw_amounts(row[2], rows, name, limits)
     note = (

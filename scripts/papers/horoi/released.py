@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from evidence.cells import each
 from evidence.figure import Flags, Made
-from evidence.judging import entry
+from evidence.judging import correlated, entry
 from evidence.panels import head
 from evidence.wording import effect
 from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ MORE = "networks that generalise worse have more finite persistence"
 
 def make(asked: Flags) -> Made:
     jobs = [(net,) for net in landscapes.networks(asked)]
-    table = pd.DataFrame(landscapes.each(measured, jobs, asked, "embedding and homology"))
+    table = pd.DataFrame(each(measured, jobs, asked, "embedding and homology"))
     claims = judged(table)
     found = {"claims": claims, "slope_log_log": slope(table), "neighbours": NEIGHBOURS}
     found |= {"median_ratio_to_squared_range": ratios(table), "measures": table}
@@ -45,9 +46,8 @@ def make(asked: Flags) -> Made:
 
 
 def measured(net: Network) -> dict[str, Any]:
-    row, seen = landscapes.topology(net, maxdim=0)
-    links = neighbours.farthest(seen.placed.potential, NEIGHBOURS)
-    size = len(seen.placed.potential)
+    row, (placed, *_) = landscapes.topology(net, maxdim=0)
+    links, size = neighbours.farthest(placed.potential, NEIGHBOURS), len(placed.potential)
     graph = sparse.csr_array((np.ones(len(links)), tuple(links.T)), shape=(size, size))
     pieces, _ = sparse.csgraph.connected_components(graph, directed=False)
     return row | {"released_pieces": int(pieces)}
@@ -65,14 +65,9 @@ def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
     x, y, held = table[["finite", "test_accuracy", "range_squared"]].to_numpy().T
     words = "Spearman's correlation of finite total persistence and test accuracy"
     fixed = f"partial {words}, squared range of the loss held fixed"
-    for claim, how, found in (
-        (MORE, words, spearman(x, y)),
-        (f"{MORE} than the range explains", fixed, partial_spearman(x, y, held)),
-    ):
-        ends = found.rho, found.low, found.high
-        judged = entry("horoi-H7", claim, how, *ends, len(table), LEAST_RHO, -1)
-        claims.append(judged | {"p": found.p})
-    return claims
+    found = spearman(x, y), partial_spearman(x, y, held)
+    rows = zip((MORE, f"{MORE} than the range explains"), (words, fixed), found, strict=True)
+    return [*claims, *(correlated("horoi-H7", *row, len(table), LEAST_RHO, -1) for row in rows)]
 
 
 def fitted(logs: NDArray[np.float64]) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from evidence.cells import QUIET
+from evidence.cells import QUIET, each
 from evidence.contests import Contest, contest, resampled_strength, strength
 from evidence.figure import Flags, Made
 from evidence.judging import adjusted, entry
@@ -63,7 +63,7 @@ class Sampled:
 
 def make(asked: Flags) -> Made:
     nets = landscapes.networks(asked)
-    rows = landscapes.each(measured, [(net, asked.quick) for net in nets], asked, "sampling")
+    rows = each(measured, [(net, asked.quick) for net in nets], asked, "sampling")
     ends = [net.trajectories.optimum_metrics for net in nets]
     found = Sampled(
         {

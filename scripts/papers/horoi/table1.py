@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from evidence.cells import each
 from evidence.figure import Flags, Made
 from evidence.judging import adjusted, entry
 from evidence.wording import effect
@@ -31,9 +32,6 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-
-import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 
 SMALLEST_EFFECT = 0.03
 SAMPLERS = {  # colours, and the accuracies of the paper's table in per cent
@@ -60,7 +58,7 @@ def make(asked: Flags) -> Made:
     cases = [(target, sampler) for target in TARGETS for sampler in SAMPLERS]
     targets, repeats = labels(table), 1 if asked.quick else 4
     jobs = [(features[sampler], targets[target], repeats) for target, sampler in cases]
-    results = spread(hits, jobs, jr.Execution(n_jobs=asked.jobs), "classifying")
+    results = each(hits, jobs, asked, "classifying")
     found: Found = {target: {} for target in TARGETS}
     for (target, sampler), shares in zip(cases, results, strict=True):
         found[target][sampler] = shares

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET
+from evidence.cells import QUIET, each
 from evidence.figure import Flags, Made
 from evidence.judging import tally, within
 from matplotlib.figure import Figure
 from papers.horoi import landscapes
-from papers.horoi.landscapes import Network, caption, column, compared, each, facts
+from papers.horoi.landscapes import Network, caption, column, compared, facts
 
 from jumpretrain import embed
 from jumpretrain.comparison.geometry import control_displacement, describe_geometry, silhouette
