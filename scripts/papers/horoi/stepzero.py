@@ -35,37 +35,19 @@ HALF = 0.5  # the least share that counts as much
 BACK = 0.05  # the least share of the way back that counts as coming back
 SHOWN = {name: name for name in GROUPS} | {"few": "150 examples"}
 MEASURES = {
-    "movement": "start to end (share of the optimum's norm)",
-    "rise": "largest rise of the test loss (nats)",
-    "turning": "mean angle between epochs' steps (rad)",
-    "persistence": "finite total persistence of the test loss (nats²)",
-    "rank_persistence": "finite total persistence (ranks from 0 to 1)",
+    "movement": ("Movement", "start to end (share of the optimum's norm)"),
+    "rise": ("Rise of the loss", "largest rise of the test loss (nats)"),
+    "turning": ("Turning", "mean angle between epochs' steps (rad)"),
+    "persistence": ("Finite persistence", "finite total persistence of the test loss (nats²)"),
+    "rank_persistence": (
+        "Finite persistence of ranks",
+        "finite total persistence (ranks from 0 to 1)",
+    ),
 }
-TITLES = {
-    "movement": "Movement",
-    "rise": "Rise of the loss",
-    "turning": "Turning",
-    "persistence": "Finite persistence",
-    "rank_persistence": "Finite persistence of ranks",
+CORRECTED = {
+    "final_corrected": "runs end closer to good optima than {} ones",
+    "outward_corrected": "more steps lead outward around {} optima than good ones",
 }
-RATIO = "controls over the mean of step sizes"
-LITTLE = (
-    ("without a jump the test loss rises by less than a tenth as much",
-     "0.1 less the largest rise over the controls over that over the jumps", "rise"),
-    ("without a jump finite persistence is less than a tenth of that after one, from as many "
-     "points", f"0.1 less the ratio of total persistences (p = 2), {RATIO}", "persistence"),
-)  # fmt: skip
-MUCH = (
-    ("on ranks of the test loss, half of the finite persistence or more is there without a jump",
-     f"ratio of total persistences of ranks (p = 1), {RATIO}", "rank_persistence"),
-    ("half of the turning or more is there without a jump", f"ratio of mean angles, {RATIO}",
-     "turning"),
-)  # fmt: skip
-CORRECTED = (
-    ("final_corrected", "corrected for step 0, runs end closer to good optima than {} ones"),
-    ("outward_corrected",
-     "corrected for step 0, more steps lead outward around {} optima than good ones"),
-)  # fmt: skip
 Row = dict[str, Any]
 
 
@@ -75,10 +57,9 @@ def make(asked: Flags) -> Made:
     table = pd.DataFrame([row for sizes, _ in rows for row in sizes])
     attracted = pd.DataFrame([row for _, row in rows])
     claims = judged(table, attracted)
-    every = pd.concat([still_and_jumped(table, name).assign(measure=name) for name in MEASURES])
-    found = {"claims": claims, "neighbours": NEIGHBOURS, "shares": every}
-    found |= {"differences_after_jumps": after_jumps(table)}
-    found |= {"measures": table, "attraction": attracted}
+    shares = pd.concat([still_and_jumped(table, name).assign(measure=name) for name in MEASURES])
+    found = {"neighbours": NEIGHBOURS, "differences_after_jumps": after_jumps(table)}
+    found |= {"claims": claims, "shares": shares, "measures": table, "attraction": attracted}
     return drawn(asked, table, attracted, claims), landscapes.facts(asked, **found)
 
 
@@ -150,29 +131,35 @@ def still_and_jumped(table: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 def judged(table: pd.DataFrame, attracted: pd.DataFrame) -> list[Row]:
     found = {name: still_and_jumped(table, name) for name in MEASURES}
+    share = {name: one["share"] for name, one in found.items()}
     how = "log ratio of the distances from start to end, mean of jumps over mean of controls"
-    claims = []
-    for name in GROUPS:
-        claim = f"{SHOWN[name]}: without a jump retraining moves a network less than half as far "
-        further = -np.log(column(found["movement"], name, "share"))
-        claims.append(within("horoi-step0", f"{claim}as after one", how, further, TWICE))
+    further = {group: -np.log(column(found["movement"], group, "share")) for group in GROUPS}
+    means = "controls over the mean of step sizes"
+    rows = (
+        *((f"{SHOWN[group]}: without a jump retraining moves a network less than half as far as "
+           "after one", how, further[group], TWICE) for group in GROUPS),
+        ("without a jump the test loss rises by less than a tenth as much",
+         "0.1 less the largest rise over the controls over that over the jumps",
+         TENTH - share["rise"], 0),
+        ("without a jump finite persistence is less than a tenth of that after one, from as many "
+         "points", f"0.1 less the ratio of total persistences (p = 2), {means}",
+         TENTH - share["persistence"], 0),
+        ("on ranks of the test loss, half of the finite persistence or more is there without a "
+         "jump", f"ratio of total persistences of ranks (p = 1), {means}",
+         share["rank_persistence"], HALF),
+        ("half of the turning or more is there without a jump", f"ratio of mean angles, {means}",
+         share["turning"], HALF),
+    )  # fmt: skip
+    claims = [within("horoi-step0", *row) for row in rows] + differences(table)
+    corrected = "corrected for step 0"
     claims += [
-        within("horoi-step0", claim, how, TENTH - found[measure]["share"], 0)
-        for claim, how, measure in LITTLE
-    ]
-    claims += [
-        within("horoi-step0", claim, how, found[measure]["share"], HALF)
-        for claim, how, measure in MUCH
-    ]
-    claims += differences(table)
-    claims += [
-        compared(attracted, "H3", words.format(who), measure, poor, "good")
-        for measure, words in CORRECTED
+        compared(attracted, "H3", f"{corrected}, {words.format(who)}", measure, poor, "good")
+        for measure, words in CORRECTED.items()
         for poor, who in POOR.items()
     ]
     how = "1 less the distance from where the control stands at the end, over the jump's"
     back = 1 - column(attracted, "good", "final_corrected")
-    words = "corrected for step 0, runs come back to good optima"
+    words = f"{corrected}, runs come back to good optima"
     return [*claims, within("horoi-H3", words, how, back, BACK)]
 
 
@@ -196,10 +183,8 @@ def differences(table: pd.DataFrame) -> list[Row]:
     for row in after_jumps(table):
         if row["clear"]:
             measure, poor = row["measure"], row["poor"]
-            claim = (
-                f"{POOR[poor]} and good networks differ in {measure.replace('_', ' ')} without a "
-                "jump as they do after one"
-            )
+            words = f"{POOR[poor]} and good networks differ in {measure.replace('_', ' ')}"
+            claim = f"{words} without a jump as they do after one"
             pair = (poor, "good") if row["effect"] > 0 else ("good", poor)
             how = f"{measure} at step size 0, {pair[0]} against {pair[1]}"
             still = (column(still_and_jumped(table, measure), group, "still") for group in pair)
@@ -213,7 +198,7 @@ def drawn(asked: Flags, table: pd.DataFrame, attracted: pd.DataFrame, claims: li
     said = {measure: percent(table, measure) for measure in MEASURES}
     for ax, measure in zip(panels.flat, MEASURES, strict=False):
         along(ax, table, measure)
-        canvas.title(ax, f"{TITLES[measure]}: step 0 has {said[measure]} of the jumps'")
+        canvas.title(ax, f"{MEASURES[measure][0]}: step 0 has {said[measure]} of the jumps'")
     ends(panels[1, 2], attracted)
     panels[0, 0].legend(fontsize=10, frameon=False)
     note = (
@@ -252,9 +237,7 @@ def finding(said: dict[str, str], claims: list[Row]) -> str:
 
 def along(ax: Axes, table: pd.DataFrame, measure: str) -> None:
     for group, colour in COLOURS.items():
-        rows = table[table["group"] == group].pivot(
-            index="seed", columns="step_size", values=measure
-        )
+        rows = table[table["group"] == group].pivot_table(measure, "seed", "step_size")
         lines(ax, rows.columns, rows, colour, SHOWN[group], style="o-", ms=6)
     if measure in ("movement", "rise", "persistence"):
         ax.set_yscale("log", nonpositive="mask")
@@ -262,15 +245,15 @@ def along(ax: Axes, table: pd.DataFrame, measure: str) -> None:
     else:
         ax.set_ylim(bottom=0)
     ax.axvspan(-0.06, 0.06, color="0.92", zorder=0)
-    ax.set(xlabel="step size of the jump (filter norms; 0: no jump)", ylabel=MEASURES[measure])
+    ax.set(xlabel="step size of the jump (filter norms; 0: no jump)", ylabel=MEASURES[measure][1])
 
 
 def ends(ax: Axes, attracted: pd.DataFrame) -> None:
-    kinds = (("plain", "o", "none", "optimum", -0.15),
-             ("corrected", "s", None, "control of step size 0", 0.15))  # fmt: skip
-    for kind, mark, face, words, shift in kinds:
+    kinds = (("final_plain", "o", "none", -0.15, "optimum"),
+             ("final_corrected", "s", None, 0.15, "control of step size 0"))  # fmt: skip
+    for measure, mark, face, shift, words in kinds:
         for place, (group, colour) in enumerate(COLOURS.items()):
-            back = 100 * (1 - column(attracted, group, f"final_{kind}"))
+            back = 100 * (1 - column(attracted, group, measure))
             ax.plot(np.full(len(back), place + shift), back, mark, color=colour, mfc=face, ms=7)
         ax.plot([], [], mark, color="0.3", mfc=face, label=f"to the {words}")
     ax.axhline(0, color="0.4", lw=0.8)
