@@ -22,7 +22,7 @@ from evidence.contests import correlate
 from evidence.figure import Flags, Made
 from evidence.judging import NEGLIGIBLE, entry
 from evidence.panels import dots, head
-from evidence.wording import effect
+from evidence.wording import Claims, effect
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -132,40 +132,30 @@ def same_order(groups: Labels, *versions: Array) -> float:
     return float(np.equal(*signs).sum())
 
 
-def judged(values: Values, groups: Labels) -> list[dict[str, Any]]:
+def judged(values: Values, groups: Labels) -> Claims:
     """Judge whether conclusions and ranks on weight space survive on the other distances."""
     claims = []
+    how = f"Cliff's delta of {{}}, {FIRST} against {SECOND}; expected sign: that in weight space"
     for distance, where in WHERE.items():
-        claims += [
-            survives(values, groups, name, distance)
-            for name in STATISTICS
-            if sign(groups, values[name, "raw"])
-        ]
+        for name, words in STATISTICS.items():
+            low, high = delta_interval(*sides(groups, values[name, "raw"]))
+            if max(low, -high) > NEGLIGIBLE:
+                claim = (
+                    f"{FIRST} and {SECOND} networks differ in {words} by {where} as they do by "
+                    "distances in weight space"
+                )
+                after = sides(groups, values[name, distance])
+                numbers = (
+                    float(cliffs_delta(*after)),
+                    *delta_interval(*after),
+                    sum(map(len, after)),
+                )
+                expected = 1 if low > 0 else -1
+                claims.append(entry(ID, claim, how.format(name), *numbers, NEGLIGIBLE, expected))
         for inside, words in ((None, "networks"), (groups, "networks of the same group")):
             claim = f"{words} rank by {where} as by distances in weight space"
             claims.append(ranked(values, inside, distance, claim))
     return claims
-
-
-def sign(groups: Labels, values: Array) -> int:
-    """Give the sign of the groups' difference; 0 where none is clear."""
-    low, high = delta_interval(*sides(groups, values))
-    if max(low, -high) <= NEGLIGIBLE:
-        return 0
-    return 1 if low > 0 else -1
-
-
-def survives(values: Values, groups: Labels, statistic: str, distance: str) -> dict[str, Any]:
-    """Ask for a difference of the sign that it has in weight space."""
-    after = sides(groups, values[statistic, distance])
-    claim = (
-        f"{FIRST} and {SECOND} networks differ in {STATISTICS[statistic]} by {WHERE[distance]} "
-        "as they do by distances in weight space"
-    )
-    how = f"Cliff's delta of {statistic}, {FIRST} against {SECOND}; expected sign: that in weight "
-    numbers = float(cliffs_delta(*after)), *delta_interval(*after), sum(map(len, after))
-    expected = 1 if sign(groups, values[statistic, "raw"]) > 0 else -1
-    return entry(ID, claim, f"{how}space", *numbers, NEGLIGIBLE, expected)
 
 
 def ranked(values: Values, inside: Labels | None, distance: str, claim: str) -> dict[str, Any]:
@@ -192,7 +182,7 @@ def drawn(
     values: Values,
     groups: Labels,
     sheets: dict[str, pd.DataFrame],
-    claims: list[dict[str, Any]],
+    claims: Claims,
 ) -> Figure:
     figure = canvas.new_figure(16, 10)
     above, below = figure.subfigures(2, 1, height_ratios=(1.5, 1))
@@ -245,7 +235,7 @@ def shade(ax: Axes, table: pd.DataFrame, words: pd.DataFrame, columns: list[str]
         ax.text(column, row, text, ha="center", va="center", fontsize=9)
 
 
-def finding(claims: list[dict[str, Any]]) -> str:
+def finding(claims: Claims) -> str:
     stand, agree = [], []
     for distance, where in WHERE.items():
         *mine, alike, _ = (claim for claim in claims if where in claim["claim"])

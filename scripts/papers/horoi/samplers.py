@@ -8,16 +8,17 @@ networks: over all of them, and among networks of the same group.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from evidence.cells import QUIET, each
 from evidence.contests import Contest, contest, resampled_strength, strength
 from evidence.figure import Flags, Made
 from evidence.judging import adjusted, entry
 from evidence.panels import head
-from evidence.wording import effect
+from evidence.wording import Claims, effect
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -44,59 +45,56 @@ MEAN = "mean of the five"
 NAMES = (*STATISTICS.values(), MEAN)
 SCOPES = {"all": "all networks", "within": "networks of the same group"}
 Array = NDArray[np.float64]
+Values = dict[str, Array]
 Contests = dict[tuple[str, str], Contest]
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """Statistics (S, n) of what each sampler scored around n networks, and what they may tell."""
-
-    values: dict[str, Array]
-    accuracy: Array
-    loss: Array
-    groups: NDArray[np.str_]
-
-    def parts(self, scope: str) -> NDArray[np.str_] | None:
-        """Give the groups within which networks are ranked; None where all are together."""
-        return None if scope == "all" else self.groups
 
 
 def make(asked: Flags) -> Made:
     nets = landscapes.networks(asked)
     rows = each(measured, [(net, asked.quick) for net in nets], asked, "sampling")
-    ends = [net.trajectories.optimum_metrics for net in nets]
-    found = Sampled(
-        {
-            name: np.array([[row[name][s] for row in rows] for s in STATISTICS])
-            for name in SAMPLERS
-        },
-        np.array([end["test_accuracy"] for end in ends]),
-        np.array([end["train_loss"] for end in ends]),
-        np.array([net.group for net in nets]),
-    )
+    ends = [net.trajectories.optimum_metrics | {"group": net.group, "seed": net.seed}
+            for net in nets]  # fmt: skip
+    table = pd.DataFrame(ends)
+    accuracy, groups = (table[name].to_numpy() for name in ("test_accuracy", "group"))
+    values: Values = {
+        name: np.array([[row[name][s] for row in rows] for s in STATISTICS]) for name in SAMPLERS
+    }
+    scopes = {"all": None, "within": groups}
     contests = {
-        (scope, other): contest(
-            *(found.values[name] for name in (OURS, other)),
-            found.accuracy, found.parts(scope), found.groups,
-        )
-        for scope in SCOPES
+        (scope, other): contest(values[OURS], values[other], accuracy, parts, groups)
+        for scope, parts in scopes.items()
         for other in OTHERS
-    }  # fmt: skip
+    }
     claims = judged(contests, len(nets))
-    numbers = {
+    strengths = {scope: by_statistic(values, strength, accuracy, parts).to_dict()
+                 for scope, parts in scopes.items()}  # fmt: skip
+    deltas = by_statistic(values, apart, groups)
+    figure = drawn(asked, values, table, contests, claims, deltas)
+    return figure, landscapes.facts(asked, claims=claims) | {
         "points": rows[0][OURS]["points"],
         "statistics": STATISTICS,
         "neighbours": NEIGHBOURS,
-        "strength": {scope: strengths(found, scope) for scope in SCOPES},
-        "strength_of_the_optimum's_training_loss": float(strength(found.loss, found.accuracy)),
-        "good_against_memorise": apart(found),
-        "networks": [
-            end | {"group": net.group, "seed": net.seed, "samples": row}
-            for net, end, row in zip(nets, ends, rows, strict=True)
-        ],
+        "strength": strengths,
+        "strength_of_the_optimum's_training_loss": of_the_optimum(table),
+        "good_against_memorise": deltas.to_dict(),
+        "networks": [end | {"samples": row} for end, row in zip(ends, rows, strict=True)],
     }
-    figure = drawn(asked, found, contests, claims)
-    return figure, landscapes.facts(asked, claims=claims) | numbers
+
+
+def by_statistic(values: Values, measure: Callable[..., Any], *others: Any) -> pd.DataFrame:
+    """Measure something of each statistic, a row, of each sampler, a column."""
+    found = {sampler: measure(rows, *others) for sampler, rows in values.items()}
+    return pd.DataFrame(found, index=list(STATISTICS))
+
+
+def apart(rows: Array, groups: NDArray[np.str_]) -> list[float]:
+    """Measure how far statistics separate networks that generalise and that memorise."""
+    good, poor = (groups == group for group in ("good", "memorise"))
+    return [float(cliffs_delta(row[good], row[poor])) for row in rows]
+
+
+def of_the_optimum(table: pd.DataFrame) -> float:
+    return float(strength(table["train_loss"], table["test_accuracy"]))
 
 
 def measured(net: Network, quick: bool) -> dict[str, dict[str, float]]:
@@ -127,7 +125,7 @@ def summary(points: jr.Trajectories) -> dict[str, float]:
     }
 
 
-def judged(contests: Contests, count: int) -> list[dict[str, Any]]:
+def judged(contests: Contests, count: int) -> Claims:
     """Judge every statistic over all networks, and the mean of them also within groups."""
     claims = []
     for (scope, other), found in contests.items():
@@ -142,63 +140,48 @@ def judged(contests: Contests, count: int) -> list[dict[str, Any]]:
     return adjusted(claims)
 
 
-def strengths(found: Sampled, scope: str) -> dict[str, dict[str, float]]:
-    return {
-        sampler: dict(zip(STATISTICS, map(float, ranked), strict=True))
-        for sampler, values in found.values.items()
-        for ranked in [strength(values, found.accuracy, found.parts(scope))]
-    }
-
-
-def apart(found: Sampled) -> dict[str, dict[str, float]]:
-    """Measure how far each statistic separates networks that generalise and that memorise."""
-    good, poor = (found.groups == group for group in ("good", "memorise"))
-    return {
-        sampler: {
-            name: float(cliffs_delta(row[good], row[poor]))
-            for name, row in zip(STATISTICS, values, strict=True)
-        }
-        for sampler, values in found.values.items()
-    }
-
-
 def drawn(
-    asked: Flags, found: Sampled, contests: Contests, claims: list[dict[str, Any]]
+    asked: Flags,
+    values: Values,
+    table: pd.DataFrame,
+    contests: Contests,
+    claims: Claims,
+    deltas: pd.DataFrame,
 ) -> Figure:
     figure = canvas.new_figure(16, 9.4)
     above, below = figure.subfigures(2, 1, height_ratios=(1, 0.95))
     left, middle, right = above.subplots(1, 3, sharey=True)
-    intervals(left, found, "all")
+    intervals(left, values, table, None)
     left.legend(frameon=False, fontsize=9, loc="upper left")
-    left.axvline(float(strength(found.loss, found.accuracy)), color="black", lw=1, ls=":")
+    left.axvline(of_the_optimum(table), color="black", lw=1, ls=":")
     canvas.title(left, "all networks: how well samples rank\n(dotted: the optimum's own loss)")
-    intervals(middle, found, "within")
+    intervals(middle, values, table, table["group"].to_numpy())
     canvas.title(middle, "networks of the same group:\nhow well samples rank")
     gaps(right, contests)
-    for ax, sampler in zip(below.subplots(1, 3, sharey=True), SAMPLERS, strict=True):
-        scatter(ax, found, sampler)
+    for ax, (sampler, rows) in zip(below.subplots(1, 3, sharey=True), values.items(), strict=True):
+        scatter(ax, table.assign(median=rows[0]), sampler)
     note = (
-        f"{landscapes.caption(asked)}. n = {len(found.groups)} networks, "
+        f"{landscapes.caption(asked)}. n = {len(table)} networks, "
         f"{90 if asked.quick else 640} points of the training "
         "loss each a sampler: whole epochs of all jumps; rays to 1 filter norm; grid of three "
         f"directions to ±1. Persistence: {NEIGHBOURS} nearest neighbours in weight space, joined "
         "by the spanning tree, exponent 2. Bars: 95 %, networks resampled within groups."
     )
-    head(figure, finding(found, claims), claims, note)
+    head(figure, finding(deltas, claims), claims, note)
     return figure
 
 
-def intervals(ax: Axes, found: Sampled, scope: str) -> None:
-    rows, parts = np.arange(len(NAMES)), found.parts(scope)
+def intervals(ax: Axes, values: Values, table: pd.DataFrame, parts: Any) -> None:
+    places = np.arange(len(NAMES))
+    accuracy, groups = (table[name].to_numpy() for name in ("test_accuracy", "group"))
     for shift, (sampler, colour) in zip((-0.22, 0, 0.22), SAMPLERS.items(), strict=True):
-        values = found.values[sampler]
-        middle = strength(values, found.accuracy, parts)
-        low, high = resampled_strength(values, found.accuracy, parts, found.groups)
-        ax.hlines(rows + shift, low, high, color=colour, lw=1.6)
-        ax.plot(np.r_[middle, middle.mean()], rows + shift, "o", color=colour, label=sampler)
-    ax.set(xlim=(0, 1.02), ylim=(len(rows) - 0.5, -0.5))
+        middle = strength(values[sampler], accuracy, parts)
+        low, high = resampled_strength(values[sampler], accuracy, parts, groups)
+        ax.hlines(places + shift, low, high, color=colour, lw=1.6)
+        ax.plot(np.r_[middle, middle.mean()], places + shift, "o", color=colour, label=sampler)
+    ax.set(xlim=(0, 1.02), ylim=(len(places) - 0.5, -0.5))
     ax.set_xlabel("|ρ| with test accuracy (Spearman)")
-    ax.set_yticks(rows, NAMES)
+    ax.set_yticks(places, NAMES)
     ax.grid(axis="x", color="0.92")
     ax.set_axisbelow(True)
 
@@ -218,25 +201,24 @@ def gaps(ax: Axes, contests: Contests) -> None:
     canvas.title(ax, f"{OURS} less the others,\npaired by network")
 
 
-def scatter(ax: Axes, found: Sampled, sampler: str) -> None:
-    medians, accuracy = found.values[sampler][0], found.accuracy
-    for (group, colour), marker in zip(COLOURS.items(), "os^D", strict=True):
-        mine, label = found.groups == group, SHOWN[group]
-        ax.plot(medians[mine], accuracy[mine], marker, color=colour, alpha=0.8, label=label)
+def scatter(ax: Axes, table: pd.DataFrame, sampler: str) -> None:
+    for (group, colour), mark in zip(COLOURS.items(), "os^D", strict=True):
+        rows = table[table["group"] == group]
+        how = {"color": colour, "alpha": 0.8, "label": SHOWN[group]}
+        ax.plot(rows["median"], rows["test_accuracy"], mark, **how)
     ax.set_xlabel("median of log10 training loss (nats)")
     if sampler == OURS:
         ax.set_ylabel("test accuracy (fraction)")
         ax.legend(frameon=False, fontsize=9)
-    canvas.title(ax, f"{sampler}: |ρ| = {float(strength(medians, accuracy)):.2f}")
+    rho = float(strength(table["median"], table["test_accuracy"]))
+    canvas.title(ax, f"{sampler}: |ρ| = {rho:.2f}")
 
 
-def finding(found: Sampled, claims: list[dict[str, Any]]) -> str:
+def finding(deltas: pd.DataFrame, claims: Claims) -> str:
     means = [claim for claim in claims if claim["claim"].endswith(MEAN)]
     numbers = ", ".join(f"{o} {effect(c)}" for o, c in zip(OTHERS, means, strict=False))
-    split = ", ".join(
-        f"{sampler} {sum(abs(delta) == 1 for delta in deltas.values())}"
-        for sampler, deltas in apart(found).items()
-    )
+    clear = (deltas.abs() == 1).sum()
+    split = ", ".join(f"{sampler} {count}" for sampler, count in clear.items())
     better = [claim for claim in claims if claim["verdict"] == "supported"]
     sure = sum(claim["p_holm"] < 0.05 for claim in better)
     return (
