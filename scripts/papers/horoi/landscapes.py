@@ -99,19 +99,16 @@ def facts(asked: Flags, groups: Iterable[str] = GROUPS, **found: Any) -> dict[st
     """Collect what is needed to make the same networks again, and what was found."""
     chosen = QUICK if asked.quick else FULL
     tables = {name: one for name, one in found.items() if isinstance(one, pd.DataFrame)}
-    rows = {name: table.to_dict("records") for name, table in tables.items()}
-    return (
-        {
-            "data": "digits (scikit-learn), 1257 training and 540 test examples",
-            "model": "mlp 64-128-128-10",
-            "groups": {group: GROUPS[group] for group in groups},
-            "seeds": list(range(chosen.seeds)),
-            "design": asdict(chosen),
-            "few": f"{EXAMPLES} examples, {LONGER} times the epochs, every {LONGER}th recorded",
-        }
-        | found
-        | rows
-    )
+    return {
+        "data": "digits (scikit-learn), 1257 training and 540 test examples",
+        "model": "mlp 64-128-128-10",
+        "groups": {group: GROUPS[group] for group in groups},
+        "seeds": list(range(chosen.seeds)),
+        "design": asdict(chosen),
+        "few": f"{EXAMPLES} examples, {LONGER} times the epochs, every {LONGER}th recorded",
+        **found,
+        **{name: table.to_dict("records") for name, table in tables.items()},
+    }
 
 
 def caption(asked: Flags, groups: Iterable[str] = GROUPS) -> str:
@@ -180,27 +177,17 @@ def _kept(
     folder: Path, function: Callable[..., Any], of: Sequence[Any], network: Network, *more: Any
 ) -> Any:
     name = "-".join(map(str, (network.group, network.seed, *more)))
-    sampled = network.trajectories.provenance
-    whole = (*of, sampled["optimum"], sampled["recipe"])
+    whole = (*of, *(network.trajectories.provenance[part] for part in ("optimum", "recipe")))
     return kept(folder / f"{name}.json", whole, partial(function, network, *more))
 
 
 def _task(group: str, seed: int) -> jr.Task:
-    return jr.Task(partial(jr.models.mlp, (1, 8, 8), 10), _data(group, seed), device=device())
-
-
-def _data(group: str, seed: int) -> jr.Dataset:
-    digits = jr.data.digits()
+    data = jr.data.digits()
     if group == "few":
-        return digits.subset(EXAMPLES, seed=seed)
-    return digits.corrupt(SHARES[group], seed) if SHARES[group] else digits
-
-
-def _longer(recipe: jr.Recipe, group: str) -> jr.Recipe:
-    if group != "few":
-        return recipe
-    every = recipe.record_every * LONGER
-    return replace(recipe, epochs=recipe.epochs * LONGER, record_every=every)
+        data = data.subset(EXAMPLES, seed=seed)
+    elif SHARES[group]:
+        data = data.corrupt(SHARES[group], seed)
+    return jr.Task(partial(jr.models.mlp, (1, 8, 8), 10), data, device=device())
 
 
 def _finished(place: Path, chosen: Design) -> bool:
@@ -209,8 +196,11 @@ def _finished(place: Path, chosen: Design) -> bool:
 
 
 def _sampled(chosen: Design, group: str, seed: int, place: Path) -> None:
-    task = _task(group, seed)
-    training, retraining = (_longer(r, group) for r in (chosen.training, chosen.retraining))
+    task, longer = _task(group, seed), LONGER if group == "few" else 1
+    training, retraining = (
+        replace(recipe, epochs=recipe.epochs * longer, record_every=recipe.record_every * longer)
+        for recipe in (chosen.training, chosen.retraining)
+    )
     fit = jr.train(task, training, [seed], folder=place / "training", execution=QUIET)
     how = {"folder": place / "sampled", "execution": QUIET}
     sizes, directions = chosen.step_sizes, chosen.directions
