@@ -15,7 +15,10 @@ digits.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -61,6 +64,7 @@ RISING = (
 
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]
+Ends = tuple[float, float]
 
 
 def make(asked: Flags) -> Made:
@@ -114,14 +118,27 @@ def conditions(table: pd.DataFrame) -> Places:
     return np.array(list(table.reset_index().groupby("condition").indices.values()))
 
 
-def each_alone(count: int) -> Places:
-    return np.arange(count)[:, None]
+def resampled(
+    statistic: Callable[[Places], Array], groups: Places, resamples: int
+) -> tuple[float, Ends, Ends]:
+    """Work a statistic of places (B, n) out for all, and for groups (G, m) that are drawn anew.
 
-
-def picks(groups: Places, resamples: int) -> Places:
-    """Draw groups of networks (G, m) anew, whole: places of networks (resamples, G m)."""
-    rng = np.random.default_rng(0)
-    return groups[rng.integers(len(groups), size=(resamples, len(groups)))].reshape(resamples, -1)
+    Returns:
+        The statistic, the ends of 95 % of the draws, and those of draws one by one; none are
+        narrower than the statistic itself.
+    """
+    everyone, ends = np.arange(groups.size), []
+    effect = float(statistic(everyone[None])[0])
+    for some in (groups, everyone[:, None]):
+        rng = np.random.default_rng(0)
+        picks = rng.integers(len(some), size=(resamples, len(some)))
+        draws = statistic(some[picks].reshape(resamples, -1))
+        low = high = np.nan
+        if np.isfinite(draws).any():
+            low, high = np.nanquantile(draws, (0.025, 0.975))
+            low, high = min(low, effect), max(high, effect)
+        ends.append((float(low), float(high)))
+    return effect, *ends
 
 
 def correlated(values: Array, groups: Places, resamples: int) -> dict[str, float]:
@@ -130,15 +147,11 @@ def correlated(values: Array, groups: Places, resamples: int) -> dict[str, float
     Returns:
         Spearman's rho, percentiles of the bootstraps of conditions and of networks, and p.
     """
-    count = values.shape[1]
-    rho = float(rhos(values, np.arange(count)[None])[0])
-    (low, high), alone = (
-        ends_of(rhos(values, picks(members, resamples)), rho)
-        for members in (groups, each_alone(count))
-    )
-    found = {"rho": rho, "low": low, "high": high, "low_networks": alone[0]}
-    p = chance(values, groups, PERMUTATIONS * resamples)
-    return found | {"high_networks": alone[1], "p": p, "n": count, "conditions": len(groups)}
+    rho, (low, high), alone = resampled(partial(rhos, values), groups, resamples)
+    found = {"rho": rho, "low": low, "high": high}
+    found |= {"low_networks": alone[0], "high_networks": alone[1]}
+    found |= {"p": chance(values, groups, PERMUTATIONS * resamples)}
+    return found | {"n": groups.size, "conditions": len(groups)}
 
 
 def chance(values: Array, groups: Places, permutations: int) -> float:
@@ -173,14 +186,6 @@ def rhos(values: Array, drawn: Places) -> Array:
         return np.asarray((both - left * right) / np.sqrt((1 - left**2) * (1 - right**2)))
 
 
-def ends_of(draws: Array, effect: float) -> tuple[float, float]:
-    """Take the ends of 95 % of draws, no narrower than the effect itself."""
-    if not np.isfinite(draws).any():
-        return np.nan, np.nan
-    low, high = np.nanquantile(draws, (0.025, 0.975))
-    return float(min(low, effect)), float(max(high, effect))
-
-
 def inside(table: pd.DataFrame, one: str, other: str, block: str) -> dict[str, float]:
     """Correlate ranks that are taken within blocks of networks, the blocks held fixed.
 
@@ -198,6 +203,12 @@ def inside(table: pd.DataFrame, one: str, other: str, block: str) -> dict[str, f
     return found | asdict(partial_spearman(*ranks, dummies))
 
 
+def claimed(alone: Ends, *claim: Any, p: float = math.nan) -> dict[str, Any]:
+    """Write a claim with the interval over networks beside that over conditions."""
+    known = np.isfinite(alone).all()
+    return entry(*claim, p=p) | {"interval_networks": list(alone) if known else None}
+
+
 def judged(keyed: pd.DataFrame) -> Claims:
     """Judge H7, H3 and H5 by the correlations with the test loss."""
     claims = []
@@ -208,41 +219,30 @@ def judged(keyed: pd.DataFrame) -> Claims:
             f"Spearman's rho of {PREDICTORS[predictor]} and test loss{FIXED[fixed]}; {networks}; "
             f"interval and p {unit}; {SOURCES.get(predictor, RUNS)}"
         )
-        effect, low, high, p = row[["rho", "low", "high", "p"]].astype(float)
-        numbers = effect, low, high, int(row["n"])
-        found = entry(f"horoi-{name}", claim, how, *numbers, LEAST_RHO, p=p)
-        claims.append(found | beside(row["low_networks"], row["high_networks"]))
+        columns = ["low_networks", "high_networks", "p", "rho", "low", "high"]
+        *alone, p, effect, low, high = row[columns].astype(float)
+        numbers = effect, low, high, int(row["n"]), LEAST_RHO
+        claims.append(claimed(alone, f"horoi-{name}", claim, how, *numbers, p=p))
     return claims
-
-
-def beside(low: float, high: float) -> dict[str, list[float] | None]:
-    known = np.isfinite([low, high]).all()
-    return {"interval_networks": [float(low), float(high)] if known else None}
 
 
 def gains(table: pd.DataFrame, resamples: int) -> Claims:
     """Judge whether persistence is more closely tied to the test loss than cheaper numbers."""
-    groups = conditions(table), each_alone(len(table))
-    whole = np.arange(len(table))[None]
-
-    def gain(other: str, places: Places) -> Array:
-        ours, theirs = (
-            rhos(table[[name, "test_loss"]].to_numpy().T, places)
-            for name in ("persistence", other)
-        )
-        return np.abs(ours) - np.abs(theirs)
-
-    claims = []
+    groups, claims = conditions(table), []
     for other, word in HELD.items():
-        effect = float(gain(other, whole)[0])
-        ends, alone = (ends_of(gain(other, picks(some, resamples)), effect) for some in groups)
+        pairs = [table[[name, "test_loss"]].to_numpy().T for name in ("persistence", other)]
+
+        def gain(places: Places, pairs: list[Array] = pairs) -> Array:
+            return np.subtract(*(np.abs(rhos(pair, places)) for pair in pairs))
+
+        effect, ends, alone = resampled(gain, groups, resamples)
         claim = f"finite persistence tells the test loss better than {word} does"
         how = (
             f"difference of |Spearman's rho| with the test loss, persistence less {word}; "
-            f"interval over {len(groups[0])} conditions; {FILTRATION}"
+            f"interval over {len(groups)} conditions; {FILTRATION}"
         )
-        found = entry("horoi-H7", claim, how, effect, *ends, len(table), LEAST_GAIN)
-        claims.append(found | beside(*alone))
+        numbers = effect, *ends, len(table), LEAST_GAIN
+        claims.append(claimed(alone, "horoi-H7", claim, how, *numbers))
     return claims
 
 
@@ -253,43 +253,42 @@ def trends(table: pd.DataFrame, resamples: int) -> Claims:
     drawn anew with all seeds; p permutes decays within each recipe, every way.
     """
     true, recipe = table[table["share"] == 0], ["augmented", "batch_size"]
-    blocks = [*recipe, "seed"]
-    claims = []
+    blocks, claims = [*recipe, "seed"], []
+    numbered = true.assign(block=true.groupby(blocks).ngroup())
     for name, word in (("persistence", "finite"), ("released", "released total")):
-        effect, ends, p, count = trend(true, recipe, name, resamples)
+        ordered = true.sort_values([*blocks, "weight_decay"])
+        ranks = ordered.groupby(blocks)[name].rank().to_numpy()
+        ranks = ranks.reshape(true.groupby(recipe).ngroups, -1, true["weight_decay"].nunique())
+        effect, ends, p = trend(ranks - ranks.mean(), resamples)
+        claim = f"{word} persistence falls with weight decay, within a block"
         how = (
             f"Spearman's rho of {word} persistence and weight decay, ranks within {blocks}; "
-            f"interval and p over {count} recipes of {recipe}; {FILTRATION}"
+            f"interval and p over {len(ranks)} recipes of {recipe}; {FILTRATION}"
         )
-        claim = f"{word} persistence falls with weight decay, within a block"
-        found = entry("horoi-H8", claim, how, effect, *ends, len(true), LEAST_RHO, -1, p)
-        numbered = true.assign(block=true.groupby(blocks).ngroup())
         fisher = inside(numbered, name, "weight_decay", "block")
-        claims.append(found | beside(fisher["low"], fisher["high"]))
+        numbers = effect, *ends, len(true), LEAST_RHO, -1
+        alone = fisher["low"], fisher["high"]
+        claims.append(claimed(alone, "horoi-H8", claim, how, *numbers, p=p))
     return claims
 
 
-def trend(
-    true: pd.DataFrame, recipe: list[str], name: str, resamples: int
-) -> tuple[float, tuple[float, float], float, int]:
-    """Correlate ranks within blocks with the decays': rho, its interval, p, number of recipes."""
-    blocks = [*recipe, "seed"]
-    row = true.sort_values([*blocks, "weight_decay"])
-    decays = row["weight_decay"].nunique()
-    shape = (row.groupby(recipe).ngroups, -1, decays)
-    ranks = row.groupby(blocks)[name].rank().to_numpy().reshape(shape) - (decays + 1) / 2
+def trend(ranks: Array, resamples: int) -> tuple[float, Ends, float]:
+    """Correlate ranks (recipes, seeds, decays), less their mean, with the decays'.
+
+    Returns:
+        Rho, its interval and p.
+    """
+    count, seeds, decays = ranks.shape
     line = np.arange(decays) - (decays - 1) / 2
-    sizes = (ranks**2).sum((1, 2)), np.full(len(ranks), ranks.shape[1] * (line**2).sum())
+    along, sizes = (ranks @ line).sum(1), (ranks**2).sum((1, 2))
+    steps = np.full(count, seeds * (line**2).sum())
 
-    def rho(along: Array, places: Any) -> Array:
+    def rho(places: Places) -> Array:
         with np.errstate(invalid="ignore"):
-            spread = np.sqrt(sizes[0][places].sum(-1) * sizes[1][places].sum(-1))
-            return np.asarray(along.sum(-1) / spread)
+            spread = np.sqrt(sizes[places].sum(-1) * steps[places].sum(-1))
+            return np.asarray(along[places].sum(-1) / spread)
 
-    along = (ranks @ line).sum(1)
-    effect = float(rho(along, np.arange(len(ranks))))
-    drawn = picks(each_alone(len(ranks)), resamples)
+    effect, ends, _ = resampled(rho, np.arange(count)[:, None], resamples)
     orders, _ = draw_orders(decays, np.random.default_rng(0), 1)
     ways = np.array(list(product(*(ranks.sum(1) @ line[orders].T))))
-    p = extreme_share(np.abs(ways.sum(1)), abs(along.sum()), TIE)
-    return effect, ends_of(rho(along[drawn], drawn), effect), p, len(ranks)
+    return effect, ends, extreme_share(np.abs(ways.sum(1)), abs(along.sum()), TIE)
