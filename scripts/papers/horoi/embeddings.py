@@ -15,6 +15,7 @@ from evidence.cells import each
 from evidence.figure import Flags, Made
 from evidence.judging import within
 from evidence.panels import head
+from evidence.wording import Claims
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from papers.horoi import landscapes
@@ -59,8 +60,7 @@ def make(asked: Flags) -> Made:
     shown: Pictures = {(row["group"], row["method"]): seen for row, seen in made if seen}
     claims = judged(table)
     found = {"methods": methods, "umap": "UMAP" in methods, "fidelity": table, "claims": claims}
-    figure = drawn(asked, shown, list(methods), table, claims)
-    return figure, landscapes.facts(asked, GROUPS, **found)
+    return drawn(asked, shown, table, claims), landscapes.facts(asked, GROUPS, **found)
 
 
 def embedded(net: Network, name: str) -> tuple[dict[str, Any], Embedding | None]:
@@ -72,7 +72,7 @@ def embedded(net: Network, name: str) -> tuple[dict[str, Any], Embedding | None]
     return row | made.fidelity(jumps, inner), made if net.seed == 0 else None
 
 
-def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
+def judged(table: pd.DataFrame) -> Claims:
     claims = []
     for form, words in FORMS.items():
         for other, measure, claim in COMPARED:
@@ -84,13 +84,8 @@ def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
     return claims
 
 
-def drawn(
-    asked: Flags,
-    shown: Pictures,
-    methods: list[str],
-    table: pd.DataFrame,
-    claims: list[dict[str, Any]],
-) -> Figure:
+def drawn(asked: Flags, shown: Pictures, table: pd.DataFrame, claims: Claims) -> Figure:
+    methods = list(dict.fromkeys(table["method"]))
     figure = canvas.new_figure(2.9 * len(methods), 11.2)
     above, below = figure.subfigures(2, 1, height_ratios=(2, 1.05))
     first = table[table["seed"] == 0].set_index(["group", "method"])["continuity"]

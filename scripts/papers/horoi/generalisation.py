@@ -9,19 +9,19 @@ of the loss, which have none.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from evidence.figure import Flags, Made
 from evidence.judging import adjusted, correlated
-from evidence.wording import effect
+from evidence.panels import head
+from evidence.wording import Claims, effect
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from papers.horoi.conditions import NAMES, RETRAINING, WEIGHT_DECAYS, conditions
 
 from jumpretrain.comparison.hypothesis_tests import partial_spearman, spearman
+from jumpretrain.plots import canvas
 
 SMALLEST = 0.2
 COLOURS = dict(zip(WEIGHT_DECAYS, ("#D55E00", "#56B4E9", "#000000"), strict=True))
@@ -41,7 +41,7 @@ def make(asked: Flags) -> Made:
     return drawn(asked, table, claims), numbers | {"networks": table[SHOWN].to_dict("records")}
 
 
-def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
+def judged(table: pd.DataFrame) -> Claims:
     target, control = table["test_loss"], np.log(table[SQUARED])
     tests = {}
     for name, words in ((RELEASED, "released total"), (FINITE, "finite"), (RANKED, "rank")):
@@ -61,35 +61,38 @@ def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
     ])
 
 
-def drawn(asked: Flags, table: pd.DataFrame, claims: list[dict[str, Any]]) -> Figure:
-    figure = Figure(figsize=(12.5, 4.4), layout="constrained")
+def drawn(asked: Flags, table: pd.DataFrame, claims: Claims) -> Figure:
+    figure = canvas.new_figure(13.5, 5.6)
     left, middle, right = figure.subplots(1, 3)
     nats, persistence = "test loss at the optimum (nats)", "released total persistence (nats²)"
-    _, alone, _, held, ranked, _ = (effect(claim) for claim in claims)
+    all_, alone, _, held, ranked, _ = (effect(claim) for claim in claims)
     scatter(left, table, "test_loss", RELEASED, nats, persistence)
-    left.set_title(f"the paper's claim:\nρ = {effect(claims[0])}", fontsize=10)
+    canvas.title(left, f"the paper's claim:\nρ = {all_}")
     across = "(max − min of the test loss)² (nats²)"
     scatter(middle, table, SQUARED, RELEASED, across, persistence)
     line = [table[SQUARED].min(), table[SQUARED].max()]
     middle.plot(line, line, color="black", lw=0.8)
-    words = f"its control: it is the squared range;\nthat held fixed, ρ = {alone}"
-    middle.set_title(words, fontsize=10)
+    canvas.title(middle, f"its control: it is the squared range;\nthat held fixed, ρ = {alone}")
     scatter(right, table, "test_loss", FINITE, nats, "finite persistence, joined graph (nats²)")
-    words = f"finite bars, range² held fixed: ρ = {held};\non ranks of the loss: {ranked}"
-    right.set_title(words, fontsize=10)
-    legend(middle)
+    words = f"finite bars, range² held fixed:\nρ = {held}; on ranks of the loss: {ranked}"
+    canvas.title(right, words)
+    for decay, colour in COLOURS.items():
+        middle.plot([], [], "s", color=colour, label=f"weight decay {decay:g}")
+    for size, shape in SHAPES.items():
+        middle.plot([], [], shape, color="#666666", label=f"{size} examples")
+    middle.legend(fontsize=8, frameon=False, loc="lower right")
     first, beyond, rest = (claims[place]["verdict"] for place in (0, 3, 4))
-    figure.suptitle(
-        f"Higher persistence in networks that generalise worse: as released {first}; as finite "
+    finding = (
+        f"Higher persistence in networks that generalise worse:\nas released {first}; as finite "
         f"bars, beyond the range, {beyond}; on ranks of the loss {rest}"
     )
-    figure.supxlabel(
+    note = (
         f"n = {len(table)} digits networks (MLP 64-64-10, {table['seed'].nunique()} seeds); ρ: "
         "Spearman, 95 % interval; 4 directions x 4 step sizes x "
         f"{10 if asked.quick else 40} epochs, one common recipe; PHATE, cosine, knn 5, joined; "
-        "k = 20",
-        fontsize=8,
+        "k = 20"
     )
+    head(figure, finding, claims, note)
     return figure
 
 
@@ -98,14 +101,4 @@ def scatter(ax: Axes, table: pd.DataFrame, x: str, y: str, across: str, up: str)
         mark = {"color": COLOURS[decay], "ms": 6, "alpha": 0.8, "mec": "white", "mew": 0.4}
         ax.plot(rows[x], rows[y], SHAPES[size], **mark)
     ax.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
-
-
-def legend(ax: Axes) -> None:
-    for decay, colour in COLOURS.items():
-        ax.plot([], [], "s", color=colour, label=f"weight decay {decay:g}")
-    for size, shape in SHAPES.items():
-        ax.plot([], [], shape, color="#666666", label=f"{size} examples")
-    ax.legend(fontsize=8, frameon=False, loc="lower right")
+    canvas.plain(ax.xaxis)

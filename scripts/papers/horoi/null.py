@@ -16,6 +16,7 @@ from evidence.cells import QUIET
 from evidence.figure import Flags, Made
 from evidence.judging import between, within
 from evidence.panels import head
+from evidence.wording import Claims
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from papers.horoi import landscapes
@@ -35,6 +36,9 @@ DISTANCES = {
     "potential": "on PHATE's potentials",
     "plane": "in PHATE's plane",
 }
+HOW = "silhouette by direction {}, less the mean of the network's own random walks"
+SHARPER = "the arms of {} networks are sharper than those of random walks with the same steps"
+CLEARER = "good networks' arms stand out from their random walks more than those of {} networks"
 REAL, NULL = canvas.colours(2)
 WORDS = {
     "supported": "are sharper",
@@ -78,31 +82,30 @@ def excess(table: pd.DataFrame, distance: str) -> dict[str, Any]:
     return {group: less[group].to_numpy() for group in GROUPS}
 
 
-def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
+def judged(table: pd.DataFrame) -> Claims:
     claims = []
     for distance, where in DISTANCES.items():
-        gaps, how = excess(table, distance), f"silhouette by direction {where}, less the mean of "
-        how += "the network's own random walks"
+        gaps, how = excess(table, distance), HOW.format(where)
         for group, words in PICTURED.items():
-            claim = f"{where}, the arms of {words} networks are sharper than those of random walks"
-            claim += " with the same steps"
+            claim = f"{where}, {SHARPER.format(words)}"
             claims.append(within("horoi-H4", claim, f"{how}, {group}", gaps[group], SMALLEST))
         for group, words in POOR.items():
-            claim = f"{where}, good networks' arms stand out from their random walks more than "
-            claim += f"those of {words} networks"
-            sides = gaps["good"], gaps[group]
+            claim, sides = f"{where}, {CLEARER.format(words)}", (gaps["good"], gaps[group])
             claims.append(between("horoi-H4", claim, f"{how}, good against {group}", *sides))
     return claims
 
 
-def drawn(
-    asked: Flags, shown: list[Network], table: pd.DataFrame, claims: list[dict[str, Any]]
-) -> Figure:
+def drawn(asked: Flags, shown: list[Network], table: pd.DataFrame, claims: Claims) -> Figure:
     figure = canvas.new_figure(15.5, 9.6)
     above, below = figure.subfigures(2, 1, height_ratios=(1.12, 1))
     cells = [(net, draw) for net in shown for draw in (-1, 0)]
+    plane = table.set_index(["group", "seed", "draw"])["plane"]
     for ax, (net, draw) in zip(above.subplots(1, 4), cells, strict=True):
-        picture(ax, net, draw, table)
+        plots.trajectories(embed(runs_of(net, draw)), ax=ax)
+        ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
+        name = f"{net.group}: retraining" if draw < 0 else f"random walk for {net.group}"
+        found = plane[net.group, net.seed, draw]
+        canvas.title(ax, f"{name}\nsilhouette in the plane {found:.2f}")
     canvas.share_legend(above, 2)
     for ax, distance in zip(below.subplots(1, 3), DISTANCES, strict=True):
         pairs(ax, table, distance)
@@ -119,14 +122,6 @@ def drawn(
     )
     head(figure, finding(table, claims), claims, note)
     return figure
-
-
-def picture(ax: Axes, net: Network, draw: int, table: pd.DataFrame) -> None:
-    plots.trajectories(embed(runs_of(net, draw)), ax=ax)
-    ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
-    found = table.set_index(["group", "seed", "draw"]).loc[(net.group, net.seed, draw), "plane"]
-    name = f"{net.group}: retraining" if draw < 0 else f"random walk for {net.group}"
-    canvas.title(ax, f"{name}\nsilhouette in the plane {found:.2f}")
 
 
 def pairs(ax: Axes, table: pd.DataFrame, distance: str) -> None:
@@ -152,7 +147,7 @@ def pairs(ax: Axes, table: pd.DataFrame, distance: str) -> None:
     canvas.title(ax, f"{DISTANCES[distance]}: retraining less walks\n{gaps}")
 
 
-def finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
+def finding(table: pd.DataFrame, claims: Claims) -> str:
     where = f"{DISTANCES['potential']}, the arms of"
     good, memorise = (WORDS[c["verdict"]] for c in claims if c["claim"].startswith(where))
     found = excess(table, "potential")

@@ -16,6 +16,7 @@ from evidence.cells import each
 from evidence.figure import Flags, Made
 from evidence.judging import between
 from evidence.panels import head
+from evidence.wording import Claims
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from papers.horoi import landscapes
@@ -53,7 +54,7 @@ def measured(net: Network) -> tuple[dict[str, Any], Topology | None]:
     return row, seen if net.seed == 0 else None
 
 
-def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
+def judged(table: pd.DataFrame) -> Claims:
     rows = []
     for poor in ("few", "memorise"):
         name = SHOWN[poor]
@@ -71,9 +72,7 @@ def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def drawn(
-    asked: Flags, shown: list[Topology], table: pd.DataFrame, claims: list[dict[str, Any]]
-) -> Figure:
+def drawn(asked: Flags, shown: list[Topology], table: pd.DataFrame, claims: Claims) -> Figure:
     figure = canvas.new_figure(15.5, 4.7 * len(GROUPS) + 1.6)
     panels = figure.subplots(len(GROUPS), 3)
     amounts = table[list(AMOUNTS)].to_numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -25,32 +25,30 @@ COLOURS = {name: colour for colour, names in KINDS.items() for name in names}
 ALL, FIT, RECIPE = "all networks", "fitted, at equal share", "seeds of one recipe"
 Marks = dict[tuple[str, str], tuple[str, str, bool]]
 NETWORKS: Marks = {
-    (ALL, ""): (ALL, "o", True),
-    (FIT, ""): (FIT, "o", False),
-    (RECIPE, ""): (RECIPE, "D", False),
+    (name, ""): (name, mark, filled)
+    for name, mark, filled in ((ALL, "o", True), (FIT, "o", False), (RECIPE, "D", False))
 }
 HELD: Marks = {
     (ALL, "range_squared"): ("range² fixed", "s", True),
     (ALL, "sharpness"): ("sharpness fixed", "o", False),
     (ALL, "train_loss"): ("training loss fixed", "D", False),
 }
-UNITS = {"persistence": " (nats²)", "train_loss": " (nats)"}
+UNITS = {"train_loss": "nats", "persistence": "nats²"}
 
 
 def drawn(chosen: Plan, table: pd.DataFrame, keyed: pd.DataFrame, claims: Claims) -> Figure:
     """Draw intervals of all correlations, two scatters, conditions and weight decay."""
-    size = keyed.xs((ALL, ""), level=("networks", "fixed"))["rho"].abs().fillna(0)
-    order = sorted(PREDICTORS, key=lambda name: float(size[name]))
+    size = keyed["rho"].abs().fillna(0)
+    order = sorted(PREDICTORS, key=lambda name: float(size[ALL, name, ""]))
     figure = canvas.new_figure(18, 11.5)
     panels = figure.subplots(2, 3, width_ratios=(1.1, 1.1, 1))
-    (all_, held, conditions), (left, middle, right) = panels
-    forest(all_, keyed, order, NETWORKS)
-    forest(held, keyed, order, HELD)
-    held.set_yticklabels([])
-    by_condition(conditions, table)
-    scatter(left, table, "train_loss")
-    scatter(middle, table, "persistence")
-    decays(right, table, chosen)
+    forest(panels[0, 0], keyed, order, NETWORKS)
+    forest(panels[0, 1], keyed, order, HELD)
+    panels[0, 1].set_yticklabels([])
+    by_condition(panels[0, 2], table)
+    for ax, predictor in zip(panels[1], UNITS, strict=False):
+        scatter(ax, table, predictor)
+    decays(panels[1, 2], table, chosen)
     for ax, words in zip(panels.flat, titles(keyed, claims), strict=True):
         canvas.title(ax, words)
     head(figure, finding(keyed), claims, caption(chosen, table))
@@ -58,20 +56,18 @@ def drawn(chosen: Plan, table: pd.DataFrame, keyed: pd.DataFrame, claims: Claims
 
 
 def forest(ax: Axes, keyed: pd.DataFrame, order: list[str], marks: Marks) -> None:
-    """Draw one line a predictor and one mark a series, with its interval."""
     shifts = np.linspace(0.25, -0.25, len(marks))
     for shift, (which, (label, mark, filled)) in zip(shifts, marks.items(), strict=True):
         networks, fixed = which
         for place, predictor in enumerate(order):
             if predictor != fixed:
                 row, colour = keyed.loc[(networks, predictor, fixed)], COLOURS[predictor]
-                ax.plot([row["low"], row["high"]], [place + shift] * 2, color=colour, lw=1.4)
+                ax.hlines(place + shift, row["low"], row["high"], color=colour, lw=1.4)
                 face = colour if filled else "white"
                 ax.plot(row["rho"], place + shift, mark, color=colour, mfc=face, ms=6)
         ax.plot([], [], mark, color="0.2", mfc="0.2" if filled else "white", label=label)
     ax.axvline(0, color="0.2", lw=0.8)
-    for side in (-0.3, 0.3):
-        ax.axvline(side, color="0.6", lw=0.8, ls=":")
+    ax.vlines((-0.3, 0.3), -1.6, len(order), color="0.6", lw=0.8, ls=":")
     ax.set_yticks(range(len(order)), [PREDICTORS[name] for name in order])
     ax.set(xlim=(-1.02, 1.02), ylim=(-1.6, len(order) - 0.4))
     ax.set_xlabel("Spearman's rho with the test loss (dotted: smallest effect)")
@@ -98,14 +94,13 @@ def scatter(ax: Axes, table: pd.DataFrame, predictor: str) -> None:
     for _, part in table.groupby("condition", sort=False):
         first = part.iloc[0]
         colour, word = colour_and_word(first)
-        mark, edge = "^" if first["augmented"] else "o", "white"
-        if first["batch_size"] == largest:
-            edge = "black"
+        mark = "^" if first["augmented"] else "o"
+        edge = "black" if first["batch_size"] == largest else "white"
         ax.plot(part[predictor], part["test_loss"], mark, color=colour, mec=edge, mew=0.8, ms=7)
         seen.setdefault(word, colour)
     stretch(ax, "x", table[predictor])
     stretch(ax, "y", table["test_loss"])
-    ax.set_xlabel(PREDICTORS[predictor] + UNITS[predictor])
+    ax.set_xlabel(f"{PREDICTORS[predictor]} ({UNITS[predictor]})")
     ax.set_ylabel("test loss of the optimum (nats)")
     for word, colour in seen.items():
         ax.plot([], [], "s", color=colour, label=word)
@@ -124,42 +119,35 @@ def decays(ax: Axes, table: pd.DataFrame, chosen: Plan) -> None:
         lines(ax, places, rows, colour, label, np.median, style, 0.6, lw=2.5)
     ax.set_xticks(places, [f"{decay:g}" for decay in chosen.decays])
     stretch(ax, "y", true["persistence"])
-    ax.set_xlabel("weight decay (thin: a seed, thick: median)")
-    ax.set_ylabel("finite persistence (nats²)")
+    words = "weight decay (thin: a seed, thick: median)"
+    ax.set(xlabel=words, ylabel="finite persistence (nats²)")
     ax.legend(fontsize=8, frameon=True)
 
 
 def stretch(ax: Axes, name: Literal["x", "y"], values: pd.Series) -> None:
     """Make an axis logarithmic, from the smallest positive value on where there are zeros."""
-    scale: Any = ax.set_xscale if name == "x" else ax.set_yscale
+    scale, limit = getattr(ax, f"set_{name}scale"), getattr(ax, f"set_{name}lim")
     if (values > 0).all():
         scale("log")
-        canvas.plain(ax.xaxis if name == "x" else ax.yaxis)
+        canvas.plain(getattr(ax, f"{name}axis"))
     elif (values >= 0).all() and values.max() > 0:
         smallest = 10 ** np.ceil(np.log10(values[values > 0].min()))
         scale("symlog", linthresh=smallest)
-        (ax.set_xlim if name == "x" else ax.set_ylim)(-smallest / 2, None)
+        limit(-smallest / 2, None)
 
 
 def titles(keyed: pd.DataFrame, claims: Claims) -> list[str]:
-    counts = ", ".join(
-        f"{name} {int(clear(keyed.xs((name, ''), level=('networks', 'fixed'))).sum())}"
-        for name in (ALL, RECIPE)
-    )
-    left = ", ".join(
-        f"{label} {keyed.loc[(ALL, 'persistence', fixed), 'rho']:+.2f}"
-        for (_, fixed), (label, *_) in HELD.items()
-    )
+    plain = keyed.xs("", level="fixed")
+    counts = ", ".join(f"{name} {int(clear(plain.loc[name]).sum())}" for name in (ALL, RECIPE))
+    ours = keyed.loc[(ALL, "persistence"), "rho"]
+    left = ", ".join(f"{label} {ours[fixed]:+.2f}" for (_, fixed), (label, *_) in HELD.items())
     trend, released = (f"{claim['verdict']} (ρ {effect(claim)})" for claim in claims[-2:])
     return [
         f"{len(PREDICTORS)} numbers by |ρ| in all networks; intervals (unadjusted) that leave out "
         f"0: {counts}",
         f"all networks, another number held fixed; persistence: {left}",
         "conditions by test loss: finite persistence of each network",
-        *(
-            f"{PREDICTORS[name]}: {words(keyed, ALL, name)}; {FIT} {words(keyed, FIT, name)}"
-            for name in ("train_loss", "persistence")
-        ),
+        *(f"{PREDICTORS[p]}: {words(keyed, ALL, p)}; {FIT} {words(keyed, FIT, p)}" for p in UNITS),
         f"weight decay lowers finite persistence: {trend}; by the released rule {released}",
     ]
 
@@ -169,20 +157,18 @@ def finding(keyed: pd.DataFrame) -> str:
     more = "more" if ours.loc["", "rho"] > 0 else "less"
     if not clear(ours)[""]:
         more = "neither more nor less"
-    held, level = (
-        words(keyed, ALL, "persistence", name) for name in ("range_squared", "train_loss")
+    held, level, plain = (
+        words(keyed, ALL, "persistence", name) for name in ("range_squared", "train_loss", "")
     )
     return (
         f"Conditions of higher test loss have {more} finite persistence of the training loss: "
-        f"ρ {words(keyed, ALL, 'persistence')}; seeds of one recipe "
-        f"{words(keyed, RECIPE, 'persistence')}\n"
+        f"ρ {plain}; seeds of one recipe {words(keyed, RECIPE, 'persistence')}\n"
         f"At equal range of the loss {held}, p {ours.loc['range_squared', 'p']:.1g}; at equal "
         f"training loss {level}, p {ours.loc['train_loss', 'p']:.2f}"
     )
 
 
 def clear(rows: pd.DataFrame) -> pd.Series:
-    """Say which intervals leave out 0."""
     return (rows["low"] > 0) | (rows["high"] < 0)
 
 
@@ -191,9 +177,9 @@ def words(keyed: pd.DataFrame, networks: str, predictor: str, fixed: str = "") -
 
 
 def caption(chosen: Plan, table: pd.DataFrame) -> str:
-    cnn = "-".join(map(str, chosen.channels))
     data = f"digits, {chosen.sizes[0]} images, MLP 64-32-10"
-    if cnn:
+    if chosen.channels:
+        cnn = "-".join(map(str, chosen.channels))
         data = f"CIFAR-10, {chosen.sizes[0]} training images of 16x16 pixels, simple_cnn {cnn}"
     sizes = ", ".join(f"{size:g}" for size in chosen.step_sizes)
     rates = ", ".join(f"{rate:g} for {size}" for size, rate in chosen.rates)

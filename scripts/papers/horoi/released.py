@@ -16,7 +16,7 @@ from evidence.cells import each
 from evidence.figure import Flags, Made
 from evidence.judging import correlated, entry
 from evidence.panels import head
-from evidence.wording import effect
+from evidence.wording import Claims, effect
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ def measured(net: Network) -> dict[str, Any]:
     return row | {"released_pieces": int(pieces)}
 
 
-def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
+def judged(table: pd.DataFrame) -> Claims:
     """Judge H11, and whether the finite bars of the joined graph go beyond the range."""
     logs = np.log(table[["range_squared", "released"]].to_numpy())
     drawn = np.random.default_rng(0).integers(len(logs), size=(RESAMPLES, len(logs)))
@@ -89,7 +89,7 @@ def ratios(table: pd.DataFrame) -> dict[str, float]:
     return {group: float(found[group]) for group in GROUPS}
 
 
-def drawn(asked: Flags, table: pd.DataFrame, claims: list[dict[str, Any]]) -> Figure:
+def drawn(asked: Flags, table: pd.DataFrame, claims: Claims) -> Figure:
     figure = canvas.new_figure(15.5, 6.2)
     left, middle, right = figure.subplots(1, 3)
     plots.range_law(table["range_squared"], table["released"], table["group"], left)
@@ -110,7 +110,7 @@ def drawn(asked: Flags, table: pd.DataFrame, claims: list[dict[str, Any]]) -> Fi
     return figure
 
 
-def titles(panels: tuple[Axes, ...], table: pd.DataFrame, claims: list[dict[str, Any]]) -> None:
+def titles(panels: tuple[Axes, ...], table: pd.DataFrame, claims: Claims) -> None:
     few, many = table["released_pieces"].min(), table["released_pieces"].max()
     graph = "one piece" if many == 1 else f"{few} to {many} pieces"
     medians = ", ".join(f"{group} {ratio:.2f}" for group, ratio in ratios(table).items())
@@ -125,7 +125,7 @@ def titles(panels: tuple[Axes, ...], table: pd.DataFrame, claims: list[dict[str,
         canvas.title(ax, text)
 
 
-def finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
+def finding(table: pd.DataFrame, claims: Claims) -> str:
     law, plain, held = (claim["verdict"] for claim in claims)
     *others, (most, group) = sorted((ratio, group) for group, ratio in ratios(table).items())
     return (

@@ -9,14 +9,14 @@ itself after the networks were shuffled.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from evidence.cells import each
 from evidence.figure import Flags, Made
 from evidence.judging import adjusted, entry
-from evidence.wording import effect
+from evidence.panels import head
+from evidence.wording import Claims, effect
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -33,7 +33,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-SMALLEST_EFFECT = 0.03
+from jumpretrain.plots import canvas
+
+SMALLEST = 0.03
 SAMPLERS = {  # colours, and the accuracies of the paper's table in per cent
     "jump and retrain": ("#0072B2", (39.2, 58.2, 72.1)),
     "rays": ("#E69F00", (31.8, 55.7, 67.6)),
@@ -55,13 +57,10 @@ def make(asked: Flags) -> Made:
     features = {name: np.stack([one[name] for one in sampled]) for name in (OURS, *OTHERS)}
     points = {name: values.shape[1] // 2 for name, values in features.items()}
     features["shuffled"] = features[OURS][np.random.default_rng(0).permutation(len(table))]
-    cases = [(target, sampler) for target in TARGETS for sampler in SAMPLERS]
     targets, repeats = labels(table), 1 if asked.quick else 4
-    jobs = [(features[sampler], targets[target], repeats) for target, sampler in cases]
-    results = each(hits, jobs, asked, "classifying")
-    found: Found = {target: {} for target in TARGETS}
-    for (target, sampler), shares in zip(cases, results, strict=True):
-        found[target][sampler] = shares
+    jobs = [(features[s], labelled, repeats) for labelled in targets.values() for s in SAMPLERS]
+    results = iter(each(hits, jobs, asked, "classifying"))
+    found = {target: {sampler: next(results) for sampler in SAMPLERS} for target in targets}
     claims = judged(found)
     seeds = np.unique(table["seed"]).tolist()
     numbers = {
@@ -134,7 +133,7 @@ def paired(first: Array, second: Array) -> tuple[float, float, float, float]:
     return float(gaps.mean()), float(low), float(high), float(p)
 
 
-def judged(found: Found) -> list[dict[str, Any]]:
+def judged(found: Found) -> Claims:
     """Compare jump and retrain with the other samplers on each target."""
     claims = []
     for target, sampler in [(target, sampler) for target in found for sampler in OTHERS]:
@@ -143,29 +142,29 @@ def judged(found: Found) -> list[dict[str, Any]]:
         how = "difference in accuracy, paired by network, mean over classifiers"
         *gap, p = paired(found[target][OURS], found[target][sampler])
         count = len(found[target][sampler][0])
-        claims.append(entry(name, claim, how, *gap, count, SMALLEST_EFFECT, p=p))
+        claims.append(entry(name, claim, how, *gap, count, SMALLEST, p=p))
     return adjusted(claims)
 
 
-def drawn(found: Found, claims: list[dict[str, Any]], count: int, seeds: int) -> Figure:
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
+def drawn(found: Found, claims: Claims, count: int, seeds: int) -> Figure:
+    figure = canvas.new_figure(12.5, 5.6)
     for column, (ax, target) in enumerate(zip(figure.subplots(1, 3), found, strict=True)):
         panel(ax, found[target], column)
         ax.axhline(100 / TARGETS[target], color="black", lw=0.8, ls=":", label="chance")
         rays, grid = (effect(one, "+.0f", 100) for one in claims[2 * column : 2 * column + 2])
-        ax.set_title(f"{target}: minus rays {rays},\nminus grid {grid}", fontsize=9)
+        canvas.title(ax, f"{target}:\nminus rays {rays},\nminus grid {grid}")
         ax.legend(fontsize=8, loc="upper right", frameon=False)
     better = sum(claim["verdict"] == "supported" for claim in claims)
-    figure.suptitle(
-        f"Jump and retrain beats the other samplers by {100 * SMALLEST_EFFECT:.0f} points or more "
+    finding = (
+        f"Jump and retrain beats the other samplers by {100 * SMALLEST:.0f} points or more "
         f"in {better} of {len(claims)} comparisons"
     )
-    figure.supxlabel(
+    note = (
         "dot: a classifier (7, default settings); bar: their mean; black: the paper's 108 CIFAR "
         f"networks and augmentation for data size; n = {count} digits networks, seeds a cell: "
-        f"{seeds}",
-        fontsize=8,
+        f"{seeds}"
     )
+    head(figure, finding, claims, note)
     return figure
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from evidence.cells import QUIET, each
 from evidence.figure import Flags, Made
 from evidence.judging import tally, within
+from evidence.wording import Claims
 from matplotlib.figure import Figure
 from papers.horoi import landscapes
 from papers.horoi.landscapes import Network, caption, column, compared, facts
@@ -91,7 +92,7 @@ def showcase(net: Network) -> tuple[str, sheets.Showcase]:
     return SHOWN[net.group], sheets.Showcase(paper, joined, jumps.values("test_loss"))
 
 
-def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
+def judged(table: pd.DataFrame) -> Claims:
     claims = [
         compared(table, name, claim, measure, larger, smaller)
         for name, measure, larger, smaller, claim in ORDERED
@@ -107,7 +108,7 @@ def drawn(
     sheet: dict[str, sheets.Showcase],
     table: pd.DataFrame,
     still: dict[str, list[float]],
-    claims: list[dict[str, Any]],
+    claims: Claims,
 ) -> Figure:
     figure = sheets.showcases(sheet, "test loss (nats)")
     legend = figure.legends[0]
@@ -125,7 +126,7 @@ def drawn(
     return figure
 
 
-def finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
+def finding(table: pd.DataFrame, claims: Claims) -> str:
     means = table.assign(back=1 - table["final_distance"]).groupby("group").mean()
 
     def listed(measure: str, form: str, groups: tuple[str, ...] = GROUPS) -> str:
