@@ -18,6 +18,7 @@ import pandas as pd
 from evidence.cells import QUIET, each, kept, trained
 from evidence.figure import Flags, device
 from numpy.typing import NDArray
+from papers.fort import networks as fort
 
 import jumpretrain as jr
 from jumpretrain.curvature.hessian import hessian_product
@@ -175,7 +176,10 @@ def measured(
     """Train a network, jump from it and retrain, and measure what may tell how it generalises."""
     labelled = data.corrupt(cell.share, cell.seed) if cell.share else data
     shown = labelled.augment(crop=2) if cell.augmented else labelled
-    runs = trained(asked, name, task(chosen, shown), training(chosen, cell), [cell.seed], jobs=1)
+    how = {"weight_decay": cell.weight_decay, "schedule": "cosine"}
+    rate = dict(chosen.rates)[cell.batch_size]
+    training = fort.recipe(chosen.epochs, rate, cell.batch_size, "sgd", **how)
+    runs = trained(asked, name, task(chosen, shown), training, [cell.seed], jobs=1)
     # Jumps are scored on training images; a few test images keep that cheap.
     plain, optimum = task(chosen, labelled.subset(test=10)), runs.final[0]
     jump = partial(jr.sample, plain, optimum, chosen.retraining, execution=QUIET)
@@ -201,18 +205,6 @@ def task(chosen: Plan, data: jr.Dataset) -> jr.Task:
     if chosen.channels:
         build = partial(jr.models.simple_cnn, channels=chosen.channels)
     return jr.Task(partial(build, data.train_x.shape[1:], 10), data, device=device())
-
-
-def training(chosen: Plan, cell: Cell) -> jr.Recipe:
-    return jr.Recipe(
-        epochs=chosen.epochs,
-        lr=dict(chosen.rates)[cell.batch_size],
-        batch_size=cell.batch_size,
-        weight_decay=cell.weight_decay,
-        schedule="cosine",
-        record_every=0,
-        record_early=False,
-    )
 
 
 def fitted(table: pd.DataFrame) -> pd.Series:

@@ -16,6 +16,7 @@ import pandas as pd
 from evidence.cells import QUIET, each
 from evidence.figure import Flags, device
 from numpy.typing import NDArray
+from papers.fort import networks as fort
 
 import jumpretrain as jr
 from jumpretrain.storage import folders
@@ -60,14 +61,7 @@ def _sampled(
 ) -> Any:
     data = jr.data.digits().subset(train=size, seed=seed)
     task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10, hidden=(64,)), data, device=device())
-    recipe = jr.Recipe(
-        epochs=20 if quick else 100,
-        lr=0.05,
-        weight_decay=decay,
-        batch_size=batch_size,
-        record_every=0,
-        record_early=False,
-    )
+    recipe = fort.recipe(20 if quick else 100, 0.05, batch_size, "sgd", weight_decay=decay)
     optimum = jr.train(task, recipe, [seed], execution=QUIET).final[0]
     retraining = replace(RETRAINING, epochs=10) if quick else RETRAINING
     trajectories = jr.sample(task, optimum, retraining, folder=folder / "jumps", execution=QUIET)

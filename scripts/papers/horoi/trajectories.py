@@ -19,7 +19,7 @@ from evidence.judging import tally, within
 from evidence.wording import Claims
 from matplotlib.figure import Figure
 from papers.horoi import landscapes
-from papers.horoi.landscapes import Network, caption, column, compared, facts
+from papers.horoi.landscapes import POOR, Network, caption, column, compared, facts
 
 from jumpretrain import embed
 from jumpretrain.comparison.geometry import control_displacement, describe_geometry, silhouette
@@ -31,27 +31,16 @@ SMALLEST_SLOPE = 0.05  # share of outward steps, from a jump of 0 to one of 1 fi
 GROUPS = ("good", "few", "memorise")
 NULL = "walk"
 SHOWN = landscapes.SHOWN | {NULL: "random walk for good"}
+ARMS = "potential_silhouette"
 ORDERED = (
-    ("H3", "overshoot", "few", "good", "runs go further out around bad optima than good ones"),
-    ("H3", "overshoot", "memorise", "good",
-     "runs go further out around memorising optima than good ones"),
-    ("H3", "outward", "few", "good", "more steps lead outward around bad optima than good ones"),
-    ("H3", "outward", "memorise", "good",
-     "more steps lead outward around memorising optima than good ones"),
-    ("H3", "final_distance", "few", "good", "runs end closer to good optima than bad ones"),
-    ("H3", "final_distance", "memorise", "good",
-     "runs end closer to good optima than memorising ones"),
-    ("H4", "potential_silhouette", "good", "few",
-     "directions keep an arm of their own around good optima more than bad ones"),
-    ("H4", "potential_silhouette", "good", "memorise",
-     "directions keep an arm of their own around good optima more than memorising ones"),
-    ("H4", "potential_silhouette", "good", NULL,
-     "directions keep an arm of their own around good optima more than in random walks"),
-    ("H5", "turning", "few", "good", "runs turn more around bad optima than good ones"),
-    ("H5", "turning", "memorise", "good",
-     "runs turn more around memorising optima than good ones"),
-    ("H6", "sideways", "memorise", "good",
-     "runs move sideways more around memorising optima than good ones"),
+    ("H3", "overshoot", POOR, "runs go further out around {} optima than good ones"),
+    ("H3", "outward", POOR, "more steps lead outward around {} optima than good ones"),
+    ("H3", "final_distance", POOR, "runs end closer to good optima than {} ones"),
+    ("H4", ARMS, {"few": "bad ones", "memorise": "memorising ones", NULL: "in random walks"},
+     "directions keep an arm of their own around good optima more than {}"),
+    ("H5", "turning", POOR, "runs turn more around {} optima than good ones"),
+    ("H6", "sideways", {"memorise": "memorising"},
+     "runs move sideways more around {} optima than good ones"),
 )  # fmt: skip
 
 
@@ -80,23 +69,23 @@ def measured(net: Network) -> dict[str, Any]:
     inner = gram(jumps)
     placed = embed(jumps, gram=inner)
     arms = silhouette(placed.distances, placed.labels["direction"])
-    values = describe_geometry(jumps, inner) | {"potential_silhouette": arms}
     accuracy = net.trajectories.optimum_metrics["test_accuracy"]
-    return {"group": net.group, "seed": net.seed, "test_accuracy": accuracy, **values}
+    row = {"group": net.group, "seed": net.seed, "test_accuracy": accuracy, ARMS: arms}
+    return row | describe_geometry(jumps, inner)
 
 
 def showcase(net: Network) -> tuple[str, sheets.Showcase]:
     jumps = net.trajectories.jumps()
-    inner = gram(jumps)
-    paper, joined = (embed(jumps, connect=connect, gram=inner) for connect in (None, "mst"))
+    paper, joined = (embed(jumps, connect=connect) for connect in (None, "mst"))
     return SHOWN[net.group], sheets.Showcase(paper, joined, jumps.values("test_loss"))
 
 
 def judged(table: pd.DataFrame) -> Claims:
-    claims = [
-        compared(table, name, claim, measure, larger, smaller)
-        for name, measure, larger, smaller, claim in ORDERED
-    ]
+    claims = []
+    for name, measure, others, words in ORDERED:
+        for other, who in others.items():
+            pair = ("good", other) if measure == ARMS else (other, "good")
+            claims.append(compared(table, name, words.format(who), measure, *pair))
     words = "around memorising optima, larger jumps move outward less"
     how = "the slope of the share of outward steps over the jump, memorise"
     slopes = column(table, "memorise", "outward_by_step_size")
@@ -104,16 +93,11 @@ def judged(table: pd.DataFrame) -> Claims:
 
 
 def drawn(
-    asked: Flags,
-    sheet: dict[str, sheets.Showcase],
-    table: pd.DataFrame,
-    still: dict[str, list[float]],
-    claims: Claims,
+    asked: Flags, sheet: dict[str, Any], table: pd.DataFrame, still: dict[str, Any], claims: Claims
 ) -> Figure:
     figure = sheets.showcases(sheet, "test loss (nats)")
-    legend = figure.legends[0]
-    legend.set_title(finding(table, claims) + "\n", prop={"size": 15})
-    legend.set_alignment("left")
+    figure.legends[0].set_title(finding(table, claims) + "\n", prop={"size": 15})
+    figure.legends[0].set_alignment("left")
     moved = ", ".join(f"{group} {100 * np.mean(value):.2g} %" for group, value in still.items())
     canvas.note(
         figure,
@@ -137,5 +121,5 @@ def finding(table: pd.DataFrame, claims: Claims) -> str:
         f"Of the way back to the optimum, retraining covers {listed('back', '.1%')}"
         f"\nSteps that lead outward: {listed('outward', '.0%')}; {tally(claims)}\n"
         f"Arms by direction, silhouette (good above random walks: {arms['verdict']}): "
-        f"{listed('potential_silhouette', '.2f', (*GROUPS, NULL))}"
+        f"{listed(ARMS, '.2f', (*GROUPS, NULL))}"
     )
