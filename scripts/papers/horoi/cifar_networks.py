@@ -138,11 +138,7 @@ def cells(chosen: Plan) -> list[Cell]:
 
 
 def table(asked: Flags) -> pd.DataFrame:
-    """Train, sample and measure all networks, or read what was kept.
-
-    Returns:
-        One row a network: its cell, how good its optimum is, and the predictors.
-    """
+    """Give a row a network: its cell, how good its optimum is, and the predictors."""
     chosen = plan(asked)
     data = images(chosen)
     jobs = [(asked, chosen, data, cell) for cell in cells(chosen)]

@@ -32,12 +32,10 @@ Features = list[dict[str, NDArray[np.float64]]]
 
 
 def conditions(asked: Flags) -> tuple[pd.DataFrame, Features]:
-    """Train, sample and describe all networks, or read what was kept: 90; 18 in quick form.
+    """Train, sample and describe 90 networks (18 in quick form), or read what was kept.
 
-    Returns:
-        A row a network: its condition, the test loss of the optimum and what `describe` measured
-        on the jumps. For each network by sampler: log10 of the training loss, then accuracy, at
-        all points.
+    A row a network has its condition, the test loss of the optimum and what `describe` measured on
+    the jumps; features by sampler are log10 of the training loss, then accuracy, at all points.
     """
     seeds = range(1 if asked.quick else SEEDS)
     design = list(product(WEIGHT_DECAYS, DATA_SIZES, BATCH_SIZES, seeds))

@@ -152,11 +152,7 @@ def three_distances(placed: jr.Embedding, inner: Any) -> dict[str, Any]:
 
 
 def topology(net: Network, maxdim: int = 1) -> tuple[dict[str, Any], Topology]:
-    """Measure persistence of the test loss, by the released rule and on the joined graph.
-
-    Returns:
-        The measures, and the embedding with the loss and the diagrams of its sublevels.
-    """
+    """Measure persistence of the test loss, by the released rule and on the joined graph."""
     jumps = net.trajectories.jumps()
     placed, loss = jr.embed(jumps), jumps.values("test_loss")
     diagrams = jr.sublevel(loss, placed.graph(NEIGHBOURS), maxdim=maxdim)

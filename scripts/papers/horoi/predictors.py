@@ -62,6 +62,7 @@ RISING = (
           ("H5", "runs turn more", "turning"))),
 )  # fmt: skip
 
+COLUMNS = ("rho", "low", "high", "low_networks", "high_networks", "p", "n", "conditions")
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]
 Ends = tuple[float, float]
@@ -91,10 +92,8 @@ def make(asked: Flags) -> Made:
 def correlations(table: pd.DataFrame, resamples: int) -> pd.DataFrame:
     """Correlate each predictor with test loss and error: plainly, freed of others, by recipe.
 
-    Returns:
-        One row a correlation, with the interval over conditions that are drawn anew, and beside
-        it that over networks that are. Fitted networks, ranked within their share of redrawn
-        labels, and seeds of one recipe have Fisher's interval, over networks.
+    The interval is over conditions that are drawn anew, and beside it that over networks. Fitted
+    networks, ranked within their share of redrawn labels, and seeds of one recipe have Fisher's.
     """
     true, found = table[table["share"] == 0], {}
     for networks, part in ((ALL, table), (TRUE, true)):
@@ -121,11 +120,9 @@ def conditions(table: pd.DataFrame) -> Places:
 def resampled(
     statistic: Callable[[Places], Array], groups: Places, resamples: int
 ) -> tuple[float, Ends, Ends]:
-    """Work a statistic of places (B, n) out for all, and for groups (G, m) that are drawn anew.
+    """Give a statistic of places (B, n) for all; 95 % of it where groups (G, m) are drawn anew.
 
-    Returns:
-        The statistic, the ends of 95 % of the draws, and those of draws one by one; none are
-        narrower than the statistic itself.
+    The last ends are those of networks drawn one by one; none leave out the statistic itself.
     """
     everyone, ends = np.arange(groups.size), []
     effect = float(statistic(everyone[None])[0])
@@ -142,24 +139,15 @@ def resampled(
 
 
 def correlated(values: Array, groups: Places, resamples: int) -> dict[str, float]:
-    """Correlate the ranks of two rows of values, those of a third held fixed where there is one.
-
-    Returns:
-        Spearman's rho, percentiles of the bootstraps of conditions and of networks, and p.
-    """
-    rho, (low, high), alone = resampled(partial(rhos, values), groups, resamples)
-    found = {"rho": rho, "low": low, "high": high}
-    found |= {"low_networks": alone[0], "high_networks": alone[1]}
-    found |= {"p": chance(values, groups, PERMUTATIONS * resamples)}
-    return found | {"n": groups.size, "conditions": len(groups)}
+    """Correlate the ranks of two rows of values, those of a third, if any, held fixed."""
+    rho, ends, alone = resampled(partial(rhos, values), groups, resamples)
+    p = chance(values, groups, PERMUTATIONS * resamples)
+    numbers = rho, *ends, *alone, p, groups.size, len(groups)
+    return dict(zip(COLUMNS, numbers, strict=True))
 
 
 def chance(values: Array, groups: Places, permutations: int) -> float:
-    """Permute what is left of one side's ranks among conditions, each with all its seeds.
-
-    Returns:
-        The share of orders in which the other side goes with it as closely, either way.
-    """
+    """Give p of permuting what is left of one side's ranks among conditions with all seeds."""
     ranks = rankdata(values, axis=-1)
     clear = remover(ranks[2:].T)
     left, right = ranks[:2] @ clear
@@ -187,17 +175,14 @@ def rhos(values: Array, drawn: Places) -> Array:
 
 
 def inside(table: pd.DataFrame, one: str, other: str, block: str) -> dict[str, float]:
-    """Correlate ranks that are taken within blocks of networks, the blocks held fixed.
+    """Correlate ranks within blocks of networks, by Fisher's interval; NaN for few networks.
 
-    Returns:
-        The correlation with Fisher's interval, which the blocks cost a degree of freedom each;
-        NaN for few networks.
+    The blocks are held fixed, which costs a degree of freedom each.
     """
-    grouped = table.groupby(block)
-    found = {"low_networks": np.nan, "high_networks": np.nan, "n": len(table),
-             "conditions": table["condition"].nunique()}  # fmt: skip
+    grouped, found = table.groupby(block), dict.fromkeys(COLUMNS, math.nan)
+    found |= {"n": len(table), "conditions": table["condition"].nunique()}
     if len(table) < FEWEST:
-        return found | dict.fromkeys(("rho", "low", "high", "p"), np.nan)
+        return found
     dummies = pd.get_dummies(grouped.ngroup(), drop_first=True).to_numpy(float)
     ranks = (grouped[name].rank(pct=True) for name in (one, other))
     return found | asdict(partial_spearman(*ranks, dummies))
@@ -219,9 +204,8 @@ def judged(keyed: pd.DataFrame) -> Claims:
             f"Spearman's rho of {PREDICTORS[predictor]} and test loss{FIXED[fixed]}; {networks}; "
             f"interval and p {unit}; {SOURCES.get(predictor, RUNS)}"
         )
-        columns = ["low_networks", "high_networks", "p", "rho", "low", "high"]
-        *alone, p, effect, low, high = row[columns].astype(float)
-        numbers = effect, low, high, int(row["n"]), LEAST_RHO
+        rho, low, high, *alone, p, count, _ = row[list(COLUMNS)].astype(float)
+        numbers = rho, low, high, int(count), LEAST_RHO
         claims.append(claimed(alone, f"horoi-{name}", claim, how, *numbers, p=p))
     return claims
 
@@ -273,11 +257,7 @@ def trends(table: pd.DataFrame, resamples: int) -> Claims:
 
 
 def trend(ranks: Array, resamples: int) -> tuple[float, Ends, float]:
-    """Correlate ranks (recipes, seeds, decays), less their mean, with the decays'.
-
-    Returns:
-        Rho, its interval and p.
-    """
+    """Correlate ranks (recipes, seeds, decays), less their mean, with the decays'."""
     count, seeds, decays = ranks.shape
     line = np.arange(decays) - (decays - 1) / 2
     along, sizes = (ranks @ line).sum(1), (ranks**2).sum((1, 2))

@@ -103,11 +103,7 @@ def labels(table: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
 
 
 def hits(features: Array, target: NDArray[np.int64], repeats: int) -> Array:
-    """Measure how often each network is predicted right when it is left out of the fitting.
-
-    Returns:
-        A share for each classifier and network (C, n).
-    """
+    """Give the share of predictions that are right, by classifier and network left out (C, n)."""
     folds = RepeatedStratifiedKFold(
         n_splits=min(5, np.bincount(target).min()), n_repeats=repeats, random_state=0
     )
@@ -120,11 +116,7 @@ def hits(features: Array, target: NDArray[np.int64], repeats: int) -> Array:
 
 
 def paired(first: Array, second: Array) -> tuple[float, float, float, float]:
-    """Compare two samplers by network: sign flips for p, resampled networks for the interval.
-
-    Returns:
-        The mean difference in accuracy, its 95 % interval and p.
-    """
+    """Compare two samplers by network: mean gap, interval (resampled), p (sign flips)."""
     gaps, rng = first.mean(0) - second.mean(0), np.random.default_rng(0)
     flips = rng.choice([-1, 1], size=(9999, len(gaps))) * gaps
     p = (1 + (np.abs(flips.mean(1)) >= abs(gaps.mean()) - 1e-12).sum()) / 10_000
