@@ -242,7 +242,7 @@ def drawn(plan: Plan, found: list[Found], claims: list[Found]) -> Figure:
 def finding(found: list[Found], claims: list[Found]) -> str:
     stale, recalibrated = np.exp(gaps(found, "memorise").mean(axis=1))
     share = np.mean([stale_share(one) for one in found])
-    left = math.exp(AGREED - claims[-2]["effect"])
+    left = math.exp(AGREED - claims[-2]["effect"])  # which is less the mean log ratio
     return (
         f"That recalibrating BatchNorm at the jump shrinks the gap in the largest test loss is "
         f"{claims[0]['verdict']} by its size, {claims[-1]['verdict']} with its sign:\n"

@@ -76,34 +76,19 @@ class Plan:
 
 
 FULL = Plan(
-    sizes=(500, 2000),
-    channels=(8, 16, 16),
-    seeds=5,
-    decays=(0.0, 1e-3, 5e-3),
-    augmented=(False, True),
-    rates=((32, 0.05), (128, 0.1)),
-    shares=(0.25, 0.5, 1.0),
-    epochs=100,
+    sizes=(500, 2000), channels=(8, 16, 16), seeds=5,
+    decays=(0.0, 1e-3, 5e-3), augmented=(False, True), rates=((32, 0.05), (128, 0.1)),
+    shares=(0.25, 0.5, 1.0), epochs=100,
     retraining=jr.Recipe(epochs=8, lr=0.02, record_early=False),
-    step_sizes=(0.25, 0.5, 1.0),
-    directions=4,
-)
-QUICK = replace(
-    FULL,
-    sizes=(96, 300),
-    channels=(),
-    seeds=3,
-    decays=(0.0, 1e-2),
-    augmented=(False,),
-    rates=((16, 0.1), (32, 0.2)),
-    shares=(1.0,),
-    epochs=20,
-    retraining=replace(FULL.retraining, epochs=6, lr=0.3, batch_size=16),
-    step_sizes=(0.25, 1.0),
-    directions=3,
-    rays=2,
-    draws=2,
-)
+    step_sizes=(0.25, 0.5, 1.0), directions=4,
+)  # fmt: skip
+QUICK = Plan(
+    sizes=(96, 300), channels=(), seeds=3,
+    decays=(0.0, 1e-2), augmented=(False,), rates=((16, 0.1), (32, 0.2)),
+    shares=(1.0,), epochs=20,
+    retraining=jr.Recipe(epochs=6, lr=0.3, batch_size=16, record_early=False),
+    step_sizes=(0.25, 1.0), directions=3, rays=2, draws=2,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
