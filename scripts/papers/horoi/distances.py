@@ -57,20 +57,16 @@ PAIRS = list(combinations(GROUPS, 2))
 Array = NDArray[np.float64]
 Values = dict[tuple[str, str], Array]
 Labels = NDArray[np.str_]
+Sheets = dict[str, pd.DataFrame]
 
 
 def make(asked: Flags) -> Made:
     nets, points = landscapes.networks(asked), QUICK_POINTS if asked.quick else POINTS
     jobs = [((points, list(STATISTICS)), net) for net in nets]
-    measure = partial(measured, points=points)
-    described = landscapes.each_kept(measure, jobs, asked, "describing")
-    table = pd.DataFrame(chain.from_iterable(described))
-    groups = np.array([net.group for net in nets])
-    values = {
-        (name, distance): rows[name].to_numpy()
-        for distance, rows in table.groupby("distance")
-        for name in STATISTICS
-    }
+    described = landscapes.each_kept(partial(measured, points=points), jobs, asked, "describing")
+    table, groups = pd.DataFrame(chain(*described)), np.array([net.group for net in nets])
+    rows = table.groupby("distance")
+    values = {(name, d): one[name].to_numpy() for d, one in rows for name in STATISTICS}
     claims = judged(values, groups)
     sheets = {
         "cliffs_delta": sheet(values, 1, partial(delta, groups)),
@@ -107,10 +103,7 @@ def measured(net: Network, points: int) -> list[dict[str, Any]]:
 def sheet(values: Values, size: int, number: Callable[..., Any]) -> pd.DataFrame:
     """Work out a number for each statistic (a row) by one distance or by pairs (a column)."""
     return pd.DataFrame({
-        ", ".join(some): {
-            name: float(number(*(values[name, distance] for distance in some)))
-            for name in STATISTICS
-        }
+        ", ".join(some): {s: float(number(*(values[s, d] for d in some))) for s in STATISTICS}
         for some in combinations(DISTANCES, size)
     })
 
@@ -177,16 +170,10 @@ def ranked(values: Values, inside: Labels | None, distance: str, claim: str) -> 
     return entry(ID, claim, how, whole, *ends, len(places), SMALLEST)
 
 
-def drawn(
-    asked: Flags,
-    values: Values,
-    groups: Labels,
-    sheets: dict[str, pd.DataFrame],
-    claims: Claims,
-) -> Figure:
+def drawn(asked: Flags, values: Values, groups: Labels, sheets: Sheets, claims: Claims) -> Figure:
     figure = canvas.new_figure(16, 10)
     above, below = figure.subfigures(2, 1, height_ratios=(1.5, 1))
-    shades(above.subplots(1, 3, sharey=True), *sheets.values())
+    shades(above.subplots(1, 3, sharey=True), sheets)
     for ax, distance in zip(below.subplots(1, 3), DISTANCES, strict=True):
         found = values[DOTTED, distance]
         for place, (group, colour) in enumerate(COLOURS.items()):
@@ -199,22 +186,15 @@ def drawn(
         f"{landscapes.caption(asked)}. n = {len(groups)} networks, {len(groups) // len(GROUPS)} a "
         f"group. Sublevels on the {NEIGHBOURS}-nearest-neighbour graph joined by the spanning "
         f"tree, flag complex; Vietoris-Rips on {POINTS} points or fewer; bars that never end left "
-        "out. "
-        "PHATE knn 5, cosine about the mean, joined, smacof, seed 0. Purple: larger or alike; "
-        "orange: smaller or opposite. Bars: medians."
+        "out. PHATE knn 5, cosine about the mean, joined, smacof, seed 0. Purple: larger or "
+        "alike; orange: smaller or opposite. Bars: medians."
     )
     head(figure, finding(claims), claims, note)
     return figure
 
 
-def shades(
-    panels: Any,
-    deltas: pd.DataFrame,
-    rho: pd.DataFrame,
-    inside: pd.DataFrame,
-    orders: pd.DataFrame,
-) -> None:
-    left, middle, right = panels
+def shades(panels: Any, sheets: Sheets) -> None:
+    (left, middle, right), (deltas, rho, inside, orders) = panels, sheets.values()
     count, pairs = len(PAIRS), [",\n".join(pair) for pair in combinations(DISTANCES.values(), 2)]
     shade(left, deltas, deltas.map("{:+.2f}".format), list(DISTANCES.values()))
     words = rho.map("{:+.2f}".format) + inside.map("\n({:+.2f})".format)
@@ -240,10 +220,8 @@ def finding(claims: Claims) -> str:
     for distance, where in WHERE.items():
         *mine, alike, _ = (claim for claim in claims if where in claim["claim"])
         found = [claim["verdict"] for claim in mine]
-        stand.append(
-            f"{found.count('supported')} by {DISTANCES[distance]} "
-            f"({found.count('contradicted')} vanished or turned)"
-        )
+        kept, lost = found.count("supported"), found.count("contradicted")
+        stand.append(f"{kept} by {DISTANCES[distance]} ({lost} vanished or turned)")
         agree.append(effect(alike, ".2f"))
     return (
         f"{FIRST.capitalize()} and {SECOND} networks differ in {len(found)} of {len(STATISTICS)} "

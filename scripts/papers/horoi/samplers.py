@@ -69,7 +69,7 @@ def make(asked: Flags) -> Made:
     strengths = {scope: by_statistic(values, strength, accuracy, parts).to_dict()
                  for scope, parts in scopes.items()}  # fmt: skip
     deltas = by_statistic(values, apart, groups)
-    figure = drawn(asked, values, table, contests, claims, deltas)
+    figure = drawn(asked, values, table, contests, claims)
     return figure, landscapes.facts(asked, claims=claims) | {
         "points": rows[0][OURS]["points"],
         "statistics": STATISTICS,
@@ -141,12 +141,7 @@ def judged(contests: Contests, count: int) -> Claims:
 
 
 def drawn(
-    asked: Flags,
-    values: Values,
-    table: pd.DataFrame,
-    contests: Contests,
-    claims: Claims,
-    deltas: pd.DataFrame,
+    asked: Flags, values: Values, table: pd.DataFrame, contests: Contests, claims: Claims
 ) -> Figure:
     figure = canvas.new_figure(16, 9.4)
     above, below = figure.subfigures(2, 1, height_ratios=(1, 0.95))
@@ -161,13 +156,13 @@ def drawn(
     for ax, (sampler, rows) in zip(below.subplots(1, 3, sharey=True), values.items(), strict=True):
         scatter(ax, table.assign(median=rows[0]), sampler)
     note = (
-        f"{landscapes.caption(asked)}. n = {len(table)} networks, "
-        f"{90 if asked.quick else 640} points of the training "
-        "loss each a sampler: whole epochs of all jumps; rays to 1 filter norm; grid of three "
-        f"directions to ±1. Persistence: {NEIGHBOURS} nearest neighbours in weight space, joined "
-        "by the spanning tree, exponent 2. Bars: 95 %, networks resampled within groups."
+        f"{landscapes.caption(asked)}. n = {len(table)} networks, {90 if asked.quick else 640} "
+        "points of the training loss each a sampler: whole epochs of all jumps; rays to 1 filter "
+        f"norm; grid of three directions to ±1. Persistence: {NEIGHBOURS} nearest neighbours in "
+        "weight space, joined by the spanning tree, exponent 2. Bars: 95 %, networks resampled "
+        "within groups."
     )
-    head(figure, finding(deltas, claims), claims, note)
+    head(figure, finding(values, table, claims), claims, note)
     return figure
 
 
@@ -214,10 +209,10 @@ def scatter(ax: Axes, table: pd.DataFrame, sampler: str) -> None:
     canvas.title(ax, f"{sampler}: |ρ| = {rho:.2f}")
 
 
-def finding(deltas: pd.DataFrame, claims: Claims) -> str:
+def finding(values: Values, table: pd.DataFrame, claims: Claims) -> str:
     means = [claim for claim in claims if claim["claim"].endswith(MEAN)]
     numbers = ", ".join(f"{o} {effect(c)}" for o, c in zip(OTHERS, means, strict=False))
-    clear = (deltas.abs() == 1).sum()
+    clear = (by_statistic(values, apart, table["group"].to_numpy()).abs() == 1).sum()
     split = ", ".join(f"{sampler} {count}" for sampler, count in clear.items())
     better = [claim for claim in claims if claim["verdict"] == "supported"]
     sure = sum(claim["p_holm"] < 0.05 for claim in better)

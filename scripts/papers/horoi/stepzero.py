@@ -49,6 +49,7 @@ CORRECTED = {
     "outward_corrected": "more steps lead outward around {} optima than good ones",
 }
 Row = dict[str, Any]
+Laid = dict[str, pd.DataFrame]
 
 
 def make(asked: Flags) -> Made:
@@ -56,11 +57,12 @@ def make(asked: Flags) -> Made:
     rows = landscapes.each_kept(measured, jobs, asked, "measuring")
     table = pd.DataFrame([row for sizes, _ in rows for row in sizes])
     attracted = pd.DataFrame([row for _, row in rows])
-    claims = judged(table, attracted)
-    shares = pd.concat([still_and_jumped(table, name).assign(measure=name) for name in MEASURES])
-    found = {"neighbours": NEIGHBOURS, "differences_after_jumps": after_jumps(table)}
+    laid = {measure: still_and_jumped(table, measure) for measure in MEASURES}
+    claims = judged(laid, attracted)
+    shares = pd.concat([one.assign(measure=measure) for measure, one in laid.items()])
+    found = {"neighbours": NEIGHBOURS, "differences_after_jumps": after_jumps(laid)}
     found |= {"claims": claims, "shares": shares, "measures": table, "attraction": attracted}
-    return drawn(asked, table, attracted, claims), landscapes.facts(asked, **found)
+    return drawn(asked, table, laid, attracted, claims), landscapes.facts(asked, **found)
 
 
 def measured(net: Network) -> tuple[list[Row], Row]:
@@ -129,11 +131,10 @@ def still_and_jumped(table: pd.DataFrame, measure: str) -> pd.DataFrame:
     return pd.DataFrame(found).eval("share = still / jumped").reset_index()
 
 
-def judged(table: pd.DataFrame, attracted: pd.DataFrame) -> list[Row]:
-    found = {name: still_and_jumped(table, name) for name in MEASURES}
-    share = {name: one["share"] for name, one in found.items()}
+def judged(laid: Laid, attracted: pd.DataFrame) -> list[Row]:
+    share = {measure: one["share"] for measure, one in laid.items()}
     how = "log ratio of the distances from start to end, mean of jumps over mean of controls"
-    further = {group: -np.log(column(found["movement"], group, "share")) for group in GROUPS}
+    further = {group: -np.log(column(laid["movement"], group, "share")) for group in GROUPS}
     means = "controls over the mean of step sizes"
     rows = (
         *((f"{SHOWN[group]}: without a jump retraining moves a network less than half as far as "
@@ -150,7 +151,7 @@ def judged(table: pd.DataFrame, attracted: pd.DataFrame) -> list[Row]:
         ("half of the turning or more is there without a jump", f"ratio of mean angles, {means}",
          share["turning"], HALF),
     )  # fmt: skip
-    claims = [within("horoi-step0", *row) for row in rows] + differences(table)
+    claims = [within("horoi-step0", *row) for row in rows] + differences(laid)
     corrected = "corrected for step 0"
     claims += [
         compared(attracted, "H3", f"{corrected}, {words.format(who)}", measure, poor, "good")
@@ -163,11 +164,10 @@ def judged(table: pd.DataFrame, attracted: pd.DataFrame) -> list[Row]:
     return [*claims, within("horoi-H3", words, how, back, BACK)]
 
 
-def after_jumps(table: pd.DataFrame) -> list[Row]:
+def after_jumps(laid: Laid) -> list[Row]:
     """Compare poor groups with the good one over jumps: Cliff's deltas with their intervals."""
     rows = []
-    for measure in MEASURES:
-        found = still_and_jumped(table, measure)
+    for measure, found in laid.items():
         for poor in POOR:
             sides = [column(found, group, "jumped") for group in (poor, "good")]
             low, high = delta_interval(*sides)
@@ -177,25 +177,27 @@ def after_jumps(table: pd.DataFrame) -> list[Row]:
     return rows
 
 
-def differences(table: pd.DataFrame) -> list[Row]:
+def differences(laid: Laid) -> list[Row]:
     """Judge whether groups differ as they clearly do after jumps; these give the direction."""
     claims = []
-    for row in after_jumps(table):
+    for row in after_jumps(laid):
         if row["clear"]:
             measure, poor = row["measure"], row["poor"]
             words = f"{POOR[poor]} and good networks differ in {measure.replace('_', ' ')}"
             claim = f"{words} without a jump as they do after one"
             pair = (poor, "good") if row["effect"] > 0 else ("good", poor)
             how = f"{measure} at step size 0, {pair[0]} against {pair[1]}"
-            still = (column(still_and_jumped(table, measure), group, "still") for group in pair)
+            still = (column(laid[measure], group, "still") for group in pair)
             claims.append(between("horoi-step0", claim, how, *still))
     return claims
 
 
-def drawn(asked: Flags, table: pd.DataFrame, attracted: pd.DataFrame, claims: list[Row]) -> Figure:
+def drawn(
+    asked: Flags, table: pd.DataFrame, laid: Laid, attracted: pd.DataFrame, claims: list[Row]
+) -> Figure:
     figure = canvas.new_figure(16.5, 10)
     panels = figure.subplots(2, 3)
-    said = {measure: percent(table, measure) for measure in MEASURES}
+    said = {measure: percent(one) for measure, one in laid.items()}
     for ax, measure in zip(panels.flat, MEASURES, strict=False):
         along(ax, table, measure)
         canvas.title(ax, f"{MEASURES[measure][0]}: step 0 has {said[measure]} of the jumps'")
@@ -213,9 +215,9 @@ def drawn(asked: Flags, table: pd.DataFrame, attracted: pd.DataFrame, claims: li
     return figure
 
 
-def percent(table: pd.DataFrame, measure: str) -> str:
+def percent(found: pd.DataFrame) -> str:
     """Say which share is there without a jump, on average over the networks of each group."""
-    share = still_and_jumped(table, measure).groupby("group")["share"].mean()
+    share = found.groupby("group")["share"].mean()
     if share.max() < 1e-4:
         return "less than 0.01 %"
     least, most = (float(f"{100 * value:.2g}") for value in (share.min(), share.max()))
