@@ -5,9 +5,6 @@ jump leaves as they were. Here every snapshot is scored with those of its state 
 it, with statistics re-estimated on the training examples (recalibrated); networks learnt true
 labels, half redrawn ones or redrawn ones. H12 is judged by the size of the gap between groups; the
 claim on the gap with its sign was added in a review, after numbers were seen.
-
-The small form needs digits only; the other one Fashion-MNIST, in the folder that the environment
-variable JUMPRETRAIN_DATA names.
 """
 
 from __future__ import annotations
@@ -46,7 +43,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a form computes: an MLP on digits, or a wide ResNet on Fashion-MNIST."""
+    """What a form computes: with an MLP on digits, or a wide ResNet on Fashion-MNIST."""
 
     data: Literal["digits", "fashion"]
     sizes: tuple[int, int]
