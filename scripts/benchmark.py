@@ -42,32 +42,27 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """Work that both sides do: runs of some epochs, scored before and after each."""
+    """Work that both sides do: runs that are scored before and after each epoch."""
 
     name: str
     task: jr.Task
     jumps: int
-    epochs: int
-    batch_size: int
-
-    @property
-    def recipe(self) -> jr.Recipe:
-        """The way of training."""
-        how = {"batch_size": self.batch_size, "record_early": False}
-        return jr.Recipe(epochs=self.epochs, lr=0.01, **how)
+    recipe: jr.Recipe
 
 
 def cases(quick: bool) -> list[Case]:
     small, large = pictures((1, 28, 28), 320, 160), pictures((3, 32, 32), 64, 32)
     lenet = jr.Task(partial(jr.models.lenet, (1, 28, 28), 10), small)
     resnet = jr.Task(partial(jr.models.resnet, (3, 32, 32), 10), large)
+    recipe = jr.Recipe(epochs=2, lr=0.01, batch_size=64, record_early=False)
+    once = replace(recipe, epochs=1)
     several = [
-        *(Case(f"MLP {named(hidden)}", digits(*hidden), 64, 2, 64)
+        *(Case(f"MLP {named(hidden)}", digits(*hidden), 64, recipe)
           for hidden in ((64,), (128, 128), (256, 256))),
-        Case("LeNet 28x28", lenet, 16, 2, 64),
-        Case("ResNet-8 32x32", resnet, 16, 1, 32),
+        Case("LeNet 28x28", lenet, 16, recipe),
+        Case("ResNet-8 32x32", resnet, 16, replace(once, batch_size=32)),
     ]  # fmt: skip
-    return [replace(several[k], jumps=4, epochs=1) for k in (0, 3)] if quick else several
+    return [replace(several[k], jumps=4, recipe=once) for k in (0, 3)] if quick else several
 
 
 def mlp(data: jr.Dataset, *hidden: int) -> jr.Task:
@@ -160,7 +155,7 @@ def trained(case: Case, quick: bool, repeats: int, peak: float) -> list[Row]:
     losses = results["plain"][:, -1, -4]
     return [
         {
-            "work": f"{case.name}, {case.jumps} jumps, {case.epochs} epochs",
+            "work": f"{case.name}, {case.jumps} jumps, {case.recipe.epochs} epochs",
             "execution": results["one"].provenance["execution"],
             **timing.ratios("plain", "one", "ratio_one_process"),
             **timing.ratios("plain", "two", "ratio_two_processes"),
@@ -255,8 +250,9 @@ def operations(case: Case) -> float:
         module(x)
     forward = counter.get_total_flops() / len(x)
     train, test = len(case.task.data.train_x), len(case.task.data.test_x)
-    scores = (case.epochs + 1) * (min(train, case.task.scored) + test)
-    return forward * case.jumps * (3 * case.epochs * train + scores)
+    epochs = case.recipe.epochs
+    scores = (epochs + 1) * (min(train, case.task.scored) + test)
+    return forward * case.jumps * (3 * epochs * train + scores)
 
 
 if __name__ == "__main__":

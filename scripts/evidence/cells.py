@@ -66,9 +66,5 @@ def kept(path: Path, of: object, measure: Callable[[], Any]) -> Any:
 def each(
     function: Callable[..., Any], jobs: Sequence[Sequence[Any]], asked: Flags, label: str
 ) -> list[Any]:
-    """Call a function once for each job, in worker processes, with a progress bar.
-
-    Returns:
-        The results, in the order of the jobs.
-    """
+    """Call a function once for each job, in worker processes, with a progress bar."""
     return spread(function, jobs, jr.Execution(n_jobs=asked.jobs), label)

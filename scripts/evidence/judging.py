@@ -125,11 +125,7 @@ def tally(claims: list[dict[str, Any]]) -> str:
 
 
 def adjusted(claims: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add Holm's correction of p over some claims; claims without p are no part of it.
-
-    Returns:
-        The claims with `p_holm`.
-    """
+    """Give claims with `p_holm`, Holm's correction over those that have a p."""
     corrected = holm([math.nan if claim["p"] is None else claim["p"] for claim in claims])
     return [
         claim | {"p_holm": None if math.isnan(p) else float(p)}
@@ -146,10 +142,6 @@ def correlated(
     smallest: float,
     expected: Literal[1, -1] = 1,
 ) -> dict[str, Any]:
-    """Judge a rank correlation over networks.
-
-    Returns:
-        The claim with rho, its interval, the verdict and p.
-    """
+    """Judge a rank correlation over networks."""
     numbers = found.rho, found.low, found.high, n, smallest, expected, found.p
     return entry(name, claim, statistic, *numbers)
