@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+
+try:
+    import psutil
+except ImportError:  # the processor time of workers cannot be seen
+    psutil = None
 
 Sides = dict[str, Callable[[], Any]]
 Seconds = dict[str, list[float]]
@@ -17,34 +22,22 @@ Seconds = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds and results of each side.
-
-    Attributes:
-        wall: Seconds on the clock, one for each repeat.
-        cpu: Processor seconds of this process and of its workers; of this process alone where
-            psutil is not installed.
-        results: What each side returned last.
-    """
+    """Seconds of each side by clock and by processor, one a repeat, and what it returned last."""
 
     wall: Seconds
     cpu: Seconds
     results: dict[str, Any]
 
-    def ratios(self, above: str, below: str) -> dict[str, float]:
-        """Compare two sides, repeat by repeat.
-
-        Returns:
-            How many times as long one takes as the other: medians by clock and by processor.
-        """
-        return {"wall": _ratio(self.wall, above, below), "cpu": _ratio(self.cpu, above, below)}
+    def ratios(self, above: str, below: str, words: str) -> dict[str, float]:
+        """Say how many times as long one side takes, by processor and clock: medians."""
+        return {
+            f"{clock}_{words}": float(np.median(np.divide(seconds[above], seconds[below])))
+            for clock, seconds in (("cpu", self.cpu), ("wall", self.wall))
+        }
 
 
 def in_turn(sides: Sides, repeats: int, device: str = "cpu") -> Timing:
-    """Call each side in turn, in the other order every other time, after one call unmeasured.
-
-    Returns:
-        The seconds and the last results.
-    """
+    """Call each side in turn, in the other order every other time, after one call unmeasured."""
     wall: Seconds = {name: [] for name in sides}
     cpu: Seconds = {name: [] for name in sides}
     results = {name: call() for name, call in sides.items()}
@@ -66,17 +59,9 @@ def settle(device: str) -> None:
 
 
 def processor_seconds() -> float:
-    """Add up the processor time of this process and of its living workers.
-
-    Returns:
-        Seconds.
-    """
+    """Add up the processor time of this process and, with psutil, of its living workers."""
     spent = time.process_time()
-    try:
-        import psutil
-    except ImportError:
-        return spent
-    for worker in psutil.Process().children(recursive=True):
+    for worker in psutil.Process().children(recursive=True) if psutil else ():
         try:
             times = worker.cpu_times()
         except psutil.Error:  # it ended in between
@@ -85,28 +70,6 @@ def processor_seconds() -> float:
     return spent
 
 
-def counts_workers() -> bool:
-    """Tell whether the processor time of workers can be seen.
-
-    Returns:
-        Whether psutil is installed.
-    """
-    try:
-        import psutil  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
 def load() -> list[float]:
-    """Read how busy the machine is.
-
-    Returns:
-        Mean number of waiting processes over 1, 5 and 15 minutes.
-    """
+    """Read how many processes wait, on average over 1, 5 and 15 minutes."""
     return [round(value, 2) for value in os.getloadavg()]
-
-
-def _ratio(seconds: Seconds, above: str, below: str) -> float:
-    pairs = zip(seconds[above], seconds[below], strict=True)
-    return statistics.median(a / b for a, b in pairs)

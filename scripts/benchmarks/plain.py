@@ -50,43 +50,29 @@ def retrain(
 
 
 def dataset(task: jr.Task, split: str) -> TensorDataset:
-    """Make torch's dataset of one split.
-
-    Returns:
-        Inputs and labels.
-    """
     arrays = (getattr(task.data, f"{split}_{part}") for part in ("x", "y"))
     return TensorDataset(*(torch.as_tensor(array) for array in arrays))
 
 
 def scored(model: nn.Module, train: TensorDataset, test: TensorDataset) -> Scores:
-    """Score a network as it stands and, with BatchNorm, with fresh statistics.
-
-    Returns:
-        Loss and accuracy of both splits, once or twice.
-    """
+    """Score a network as it stands and, with BatchNorm, once more with fresh statistics."""
     values = _scored(model, train) + _scored(model, test)
-    layers = [part for part in model.modules() if isinstance(part, BatchNorm)]
-    if not layers:
+    if not any(isinstance(part, BatchNorm) for part in model.modules()):
         return values
-    kept = copy.deepcopy(model.state_dict())
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None
-    model.train()
-    place = next(model.parameters()).device
+    fresh = copy.deepcopy(model).train()
+    for layer in fresh.modules():
+        if isinstance(layer, BatchNorm):
+            layer.reset_running_stats()
+            layer.momentum = None
     with torch.no_grad():
         for x, _ in DataLoader(train, 512):
-            model(x.to(place))
-    values += _scored(model, train) + _scored(model, test)
-    model.load_state_dict(kept)
-    for layer in layers:
-        layer.momentum = 0.1
-    return values
+            fresh(x.to(next(model.parameters()).device))
+    return values + _scored(fresh, train) + _scored(fresh, test)
 
 
 @torch.no_grad()
 def _scored(model: nn.Module, data: TensorDataset) -> Scores:
+    """Give the mean loss and the accuracy."""
     model.eval()
     loss = hits = 0.0
     place = next(model.parameters()).device
@@ -127,8 +113,6 @@ def interpolate(
 def passes(task: jr.Task, count: int) -> None:
     """Pass over all data with its loss, again and again, with the same weights."""
     model = task.module().eval()
-    for _ in range(count):
-        for name in ("scored", "test"):
-            pairs = zip(task.batches(f"{name}_x"), task.batches(f"{name}_y"), strict=True)
-            for x, y in pairs:
-                nn.functional.cross_entropy(model(x), y).item()
+    for name in ("scored", "test") * count:
+        for x, y in zip(task.batches(f"{name}_x"), task.batches(f"{name}_y"), strict=True):
+            nn.functional.cross_entropy(model(x), y).item()

@@ -15,8 +15,10 @@ from scipy.stats import rankdata
 from scipy.stats import t as student
 
 from jumpretrain.comparison.hypothesis_tests import (
+    Correlation,
     cliffs_delta,
     delta_interval,
+    holm,
     permutation_test,
     verdict,
 )
@@ -120,3 +122,26 @@ def tally(claims: list[dict[str, Any]]) -> str:
         f"{found.count('supported')} of {len(found)} claims supported, "
         f"{found.count('contradicted')} contradicted, {found.count('undecided')} undecided"
     )
+
+
+def adjusted(claims: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give claims with `p_holm`, Holm's correction over those that have a p."""
+    corrected = holm([math.nan if claim["p"] is None else claim["p"] for claim in claims])
+    return [
+        claim | {"p_holm": None if math.isnan(p) else float(p)}
+        for claim, p in zip(claims, corrected, strict=True)
+    ]
+
+
+def correlated(
+    name: str,
+    claim: str,
+    statistic: str,
+    found: Correlation,
+    n: int,
+    smallest: float,
+    expected: Literal[1, -1] = 1,
+) -> dict[str, Any]:
+    """Judge a rank correlation over networks."""
+    numbers = found.rho, found.low, found.high, n, smallest, expected, found.p
+    return entry(name, claim, statistic, *numbers)

@@ -14,16 +14,14 @@ judged.
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from evidence.hypotheses import HYPOTHESES, PAPERS, Hypothesis
-from evidence.judging import tally
+from evidence.judging import adjusted, tally
 
-from jumpretrain.comparison.hypothesis_tests import holm
 from jumpretrain.storage import folders
 
 Found = dict[str, Any]
@@ -167,12 +165,7 @@ def _headline(known: Hypothesis, figure: Found) -> Found:
 
 
 def _adjusted(claims: list[Found], paper: str) -> list[Found]:
-    some = [claim for claim in claims if claim["paper"] == paper]
-    adjusted = holm([math.nan if claim["p"] is None else claim["p"] for claim in some])
-    return [
-        claim | {"p_holm": None if math.isnan(p) else float(p)}
-        for claim, p in zip(some, adjusted, strict=True)
-    ]
+    return adjusted([claim for claim in claims if claim["paper"] == paper])
 
 
 def _parts(name: str, figures: Mapping[str, Found]) -> dict[str, int]:

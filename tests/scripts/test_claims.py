@@ -97,7 +97,7 @@ def test_notes_say_what_the_figures_hold(committed):
 
     table = pd.DataFrame(FIGURES["horoi_generalisation"]["networks"])
     cells = table.groupby(["weight_decay", "data_size", "batch_size"])
-    middle, name = cells.median(), "sublevel_raw_h0_total_persistence_2"
+    middle, name = cells.median(), "sublevel_values_h0_total_persistence_p2"
     over = partial_spearman(middle[name], middle.test_loss, np.log(middle.loss_range_squared))
     ranks = cells[[name, "test_loss"]].rank()
     among = spearman(ranks[name], ranks.test_loss).rho

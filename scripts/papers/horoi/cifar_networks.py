@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET, kept, trained
+from evidence.cells import QUIET, each, kept, trained
 from evidence.figure import Flags, device
 from numpy.typing import NDArray
+from papers.fort import networks as fort
 
 import jumpretrain as jr
 from jumpretrain.curvature.hessian import hessian_product
-from jumpretrain.execution.execution import spread
 
 FILTER = "train_loss"
 RADIUS = 0.1
@@ -41,12 +41,16 @@ PREDICTORS = {
     "turning": "turning angle",
 }
 STATISTICS = {
-    "persistence": "sublevel_raw_h0_total_persistence_2",
-    "rank_persistence": "sublevel_rank_h0_total_persistence_2",
+    "persistence": "sublevel_values_h0_total_persistence_p2",
+    "rank_persistence": "sublevel_ranks_h0_total_persistence_p2",
     "range_squared": "loss_range_squared",
-    "released": "released_h0_total_persistence_2",
-    "recovered": "recovered_share",
-    **{name: f"geometry_{name}" for name in list(PREDICTORS)[-5:]},
+    "released": "released_h0_total_persistence_p2",
+    "recovered": "share_of_runs_recovered",
+    "overshoot": "weights_overshoot",
+    "outward": "weights_outward_steps",
+    "final_distance": "weights_final_distance",
+    "sideways": "weights_sideways_distance",
+    "turning": "weights_turning_angle",
 }
 
 
@@ -54,20 +58,10 @@ STATISTICS = {
 class Plan:
     """How networks are trained and sampled: the full form, or the quick one.
 
-    Attributes:
-        sizes: Training and test images.
-        channels: Of the network's convolutions; none for the MLP of the quick form.
-        seeds: Networks of a condition.
-        decays: Weight decays.
-        augmented: Whether training images are cropped and mirrored.
-        rates: Learning rate for each batch size.
-        shares: Shares of redrawn labels, without decay and augmentation, in the smaller batches.
-        epochs: Of training; the rate falls to 0 by a cosine.
-        retraining: The common recipe after a jump.
-        step_sizes: Of the jumps, in filter norms.
-        directions: Of the jumps.
-        rays: Directions over which sharpness is averaged.
-        draws: Random vectors from which the trace is estimated.
+    Without channels of convolutions it is an MLP on digits. Each batch size has its learning rate,
+    which falls to 0 by a cosine; shares of labels are redrawn without decay and augmentation, in
+    the smaller batches. Jumps are retrained by a common recipe. Sharpness is averaged over `rays`
+    directions, the trace over `draws` random vectors.
     """
 
     sizes: tuple[int, int]
@@ -86,34 +80,19 @@ class Plan:
 
 
 FULL = Plan(
-    sizes=(500, 2000),
-    channels=(8, 16, 16),
-    seeds=5,
-    decays=(0.0, 1e-3, 5e-3),
-    augmented=(False, True),
-    rates=((32, 0.05), (128, 0.1)),
-    shares=(0.25, 0.5, 1.0),
-    epochs=100,
+    sizes=(500, 2000), channels=(8, 16, 16), seeds=5,
+    decays=(0.0, 1e-3, 5e-3), augmented=(False, True), rates=((32, 0.05), (128, 0.1)),
+    shares=(0.25, 0.5, 1.0), epochs=100,
     retraining=jr.Recipe(epochs=8, lr=0.02, record_early=False),
-    step_sizes=(0.25, 0.5, 1.0),
-    directions=4,
-)
-QUICK = replace(
-    FULL,
-    sizes=(96, 300),
-    channels=(),
-    seeds=3,
-    decays=(0.0, 1e-2),
-    augmented=(False,),
-    rates=((16, 0.1), (32, 0.2)),
-    shares=(1.0,),
-    epochs=20,
-    retraining=replace(FULL.retraining, epochs=6, lr=0.3, batch_size=16),
-    step_sizes=(0.25, 1.0),
-    directions=3,
-    rays=2,
-    draws=2,
-)
+    step_sizes=(0.25, 0.5, 1.0), directions=4,
+)  # fmt: skip
+QUICK = Plan(
+    sizes=(96, 300), channels=(), seeds=3,
+    decays=(0.0, 1e-2), augmented=(False,), rates=((16, 0.1), (32, 0.2)),
+    shares=(1.0,), epochs=20,
+    retraining=jr.Recipe(epochs=6, lr=0.3, batch_size=16, record_early=False),
+    step_sizes=(0.25, 1.0), directions=3, rays=2, draws=2,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -140,11 +119,7 @@ def plan(asked: Flags) -> Plan:
 
 
 def cells(chosen: Plan) -> list[Cell]:
-    """List the networks, condition by condition.
-
-    Returns:
-        True labels first.
-    """
+    """List the networks, condition by condition, true labels first."""
     batches, seeds = [size for size, _ in chosen.rates], range(chosen.seeds)
     true = product(chosen.decays, chosen.augmented, batches, (0.0,), seeds)
     redrawn = product((0.0,), (False,), batches[:1], chosen.shares, seeds)
@@ -152,43 +127,27 @@ def cells(chosen: Plan) -> list[Cell]:
 
 
 def table(asked: Flags) -> pd.DataFrame:
-    """Train, sample and measure all networks, or read what was kept.
-
-    Returns:
-        One row a network: its cell, how good its optimum is, and the predictors.
-    """
+    """Give a row a network: its cell, how good its optimum is, and the predictors."""
     chosen = plan(asked)
     data = images(chosen)
     jobs = [(asked, chosen, data, cell) for cell in cells(chosen)]
-    execution = jr.Execution(n_jobs=asked.jobs)
-    return pd.DataFrame(spread(network, jobs, execution, f"{len(jobs)} networks"))
+    return pd.DataFrame(each(network, jobs, asked, f"{len(jobs)} networks"))
 
 
 def images(chosen: Plan) -> jr.Dataset:
-    """Draw images of CIFAR-10, means of 2x2 pixels; digits for the MLP.
-
-    Returns:
-        The data, the same for all networks.
-    """
-    data = jr.data.load("cifar10" if chosen.channels else "digits").subset(*chosen.sizes)
+    """Draw images of CIFAR-10, means of 2x2 pixels; digits for the MLP."""
     if not chosen.channels:
-        return data
-    small = (
+        return jr.data.digits().subset(*chosen.sizes)
+    data = jr.data.load("cifar10").subset(*chosen.sizes)
+    train, test = (
         x.reshape(len(x), 3, 16, 2, 16, 2).mean((3, 5), dtype=np.float32)
         for x in (data.train_x, data.test_x)
     )
-    return replace(
-        data, **dict(zip(("train_x", "test_x"), small, strict=True)),
-        history=(*data.history, "2x2 means"),
-    )  # fmt: skip
+    return replace(data, train_x=train, test_x=test, history=(*data.history, "2x2 means"))
 
 
 def network(asked: Flags, chosen: Plan, data: jr.Dataset, cell: Cell) -> dict[str, Any]:
-    """Measure one network, or read what was kept of it.
-
-    Returns:
-        A row.
-    """
+    """Measure one network, or read what was kept of it."""
     name = "-".join(f"{part:g}" for part in vars(cell).values())
     measure = partial(measured, asked, chosen, data, cell, name)
     alone = replace(chosen, seeds=0, decays=(), augmented=(), shares=())  # what one depends on
@@ -199,29 +158,19 @@ def network(asked: Flags, chosen: Plan, data: jr.Dataset, cell: Cell) -> dict[st
 def measured(
     asked: Flags, chosen: Plan, data: jr.Dataset, cell: Cell, name: str
 ) -> dict[str, float]:
-    """Train a network, jump from it and retrain, and measure what may tell how it generalises.
-
-    Returns:
-        Values by name.
-    """
+    """Train a network, jump from it and retrain, and measure what may tell how it generalises."""
     labelled = data.corrupt(cell.share, cell.seed) if cell.share else data
     shown = labelled.augment(crop=2) if cell.augmented else labelled
-    runs = trained(asked, name, task(chosen, shown), training(chosen, cell), [cell.seed], jobs=1)
+    how = {"weight_decay": cell.weight_decay, "schedule": "cosine"}
+    rate = dict(chosen.rates)[cell.batch_size]
+    training = fort.recipe(chosen.epochs, rate, cell.batch_size, "sgd", **how)
+    runs = trained(asked, name, task(chosen, shown), training, [cell.seed], jobs=1)
     # Jumps are scored on training images; a few test images keep that cheap.
-    plain = task(chosen, labelled.subset(test=10))
-    optimum = runs.final[0]
-    sampled = jr.sample(
-        plain,
-        optimum,
-        chosen.retraining,
-        step_sizes=chosen.step_sizes,
-        directions=chosen.directions,
-        execution=QUIET,
-    )
+    plain, optimum = task(chosen, labelled.subset(test=10)), runs.final[0]
+    jump = partial(jr.sample, plain, optimum, chosen.retraining, execution=QUIET)
+    sampled = jump(step_sizes=chosen.step_sizes, directions=chosen.directions)
+    still = jump(step_sizes=(0.0,), directions=1)
     described = jr.describe(sampled, metric=FILTER)
-    still = jr.sample(
-        plain, optimum, chosen.retraining, step_sizes=(0.0,), directions=1, execution=QUIET
-    )
     loss = sampled.optimum_metrics[FILTER]
     return {
         "test_loss": float(runs.metrics["test_loss"][0, -1]),
@@ -237,50 +186,25 @@ def measured(
 
 
 def task(chosen: Plan, data: jr.Dataset) -> jr.Task:
-    shape = data.train_x.shape[1:]
-    if not chosen.channels:
-        return jr.Task(partial(jr.models.mlp, shape, 10, hidden=(32,)), data, device=device())
-    build = partial(jr.models.simple_cnn, shape, 10, channels=chosen.channels)
-    return jr.Task(build, data, device=device())
-
-
-def training(chosen: Plan, cell: Cell) -> jr.Recipe:
-    return jr.Recipe(
-        epochs=chosen.epochs,
-        lr=dict(chosen.rates)[cell.batch_size],
-        batch_size=cell.batch_size,
-        weight_decay=cell.weight_decay,
-        schedule="cosine",
-        record_every=0,
-        record_early=False,
-    )
+    build = partial(jr.models.mlp, hidden=(32,))
+    if chosen.channels:
+        build = partial(jr.models.simple_cnn, channels=chosen.channels)
+    return jr.Task(partial(build, data.train_x.shape[1:], 10), data, device=device())
 
 
 def fitted(table: pd.DataFrame) -> pd.Series:
-    """Say which networks fit their labels, redrawn ones included.
-
-    Returns:
-        A mask.
-    """
+    """Say which networks fit their labels, redrawn ones included."""
     return table["train_accuracy"] > FITTED
 
 
 def rise(task: jr.Task, optimum: NDArray[Any], rays: int) -> float:
-    """Score the training loss a short jump away, without retraining.
-
-    Returns:
-        Its mean over random directions, in nats.
-    """
+    """Average the training loss a short jump away over random directions, in nats."""
     found = jr.rays(task, optimum, directions=rays, radii=(RADIUS,), execution=QUIET)
     return float(found.metrics[FILTER].mean())
 
 
 def trace(task: jr.Task, optimum: NDArray[Any], draws: int) -> float:
-    """Estimate the trace of the Hessian of the training loss by Hutchinson's random signs.
-
-    Returns:
-        The mean of v H v.
-    """
+    """Estimate the trace of the Hessian of the training loss by Hutchinson's random signs."""
     product = hessian_product(task, optimum, "float32")
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(draws, task.weight_count))
     return float(np.mean([sign @ product(sign) for sign in signs]))

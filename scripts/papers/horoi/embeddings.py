@@ -11,11 +11,15 @@ from importlib.util import find_spec
 from typing import Any
 
 import pandas as pd
+from evidence.cells import each
 from evidence.figure import Flags, Made
-from evidence.judging import tally, within
+from evidence.judging import within
+from evidence.panels import head
+from evidence.wording import Claims
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from papers.horoi.landscapes import Network, caption, each, facts, networks
+from papers.horoi import landscapes
+from papers.horoi.landscapes import Network
 
 from jumpretrain import Embedding, embed, plots
 from jumpretrain.embedding.gram import gram
@@ -45,38 +49,30 @@ COMPARED = (
     ("UMAP", "rank_correlation_weights", "keeps more of the whole than UMAP"),
 )
 FORMS = {"PHATE, paper": "PHATE with the paper's settings", "PHATE, joined": "PHATE joined"}
+Pictures = dict[tuple[str, str], Embedding | None]
 
 
 def make(asked: Flags) -> Made:
-    methods = [name for name in METHODS if name != "UMAP" or find_spec("umap")]
-    found = networks(asked, GROUPS)
-    jobs = [(net, name) for group in GROUPS for net in found[group] for name in methods]
-    rows, made = zip(*each(kept, jobs, asked, "embedding"), strict=True)
-    table = pd.DataFrame(rows)
-    shown = {(net.group, name): m for (net, name), m in zip(jobs, made, strict=True) if m}
+    methods = {name: how for name, how in METHODS.items() if name != "UMAP" or find_spec("umap")}
+    jobs = [(net, name) for net in landscapes.networks(asked, GROUPS) for name in methods]
+    made = each(embedded, jobs, asked, "embedding")
+    table = pd.DataFrame([row for row, _ in made])
+    shown: Pictures = {(row["group"], row["method"]): seen for row, seen in made if seen}
     claims = judged(table)
-    return drawn(asked, shown, methods, table, claims), (
-        facts(asked, GROUPS)
-        | {"methods": {name: METHODS[name] for name in methods}, "claims": claims}
-        | {"fidelity": table.to_dict("records"), "umap": "UMAP" in methods}
-    )
+    found = {"methods": methods, "umap": "UMAP" in methods, "fidelity": table, "claims": claims}
+    return drawn(asked, shown, table, claims), landscapes.facts(asked, GROUPS, **found)
 
 
-def kept(network: Network, name: str) -> tuple[dict[str, Any], Embedding | None]:
-    """Embed one network by one method and measure what is kept.
-
-    Returns:
-        A row of the table, and the embedding where it is drawn.
-    """
-    jumps = network.trajectories.jumps()
+def embedded(net: Network, name: str) -> tuple[dict[str, Any], Embedding | None]:
+    """Measure what one method keeps of one network; seeds 0 are drawn."""
+    jumps = net.trajectories.jumps()
     inner = gram(jumps)
     made = embed(jumps, **METHODS[name], gram=inner)
-    row = {"group": network.group, "seed": network.seed, "method": name}
-    row |= {"pieces": made.components, **made.fidelity(jumps, inner)}
-    return row, made if network.seed == 0 else None
+    row = {"group": net.group, "seed": net.seed, "method": name, "pieces": made.components}
+    return row | made.fidelity(jumps, inner), made if net.seed == 0 else None
 
 
-def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
+def judged(table: pd.DataFrame) -> Claims:
     claims = []
     for form, words in FORMS.items():
         for other, measure, claim in COMPARED:
@@ -88,44 +84,32 @@ def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
     return claims
 
 
-def drawn(
-    asked: Flags,
-    shown: dict[tuple[str, str], Embedding],
-    methods: list[str],
-    table: pd.DataFrame,
-    claims: list[dict[str, Any]],
-) -> Figure:
+def drawn(asked: Flags, shown: Pictures, table: pd.DataFrame, claims: Claims) -> Figure:
+    methods = list(dict.fromkeys(table["method"]))
     figure = canvas.new_figure(2.9 * len(methods), 11.2)
     above, below = figure.subfigures(2, 1, height_ratios=(2, 1.05))
-    panels = above.subplots(2, len(methods))
-    for row, group in zip(panels, GROUPS, strict=True):
-        for ax, name in zip(row, methods, strict=True):
-            _panel(ax, shown[group, name], f"{group}: {name}", table)
+    first = table[table["seed"] == 0].set_index(["group", "method"])["continuity"]
+    cells = [(group, name) for group in GROUPS for name in methods]
+    for ax, (group, name) in zip(above.subplots(2, len(methods)).flat, cells, strict=True):
+        plots.trajectories(shown[group, name], ax=ax)
+        ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
+        canvas.title(ax, f"{group}: {name}\ncontinuity {first[group, name]:.2f}", 10)
     canvas.share_legend(above)
     for ax, group in zip(below.subplots(1, 2, sharey=True), GROUPS, strict=True):
-        _table(ax, table[table["group"] == group], methods, group)
-    figure.suptitle(_finding(table, claims), fontsize=13, x=0.01, ha="left")
-    canvas.note(
-        figure,
-        f"{caption(asked, GROUPS)}. Panels: seed 0, colours fade with the epoch; axes in "
-        "arbitrary units, PCA's in weights, to one scale a panel. Table: mean and range over "
+        fidelity(ax, table[table["group"] == group], methods, group)
+    note = (
+        f"{landscapes.caption(asked, GROUPS)}. Panels: seed 0, colours fade with the epoch; axes "
+        "in arbitrary units, PCA's in weights, to one scale a panel. Table: mean and range over "
         f"{table['seed'].nunique()} networks; continuity: consecutive snapshots among each "
         "other's 5 nearest. PHATE knn 5, cosine about the mean, smacof; paper: connect none; "
         "joined: spanning tree; t-SNE perplexity 30; one seed of each layout (0)"
-        + ("." if "UMAP" in methods else "; UMAP left out, as umap-learn is not installed."),
+        + ("." if "UMAP" in methods else "; UMAP left out, as umap-learn is not installed.")
     )
+    head(figure, finding(table), claims, note)
     return figure
 
 
-def _panel(ax: Axes, embedding: Embedding, name: str, table: pd.DataFrame) -> None:
-    plots.trajectories(embedding, ax=ax)
-    ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
-    group, _, method = name.partition(": ")
-    row = table[(table["group"] == group) & (table["method"] == method) & (table["seed"] == 0)]
-    canvas.title(ax, f"{name}\ncontinuity {row['continuity'].iloc[0]:.2f}", 10)
-
-
-def _table(ax: Axes, table: pd.DataFrame, methods: list[str], group: str) -> None:
+def fidelity(ax: Axes, table: pd.DataFrame, methods: list[str], group: str) -> None:
     grouped = table.groupby("method")[list(MEASURES)]
     means, low, high = (getattr(grouped, how)().loc[methods] for how in ("mean", "min", "max"))
     plots.fidelity(means.rename(columns=MEASURES), ax)
@@ -139,10 +123,10 @@ def _table(ax: Axes, table: pd.DataFrame, methods: list[str], group: str) -> Non
     canvas.title(ax, f"{group}: continuity is best with {best} ({means['continuity'].max():.2f})")
 
 
-def _finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
+def finding(table: pd.DataFrame) -> str:
     means = table.groupby("method")["continuity"].mean().sort_values(ascending=False)
     numbers = ", ".join(f"{name} {mean:.2f}" for name, mean in means.items())
     return (
         f"Trajectories hold together best in {means.index[0]}; consecutive snapshots that stay "
-        f"neighbours: {numbers}\n{tally(claims)}"
+        f"neighbours: {numbers}"
     )

@@ -7,16 +7,22 @@ the others take their 20, so that all groups are trained, jump and retrain for a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from evidence.cells import QUIET, each, kept
 from evidence.figure import Flags, device
+from evidence.judging import between
+from scipy.spatial.distance import pdist, squareform
 
-from jumpretrain import Dataset, Recipe, Task, Trajectories, data, models, sample, train
-from jumpretrain.execution.execution import Execution, spread
+import jumpretrain as jr
+from jumpretrain.embedding.gram import from_gram
+from jumpretrain.plots import canvas
 from jumpretrain.storage import folders, manifests
 
 SHARES = {"good": 0.0, "noise .5": 0.5, "memorise": 1.0}
@@ -26,7 +32,12 @@ GROUPS = {
     "noise .5": "half of the training labels redrawn",
     "memorise": "all training labels redrawn",
 }
+POOR = {"few": "bad", "memorise": "memorising"}
+SHOWN = {name: name for name in GROUPS} | {"few": "bad (150 examples)", "noise .5": "half redrawn"}
+COLOURS = dict(zip(GROUPS, canvas.colours(len(GROUPS)), strict=True))
 EXAMPLES, LONGER = 150, 7
+NEIGHBOURS = 20
+Topology = tuple[jr.Embedding, Any, jr.Diagrams]
 
 
 @dataclass(frozen=True)
@@ -34,26 +45,17 @@ class Design:
     """How networks are trained and sampled: the full form, or the quick one."""
 
     seeds: int
-    training: Recipe
-    retraining: Recipe
+    training: jr.Recipe
+    retraining: jr.Recipe
     step_sizes: tuple[float, ...]
     directions: int
 
 
-FULL = Design(
-    seeds=5,
-    training=Recipe(epochs=150, lr=0.05, record_every=0, record_early=False),
-    retraining=Recipe(epochs=40, lr=0.01),
-    step_sizes=(0.0, 0.25, 0.5, 0.75, 1.0),
-    directions=4,
-)
-QUICK = Design(
-    seeds=3,
-    training=replace(FULL.training, epochs=40),
-    retraining=replace(FULL.retraining, epochs=10),
-    step_sizes=(0.0, 0.25, 0.5, 1.0),
-    directions=3,
-)
+TRAINING = jr.Recipe(epochs=150, lr=0.05, record_every=0, record_early=False)
+RETRAINING = jr.Recipe(epochs=40, lr=0.01)
+FULL = Design(5, TRAINING, RETRAINING, step_sizes=(0.0, 0.25, 0.5, 0.75, 1.0), directions=4)
+SHORT = replace(TRAINING, epochs=40), replace(RETRAINING, epochs=10)
+QUICK = Design(3, *SHORT, step_sizes=(0.0, 0.25, 0.5, 1.0), directions=3)
 
 
 @dataclass(frozen=True)
@@ -62,21 +64,13 @@ class Network:
 
     group: str
     seed: int
-    task: Task
-    trajectories: Trajectories
+    task: jr.Task
+    trajectories: jr.Trajectories
 
 
-def design(asked: Flags) -> Design:
-    return QUICK if asked.quick else FULL
-
-
-def networks(asked: Flags, groups: Sequence[str]) -> dict[str, list[Network]]:
-    """Train and sample the networks of some groups, or read those of an earlier call.
-
-    Returns:
-        The networks of each group, by seed.
-    """
-    chosen = design(asked)
+def networks(asked: Flags, groups: Iterable[str] = GROUPS) -> list[Network]:
+    """Train and sample the networks of some groups, one by one, or read those of before."""
+    chosen = QUICK if asked.quick else FULL
     folder = asked.work.parent / ("landscapes-quick" if asked.quick else "landscapes")
     cases = [(group, seed) for group in groups for seed in range(chosen.seeds)]
     places = [folder / f"{group}-{seed}" for group, seed in cases]
@@ -85,31 +79,26 @@ def networks(asked: Flags, groups: Sequence[str]) -> dict[str, list[Network]]:
         pairs = zip(cases, places, strict=True)
         jobs = [(chosen, *case, place) for case, place in pairs if not _finished(place, chosen)]
         each(_sampled, jobs, asked, "training, jumping and retraining")
-    loaded = [
-        Network(group, seed, _task(group, seed), Trajectories.load(place / "sampled"))
-        for (group, seed), place in zip(cases, places, strict=True)
+    return [
+        Network(*case, _task(*case), jr.Trajectories.load(place / "sampled"))
+        for case, place in zip(cases, places, strict=True)
     ]
-    return {group: [net for net in loaded if net.group == group] for group in groups}
 
 
-def each(
+def each_kept(
     function: Callable[..., Any], jobs: Sequence[Sequence[Any]], asked: Flags, label: str
 ) -> list[Any]:
-    """Call a function once for each job, in worker processes, with a progress bar.
+    """Measure as `each` does, or read what was kept.
 
-    Returns:
-        The results, in the order of the jobs.
+    A job holds what tells measurements apart, a network, and what else the function takes.
     """
-    return spread(function, jobs, Execution(n_jobs=asked.jobs), label)
+    return each(partial(_kept, asked.work, function), jobs, asked, label)
 
 
-def facts(asked: Flags, groups: Sequence[str]) -> dict[str, Any]:
-    """Collect what is needed to train and sample the same networks again.
-
-    Returns:
-        Data, model, recipes and seeds.
-    """
-    chosen = design(asked)
+def facts(asked: Flags, groups: Iterable[str] = GROUPS, **found: Any) -> dict[str, Any]:
+    """Collect what is needed to make the same networks again, and what was found."""
+    chosen = QUICK if asked.quick else FULL
+    tables = {name: one for name, one in found.items() if isinstance(one, pd.DataFrame)}
     return {
         "data": "digits (scikit-learn), 1257 training and 540 test examples",
         "model": "mlp 64-128-128-10",
@@ -117,16 +106,14 @@ def facts(asked: Flags, groups: Sequence[str]) -> dict[str, Any]:
         "seeds": list(range(chosen.seeds)),
         "design": asdict(chosen),
         "few": f"{EXAMPLES} examples, {LONGER} times the epochs, every {LONGER}th recorded",
+        **found,
+        **{name: table.to_dict("records") for name, table in tables.items()},
     }
 
 
-def caption(asked: Flags, groups: Sequence[str]) -> str:
-    """Say in one line how the networks were trained and sampled.
-
-    Returns:
-        The line.
-    """
-    chosen = design(asked)
+def caption(asked: Flags, groups: Iterable[str] = GROUPS) -> str:
+    """Say in one line how the networks were trained and sampled."""
+    chosen = QUICK if asked.quick else FULL
     jumps = ", ".join(f"{size:g}" for size in chosen.step_sizes if size > 0)
     return (
         f"digits, MLP 64-128-128-10; seeds 0-{chosen.seeds - 1} a group; SGD, momentum .9, batch "
@@ -137,22 +124,66 @@ def caption(asked: Flags, groups: Sequence[str]) -> str:
     )
 
 
-def _task(group: str, seed: int) -> Task:
-    return Task(partial(models.mlp, (1, 8, 8), 10), _data(group, seed), device=device())
+def column(table: pd.DataFrame, group: str, measure: str) -> Any:
+    """Give a measure of the networks of a group."""
+    return table.loc[table["group"] == group, measure].to_numpy()
 
 
-def _data(group: str, seed: int) -> Dataset:
-    digits = data.digits()
+def compared(
+    table: pd.DataFrame, name: str, claim: str, measure: str, larger: str, smaller: str
+) -> dict[str, Any]:
+    """Judge whether a measure is larger in the networks of one group than in another's."""
+    sides = (column(table, group, measure) for group in (larger, smaller))
+    return between(f"horoi-{name}", claim, f"{measure}, {larger} against {smaller}", *sides)
+
+
+def whole_epochs(runs: jr.Trajectories) -> Any:
+    """Find the snapshots at the ends of epochs."""
+    return np.flatnonzero(np.abs(runs.epoch - np.round(runs.epoch)) < 1e-9)
+
+
+def three_distances(placed: jr.Embedding, inner: Any) -> dict[str, Any]:
+    """Give the distances between snapshots in weight space, PHATE's potentials, and its plane."""
+    return {
+        "raw": from_gram(inner),
+        "potential": placed.distances,
+        "plane": squareform(pdist(placed.coordinates)),
+    }
+
+
+def topology(net: Network, maxdim: int = 1) -> tuple[dict[str, Any], Topology]:
+    """Measure persistence of the test loss, by the released rule and on the joined graph."""
+    jumps = net.trajectories.jumps()
+    placed, loss = jr.embed(jumps), jumps.values("test_loss")
+    diagrams = jr.sublevel(loss, placed.graph(NEIGHBOURS), maxdim=maxdim)
+    row = {
+        "group": net.group,
+        "seed": net.seed,
+        "test_accuracy": net.trajectories.optimum_metrics["test_accuracy"],
+        "range_squared": float(np.ptp(loss) ** 2),
+        "released": jr.released(jumps, placed, NEIGHBOURS).total_persistence(0, 2),
+        "finite": diagrams.total_persistence(0, 2),
+        "finite_bars": len(diagrams.finite(0)),
+        "pieces": placed.components,
+    }
+    return row, (placed, loss, diagrams)
+
+
+def _kept(
+    folder: Path, function: Callable[..., Any], of: Sequence[Any], network: Network, *more: Any
+) -> Any:
+    name = "-".join(map(str, (network.group, network.seed, *more)))
+    whole = (*of, *(network.trajectories.provenance[part] for part in ("optimum", "recipe")))
+    return kept(folder / f"{name}.json", whole, partial(function, network, *more))
+
+
+def _task(group: str, seed: int) -> jr.Task:
+    data = jr.data.digits()
     if group == "few":
-        return digits.subset(EXAMPLES, seed=seed)
-    return digits.corrupt(SHARES[group], seed) if SHARES[group] else digits
-
-
-def _longer(recipe: Recipe, group: str) -> Recipe:
-    if group != "few":
-        return recipe
-    every = recipe.record_every * LONGER
-    return replace(recipe, epochs=recipe.epochs * LONGER, record_every=every)
+        data = data.subset(EXAMPLES, seed=seed)
+    elif SHARES[group]:
+        data = data.corrupt(SHARES[group], seed)
+    return jr.Task(partial(jr.models.mlp, (1, 8, 8), 10), data, device=device())
 
 
 def _finished(place: Path, chosen: Design) -> bool:
@@ -161,15 +192,12 @@ def _finished(place: Path, chosen: Design) -> bool:
 
 
 def _sampled(chosen: Design, group: str, seed: int, place: Path) -> None:
-    task, quiet = _task(group, seed), Execution(progress=False)
-    training, retraining = (_longer(r, group) for r in (chosen.training, chosen.retraining))
-    fit = train(task, training, [seed], folder=place / "training", execution=quiet)
-    sample(
-        task,
-        fit.final[0],
-        retraining,
-        step_sizes=chosen.step_sizes,
-        directions=chosen.directions,
-        folder=place / "sampled",
-        execution=quiet,
+    task, longer = _task(group, seed), LONGER if group == "few" else 1
+    training, retraining = (
+        replace(recipe, epochs=recipe.epochs * longer, record_every=recipe.record_every * longer)
+        for recipe in (chosen.training, chosen.retraining)
     )
+    fit = jr.train(task, training, [seed], folder=place / "training", execution=QUIET)
+    how = {"folder": place / "sampled", "execution": QUIET}
+    sizes, directions = chosen.step_sizes, chosen.directions
+    jr.sample(task, fit.final[0], retraining, sizes, directions, **how)

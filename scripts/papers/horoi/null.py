@@ -8,38 +8,37 @@ network by network: on distances in weight space, on PHATE's potentials and in i
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import kept
+from evidence.cells import QUIET
 from evidence.figure import Flags, Made
-from evidence.judging import between, tally, within
+from evidence.judging import between, within
+from evidence.panels import head
+from evidence.wording import Claims
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from papers.horoi.landscapes import Network, caption, each, facts, networks
-from scipy.spatial.distance import pdist, squareform
+from papers.horoi import landscapes
+from papers.horoi.landscapes import GROUPS, POOR, SHOWN, Network
 
-from jumpretrain import Embedding, Trajectories, embed, plots
+from jumpretrain import Trajectories, embed, plots
 from jumpretrain.comparison.geometry import silhouette
-from jumpretrain.embedding.gram import from_gram, gram
-from jumpretrain.execution.execution import Execution
+from jumpretrain.embedding.gram import gram
 from jumpretrain.plots import canvas
 from jumpretrain.sampling.baselines import walk
 
 SMALLEST = 0.05  # of a silhouette, whose best is 1
-GROUPS = ("good", "few", "noise .5", "memorise")
-SHOWN = {"few": "bad (150 examples)", "noise .5": "half redrawn"}
-PICTURED = ("good", "memorise")
+PICTURED = {"good": "good", "memorise": "memorising"}
 WALKS, QUICK_WALKS = 5, 1
 DISTANCES = {
     "raw": "in weight space",
     "potential": "on PHATE's potentials",
     "plane": "in PHATE's plane",
 }
-LESS = "less the mean of the network's own random walks"
+HOW = "silhouette by direction {}, less the mean of the network's own random walks"
+SHARPER = "the arms of {} networks are sharper than those of random walks with the same steps"
+CLEARER = "good networks' arms stand out from their random walks more than those of {} networks"
 REAL, NULL = canvas.colours(2)
 WORDS = {
     "supported": "are sharper",
@@ -49,189 +48,114 @@ WORDS = {
 
 
 def make(asked: Flags) -> Made:
-    found = networks(asked, GROUPS)
-    count = QUICK_WALKS if asked.quick else WALKS
-    nets = [net for group in GROUPS for net in found[group]]
-    jobs = [
-        (net, draw, asked.work / f"{net.group}-{net.seed}-{draw}.json")
-        for net in nets
-        for draw in range(-1, count)
-    ]
-    table = pd.DataFrame(each(measured, jobs, asked, "walking and embedding"))
-    cells = [(found[group][0], draw) for group in PICTURED for draw in (-1, 0)]
-    placed = each(pictured, cells, asked, "drawing")
-    shown = {(net.group, draw): p for (net, draw), p in zip(cells, placed, strict=True)}
+    nets, count = landscapes.networks(asked), QUICK_WALKS if asked.quick else WALKS
+    jobs = [((net.seed, draw), net, draw) for net in nets for draw in range(-1, count)]
+    table = pd.DataFrame(landscapes.each_kept(measured, jobs, asked, "walking and embedding"))
     claims = judged(table)
-    return drawn(asked, shown, table, claims), (
-        facts(asked, GROUPS)
-        | {"walks": count, "claims": claims, "measures": table.to_dict("records")}
-    )
+    shown = [net for net in nets if net.seed == 0 and net.group in PICTURED]
+    figure = drawn(asked, shown, table, claims)
+    return figure, landscapes.facts(asked, walks=count, claims=claims, measures=table)
 
 
-def measured(network: Network, draw: int, path: Path) -> dict[str, Any]:
-    """Measure the arms of a network's jumps (draw -1), or of one of its random walks.
-
-    Returns:
-        A row of the table, or what was kept of the same.
-    """
-    sampled = network.trajectories.provenance
-    of = network.seed, draw, sampled["optimum"], sampled["recipe"]
-    return dict(kept(path, of, partial(_measured, network, draw)))
-
-
-def _measured(network: Network, draw: int) -> dict[str, Any]:
-    runs = _runs(network, draw)
+def measured(net: Network, draw: int) -> dict[str, Any]:
+    """Measure the arms of a network's jumps (draw -1), or of one of its random walks."""
+    runs = runs_of(net, draw)
     inner = gram(runs)
     joined, apart = (embed(runs, connect=connect, gram=inner) for connect in ("mst", None))
-    matrices = {
-        "raw": from_gram(inner),
-        "potential": joined.distances,
-        "plane": squareform(pdist(joined.coordinates)),
-        "paper_potential": apart.distances,
-        "paper_plane": squareform(pdist(apart.coordinates)),
-    }
+    matrices = landscapes.three_distances(joined, inner)
+    paper = landscapes.three_distances(apart, inner)
+    matrices |= {f"paper_{name}": paper[name] for name in ("potential", "plane")}
     arms = runs.labels()["direction"]
-    row = {"group": network.group, "seed": network.seed, "draw": draw, "pieces": apart.components}
+    row = {"group": net.group, "seed": net.seed, "draw": draw, "pieces": apart.components}
     return row | {name: silhouette(matrix, arms) for name, matrix in matrices.items()}
 
 
-def pictured(network: Network, draw: int) -> Embedding:
-    return embed(_runs(network, draw))
+def runs_of(net: Network, draw: int) -> Trajectories:
+    jumps = net.trajectories.jumps()
+    return jumps if draw < 0 else walk(net.task, jumps, WALKS * net.seed + draw, QUIET)
 
 
-def _runs(network: Network, draw: int) -> Trajectories:
-    jumps = network.trajectories.jumps()
-    if draw < 0:
-        return jumps
-    quiet = Execution(progress=False)
-    return walk(network.task, jumps, WALKS * network.seed + draw, quiet)
+def excess(table: pd.DataFrame, distance: str) -> dict[str, Any]:
+    """Take each network's silhouette less the mean of its own walks', by group."""
+    walks = table[table["draw"] >= 0].groupby(["group", "seed"])[distance].mean()
+    less = table[table["draw"] < 0].set_index(["group", "seed"])[distance] - walks
+    return {group: less[group].to_numpy() for group in GROUPS}
 
 
-def excess(table: pd.DataFrame, distance: str, group: str) -> Any:
-    """Take each network's silhouette less the mean of its own walks'.
-
-    Returns:
-        One value a network, by seed.
-    """
-    rows = table[table["group"] == group]
-    real = rows[rows["draw"] < 0].set_index("seed")[distance]
-    return (real - rows[rows["draw"] >= 0].groupby("seed")[distance].mean()).to_numpy()
-
-
-def judged(table: pd.DataFrame) -> list[dict[str, Any]]:
+def judged(table: pd.DataFrame) -> Claims:
     claims = []
     for distance, where in DISTANCES.items():
-        less = f"silhouette by direction {where}, {LESS}"
-        gaps = {group: excess(table, distance, group) for group in GROUPS}
-        claims += [
-            within(
-                "horoi-H4",
-                f"{where}, the arms of {words} networks are sharper than those of random walks "
-                "with the same steps",
-                f"{less}, {group}",
-                gaps[group],
-                SMALLEST,
-            )
-            for group, words in (("good", "good"), ("memorise", "memorising"))
-        ]
-        claims += [
-            between(
-                "horoi-H4",
-                f"{where}, good networks' arms stand out from their random walks more than those "
-                f"of {words} networks",
-                f"{less}, good against {group}",
-                gaps["good"],
-                gaps[group],
-            )
-            for group, words in (("few", "bad"), ("memorise", "memorising"))
-        ]
+        gaps, how = excess(table, distance), HOW.format(where)
+        for group, words in PICTURED.items():
+            claim = f"{where}, {SHARPER.format(words)}"
+            claims.append(within("horoi-H4", claim, f"{how}, {group}", gaps[group], SMALLEST))
+        for group, words in POOR.items():
+            claim, sides = f"{where}, {CLEARER.format(words)}", (gaps["good"], gaps[group])
+            claims.append(between("horoi-H4", claim, f"{how}, good against {group}", *sides))
     return claims
 
 
-def drawn(
-    asked: Flags,
-    shown: dict[tuple[str, int], Embedding],
-    table: pd.DataFrame,
-    claims: list[dict[str, Any]],
-) -> Figure:
+def drawn(asked: Flags, shown: list[Network], table: pd.DataFrame, claims: Claims) -> Figure:
     figure = canvas.new_figure(15.5, 9.6)
     above, below = figure.subfigures(2, 1, height_ratios=(1.12, 1))
-    cells = [(group, draw) for group in PICTURED for draw in (-1, 0)]
-    for ax, (group, draw) in zip(above.subplots(1, 4), cells, strict=True):
-        _picture(ax, shown[group, draw], group, draw, table)
+    cells = [(net, draw) for net in shown for draw in (-1, 0)]
+    plane = table.set_index(["group", "seed", "draw"])["plane"]
+    for ax, (net, draw) in zip(above.subplots(1, 4), cells, strict=True):
+        plots.trajectories(embed(runs_of(net, draw)), ax=ax)
+        ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
+        name = f"{net.group}: retraining" if draw < 0 else f"random walk for {net.group}"
+        found = plane[net.group, net.seed, draw]
+        canvas.title(ax, f"{name}\nsilhouette in the plane {found:.2f}")
     canvas.share_legend(above, 2)
     for ax, distance in zip(below.subplots(1, 3), DISTANCES, strict=True):
-        _pairs(ax, table, distance)
-    figure.suptitle(_finding(table, claims), fontsize=12.5, x=0.01, ha="left")
-    canvas.note(
-        figure,
-        f"{caption(asked, GROUPS)}. Top: seed 0 and the first of its walks, colours fade with "
+        pairs(ax, table, distance)
+    paper = excess(table, "paper_potential")
+    gaps = ", ".join(f"{group} {paper[group].mean():+.3f}" for group in PICTURED)
+    note = (
+        f"{landscapes.caption(asked)}. Top: seed 0 and the first of its walks, colours fade with "
         "the epoch, axes in arbitrary units. Below: a line a network, "
         f"{table['seed'].nunique()} a group, to the mean of {table['draw'].max() + 1} random "
         "walks from its own jumps with its own step lengths (bars: their range). Silhouette by "
         "direction: 1 apart, 0 mixed. PHATE knn 5, cosine about the mean, joined by the spanning "
-        f"tree; the paper's settings, pieces left apart, on potentials: {_apart(table)}.",
+        "tree; the paper's settings, pieces left apart, on potentials: retraining less walks "
+        f"{gaps}."
     )
+    head(figure, finding(table, claims), claims, note)
     return figure
 
 
-def _picture(ax: Axes, placed: Embedding, group: str, draw: int, table: pd.DataFrame) -> None:
-    plots.trajectories(placed, ax=ax)
-    ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
-    rows = table[(table["group"] == group) & (table["seed"] == 0) & (table["draw"] == draw)]
-    name = f"{group}: retraining" if draw < 0 else f"random walk for {group}"
-    canvas.title(ax, f"{name}\nsilhouette in the plane {rows['plane'].iloc[0]:.2f}")
-
-
-def _pairs(ax: Axes, table: pd.DataFrame, distance: str) -> None:
+def pairs(ax: Axes, table: pd.DataFrame, distance: str) -> None:
     for place, group in enumerate(GROUPS):
         rows = table[table["group"] == group]
-        real = rows[rows["draw"] < 0].set_index("seed")[distance]
+        real = rows.loc[rows["draw"] < 0, distance].to_numpy()
         walks = rows[rows["draw"] >= 0].groupby("seed")[distance].agg(["mean", "min", "max"])
-        spots = place + 0.17 + np.linspace(-0.08, 0.08, len(real))
-        for spot, seed in zip(spots, real.index, strict=True):
-            mean, low, high = walks.loc[seed]
-            ax.plot([place - 0.2, spot], [real[seed], mean], color="0.7", lw=0.8, zorder=1)
-            ax.plot([spot, spot], [low, high], color=NULL, lw=1.2, zorder=2)
-            ax.plot(spot, mean, "s", color=NULL, ms=4.5, zorder=3)
-            ax.plot(place - 0.2, real[seed], "o", color=REAL, ms=5.5, alpha=0.8, zorder=3)
+        left = np.full(len(real), place - 0.2)
+        right = place + 0.17 + np.linspace(-0.08, 0.08, len(real))
+        ax.plot([left, right], [real, walks["mean"]], color="0.7", lw=0.8, zorder=1)
+        ax.vlines(right, walks["min"], walks["max"], color=NULL, lw=1.2, zorder=2)
+        ax.plot(right, walks["mean"], "s", color=NULL, ms=4.5, zorder=3)
+        ax.plot(left, real, "o", color=REAL, ms=5.5, alpha=0.8, zorder=3)
     ax.plot([], [], "o", color=REAL, label="retraining")
     ax.plot([], [], "s-", color=NULL, label="random walks")
-    ax.set_xticks(range(len(GROUPS)), [SHOWN.get(g, g).replace(" (", "\n(") for g in GROUPS])
+    ax.set_xticks(range(len(GROUPS)), [SHOWN[group].replace(" (", "\n(") for group in GROUPS])
     low, high = ax.get_ylim()
     spare = max(0, 4 * SMALLEST - (high - low)) / 2
-    ax.set_ylim(low - spare, high + spare)
-    ax.set_ylabel("silhouette by direction")
+    ax.set(ylim=(low - spare, high + spare), ylabel="silhouette by direction")
     ax.legend(frameon=False, fontsize=9)
-    gaps = ", ".join(f"{g} {excess(table, distance, g).mean():+.3f}" for g in PICTURED)
+    found = excess(table, distance)
+    gaps = ", ".join(f"{group} {found[group].mean():+.3f}" for group in PICTURED)
     canvas.title(ax, f"{DISTANCES[distance]}: retraining less walks\n{gaps}")
 
 
-def _apart(table: pd.DataFrame) -> str:
-    gaps = (f"{g} {excess(table, 'paper_potential', g).mean():+.3f}" for g in PICTURED)
-    return "retraining less walks " + ", ".join(gaps)
-
-
-def _finding(table: pd.DataFrame, claims: list[dict[str, Any]]) -> str:
-    good, memorise = (
-        next(
-            c for c in claims if c["statistic"].endswith(f"{DISTANCES['potential']}, {LESS}, {g}")
-        )
-        for g in PICTURED
-    )
-    alike = good["verdict"] == memorise["verdict"]
-    words = (
-        f"around good and around memorising optima {WORDS[good['verdict']]}"
-        if alike
-        else f"around good optima {WORDS[good['verdict']]}, around memorising ones "
-        f"{WORDS[memorise['verdict']]}"
-    )
-    gaps = (
-        f"{SHOWN.get(g, g).split(' (')[0]} {excess(table, 'potential', g).mean():+.2f}"
-        for g in GROUPS
-    )
+def finding(table: pd.DataFrame, claims: Claims) -> str:
+    where = f"{DISTANCES['potential']}, the arms of"
+    good, memorise = (WORDS[c["verdict"]] for c in claims if c["claim"].startswith(where))
+    found = excess(table, "potential")
+    gaps = ", ".join(f"{SHOWN[g].split(' (')[0]} {gap.mean():+.2f}" for g, gap in found.items())
+    arms = f"around good optima {good}, around memorising ones {memorise}"
+    if good == memorise:
+        arms = f"around good and around memorising optima {good}"
     return (
-        f"Beside random walks with the same steps, arms {words} (by {SMALLEST:g} or more)\n"
-        f"Silhouette on potentials, less that of walks: {', '.join(gaps)}; "
-        f"{tally(claims)}"
+        f"Beside random walks with the same steps, arms {arms} (by {SMALLEST:g} or more)\n"
+        f"Silhouette on potentials, less that of walks: {gaps}"
     )

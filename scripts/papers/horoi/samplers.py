@@ -8,28 +8,32 @@ networks: over all of them, and among networks of the same group.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from evidence.cells import QUIET, each
 from evidence.contests import Contest, contest, resampled_strength, strength
 from evidence.figure import Flags, Made
-from evidence.judging import entry, tally
+from evidence.judging import adjusted, entry
+from evidence.panels import head
+from evidence.wording import Claims, effect
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from papers.horoi.landscapes import Network, caption, each, facts, networks
+from papers.horoi import landscapes
+from papers.horoi.landscapes import COLOURS, NEIGHBOURS, SHOWN, Network
 
 import jumpretrain as jr
-from jumpretrain.comparison.hypothesis_tests import cliffs_delta, holm
+from jumpretrain.comparison.hypothesis_tests import cliffs_delta
 from jumpretrain.embedding.gram import from_gram, gram
 from jumpretrain.embedding.neighbours import knn_graph
 from jumpretrain.plots import canvas
 
 SMALLEST = 0.1  # of the size of a rank correlation
-GROUPS = ("good", "few", "noise .5", "memorise")
-SHOWN = {"few": "bad (150 examples)", "noise .5": "half redrawn"}
 OURS, OTHERS = "jump and retrain", ("rays", "grid")
-SAMPLERS = (OURS, *OTHERS)
+SAMPLERS = dict(zip((OURS, *OTHERS), canvas.colours(3), strict=True))
 STATISTICS = {
     "median": "median of log loss",
     "spread": "interquartile range of log loss",
@@ -38,60 +42,76 @@ STATISTICS = {
     "persistence": "finite persistence of log loss",
 }
 MEAN = "mean of the five"
+NAMES = (*STATISTICS.values(), MEAN)
 SCOPES = {"all": "all networks", "within": "networks of the same group"}
-NEIGHBOURS = 20
-QUIET = jr.Execution(progress=False)
-Values = dict[str, NDArray[np.float64]]
+Array = NDArray[np.float64]
+Values = dict[str, Array]
+Contests = dict[tuple[str, str], Contest]
 
 
 def make(asked: Flags) -> Made:
-    found = networks(asked, GROUPS)
-    nets = [net for group in GROUPS for net in found[group]]
+    nets = landscapes.networks(asked)
     rows = each(measured, [(net, asked.quick) for net in nets], asked, "sampling")
-    groups = np.array([net.group for net in nets])
-    target = np.array([net.trajectories.optimum_metrics["test_accuracy"] for net in nets])
-    optimum = np.array([net.trajectories.optimum_metrics["train_loss"] for net in nets])
-    values = {
-        sampler: np.array([[row[sampler][name] for row in rows] for name in STATISTICS])
-        for sampler in SAMPLERS
+    ends = [net.trajectories.optimum_metrics | {"group": net.group, "seed": net.seed}
+            for net in nets]  # fmt: skip
+    table = pd.DataFrame(ends)
+    accuracy, groups = (table[name].to_numpy() for name in ("test_accuracy", "group"))
+    values: Values = {
+        name: np.array([[row[name][s] for row in rows] for s in STATISTICS]) for name in SAMPLERS
     }
+    scopes = {"all": None, "within": groups}
     contests = {
-        (scope, other): contest(values[OURS], values[other], target, parts, groups)
-        for scope, parts in (("all", None), ("within", groups))
+        (scope, other): contest(values[OURS], values[other], accuracy, parts, groups)
+        for scope, parts in scopes.items()
         for other in OTHERS
     }
     claims = judged(contests, len(nets))
-    made = [net.trajectories.optimum_metrics | {"group": net.group, "seed": net.seed}
-            | {"samples": row} for net, row in zip(nets, rows, strict=True)]  # fmt: skip
-    return drawn(asked, values, target, optimum, groups, contests, claims), (
-        facts(asked, GROUPS)
-        | {"points": rows[0][OURS]["points"], "statistics": STATISTICS, "claims": claims}
-        | {"neighbours": NEIGHBOURS, "strength": _strengths(values, target, groups)}
-        | {"strength_of_the_optimum's_training_loss": float(strength(optimum, target))}
-        | {"good_against_memorise": _apart(values, groups), "networks": made}
-    )
+    strengths = {scope: by_statistic(values, strength, accuracy, parts).to_dict()
+                 for scope, parts in scopes.items()}  # fmt: skip
+    deltas = by_statistic(values, apart, groups)
+    figure = drawn(asked, values, table, contests, claims)
+    return figure, landscapes.facts(asked, claims=claims) | {
+        "points": rows[0][OURS]["points"],
+        "statistics": STATISTICS,
+        "neighbours": NEIGHBOURS,
+        "strength": strengths,
+        "strength_of_the_optimum's_training_loss": of_the_optimum(table),
+        "good_against_memorise": deltas.to_dict(),
+        "networks": [end | {"samples": row} for end, row in zip(ends, rows, strict=True)],
+    }
 
 
-def measured(network: Network, quick: bool) -> dict[str, dict[str, float]]:
-    """Sample around one network in three ways, with equally many points each.
+def by_statistic(values: Values, measure: Callable[..., Any], *others: Any) -> pd.DataFrame:
+    """Measure something of each statistic, a row, of each sampler, a column."""
+    found = {sampler: measure(rows, *others) for sampler, rows in values.items()}
+    return pd.DataFrame(found, index=list(STATISTICS))
 
-    Returns:
-        The statistics of each sampler's losses.
-    """
-    jumps = network.trajectories.jumps()
-    whole = np.flatnonzero(np.abs(jumps.epoch - np.round(jumps.epoch)) < 1e-9)
-    optimum = jumps.optimum
+
+def apart(rows: Array, groups: NDArray[np.str_]) -> list[float]:
+    """Measure how far statistics separate networks that generalise and that memorise."""
+    good, poor = (groups == group for group in ("good", "memorise"))
+    return [float(cliffs_delta(row[good], row[poor])) for row in rows]
+
+
+def of_the_optimum(table: pd.DataFrame) -> float:
+    return float(strength(table["train_loss"], table["test_accuracy"]))
+
+
+def measured(net: Network, quick: bool) -> dict[str, dict[str, float]]:
+    """Summarise equally many points around one network by each sampler."""
+    jumps = net.trajectories.jumps()
+    whole = landscapes.whole_epochs(jumps)
     directions, radii, shape = (9, 10, (3, 5, 6)) if quick else (32, 20, (8, 8, 10))
     sizes = np.linspace(1 / radii, 1, radii).tolist()
     samples = {
         OURS: jumps.select(times=whole[: directions * radii // len(jumps)]),
-        "rays": jr.rays(network.task, optimum, directions, sizes, execution=QUIET),
-        "grid": jr.grid(network.task, optimum, shape, execution=QUIET),
+        "rays": jr.rays(net.task, jumps.optimum, directions, sizes, execution=QUIET),
+        "grid": jr.grid(net.task, jumps.optimum, shape, execution=QUIET),
     }
-    return {sampler: _summary(points) for sampler, points in samples.items()}
+    return {sampler: summary(points) for sampler, points in samples.items()}
 
 
-def _summary(points: jr.Trajectories) -> dict[str, float]:
+def summary(points: jr.Trajectories) -> dict[str, float]:
     loss = np.log10(points.values("train_loss") + 1e-8)
     low, middle, high = np.quantile(loss, [0.25, 0.5, 0.75])
     graph = knn_graph(from_gram(gram(points)), NEIGHBOURS)
@@ -105,161 +125,100 @@ def _summary(points: jr.Trajectories) -> dict[str, float]:
     }
 
 
-def judged(contests: dict[tuple[str, str], Contest], count: int) -> list[dict[str, Any]]:
+def judged(contests: Contests, count: int) -> Claims:
     """Judge every statistic over all networks, and the mean of them also within groups."""
-    names = [*STATISTICS.values(), MEAN]
-    rows = [
-        (scope, other, place)
-        for (scope, other) in contests
-        for place in range(len(names))
-        if scope == "all" or names[place] == MEAN
-    ]
-    adjusted = holm([contests[scope, other].p[place] for scope, other, place in rows])
     claims = []
-    for (scope, other, place), p in zip(rows, adjusted, strict=True):
-        found = contests[scope, other]
-        claim = entry(
-            "horoi-H1",
-            f"jump and retrain ranks the test accuracy of {SCOPES[scope]} better than {other}, by "
-            f"the {names[place]}",
-            f"size of Spearman's rho with test accuracy, {OURS} less {other}, paired by network",
-            *(float(part[place]) for part in (found.gap, found.low, found.high)),
-            count,
-            SMALLEST,
-        )
-        claims.append(claim | {"p": float(found.p[place]), "p_holm": float(p)})
-    return claims
-
-
-def _strengths(
-    values: Values, target: NDArray[np.float64], groups: NDArray[np.str_]
-) -> dict[str, dict[str, dict[str, float]]]:
-    return {
-        scope: {
-            sampler: dict(zip(STATISTICS, strength(rows, target, parts).tolist(), strict=True))
-            for sampler, rows in values.items()
-        }
-        for scope, parts in (("all", None), ("within", groups))
-    }
-
-
-def _apart(values: Values, groups: NDArray[np.str_]) -> dict[str, dict[str, float]]:
-    """Measure how far each statistic separates networks that generalise and that memorise."""
-    pair = [groups == group for group in ("good", "memorise")]
-    return {
-        sampler: {
-            name: float(cliffs_delta(*(row[side] for side in pair)))
-            for name, row in zip(STATISTICS, rows, strict=True)
-        }
-        for sampler, rows in values.items()
-    }
+    for (scope, other), found in contests.items():
+        how = f"size of Spearman's rho with test accuracy, {OURS} less {other}, paired by network"
+        words = f"jump and retrain ranks the test accuracy of {SCOPES[scope]} better than {other}"
+        numbers = (part.tolist() for part in (found.gap, found.low, found.high, found.p))
+        claims += [
+            entry("horoi-H1", f"{words}, by the {name}", how, *ends, count, SMALLEST, p=p)
+            for name, *ends, p in zip(NAMES, *numbers, strict=True)
+            if scope == "all" or name == MEAN
+        ]
+    return adjusted(claims)
 
 
 def drawn(
-    asked: Flags,
-    values: Values,
-    target: NDArray[np.float64],
-    optimum: NDArray[np.float64],
-    groups: NDArray[np.str_],
-    contests: dict[tuple[str, str], Contest],
-    claims: list[dict[str, Any]],
+    asked: Flags, values: Values, table: pd.DataFrame, contests: Contests, claims: Claims
 ) -> Figure:
     figure = canvas.new_figure(16, 9.4)
     above, below = figure.subfigures(2, 1, height_ratios=(1, 0.95))
     left, middle, right = above.subplots(1, 3, sharey=True)
-    _strength(left, values, target, None, groups)
-    left.axvline(float(strength(optimum, target)), color="black", lw=1, ls=":")
+    intervals(left, values, table, None)
+    left.legend(frameon=False, fontsize=9, loc="upper left")
+    left.axvline(of_the_optimum(table), color="black", lw=1, ls=":")
     canvas.title(left, "all networks: how well samples rank\n(dotted: the optimum's own loss)")
-    _strength(middle, values, target, groups, groups)
+    intervals(middle, values, table, table["group"].to_numpy())
     canvas.title(middle, "networks of the same group:\nhow well samples rank")
-    _gaps(right, contests)
-    for ax, sampler in zip(below.subplots(1, 3, sharey=True), SAMPLERS, strict=True):
-        _scatter(ax, values[sampler][0], target, groups, sampler)
-    figure.suptitle(_finding(values, groups, claims), fontsize=12.5, x=0.01, ha="left")
-    points = 90 if asked.quick else 640
-    canvas.note(
-        figure,
-        f"{caption(asked, GROUPS)}. n = {len(groups)} networks, {points} points of the training "
-        "loss each a sampler: whole epochs of all jumps; rays to 1 filter norm; grid of three "
-        f"directions to ±1. Persistence: {NEIGHBOURS} nearest neighbours in weight space, joined "
-        "by the spanning tree, exponent 2. Bars: 95 %, networks resampled within groups.",
+    gaps(right, contests)
+    for ax, (sampler, rows) in zip(below.subplots(1, 3, sharey=True), values.items(), strict=True):
+        scatter(ax, table.assign(median=rows[0]), sampler)
+    note = (
+        f"{landscapes.caption(asked)}. n = {len(table)} networks, {90 if asked.quick else 640} "
+        "points of the training loss each a sampler: whole epochs of all jumps; rays to 1 filter "
+        f"norm; grid of three directions to ±1. Persistence: {NEIGHBOURS} nearest neighbours in "
+        "weight space, joined by the spanning tree, exponent 2. Bars: 95 %, networks resampled "
+        "within groups."
     )
+    head(figure, finding(values, table, claims), claims, note)
     return figure
 
 
-def _strength(
-    ax: Axes,
-    values: Values,
-    target: NDArray[np.float64],
-    parts: NDArray[np.str_] | None,
-    groups: NDArray[np.str_],
-) -> None:
-    rows = np.arange(len(STATISTICS) + 1)
-    for shift, sampler, colour in zip((-0.22, 0, 0.22), SAMPLERS, canvas.colours(3), strict=True):
-        found = strength(values[sampler], target, parts)
-        low, high = resampled_strength(values[sampler], target, parts, groups)
-        ax.hlines(rows + shift, low, high, color=colour, lw=1.6)
-        ax.plot(np.r_[found, found.mean()], rows + shift, "o", color=colour, label=sampler)
-    ax.set(xlim=(0, 1.02), ylim=(len(rows) - 0.5, -0.5))
+def intervals(ax: Axes, values: Values, table: pd.DataFrame, parts: Any) -> None:
+    places = np.arange(len(NAMES))
+    accuracy, groups = (table[name].to_numpy() for name in ("test_accuracy", "group"))
+    for shift, (sampler, colour) in zip((-0.22, 0, 0.22), SAMPLERS.items(), strict=True):
+        middle = strength(values[sampler], accuracy, parts)
+        low, high = resampled_strength(values[sampler], accuracy, parts, groups)
+        ax.hlines(places + shift, low, high, color=colour, lw=1.6)
+        ax.plot(np.r_[middle, middle.mean()], places + shift, "o", color=colour, label=sampler)
+    ax.set(xlim=(0, 1.02), ylim=(len(places) - 0.5, -0.5))
     ax.set_xlabel("|ρ| with test accuracy (Spearman)")
-    ax.set_yticks(rows, [*STATISTICS.values(), MEAN])
+    ax.set_yticks(places, NAMES)
     ax.grid(axis="x", color="0.92")
     ax.set_axisbelow(True)
-    if parts is None:
-        ax.legend(frameon=False, fontsize=9, loc="upper left")
 
 
-def _gaps(ax: Axes, contests: dict[tuple[str, str], Contest]) -> None:
-    rows = np.arange(len(STATISTICS) + 1)
-    colours = dict(zip(OTHERS, canvas.colours(3)[1:], strict=True))
-    shifts = {("all", "rays"): -0.27, ("all", "grid"): -0.09, ("within", "rays"): 0.09,
-              ("within", "grid"): 0.27}  # fmt: skip
+def gaps(ax: Axes, contests: Contests) -> None:
+    rows = np.arange(len(NAMES))
     ax.axvspan(-SMALLEST, SMALLEST, color="0.92", zorder=0)
-    for (scope, other), found in contests.items():
+    shifts = (-0.27, -0.09, 0.09, 0.27)
+    for shift, ((scope, other), found) in zip(shifts, contests.items(), strict=True):
         kept = slice(None) if scope == "all" else slice(-1, None)  # what is judged
-        places, face = rows[kept] + shifts[scope, other], "white" if scope == "within" else None
-        ax.hlines(places, found.low[kept], found.high[kept], color=colours[other], lw=1.6)
-        ax.plot(found.gap[kept], places, "o", color=colours[other], mfc=face,
-                label=f"less {other}, {SCOPES[scope].split(' of ')[-1]}")  # fmt: skip
+        face, colour = "white" if scope == "within" else None, SAMPLERS[other]
+        label = f"less {other}, {SCOPES[scope].split(' of ')[-1]}"
+        ax.hlines(rows[kept] + shift, found.low[kept], found.high[kept], color=colour, lw=1.6)
+        ax.plot(found.gap[kept], rows[kept] + shift, "o", color=colour, mfc=face, label=label)
     ax.set_xlabel(f"|ρ| of {OURS} less that of the other (grey: below {SMALLEST:g})")
     ax.legend(frameon=False, fontsize=8, loc="best")
     canvas.title(ax, f"{OURS} less the others,\npaired by network")
 
 
-def _scatter(
-    ax: Axes,
-    values: NDArray[np.float64],
-    target: NDArray[np.float64],
-    groups: NDArray[np.str_],
-    sampler: str,
-) -> None:
-    for group, colour, marker in zip(GROUPS, canvas.colours(4), "os^D", strict=True):
-        inside = groups == group
-        ax.plot(values[inside], target[inside], marker, color=colour, alpha=0.8,
-                label=SHOWN.get(group, group))  # fmt: skip
+def scatter(ax: Axes, table: pd.DataFrame, sampler: str) -> None:
+    for (group, colour), mark in zip(COLOURS.items(), "os^D", strict=True):
+        rows = table[table["group"] == group]
+        how = {"color": colour, "alpha": 0.8, "label": SHOWN[group]}
+        ax.plot(rows["median"], rows["test_accuracy"], mark, **how)
     ax.set_xlabel("median of log10 training loss (nats)")
     if sampler == OURS:
         ax.set_ylabel("test accuracy (fraction)")
         ax.legend(frameon=False, fontsize=9)
-    canvas.title(ax, f"{sampler}: |ρ| = {float(strength(values, target)):.2f}")
+    rho = float(strength(table["median"], table["test_accuracy"]))
+    canvas.title(ax, f"{sampler}: |ρ| = {rho:.2f}")
 
 
-def _finding(values: Values, groups: NDArray[np.str_], claims: list[dict[str, Any]]) -> str:
-    means = [c for c in claims if c["claim"].endswith(MEAN)]
-    numbers = ", ".join(
-        f"{other} {c['effect']:+.2f} [{c['interval'][0]:+.2f}, {c['interval'][1]:+.2f}]"
-        for other, c in zip(OTHERS, means, strict=False)
-    )
-    apart = _apart(values, groups)
-    split = ", ".join(
-        f"{sampler} {sum(abs(delta) == 1 for delta in apart[sampler].values())}"
-        for sampler in SAMPLERS
-    )
+def finding(values: Values, table: pd.DataFrame, claims: Claims) -> str:
+    means = [claim for claim in claims if claim["claim"].endswith(MEAN)]
+    numbers = ", ".join(f"{o} {effect(c)}" for o, c in zip(OTHERS, means, strict=False))
+    clear = (by_statistic(values, apart, table["group"].to_numpy()).abs() == 1).sum()
+    split = ", ".join(f"{sampler} {count}" for sampler, count in clear.items())
     better = [claim for claim in claims if claim["verdict"] == "supported"]
     sure = sum(claim["p_holm"] < 0.05 for claim in better)
     return (
         f"Jump and retrain ranks networks by test accuracy better, by {SMALLEST:g} of |ρ|, than "
         f"rays or a grid in {len(better)} of {len(claims)} comparisons ({sure} with p < .05 after "
-        f"Holm)\n|ρ| less that of {numbers} (mean of the five); {tally(claims)}\nStatistics that "
+        f"Holm)\n|ρ| less that of {numbers} (mean of the five)\nStatistics that "
         f"part good from memorising networks without overlap, of {len(STATISTICS)}: {split}"
     )

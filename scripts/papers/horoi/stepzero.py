@@ -11,209 +11,220 @@ figure, which looked for all.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from evidence.figure import Flags, Made
-from evidence.judging import NEGLIGIBLE, between, tally, within
+from evidence.judging import NEGLIGIBLE, between, within
+from evidence.panels import head, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from papers.horoi.drifts import MEASURES, NEIGHBOURS, Row, measured
-from papers.horoi.landscapes import caption, each, facts, networks
+from papers.horoi import landscapes
+from papers.horoi.landscapes import COLOURS, GROUPS, NEIGHBOURS, POOR, Network, column, compared
 
+from jumpretrain import Trajectories, embed, geometry, sublevel
 from jumpretrain.comparison.hypothesis_tests import cliffs_delta, delta_interval
 from jumpretrain.plots import canvas
+from jumpretrain.topology.homology import transform
 
 TWICE = math.log(2)  # the least log ratio of movement with a jump over movement without
 TENTH = 0.1  # the largest share of the jumps' rise, or persistence, that counts as little
 HALF = 0.5  # the least share that counts as much
 BACK = 0.05  # the least share of the way back that counts as coming back
-GROUPS = ("good", "few", "noise .5", "memorise")
-SHOWN = {"few": "150 examples"}
-WHO = {"few": "bad", "memorise": "memorising"}
-COLOURS = dict(zip(GROUPS, canvas.colours(len(GROUPS)), strict=True))
-TITLES = {
-    "movement": "Movement",
-    "rise": "Rise of the loss",
-    "turning": "Turning",
-    "persistence": "Finite persistence",
-    "rank_persistence": "Finite persistence of ranks",
+SHOWN = {name: name for name in GROUPS} | {"few": "150 examples"}
+MEASURES = {
+    "movement": ("Movement", "start to end (share of the optimum's norm)"),
+    "rise": ("Rise of the loss", "largest rise of the test loss (nats)"),
+    "turning": ("Turning", "mean angle between epochs' steps (rad)"),
+    "persistence": ("Finite persistence", "finite total persistence of the test loss (nats²)"),
+    "rank_persistence": (
+        "Finite persistence of ranks",
+        "finite total persistence (ranks from 0 to 1)",
+    ),
 }
+CORRECTED = {
+    "final_corrected": "runs end closer to good optima than {} ones",
+    "outward_corrected": "more steps lead outward around {} optima than good ones",
+}
+Row = dict[str, Any]
+Laid = dict[str, pd.DataFrame]
 
 
 def make(asked: Flags) -> Made:
-    found = networks(asked, GROUPS)
-    nets = [net for group in GROUPS for net in found[group]]
-    jobs = [(net, asked.work / f"{net.group}-{net.seed}.json") for net in nets]
-    rows = each(measured, jobs, asked, "measuring")
+    jobs = [((NEIGHBOURS, list(MEASURES)), net) for net in landscapes.networks(asked)]
+    rows = landscapes.each_kept(measured, jobs, asked, "measuring")
     table = pd.DataFrame([row for sizes, _ in rows for row in sizes])
     attracted = pd.DataFrame([row for _, row in rows])
-    claims = judged(table, attracted)
-    return drawn(asked, table, attracted, claims), (
-        facts(asked, GROUPS)
-        | {"claims": claims, "neighbours": NEIGHBOURS, "shares": shares(table)}
-        | {"differences_after_jumps": after_jumps(table)}
-        | {"measures": table.to_dict("records"), "attraction": attracted.to_dict("records")}
+    laid = {measure: still_and_jumped(table, measure) for measure in MEASURES}
+    claims = judged(laid, attracted)
+    shares = pd.concat([one.assign(measure=measure) for measure, one in laid.items()])
+    found = {"neighbours": NEIGHBOURS, "differences_after_jumps": after_jumps(laid)}
+    found |= {"claims": claims, "shares": shares, "measures": table, "attraction": attracted}
+    return drawn(asked, table, laid, attracted, claims), landscapes.facts(asked, **found)
+
+
+def measured(net: Network) -> tuple[list[Row], Row]:
+    """Measure one network: a row for each step size, over runs, and one on the jumps' ends."""
+    runs = net.trajectories
+    whole = runs.select(runs=runs.status == "ok")
+    name = {"group": net.group, "seed": net.seed}
+    sizes = [
+        name | {"step_size": float(size)} | described(whole.select(whole.step_size == size))
+        for size in np.unique(whole.step_size)
+    ]
+    return sizes, name | attraction(whole)
+
+
+def described(runs: Trajectories) -> dict[str, float]:
+    """Describe the runs of one step size, 0 or not, by the same measures."""
+    optimum = np.linalg.norm(runs.optimum[: runs.weight_count].astype(np.float64))
+    steps = geometry.moves(runs)[:, 1:, 1:]
+    chord = np.sqrt(np.maximum(steps.sum(axis=(1, 2)), 0))
+    path = np.sqrt(np.diagonal(steps, axis1=1, axis2=2)).sum(axis=1)
+    epochs = geometry.moves(runs.select(times=landscapes.whole_epochs(runs)))
+    values = runs.values("test_loss")
+    graph = embed(runs).graph(NEIGHBOURS)
+    plain, ranked = (
+        sublevel(transform(values, scale), graph, maxdim=0).total_persistence(0, p)
+        for scale, p in (("raw", 2), ("rank", 1))
     )
+    return {
+        "movement": float(chord.mean() / optimum),
+        "path": float(path.mean() / optimum),
+        "turning": float(geometry.turning(epochs).mean()),
+        "rise": float(values.max() - runs.optimum_metrics["test_loss"]),
+        "persistence": plain,
+        "rank_persistence": ranked,
+    }
 
 
-def by_network(table: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Lay a measure out by network: without a jump, and over all jumps (rises: their largest)."""
-    how = "max" if measure == "rise" else "mean"
+def attraction(runs: Trajectories) -> dict[str, float]:
+    """Measure where the jumps' runs end, from the optimum and from where the control stands.
+
+    The control is the run of step size 0 that saw the data in the jumps' order.
+    """
+    jumps = runs.jumps()
+    same = (runs.step_size == 0) & (runs.order_seed == jumps.order_seed[0])
+    control = np.asarray(runs.select(same).weights[0], dtype=np.float64)
+    optimum = jumps.optimum[: jumps.weight_count].astype(np.float64)
+    weights = np.asarray(jumps.weights, dtype=np.float64)
+    moved = weights - (control - optimum)
+    corrected = replace(jumps, states=moved, optimum=optimum, weight_count=len(optimum))
+    found = {}
+    for kind, which in (("plain", jumps), ("corrected", corrected)):
+        found[f"final_{kind}"] = float(geometry.distance(geometry.moves(which))[:, -1].mean())
+        steps = geometry.moves(which.select(times=landscapes.whole_epochs(runs)))
+        found[f"outward_{kind}"] = float(geometry.outward_fraction(steps).mean())
+    ends, drift = weights[:, -1] - weights[:, 0], control[-1] - control[0]
+    cosines = ends @ drift / (np.linalg.norm(ends, axis=1) * np.linalg.norm(drift))
+    return found | {"cosine": float(cosines.mean())}
+
+
+def still_and_jumped(table: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Lay a measure out by network: without a jump, over all jumps (of rises, the largest)."""
     named = ["group", "seed"]
     still = table[table["step_size"] == 0].set_index(named)[measure]
-    jumped = table[table["step_size"] > 0].groupby(named, sort=False)[measure].agg(how)
-    return pd.DataFrame({"still": still, "jumped": jumped}).reset_index()
+    jumps = table[table["step_size"] > 0].groupby(named, sort=False)[measure]
+    found = {"still": still, "jumped": jumps.agg("max" if measure == "rise" else "mean")}
+    return pd.DataFrame(found).eval("share = still / jumped").reset_index()
 
 
-def by_group(table: pd.DataFrame, measure: str, kind: str) -> Any:
-    return by_network(table, measure).groupby("group")[kind].apply(np.array)
-
-
-def shares(table: pd.DataFrame) -> list[Row]:
-    """Divide each network's measures without a jump by those over its jumps."""
-    rows = [by_network(table, measure).assign(measure=measure) for measure in MEASURES]
-    every = pd.concat(rows)
-    return list(every.assign(share=every["still"] / every["jumped"]).to_dict("records"))
-
-
-def judged(table: pd.DataFrame, attracted: pd.DataFrame) -> list[Row]:
-    ratio = {m: by_network(table, m).pipe(lambda t: t["still"] / t["jumped"]) for m in MEASURES}
-    group = by_network(table, "movement")["group"]
-    claims = [
-        within(
-            "horoi-step0",
-            f"{SHOWN.get(name, name)}: without a jump retraining moves a network less than half "
-            "as far as after one",
-            "log ratio of the distances from start to end, mean of jumps over mean of controls",
-            -np.log(ratio["movement"][group == name]), TWICE,
-        )
-        for name in GROUPS
-    ]  # fmt: skip
+def judged(laid: Laid, attracted: pd.DataFrame) -> list[Row]:
+    share = {measure: one["share"] for measure, one in laid.items()}
+    how = "log ratio of the distances from start to end, mean of jumps over mean of controls"
+    further = {group: -np.log(column(laid["movement"], group, "share")) for group in GROUPS}
+    means = "controls over the mean of step sizes"
+    rows = (
+        *((f"{SHOWN[group]}: without a jump retraining moves a network less than half as far as "
+           "after one", how, further[group], TWICE) for group in GROUPS),
+        ("without a jump the test loss rises by less than a tenth as much",
+         "0.1 less the largest rise over the controls over that over the jumps",
+         TENTH - share["rise"], 0),
+        ("without a jump finite persistence is less than a tenth of that after one, from as many "
+         "points", f"0.1 less the ratio of total persistences (p = 2), {means}",
+         TENTH - share["persistence"], 0),
+        ("on ranks of the test loss, half of the finite persistence or more is there without a "
+         "jump", f"ratio of total persistences of ranks (p = 1), {means}",
+         share["rank_persistence"], HALF),
+        ("half of the turning or more is there without a jump", f"ratio of mean angles, {means}",
+         share["turning"], HALF),
+    )  # fmt: skip
+    claims = [within("horoi-step0", *row) for row in rows] + differences(laid)
+    corrected = "corrected for step 0"
     claims += [
-        within(
-            "horoi-step0", "without a jump the test loss rises by less than a tenth as much",
-            "0.1 less the largest rise over the controls over that over the jumps",
-            TENTH - ratio["rise"], 0,
-        ),
-        within(
-            "horoi-step0", "without a jump finite persistence is less than a tenth of that after "
-            "one, from as many points",
-            "0.1 less the ratio of total persistences (p = 2), controls over the mean of step "
-            "sizes", TENTH - ratio["persistence"], 0,
-        ),
-        within(
-            "horoi-step0", "on ranks of the test loss, half of the finite persistence or more is "
-            "there without a jump",
-            "ratio of total persistences of ranks (p = 1), controls over the mean of step sizes",
-            ratio["rank_persistence"], HALF,
-        ),
-        within(
-            "horoi-step0", "half of the turning or more is there without a jump",
-            "ratio of mean angles, controls over the mean of step sizes", ratio["turning"], HALF,
-        ),
-    ]  # fmt: skip
-    return [*claims, *differences(table), *attractors(attracted)]
+        compared(attracted, "H3", f"{corrected}, {words.format(who)}", measure, poor, "good")
+        for measure, words in CORRECTED.items()
+        for poor, who in POOR.items()
+    ]
+    how = "1 less the distance from where the control stands at the end, over the jump's"
+    back = 1 - column(attracted, "good", "final_corrected")
+    words = f"{corrected}, runs come back to good optima"
+    return [*claims, within("horoi-H3", words, how, back, BACK)]
 
 
-def after_jumps(table: pd.DataFrame) -> list[Row]:
+def after_jumps(laid: Laid) -> list[Row]:
     """Compare poor groups with the good one over jumps: Cliff's deltas with their intervals."""
     rows = []
-    for measure in MEASURES:
-        found = by_group(table, measure, "jumped")
-        for poor in WHO:
-            low, high = delta_interval(found[poor], found["good"])
-            effect = float(cliffs_delta(found[poor], found["good"]))
-            row = {"measure": measure, "poor": poor, "effect": effect, "interval": [low, high]}
-            rows.append(row | {"clear": bool(max(low, -high) > NEGLIGIBLE)})
+    for measure, found in laid.items():
+        for poor in POOR:
+            sides = [column(found, group, "jumped") for group in (poor, "good")]
+            low, high = delta_interval(*sides)
+            row = {"measure": measure, "poor": poor, "effect": float(cliffs_delta(*sides))}
+            clear = bool(max(low, -high) > NEGLIGIBLE)
+            rows.append(row | {"interval": [low, high], "clear": clear})
     return rows
 
 
-def differences(table: pd.DataFrame) -> list[Row]:
+def differences(laid: Laid) -> list[Row]:
     """Judge whether groups differ as they clearly do after jumps; these give the direction."""
     claims = []
-    for row in after_jumps(table):
-        if not row["clear"]:
-            continue
-        measure, poor = row["measure"], row["poor"]
-        still = by_group(table, measure, "still")
-        larger, smaller = (poor, "good") if row["effect"] > 0 else ("good", poor)
-        claims.append(between(
-            "horoi-step0",
-            f"{WHO[poor]} and good networks differ in {measure.replace('_', ' ')} without a jump "
-            "as they do after one",
-            f"{measure} at step size 0, {larger} against {smaller}", still[larger], still[smaller],
-        ))  # fmt: skip
+    for row in after_jumps(laid):
+        if row["clear"]:
+            measure, poor = row["measure"], row["poor"]
+            words = f"{POOR[poor]} and good networks differ in {measure.replace('_', ' ')}"
+            claim = f"{words} without a jump as they do after one"
+            pair = (poor, "good") if row["effect"] > 0 else ("good", poor)
+            how = f"{measure} at step size 0, {pair[0]} against {pair[1]}"
+            still = (column(laid[measure], group, "still") for group in pair)
+            claims.append(between("horoi-step0", claim, how, *still))
     return claims
 
 
-def attractors(attracted: pd.DataFrame) -> list[Row]:
-    def values(group: str, measure: str) -> NDArray[np.float64]:
-        return attracted.loc[attracted["group"] == group, measure].to_numpy()
-
-    words = {
-        "final_corrected": "corrected for step 0, runs end closer to good optima than {} ones",
-        "outward_corrected":
-            "corrected for step 0, more steps lead outward around {} optima than good ones",
-    }  # fmt: skip
-    claims = [
-        between(
-            "horoi-H3", form.format(who), f"{measure}, {poor} against good",
-            values(poor, measure), values("good", measure),
-        )
-        for measure, form in words.items()
-        for poor, who in WHO.items()
-    ]  # fmt: skip
-    return [
-        *claims,
-        within(
-            "horoi-H3", "corrected for step 0, runs come back to good optima",
-            "1 less the distance from where the control stands at the end, over the jump's",
-            1 - values("good", "final_corrected"), BACK,
-        ),
-    ]  # fmt: skip
-
-
-def drawn(asked: Flags, table: pd.DataFrame, attracted: pd.DataFrame, claims: list[Row]) -> Figure:
+def drawn(
+    asked: Flags, table: pd.DataFrame, laid: Laid, attracted: pd.DataFrame, claims: list[Row]
+) -> Figure:
     figure = canvas.new_figure(16.5, 10)
     panels = figure.subplots(2, 3)
+    said = {measure: percent(one) for measure, one in laid.items()}
     for ax, measure in zip(panels.flat, MEASURES, strict=False):
         along(ax, table, measure)
-        share = shared(table, measure)
-        canvas.title(ax, f"{TITLES[measure]}: step 0 has {percent(share)} of the jumps'")
+        canvas.title(ax, f"{MEASURES[measure][0]}: step 0 has {said[measure]} of the jumps'")
     ends(panels[1, 2], attracted)
     panels[0, 0].legend(fontsize=10, frameon=False)
-    figure.suptitle(f"{finding(table, claims)}\n{tally(claims)}", fontsize=13, x=0.01, ha="left")
-    canvas.note(
-        figure,
-        f"{caption(asked, GROUPS)}. n = {table['seed'].nunique()} networks a group: thin lines, "
-        "marks; thick: mean. Each step size has as many runs; those of step size 0 differ in the "
-        "order of the data. Shares are means over the networks of a group, least and greatest "
-        "group. Zeros are not drawn on logarithmic axes. Persistence: bars that "
-        "end, of the sublevels on the joined "
-        f"{NEIGHBOURS}-nearest-neighbour graph of PHATE's potentials, step size by step size.",
+    note = (
+        f"{landscapes.caption(asked)}. n = {table['seed'].nunique()} networks a group: thin "
+        "lines, marks; thick: mean. Each step size has as many runs; those of step size 0 differ "
+        "in the order of the data. Shares are means over the networks of a group, least and "
+        "greatest group. Zeros are not drawn on logarithmic axes. Persistence: bars that end, of "
+        f"the sublevels on the joined {NEIGHBOURS}-nearest-neighbour graph of PHATE's potentials, "
+        "step size by step size."
     )
+    head(figure, finding(said, claims), claims, note)
     return figure
 
 
-def shared(table: pd.DataFrame, measure: str) -> NDArray[np.float64]:
-    """Average the share that is there without a jump over the networks of each group."""
-    values = by_network(table, measure)
-    share = (values["still"] / values["jumped"]).groupby(values["group"]).mean()
-    return np.sort(share.to_numpy())
-
-
-def percent(share: NDArray[np.float64]) -> str:
-    if share[-1] < 1e-4:
+def percent(found: pd.DataFrame) -> str:
+    """Say which share is there without a jump, on average over the networks of each group."""
+    share = found.groupby("group")["share"].mean()
+    if share.max() < 1e-4:
         return "less than 0.01 %"
-    least, most = (float(f"{100 * value:.2g}") for value in (share[0], share[-1]))
+    least, most = (float(f"{100 * value:.2g}") for value in (share.min(), share.max()))
     return f"{least:g} to {most:g} %"
 
 
-def finding(table: pd.DataFrame, claims: list[Row]) -> str:
-    said = {measure: percent(shared(table, measure)) for measure in MEASURES}
+def finding(said: dict[str, str], claims: list[Row]) -> str:
     same = [claim["verdict"] for claim in claims if "differ in" in claim["claim"]]
     drift = [claim["verdict"] for claim in claims if claim["id"] == "horoi-H3"]
     return (
@@ -228,36 +239,30 @@ def finding(table: pd.DataFrame, claims: list[Row]) -> str:
 
 def along(ax: Axes, table: pd.DataFrame, measure: str) -> None:
     for group, colour in COLOURS.items():
-        rows = table[table["group"] == group]
-        lines = rows.pivot(index="step_size", columns="seed", values=measure)
-        ax.plot(lines.index, lines, color=colour, lw=0.7, alpha=0.4)
-        ax.plot(lines.index, lines.mean(axis=1), "o-", color=colour, lw=2.4, ms=6,
-                label=SHOWN.get(group, group))  # fmt: skip
+        rows = table[table["group"] == group].pivot_table(measure, "seed", "step_size")
+        lines(ax, rows.columns, rows, colour, SHOWN[group], style="o-", ms=6)
     if measure in ("movement", "rise", "persistence"):
         ax.set_yscale("log", nonpositive="mask")
         canvas.plain(ax.yaxis)
     else:
         ax.set_ylim(bottom=0)
     ax.axvspan(-0.06, 0.06, color="0.92", zorder=0)
-    ax.set(xlabel="step size of the jump (filter norms; 0: no jump)", ylabel=MEASURES[measure])
+    ax.set(xlabel="step size of the jump (filter norms; 0: no jump)", ylabel=MEASURES[measure][1])
 
 
 def ends(ax: Axes, attracted: pd.DataFrame) -> None:
-    kinds = {"plain": ("o", "none", "optimum"), "corrected": ("s", None, "control of step size 0")}
-    for kind, (mark, face, words) in kinds.items():
-        for place, group in enumerate(GROUPS):
-            back = 100 * (1 - attracted.loc[attracted["group"] == group, f"final_{kind}"])
-            across = place + (0.15 if kind == "corrected" else -0.15)
-            ax.plot(np.full(len(back), across), back, mark, color=COLOURS[group], mfc=face, ms=7)
+    kinds = (("final_plain", "o", "none", -0.15, "optimum"),
+             ("final_corrected", "s", None, 0.15, "control of step size 0"))  # fmt: skip
+    for measure, mark, face, shift, words in kinds:
+        for place, (group, colour) in enumerate(COLOURS.items()):
+            back = 100 * (1 - column(attracted, group, measure))
+            ax.plot(np.full(len(back), place + shift), back, mark, color=colour, mfc=face, ms=7)
         ax.plot([], [], mark, color="0.3", mfc=face, label=f"to the {words}")
     ax.axhline(0, color="0.4", lw=0.8)
     ax.axhline(100 * BACK, color="0.4", lw=0.8, ls=":")
-    ax.set_xticks(range(len(GROUPS)), [SHOWN.get(group, group) for group in GROUPS])
+    ax.set_xticks(range(len(GROUPS)), list(SHOWN.values()))
     ax.set_ylabel("way back that is covered (% of the jump)")
     ax.legend(fontsize=10, frameon=False)
     moved = np.abs(attracted["final_corrected"] - attracted["final_plain"]).max()
-    canvas.title(
-        ax,
-        f"The way back, corrected for the control's movement: at most {100 * moved:.2g} points "
-        "of difference",
-    )
+    words = f"at most {100 * moved:.2g} points of difference"
+    canvas.title(ax, f"The way back, corrected for the control's movement: {words}")

@@ -11,10 +11,16 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
+from evidence.cells import each
 from evidence.figure import Flags, Made
+from evidence.judging import adjusted, entry
+from evidence.panels import head
+from evidence.wording import Claims, effect
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from papers.horoi.conditions import RETRAINING, Case, cases
+from papers.horoi.conditions import RETRAINING, conditions
 from sklearn.base import ClassifierMixin
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -27,24 +33,50 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-import jumpretrain as jr
-from jumpretrain.comparison.hypothesis_tests import holm, verdict
-from jumpretrain.execution.execution import spread
+from jumpretrain.plots import canvas
 
-SMALLEST_EFFECT = 0.03
-SAMPLERS = ("jump and retrain", "rays", "grid", "shuffled")
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#999999")
+SMALLEST = 0.03
+SAMPLERS = {  # colours, and the accuracies of the paper's table in per cent
+    "jump and retrain": ("#0072B2", (39.2, 58.2, 72.1)),
+    "rays": ("#E69F00", (31.8, 55.7, 67.6)),
+    "grid": ("#009E73", (30.1, 51.1, 62.3)),
+    "shuffled": ("#999999", (20.7, 38.9, 52.7)),
+}
+OURS, *OTHERS, _ = SAMPLERS
 TARGETS = {
     "generalisation (5 classes)": 5,
     "weight decay (3 classes)": 3,
     "data size (2 classes)": 2,
 }
-PAPER = {
-    "jump and retrain": (39.2, 58.2, 72.1),
-    "rays": (31.8, 55.7, 67.6),
-    "grid": (30.1, 51.1, 62.3),
-    "shuffled": (20.7, 38.9, 52.7),
-}
+Array = NDArray[np.float64]
+Found = dict[str, dict[str, Array]]
+
+
+def make(asked: Flags) -> Made:
+    table, sampled = conditions(asked)
+    features = {name: np.stack([one[name] for one in sampled]) for name in (OURS, *OTHERS)}
+    features["shuffled"] = features[OURS][np.random.default_rng(0).permutation(len(table))]
+    points = {name: values.shape[1] // 2 for name, values in features.items()}
+    targets, repeats = labels(table), 1 if asked.quick else 4
+    jobs = [(features[s], labelled, repeats) for labelled in targets.values() for s in SAMPLERS]
+    results = iter(each(hits, jobs, asked, "classifying"))
+    found = {target: {sampler: next(results) for sampler in SAMPLERS} for target in targets}
+    claims = judged(found)
+    seeds = np.unique(table["seed"]).tolist()
+    numbers = {
+        "data": "digits",
+        "networks": len(table),
+        "seeds": seeds,
+        "retraining": asdict(RETRAINING),
+        "points": points,
+        "classifiers": list(classifiers()),
+        "accuracy": {
+            target: {sampler: shares.mean(1).tolist() for sampler, shares in row.items()}
+            for target, row in found.items()
+        },
+        "claims": claims,
+    }
+    return drawn(found, claims, len(table), len(seeds)), numbers
 
 
 def classifiers() -> dict[str, ClassifierMixin]:
@@ -62,22 +94,16 @@ def classifiers() -> dict[str, ClassifierMixin]:
     }
 
 
-def labels(networks: list[Case]) -> dict[str, NDArray[np.int64]]:
-    losses = np.array([network.test_loss for network in networks])
-    quintile = np.argsort(np.argsort(losses)) * 5 // len(losses)
-    decay = np.unique([n.weight_decay for n in networks], return_inverse=True)[1]
-    size = np.unique([n.data_size for n in networks], return_inverse=True)[1]
+def labels(table: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+    quintile = np.argsort(np.argsort(table["test_loss"].to_numpy())) * 5 // len(table)
+    decay, size = (
+        np.unique(table[name], return_inverse=True)[1] for name in ("weight_decay", "data_size")
+    )
     return dict(zip(TARGETS, (quintile, decay, size), strict=True))
 
 
-def hits(
-    features: NDArray[np.float64], target: NDArray[np.int64], repeats: int
-) -> NDArray[np.float64]:
-    """Measure how often each network is predicted right when it is left out of the fitting.
-
-    Returns:
-        A share for each classifier and network (C, n).
-    """
+def hits(features: Array, target: NDArray[np.int64], repeats: int) -> Array:
+    """Give the share of predictions that are right, by classifier and network left out (C, n)."""
     folds = RepeatedStratifiedKFold(
         n_splits=min(5, np.bincount(target).min()), n_repeats=repeats, random_state=0
     )
@@ -89,107 +115,58 @@ def hits(
     return table / repeats
 
 
-def paired(first: NDArray[np.float64], second: NDArray[np.float64]) -> dict[str, float]:
-    """Compare two samplers by network: sign flips for p, resampled networks for the interval.
-
-    Returns:
-        The mean difference in accuracy with its 95 % interval and p.
-    """
+def paired(first: Array, second: Array) -> tuple[float, float, float, float]:
+    """Compare two samplers by network: mean gap, interval (resampled), p (sign flips)."""
     gaps, rng = first.mean(0) - second.mean(0), np.random.default_rng(0)
     flips = rng.choice([-1, 1], size=(9999, len(gaps))) * gaps
     p = (1 + (np.abs(flips.mean(1)) >= abs(gaps.mean()) - 1e-12).sum()) / 10_000
     means = gaps[rng.integers(len(gaps), size=(9999, len(gaps)))].mean(1)
     low, high = np.quantile(means, [0.025, 0.975])
-    return {"effect": float(gaps.mean()), "low": float(low), "high": float(high), "p": float(p)}
+    return float(gaps.mean()), float(low), float(high), float(p)
 
 
-def make(asked: Flags) -> Made:
-    networks = cases(asked)
-    repeats = 1 if asked.quick else 4
-    features = {name: np.stack([n.features[name] for n in networks]) for name in SAMPLERS[:3]}
-    order = np.random.default_rng(0).permutation(len(networks))
-    features["shuffled"] = features["jump and retrain"][order]
-    targets = labels(networks)
-    jobs = [(features[s], target, repeats) for target in targets.values() for s in SAMPLERS]
-    results = iter(spread(hits, jobs, jr.Execution(n_jobs=asked.jobs), "classifying"))
-    found = {target: {sampler: next(results) for sampler in SAMPLERS} for target in targets}
-    claims = judge(found)
-    numbers = {
-        "data": "digits",
-        "networks": len(networks),
-        "seeds": sorted({network.seed for network in networks}),
-        "retraining": asdict(RETRAINING),
-        "points": {name: features[name].shape[1] // 2 for name in SAMPLERS},
-        "classifiers": list(classifiers()),
-        "accuracy": {
-            target: {sampler: table.mean(1).tolist() for sampler, table in row.items()}
-            for target, row in found.items()
-        },
-        "claims": claims,
-    }
-    return draw(found, claims, networks), numbers
-
-
-def judge(found: dict[str, dict[str, NDArray[np.float64]]]) -> list[dict[str, object]]:
+def judged(found: Found) -> Claims:
     """Compare jump and retrain with the other samplers on each target."""
-    pairs = [(t, s) for t in found for s in ("rays", "grid")]
-    rows = [paired(found[t]["jump and retrain"], found[t][s]) for t, s in pairs]
-    adjusted = holm(np.array([row["p"] for row in rows]))
-    return [
-        {
-            "id": "horoi-H1" if target.startswith("generalisation") else "horoi-H2",
-            "claim": f"jump and retrain predicts {target.split(' (')[0]} better than {sampler}",
-            "statistic": "difference in accuracy, paired by network, mean over classifiers",
-            "effect": row["effect"],
-            "interval": [row["low"], row["high"]],
-            "n": len(found[target][sampler][0]),
-            "smallest_effect": SMALLEST_EFFECT,
-            "expected": 1,
-            "p": row["p"],
-            "p_holm": float(p),
-            "verdict": verdict(row["low"], row["high"], SMALLEST_EFFECT),
-        }
-        for (target, sampler), row, p in zip(pairs, rows, adjusted, strict=True)
-    ]
+    claims = []
+    for target, sampler in [(target, sampler) for target in found for sampler in OTHERS]:
+        name = "horoi-H1" if target.startswith("generalisation") else "horoi-H2"
+        claim = f"jump and retrain predicts {target.split(' (')[0]} better than {sampler}"
+        how = "difference in accuracy, paired by network, mean over classifiers"
+        *gap, p = paired(found[target][OURS], found[target][sampler])
+        count = len(found[target][sampler][0])
+        claims.append(entry(name, claim, how, *gap, count, SMALLEST, p=p))
+    return adjusted(claims)
 
 
-def draw(
-    found: dict[str, dict[str, NDArray[np.float64]]],
-    claims: list[dict[str, object]],
-    networks: list[Case],
-) -> Figure:
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
+def drawn(found: Found, claims: Claims, count: int, seeds: int) -> Figure:
+    figure = canvas.new_figure(12.5, 5.6)
     for column, (ax, target) in enumerate(zip(figure.subplots(1, 3), found, strict=True)):
-        for place, sampler in enumerate(SAMPLERS):
-            shares = 100 * found[target][sampler].mean(1)
-            spots = place + np.linspace(-0.18, 0.18, len(shares))
-            ax.plot(spots, shares, "o", color=COLOURS[place], alpha=0.75)
-            ax.hlines(shares.mean(), place - 0.32, place + 0.32, color=COLOURS[place], lw=3)
-            paper = PAPER[sampler][column]
-            label = "paper" if place == 0 else None
-            ax.plot(place + 0.4, paper, "_", color="black", ms=14, mew=1.5, label=label)
+        panel(ax, found[target], column)
         ax.axhline(100 / TARGETS[target], color="black", lw=0.8, ls=":", label="chance")
-        ax.set_xticks(range(4), [s.replace(" and ", "\nand ") for s in SAMPLERS])
-        ax.set_ylabel("networks predicted right when left out (%)")
-        ours = [c for c in claims if target.split(" (")[0] in str(c["claim"])]
-        ax.set_title(
-            f"{target}: minus rays {gap(ours[0])},\nminus grid {gap(ours[1])}", fontsize=9
-        )
+        rays, grid = (effect(one, "+.0f", 100) for one in claims[2 * column : 2 * column + 2])
+        canvas.title(ax, f"{target}:\nminus rays {rays},\nminus grid {grid}")
         ax.legend(fontsize=8, loc="upper right", frameon=False)
-    verdicts = [str(claim["verdict"]) for claim in claims]
-    figure.suptitle(
-        f"Jump and retrain beats the other samplers by {100 * SMALLEST_EFFECT:.0f} points or more "
-        f"in {verdicts.count('supported')} of {len(verdicts)} comparisons"
+    better = sum(claim["verdict"] == "supported" for claim in claims)
+    finding = (
+        f"Jump and retrain beats the other samplers by {100 * SMALLEST:.0f} points or more "
+        f"in {better} of {len(claims)} comparisons"
     )
-    figure.supxlabel(
-        f"dot: a classifier (7, default settings); bar: their mean; black: the paper's 108 CIFAR "
-        f"networks and augmentation for data size; n = {len(networks)} digits networks, "
-        f"seeds a cell: {len({network.seed for network in networks})}",
-        fontsize=8,
+    note = (
+        "dot: a classifier (7, default settings); bar: their mean; black: the paper's 108 CIFAR "
+        f"networks and augmentation for data size; n = {count} digits networks, seeds a cell: "
+        f"{seeds}"
     )
+    head(figure, finding, claims, note)
     return figure
 
 
-def gap(claim: dict[str, object]) -> str:
-    low, high = claim["interval"]  # type: ignore[misc]
-    return f"{100 * claim['effect']:+.0f} [{100 * low:+.0f}, {100 * high:+.0f}]"  # type: ignore[operator]
+def panel(ax: Axes, found: dict[str, Array], column: int) -> None:
+    for place, (sampler, (colour, paper)) in enumerate(SAMPLERS.items()):
+        shares = 100 * found[sampler].mean(1)
+        spots = place + np.linspace(-0.18, 0.18, len(shares))
+        ax.plot(spots, shares, "o", color=colour, alpha=0.75)
+        ax.hlines(shares.mean(), place - 0.32, place + 0.32, color=colour, lw=3)
+        ax.plot(place + 0.4, paper[column], "_", color="black", ms=14, mew=1.5)
+    ax.lines[-1].set_label("paper")
+    ax.set_xticks(range(4), [name.replace(" and ", "\nand ") for name in SAMPLERS])
+    ax.set_ylabel("networks predicted right when left out (%)")
