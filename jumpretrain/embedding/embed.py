@@ -6,7 +6,9 @@ larger than memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from numbers import Integral
 from typing import Any, Literal, TypeAlias, get_args
@@ -152,7 +154,7 @@ def embed(
         mds_solver: How PHATE's metric MDS is solved: `"smacof"`, which converges, or `"sgd"`, the
             default of PHATE 2.0 (another algorithm of that name in the paper's PHATE 1.0.6).
         perplexity: Neighbours that t-SNE attends to.
-        gram: What `distances.gram(trajectories, optimum)` returned, if it is at hand.
+        gram: What `gram.gram(trajectories, optimum)` returned, if it is at hand.
         landmarks: Into how many clusters of points, at most, PHATE's walk is gathered; None for
             none, which takes minutes and more from 5,000 points on. `"auto"`: 2,000 beyond 5,000
             points, else none.
@@ -218,13 +220,13 @@ def _plain(
     components: int,
     perplexity: float,
 ) -> NDArray[np.float64]:
-    if method == "pca":
-        return principal(gram, components=components)
-    if method == "mds":
-        return layouts.mds(distances, seed, components)
-    if method == "tsne":
-        return layouts.tsne(distances, seed, components, perplexity)
-    return layouts.umap(distances, seed, components)
+    makers: dict[Method, Callable[[], NDArray[np.float64]]] = {
+        "pca": partial(principal, gram, components=components),
+        "mds": partial(layouts.mds, distances, seed, components),
+        "tsne": partial(layouts.tsne, distances, seed, components, perplexity),
+        "umap": partial(layouts.umap, distances, seed, components),
+    }
+    return makers[method]()
 
 
 def fidelity_table(
