@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
@@ -16,6 +16,9 @@ from jumpretrain.paths.path import RISE
 from jumpretrain.studies.connect import ConnectionStudy
 from jumpretrain.studies.design import TRAINING, Study
 from jumpretrain.studies.interpolate import InterpolationStudy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["main"]
 
@@ -160,7 +163,7 @@ def _interpolate(command: Interpolate) -> int:
     measured = interpolate_networks(command.study, command.out, command.execution)
     figures = write_report(command.study, measured, command.out)
     shown = overview(measured).dropna(axis=1, how="all")
-    print(shown.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3g}"))
+    _show(shown)
     print(
         "paths_that_never_rise: on which the training loss never rises by more than "
         f"{RISE}; then its largest rise, medians"
@@ -179,10 +182,14 @@ def _connect(command: Connect) -> int:
     connector = connect_networks(command.study, command.out, command.execution)
     figures = write_report(command.study, connector, command.out)
     shown = overview(connector)
-    print(shown.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3g}"))
+    _show(shown)
     print("barrier: the largest training loss above that of the highest optimum")
     print(f"\nLook at {figures} and {command.out / 'summary.csv'}")
     return 0
+
+
+def _show(table: pd.DataFrame) -> None:
+    print(table.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3g}"))
 
 
 def _estimate(command: Estimate) -> int:
