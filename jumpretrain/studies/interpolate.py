@@ -38,12 +38,7 @@ MEASURED = (
     *("train_min_delta", "train_rise_from", "train_rise_to"),
     *(f"train_barrier_{kind}" for kind in get_args(BarrierKind)),
     *("train_error_plateau_end", "train_loss_plateau_end", "train_loss_above_chance"),
-    *(
-        "test_gauss_length_mean",
-        "test_gauss_length_joint",
-        "test_gauss_length_alphas",
-        "test_gauss_length_rounding",
-    ),
+    *(f"test_gauss_length_{name}" for name in ("mean", "joint", "alphas", "rounding")),
 )
 SHAPE = {"hidden", "with_batchnorm"}
 BUILT_IN = "scheme scale trained_biases hidden with_batchnorm".split()
