@@ -21,7 +21,6 @@ from evidence.judging import entry
 from evidence.panels import dots, head, label, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
 from papers.fort.networks import INNER, Found, Values, column
 
@@ -143,13 +142,13 @@ def line(path: jr.Path) -> Found:
     }
 
 
-def angles(task: jr.Task, starts: NDArray[Any], optima: NDArray[Any]) -> Found:
+def angles(task: jr.Task, starts: Values, optima: Values) -> Found:
     """Compare the directions of two starts, of optima, and of the ways from start to optimum."""
     rows = {"starts": starts, "optima": optima, "ways": optima.astype(float) - starts}
     return {name: float(cosines(row[:, : task.weight_count])[0, 1]) for name, row in rows.items()}
 
 
-def bent(task: jr.Task, points: jr.Recipe, ends: NDArray[Any], folder: Path) -> Found:
+def bent(task: jr.Task, points: jr.Recipe, ends: Values, folder: Path) -> Found:
     """Join two networks by a hyperplane connector."""
     how = {"inner": INNER, "each": EACH, "folder": folder, "execution": QUIET}
     curve = jr.connect(task, ends, recipe=points, **how)
@@ -319,7 +318,7 @@ def _widths(ax: Axes, results: Results) -> None:
     label(
         ax, "width of the digits MLP's hidden layers; Fashion-MNIST CNN",
         f"barrier of the training loss (nats; at least {FLOOR:g})",
-        f"share of the barrier that aligning removes: {cuts}", "y", loc="best",
+        f"share of the barrier that aligning removes: {cuts}", "y",
     )  # fmt: skip
 
 
@@ -333,7 +332,7 @@ def _lines(ax: Axes, setup: Setup, pairs: Pairs) -> None:
     label(
         ax, "alpha, share of the way between the networks (1)", "training loss (nats)",
         f"{setup.name}: a connector leaves a barrier of {left[0]:.2g} nats, {left[1]:.2g} between "
-        "aligned networks", loc="best",
+        "aligned networks",
     )  # fmt: skip
 
 

@@ -19,9 +19,8 @@ from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
 from evidence.panels import dots, head, label, lines, sheet
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.networks import INNER, Found, column, recipe
+from papers.fort.networks import INNER, Found, Values, column, recipe
 
 import jumpretrain as jr
 from jumpretrain.ensembles.ensemble import cosines
@@ -111,7 +110,7 @@ def connected(asked: Flags, setup: Setup, number: int) -> Found:
 
 
 def joined(
-    setup: Setup, task: jr.Task, starts: NDArray[Any], optima: NDArray[Any], folder: Path
+    setup: Setup, task: jr.Task, starts: Values, optima: Values, folder: Path
 ) -> dict[str, jr.Connector]:
     share = {"each": setup.each, "execution": QUIET}
     bent = partial(jr.connect, task, recipe=setup.points, inner=INNER, **share)
@@ -183,7 +182,7 @@ def labels(curve: jr.Connector) -> Found:
     }
 
 
-def angles(task: jr.Task, starts: NDArray[Any], optima: NDArray[Any], twin: NDArray[Any]) -> Found:
+def angles(task: jr.Task, starts: Values, optima: Values, twin: Values) -> Found:
     """Compare directions of weights, of starts, and of the ways from start to optimum."""
     same = np.stack([optima[0], twin]) - starts[0]
     pairs = {"starts": starts, "optima": optima, "ways": optima - starts, "same_start": same}

@@ -23,7 +23,6 @@ from evidence.figure import Flags, Made
 from evidence.panels import head, label
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
 from papers.fort.networks import Found, Rows, Values
 from scipy.stats import spearmanr
@@ -150,7 +149,7 @@ def descended(
     }
 
 
-def sharp(setup: Setup, task: jr.Task, state: NDArray[Any]) -> dict[str, int]:
+def sharp(setup: Setup, task: jr.Task, state: Values) -> dict[str, int]:
     """Count the sharp directions at each cut."""
     found = jr.sharp_directions(task, state, setup.cuts[0], dtype="float32", execution=QUIET)
     return {f"{cut:g}": found.above(cut) for cut in setup.cuts}
@@ -303,7 +302,7 @@ def look(setup: Setup, width: int, rate: float) -> tuple[Any, str, str]:
 def _along(ax: Axes, dims: Sequence[int], up: str, title: str) -> None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(dims, [str(dim) for dim in dims], fontsize=8, rotation=45)
-    label(ax, "dimension d of the plane", up, title, fontsize=8, loc="best")
+    label(ax, "dimension d of the plane", up, title, fontsize=8)
 
 
 def _curves(ax: Axes, setup: Setup, found: pd.DataFrame) -> None:

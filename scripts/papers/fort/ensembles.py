@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from evidence.cells import QUIET, kept, spread_kept, trained
@@ -19,7 +18,6 @@ from evidence.figure import Flags, Made
 from evidence.panels import head, label, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
 from papers.fort.networks import Found, Rows, Values, column
 from scipy.stats import spearmanr
@@ -82,7 +80,7 @@ def make(asked: Flags) -> Made:
     }
 
 
-def start(asked: Flags, plan: Plan, task: jr.Task, seed: int) -> NDArray[Any]:
+def start(asked: Flags, plan: Plan, task: jr.Task, seed: int) -> Values:
     """Train one network: its states after each epoch (epochs + 1, S)."""
     states = trained(asked, f"start-{seed}", task, plan.training, [seed], jobs=1).states
     return np.asarray(states[0, : plan.training.epochs + 1])
@@ -121,7 +119,7 @@ def cycled(asked: Flags, plan: Plan, seed: int) -> Found:
     return {"seed": seed, "rates": rates, "subspaces": around(plan, task, states, seed)}
 
 
-def combined(task: jr.Task, snapshots: NDArray[Any]) -> Found:
+def combined(task: jr.Task, snapshots: Values) -> Found:
     """Average the first 1, 2, ... snapshots: their weights, their predictions."""
     whole = jr.ensemble(task, snapshots, execution=QUIET)
     counts = np.arange(1, len(snapshots) + 1)
@@ -139,7 +137,7 @@ def combined(task: jr.Task, snapshots: NDArray[Any]) -> Found:
     }
 
 
-def around(plan: Plan, task: jr.Task, states: NDArray[Any], seed: int) -> Found:
+def around(plan: Plan, task: jr.Task, states: Values, seed: int) -> Found:
     """Compare an optimum with random networks around it, but for those that lose accuracy."""
     optimum, late = states[-1], states[-plan.late :]
     radius = RADIUS * float(np.linalg.norm(optimum[: task.weight_count]))
@@ -302,7 +300,7 @@ def _gains(ax: Axes, plan: Plan, found: Rows) -> None:
     title = f"averaged weights gain up to {np.median(turns(found)):.0f}° (median); grey: where "
     title += "they should begin to lose"
     up = f"gain of {plan.count} snapshots over single (points)"
-    label(ax, "angle between successive snapshots (degrees)", up, title, loc="best")
+    label(ax, "angle between successive snapshots (degrees)", up, title)
 
 
 def _steps(ax: Axes, plan: Plan, found: Rows) -> None:

@@ -20,7 +20,6 @@ from evidence.judging import entry
 from evidence.panels import head, label, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
 from papers.fort.networks import Found, Values
 from scipy.stats import kendalltau
@@ -138,7 +137,7 @@ def measured(asked: Flags, setup: Setup, radius: float, seeds: range) -> list[Fo
     ]
 
 
-def curved(task: jr.Task, state: NDArray[Any], plane: Plane) -> Found:
+def curved(task: jr.Task, state: Values, plane: Plane) -> Found:
     """Measure the Hessian in the first dimensions of a plane: `jr.curvature.goldilocks`."""
     product = hessian_product(task, state, "float32" if task.convolutional else "float64")
     rows = plane.directions[: DIMS[-1]]
@@ -266,7 +265,7 @@ def _ratios(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
     peaks = few(setup, table, RATIO).idxmax(axis=1)
     text = f"{setup.name}: the ratio peaks at {peaks.median():g} times Xavier's radius (median of "
     text += f"{setup.seeds}, from {peaks.min():g} to {peaks.max():g})"
-    _along(ax, "trace / Frobenius norm of the Hessian (1)", text, loc="best")
+    _along(ax, "trace / Frobenius norm of the Hessian (1)", text)
 
 
 def _starts(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:

@@ -29,7 +29,7 @@ NAMES = {"digits": "digits MLP", "fashion": "Fashion-MNIST CNN"}
 Data = Literal["digits", "fashion"]
 Found = dict[str, Any]
 Rows = Sequence[Found]
-Values = NDArray[np.float64]
+Values = NDArray[Any]
 
 
 def fashion(train: int, test: int) -> jr.Dataset:

@@ -19,7 +19,6 @@ from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
 from evidence.panels import head, label, sheet
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 from papers.fort import networks as fort
 from papers.fort.networks import THRESHOLD, Found, Rows, Values, column
 
@@ -96,7 +95,7 @@ def make(asked: Flags) -> Made:
     }
 
 
-def fitted(asked: Flags, plan: Plan, kind: str, seed: int) -> tuple[jr.Task, NDArray[Any]]:
+def fitted(asked: Flags, plan: Plan, kind: str, seed: int) -> tuple[jr.Task, Values]:
     task = plan.build(fort.examples(plan.data, plan.sizes), getattr(plan, kind))
     runs = trained(asked, f"{kind}-{seed}", task, plan.training, [seed], jobs=1)
     return task, runs.final[0]

@@ -22,7 +22,6 @@ from evidence.figure import Flags, Made
 from evidence.panels import head, label, lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
 from papers.fort.networks import Found, Rows, Values
 
@@ -157,7 +156,7 @@ def joined(asked: Flags, setup: Setup, task: jr.Task, number: int, look: Any) ->
 
 
 def relaxed(
-    asked: Flags, setup: Setup, task: jr.Task, name: str, ends: NDArray[Any], shares: Values
+    asked: Flags, setup: Setup, task: jr.Task, name: str, ends: Values, shares: Values
 ) -> jr.Runs:
     """Train points between optima in the plane normal to them, in the optima's own way."""
     start = (shares @ ends.astype(np.float64)).astype(ends.dtype)
@@ -195,7 +194,7 @@ def along(
     ]
 
 
-def spectrum(asked: Flags, setup: Setup, task: jr.Task, state: NDArray[Any]) -> Found:
+def spectrum(asked: Flags, setup: Setup, task: jr.Task, state: Values) -> Found:
     """Count sharp directions, or read what was kept of the same state."""
     folder = asked.work / f"{setup.network}-spectra-{setup.scored}-{setup.cut:g}"
     path = folder / f"{digest(state)}.json"
@@ -376,7 +375,7 @@ def _finish(ax: Axes, across: str, kinds: Kinds, text: str, logs: str = "y") -> 
     ax.margins(y=0.3)
     first, *others = (f"{counts.setup.cut:g}" for counts in kinds)
     above = f"eigenvalues above {first}" + "".join(f" (dashed, squares: {cut})" for cut in others)
-    label(ax, across, above, text, logs, loc="best")
+    label(ax, across, above, text, logs)
 
 
 def _profile(ax: Axes, counts: Counts) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,9 +19,8 @@ from evidence.figure import Flags, Made
 from evidence.panels import dots, head, label
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.networks import Found
+from papers.fort.networks import Found, Values
 
 import jumpretrain as jr
 from jumpretrain.plots import canvas
@@ -96,7 +94,7 @@ def surveyed(asked: Flags, plan: Plan, number: int) -> list[Found]:
     return rows
 
 
-def middle(task: jr.Task, points: jr.Recipe, optima: NDArray[Any]) -> Found:
+def middle(task: jr.Task, points: jr.Recipe, optima: Values) -> Found:
     """Train the node in the middle of optima by itself."""
     rows = optima.astype(np.float64)
     chords = (rows[1:] - rows[0])[:, : task.weight_count]
@@ -279,4 +277,4 @@ def _spots(
                 dots(ax, m + 0.26 * (place - 1), values, COLOURS[place], "os^"[place], 0.1, 0.05)
         ax.scatter([], [], color=[COLOURS[place]], marker="os^"[place], label=name)
     ax.set_xticks(range(1, max(table.dropna(subset=bent)["m"]) + 1))
-    label(ax, "m, of m + 1 optima joined", up, title, logs, fontsize=8, loc="best")
+    label(ax, "m, of m + 1 optima joined", up, title, logs, fontsize=8)

@@ -345,7 +345,7 @@ def _wells(ax: Axes, plan: Plan, main: Rows) -> None:
     label(
         ax, "distance a along random directions", "loss; band: one standard deviation",
         f"loss along random directions from two heights (seed 0); spread {spreads:.1%}, "
-        f"1 / sqrt(2s) = {1 / np.sqrt(2 * plan.short):.1%}", loc="best",
+        f"1 / sqrt(2s) = {1 / np.sqrt(2 * plan.short):.1%}",
     )  # fmt: skip
 
 
@@ -362,7 +362,7 @@ def _widths(ax: Axes, plan: Plan, found: Rows) -> None:
     label(
         ax, "D / s (1)", f"distance at which the loss is {THRESHOLD}",
         f"width of tunnels: power {powers(plan, found).mean():.2f} of D / s with {FEW} wedges"
-        f"{beyond if wide else ''}", "xy", loc="best",
+        f"{beyond if wide else ''}", "xy",
     )  # fmt: skip
 
 

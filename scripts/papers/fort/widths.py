@@ -20,7 +20,6 @@ from evidence.figure import Flags, Made
 from evidence.panels import head, label
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
 from papers.fort.networks import THRESHOLD, Found, Rows, Values, column
 
@@ -172,7 +171,7 @@ def measured(asked: Flags, plan: Plan, choices: Choices, seed: int) -> Found:
     }
 
 
-def tunnel(plan: Plan, task: jr.Task, state: NDArray[Any]) -> Found:
+def tunnel(plan: Plan, task: jr.Task, state: Values) -> Found:
     reach = REACH * float(np.linalg.norm(state[: task.weight_count]))
     width = jr.tunnel_width(
         task, state, THRESHOLD, plan.directions, reach=reach, steps=24, execution=QUIET
@@ -184,7 +183,7 @@ def tunnel(plan: Plan, task: jr.Task, state: NDArray[Any]) -> Found:
     }
 
 
-def sharp(plan: Plan, task: jr.Task, state: NDArray[Any]) -> Found:
+def sharp(plan: Plan, task: jr.Task, state: Values) -> Found:
     found = jr.sharp_directions(
         task, state, plan.cut, plan.method, "float32", draws=16, execution=QUIET
     )
