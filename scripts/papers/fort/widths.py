@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
 from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.panels import head, label
+from evidence.panels import head, label, sheet
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from papers.fort import networks as fort
 from papers.fort.networks import THRESHOLD, Found, Rows, Values, column
 
@@ -30,7 +30,6 @@ REACH = 3.0  # norms of the weights, how far tunnels are followed
 WIDER = math.log(1.03)  # the least log ratio of widths that counts
 FEWER = math.log(1.2)  # and of numbers of sharp directions
 TOLERANCE = 0.2  # how far the measured power may be from -1/2
-FALLING = 0.1  # the least power that counts as wider with fewer sharp directions
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,7 @@ class Choices:
     @property
     def name(self) -> str:
         """What its folder is called."""
-        parts = (self.rate, self.decay, self.dropout, self.batch, self.width)
-        return "-".join(f"{part:g}" for part in parts)
+        return "-".join(f"{part:g}" for part in astuple(self))
 
 
 @dataclass(frozen=True)
@@ -77,16 +75,16 @@ class Plan:
         whole = fort.examples(self.data, self.sizes)
         if self.data == "fashion":
             return whole
-        thin = (x[..., ::2, ::2] for x in (whole.train_x, whole.test_x))
-        train, test = map(np.ascontiguousarray, thin)
-        return jr.Dataset(train, whole.train_y, test, whole.test_y, history=whole.history)
+        train, test = (
+            np.array(x[..., ::2, ::2], order="C") for x in (whole.train_x, whole.test_x)
+        )
+        return replace(whole, train_x=train, test_x=test)
 
     def build(self, choices: Choices, data: jr.Dataset) -> jr.Task:
         """Build the task."""
         widths = [round(choices.width * count) for count in self.channels]
-        if self.data == "digits":
-            return fort.mlp(data, widths)
-        return fort.cnn(data, widths, choices.dropout)
+        digits = self.data == "digits"
+        return fort.mlp(data, widths) if digits else fort.cnn(data, widths, choices.dropout)
 
     def recipe(self, choices: Choices) -> jr.Recipe:
         """Write the recipe; every epoch is recorded."""
@@ -130,15 +128,18 @@ def make(asked: Flags) -> Made:
     jobs = [(f"measured/{way.name}-{k}", (alike, way, k), plan, way, k) for way, k in cells]
     kept = zip(cells, spread_kept(asked, measured, jobs, "networks"), strict=True)
     found = [one | {"choices": way, "seed": seed} for (way, seed), one in kept]
-    claims = judged(plan, found)
-    return drawn(plan, found, claims), {
+    fitted, claims = powers(plan, found), judged(plan, found)
+    along = [(_along, plan, found, factor) for factor in NAMES]
+    figure = sheet((17, 10), (2, 3), [*along, (_against, plan, found, fitted)])
+    head(figure, finding(plan, found, fitted), claims, caption(plan, found))
+    return figure, {
         "data": f"{plan.data}, {plan.sizes[0]} training and {plan.sizes[1]} test examples",
         "plan": asdict(plan),
         "recipe": asdict(plan.recipe(plan.base)),
         "seeds": list(range(plan.seeds)),
         "threshold": THRESHOLD,
         "claims": claims,
-        "powers": {name: values.tolist() for name, values in powers(plan, found).items()},
+        "powers": {name: values.tolist() for name, values in fitted.items()},
         "over_quadratic": {place: over_quadratic(found, place) for place in ("end", "matched")},
         "without_equal_loss": len(found) - len(reached(found, "matched")),
         "networks": [one | {"choices": asdict(one["choices"])} for one in found],
@@ -196,7 +197,7 @@ def sharp(plan: Plan, task: jr.Task, state: Values) -> Found:
 
 def of(found: Rows, choices: Choices) -> list[Found]:
     """Choose the networks that were trained in one way, by seed."""
-    return sorted((one for one in found if one["choices"] == choices), key=lambda one: one["seed"])
+    return [one for one in found if one["choices"] == choices]
 
 
 def at(one: Found, place: str) -> Found:
@@ -213,9 +214,8 @@ def reached(found: Rows, place: str) -> list[Found]:
 
 def curve(one: Found, per: float = 1.0) -> tuple[Values, Values]:
     """Follow a network's log width along training, over its radius divided by a number."""
-    radius = column(one["tunnels"], "radius") / per
-    order = np.argsort(radius)
-    return radius[order], np.log(column(one["tunnels"], "width").astype(float))[order]
+    tunnels = sorted(one["tunnels"], key=itemgetter("radius"))
+    return column(tunnels, "radius") / per, np.log(column(tunnels, "width").astype(float))
 
 
 def ladders(plan: Plan, found: Rows, factor: str) -> list[tuple[Found, ...]]:
@@ -275,17 +275,15 @@ def over_quadratic(found: Rows, place: str) -> float:
 def judged(plan: Plan, found: Rows) -> list[Found]:
     rows: list[tuple[Any, ...]] = []
     for factor in varied(plan):
-        nets, sign = ladders(plan, found, factor), SIGNS[factor]
-        low, high = (f"{plan.levels[factor][k]:g}" for k in (0, -1))
-        said = f"{NAMES[factor]} up from {low} to {high}:"
+        nets, sign, levels = ladders(plan, found, factor), SIGNS[factor], plan.levels[factor]
+        said = f"{NAMES[factor]} up from {levels[0]:g} to {levels[-1]:g}:"
         rows += [
             ("H5", f"{said} tunnels {'wider' if sign == 1 else 'narrower'} {words}",
              "log ratio of median widths, same seed", [wider(one, place) for one in nets],
              WIDER, sign)
             for place, words in PLACES.items()
         ]  # fmt: skip
-        counted = ("end", "matched") if factor == "rate" else ()
-        for place in counted:
+        for place in ("end", "matched") if factor == "rate" else ():
             gain = [math.log(one[-1][place]["count"] / one[0][place]["count"]) for one in nets]
             fewer = f"{said} fewer sharp directions {PLACES[place]}"
             rows.append(("H5", fewer, "log ratio of numbers, same seed", gain, FEWER, -1))
@@ -301,7 +299,6 @@ def judged(plan: Plan, found: Rows) -> list[Found]:
 
 
 def varied(plan: Plan) -> list[str]:
-    """Name the choices that are varied and of which something is claimed."""
     return [factor for factor in SIGNS if factor in plan.levels]
 
 
@@ -315,49 +312,34 @@ def said_of_powers(fitted: dict[str, Values]) -> list[tuple[Any, ...]]:
         for name, values in fitted.items()
     ] + [
         ("H6", f"fewer sharp directions, wider tunnels, {PLACES[place]}",
-         "power, fitted over conditions", fitted[PLACES[place]], FALLING, -1)
+         "power, fitted over conditions", fitted[PLACES[place]], 0.1, -1)
         for place in ("end", "matched")
     ]  # fmt: skip
-
-
-def drawn(plan: Plan, found: Rows, claims: list[Found]) -> Figure:
-    figure = canvas.new_figure(17, 10)
-    panels = figure.subplots(2, 3)
-    for ax, factor in zip(panels.flat, NAMES, strict=False):
-        if factor in plan.levels:
-            _along(ax, plan, found, factor)
-        else:
-            ax.set_axis_off()
-    _against(panels[1, 2], plan, found)
-    head(figure, finding(plan, found), claims, caption(plan, found))
-    return figure
 
 
 def caption(plan: Plan, found: Rows) -> str:
     base, ends = plan.base, reached(found, "end")
     apart = np.median([np.ptp(np.array(one["quartiles"], float)) / one["width"] for one in ends])
     angle = np.median([float(one["angle"]) for one in ends])
-    kind = (
-        "Fashion-MNIST at 14x14; tanh CNN, channels" if plan.data == "fashion"
-        else "digits at 4x4; MLP, hidden"
-    )  # fmt: skip
+    kinds = {"fashion": "Fashion-MNIST at 14x14; tanh CNN, channels",
+             "digits": "digits at 4x4; MLP, hidden"}  # fmt: skip
     return (
-        f"{kind} {' '.join(map(str, plan.channels))}; {plan.sizes[0]} training examples; Adam, "
+        f"{kinds[plan.data]} {' '.join(map(str, plan.channels))}; {plan.sizes[0]} training examples; Adam, "
         f"{plan.epochs} epochs; baseline: rate {base.rate:g}, batches of {base.batch}, no L2, no "
         f"dropout. n = {plan.seeds} networks (seeds 0 to {plan.seeds - 1}) a condition: thin "
         f"lines and dots; thick: median. Width: distance at which the training loss exceeds "
-        f"{THRESHOLD:.2f} nats (half of log 10), "
-        f"median over {plan.directions} random directions orthogonal to the weights, on "
-        f"{plan.seen} training images; the quartiles are {apart:.0%} of it apart, the angle is "
-        f"{angle:.1f} rad at the end. Sharp: Hessian eigenvalues above {plan.cut:g} on the same. "
-        f"Equal loss: first epoch with training loss below {plan.matched:g}, "
-        f"which {len(found) - len(reached(found, 'matched'))} of {len(found)} do not reach."
+        f"{THRESHOLD:.2f} nats (half of log 10), median over {plan.directions} random directions "
+        f"orthogonal to the weights, on {plan.seen} training images; the quartiles are "
+        f"{apart:.0%} of it apart, the angle is {angle:.1f} rad at the end. Sharp: Hessian "
+        f"eigenvalues above {plan.cut:g} on the same. Equal loss: first epoch with training loss "
+        f"below {plan.matched:g}, which {len(found) - len(reached(found, 'matched'))} of "
+        f"{len(found)} do not reach."
     )
 
 
-def finding(plan: Plan, found: Rows) -> str:
+def finding(plan: Plan, found: Rows, fitted: Mapping[str, Values]) -> str:
     parts = [f"{NAMES[name]} ×{ratio(plan, found, name, 'matched'):.2f}" for name in varied(plan)]
-    every, alike = (powers(plan, found)[name].mean() for name in (PLACES["matched"], ALIKE))
+    every, alike = (fitted[name].mean() for name in (PLACES["matched"], ALIKE))
     times = over_quadratic(found, "matched")
     return (
         f"Width of tunnels at equal training loss, highest level over lowest: {', '.join(parts)}\n"
@@ -369,11 +351,13 @@ def finding(plan: Plan, found: Rows) -> str:
 
 def ratio(plan: Plan, found: Rows, factor: str, place: str) -> float:
     """Average the ratio of widths, highest level over lowest, over seeds."""
-    changes = [wider(nets, place) for nets in ladders(plan, found, factor)]
-    return float(np.exp(np.mean(changes)))
+    return math.exp(np.mean([wider(nets, place) for nets in ladders(plan, found, factor)]))
 
 
 def _along(ax: Axes, plan: Plan, found: Rows, factor: str) -> None:
+    if factor not in plan.levels:
+        ax.set_axis_off()
+        return
     levels = plan.levels[factor]
     colours = canvas.ramp(len(levels), "viridis")
     for level, way, colour in zip(levels, plan.choices(factor), colours, strict=True):
@@ -390,16 +374,16 @@ def _along(ax: Axes, plan: Plan, found: Rows, factor: str) -> None:
     end, radius = (ratio(plan, found, factor, place) for place in ("end", "radius"))
     text = f"{NAMES[factor]} {levels[0]:g} to {levels[-1]:g}: width ×{radius:.2f} at equal "
     text += f"radius, ×{end:.2f} at the end"
-    across = "radius: norm of the weights, along training"
-    label(ax, across, WIDTH, text, title=NAMES[factor], title_fontsize=9)
+    legend = {"title": NAMES[factor], "title_fontsize": 9}
+    label(ax, "radius: norm of the weights, along training", WIDTH, text, **legend)
 
 
-def _against(ax: Axes, plan: Plan, found: Rows) -> None:
+def _against(ax: Axes, plan: Plan, found: Rows, fitted: Mapping[str, Values]) -> None:
     for factor in plan.levels:
         nets = [one for way in plan.choices(factor) if way != plan.base for one in of(found, way)]
         _dots(ax, nets, COLOURS[factor], NAMES[factor])
     _dots(ax, of(found, plan.base), (0.2, 0.2, 0.2), "baseline")
-    matched, end = (powers(plan, found)[PLACES[place]].mean() for place in ("matched", "end"))
+    matched, end = (fitted[PLACES[place]].mean() for place in ("matched", "end"))
     some = reached(found, "matched")
     share, width = (np.log(column(some, name)) for name in ("share", "width"))
     line = np.exp([share.min(), share.max()])
@@ -414,6 +398,5 @@ def _against(ax: Axes, plan: Plan, found: Rows) -> None:
 def _dots(ax: Axes, nets: Rows, colour: Any, name: str) -> None:
     for place, face in (("matched", colour), ("end", "none")):
         share, width = (column(reached(nets, place), key) for key in ("share", "width"))
-        named = name if place == "matched" else None
         look = {"s": 26, "facecolor": face, "edgecolor": [colour], "lw": 0.9, "alpha": 0.8}
-        ax.scatter(share, width, label=named, **look)
+        ax.scatter(share, width, label=name if place == "matched" else None, **look)
