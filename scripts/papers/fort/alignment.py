@@ -18,9 +18,8 @@ import numpy as np
 from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
 from evidence.judging import entry
-from evidence.panels import dots, head, label, lines
+from evidence.panels import dots, head, label, lines, sheet
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from papers.fort import networks as fort
 from papers.fort.networks import INNER, Found, Values, column
 
@@ -32,13 +31,8 @@ from jumpretrain.plots import canvas
 EACH = 5  # steps scored on each piece of a connector
 GRID = np.linspace(0, 1, 21)
 
-REMOVED = 0.5  # the least share of the barrier that aligning removes
-TREND = 0.3  # the least Spearman's rho with width
-HALVED, FLOOR = 1.0, 1e-3  # halvings of a connector's barrier; nats below which none counts
-LESS = 0.1  # of the difference of cosines within halves and across
+FLOOR = 1e-3  # nats below which no barrier counts
 NONE, STABLE = 0.05, 0.02  # nats; test error, as in arXiv:1912.05671
-FALL = 0.05  # nats by which sharing lowers the barrier at least
-SAME = 0.1  # the least excess of a cosine from the same start
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,17 @@ def make(asked: Flags) -> Made:
     found = iter(spread_kept(asked, matched, jobs, "pairs"))
     results = {setup: [next(found) for _ in range(setup.pairs)] for setup in setups}
     claims = judged(results)
-    return drawn(results, claims), {
+    joined, apart = (
+        {setup: pairs for setup, pairs in results.items() if getattr(setup, part)}
+        for part in ("points", "shared")
+    )
+    figure = sheet((17, 10), (2, 3), [
+        (_widths, results), (_lines, *next(iter(joined.items()))), (_halves, joined),
+        (_branches, apart, "barrier", NONE), (_branches, apart, "instability", STABLE),
+        (_angles, apart),
+    ])  # fmt: skip
+    head(figure, finding(results, claims), claims, caption(results))
+    return figure, {
         "setups": [asdict(setup) for setup in setups],
         "seeds": {s.name: [one["seeds"] for one in pairs] for s, pairs in results.items()},
         "inner": INNER,
@@ -197,7 +201,7 @@ def judged(results: Results) -> list[Found]:
     claims = []
     for setup, pairs in results.items():
         rows = [("H12", "aligning removes half of the straight line's barrier or more",
-                 "share of the barrier that is removed", removed(pairs), REMOVED)]  # fmt: skip
+                 "share of the barrier that is removed", removed(pairs), 0.5)]  # fmt: skip
         rows += said_of_connectors(pairs) if setup.points else []
         rows += said_of_branches(setup, pairs) if setup.shared else []
         claims += fort.judge(f"{setup.name}: ", rows)
@@ -210,10 +214,10 @@ def said_of_connectors(pairs: Pairs) -> list[tuple[Any, ...]]:
     return [
         ("H12", "aligning halves the barrier that the connector leaves, or more",
          f"log2 of the ratio of barriers, at least {FLOOR} nats each",
-         np.log2(plain / less), HALVED),
+         np.log2(plain / less), 1.0),
         ("H12", "aligning lessens the difference between halves of the connector",
          "cosine of deviations within halves minus across, plain minus aligned",
-         difference(pairs, "plain") - difference(pairs, "aligned"), LESS),
+         difference(pairs, "plain") - difference(pairs, "aligned"), 0.1),
     ]  # fmt: skip
 
 
@@ -227,10 +231,10 @@ def said_of_branches(setup: Setup, pairs: Pairs) -> list[tuple[Any, ...]]:
         ("H1", f"{half} are stable", f"{STABLE} minus the rise of the test error above the mean "
          "of the ends", STABLE - unstable, 0),
         ("H1", f"{half} have a lower barrier than pairs that share the start only",
-         "difference of barriers, nats", first - late, FALL),
+         "difference of barriers, nats", first - late, 0.05),
         ("H9", "from the same start, networks go more nearly the same way than from two starts",
          "difference of cosines between the ways from start to optimum",
-         branches(setup, pairs, 0, "angles", "ways") - column(pairs, "angles", "ways"), SAME),
+         branches(setup, pairs, 0, "angles", "ways") - column(pairs, "angles", "ways"), 0.1),
     ]  # fmt: skip
 
 
@@ -247,24 +251,9 @@ def judged_by_width(results: Results) -> list[Found]:
         found = spearman(widths[known], heights[known])
         claims.append(
             entry("wedges-H12", f"digits MLP: {claim}", "Spearman's rho over pairs", found.rho,
-                  found.low, found.high, int(known.sum()), TREND, sign, found.p)
+                  found.low, found.high, int(known.sum()), 0.3, sign, found.p)
         )  # fmt: skip
     return claims
-
-
-def drawn(results: Results, claims: list[Found]) -> Figure:
-    figure = canvas.new_figure(17, 10)
-    panels = figure.subplots(2, 3)
-    _widths(panels[0, 0], results)
-    joined = {setup: pairs for setup, pairs in results.items() if setup.points}
-    _lines(panels[0, 1], *next(iter(joined.items())))
-    _halves(panels[0, 2], joined)
-    apart = {setup: pairs for setup, pairs in results.items() if setup.shared}
-    _branches(panels[1, 0], apart, "barrier", NONE)
-    _branches(panels[1, 1], apart, "instability", STABLE)
-    _angles(panels[1, 2], apart)
-    head(figure, finding(results, claims), claims, caption(results))
-    return figure
 
 
 def finding(results: Results, claims: list[Found]) -> str:
@@ -305,8 +294,7 @@ def _both(ax: Axes, place: float, pairs: Pairs, way: str, name: str, least: floa
     """Draw values of plain and aligned pairs, or the least to be drawn, beside each other."""
     for shift, (kind, colour) in zip((-0.17, 0.17), KINDS.items(), strict=True):
         heights = np.maximum(column(pairs, way, kind, name), least)
-        dots(ax, place + shift, heights, colour, width=0.14, spread=0.09)
-        ax.scatter([], [], color=[colour], label=None if place else kind)
+        dots(ax, place + shift, heights, colour, "o", 0.14, 0.09, None if place else kind)
 
 
 def _widths(ax: Axes, results: Results) -> None:
@@ -327,75 +315,71 @@ def _lines(ax: Axes, setup: Setup, pairs: Pairs) -> None:
         for way, name, dash in (("lines", "straight", "--"), ("connectors", "connector", "-")):
             rows = column(pairs, way, kind, "train_loss")
             lines(ax, GRID, rows, colour, f"{kind}, {name}", np.median, dash)
-    ax.set_xlim(0, 1)
     left = [np.median(column(pairs, "connectors", kind, "barrier")) for kind in KINDS]
     label(
         ax, "alpha, share of the way between the networks (1)", "training loss (nats)",
         f"{setup.name}: a connector leaves a barrier of {left[0]:.2g} nats, {left[1]:.2g} between "
-        "aligned networks",
+        "aligned networks", limits={"xlim": (0, 1)},
     )  # fmt: skip
 
 
 def _halves(ax: Axes, joined: Results) -> None:
     labels, means = [], []
-    for row, (setup, pairs) in enumerate(joined.items()):
-        for place, name in enumerate(("within", "across")):
-            _both(ax, 2 * row + place, pairs, "connectors", name, -1)
-        labels += [f"{setup.short},\nwithin a half", f"{setup.short},\nacross"]
+    for setup, pairs in joined.items():
+        for name, words in (("within", "within a half"), ("across", "across")):
+            _both(ax, len(labels), pairs, "connectors", name, -1)
+            labels.append(f"{setup.short},\n{words}")
         gaps = [difference(pairs, kind).mean() for kind in KINDS]
         means.append(f"{gaps[0]:.2f} plain, {gaps[1]:.2f} aligned ({setup.short})")
     ax.axhline(0, color="0.4", ls=":", lw=1.2)
     ax.set_xticks(range(len(labels)), labels, fontsize=8)
-    ax.set_ylim(top=1.15)
     title = f"cosine within minus across: {'; '.join(means)}"
-    up = "cosine of deviations from the chord (1)"
-    label(ax, "", up, title, ncols=2, loc="upper center")
+    look = {"limits": {"ylim": (None, 1.15)}, "ncols": 2, "loc": "upper center"}
+    label(ax, "", "cosine of deviations from the chord (1)", title, **look)
 
 
 def _branches(ax: Axes, apart: Results, name: str, limit: float) -> None:
     ends = []
-    looks = zip(canvas.colours(4)[2:], "os", strict=True)
-    for (setup, pairs), (colour, mark) in zip(apart.items(), looks, strict=False):
+    for place, (setup, pairs) in enumerate(apart.items()):
+        look = {"color": canvas.colours(4)[2 + place], "marker": "os"[place]}
         x = np.array(setup.shared) / setup.training.epochs
         rows = np.array([branches(setup, pairs, k, name) for k in setup.shared])
         middle = np.median(rows, axis=1)
-        ax.plot(x, rows, mark, color=colour, ms=4, alpha=0.5, mew=0)
-        ax.plot(x, middle, color=colour, lw=2.4, marker=mark, label=setup.name)
+        ax.plot(x, rows, ms=4, alpha=0.5, mew=0, lw=0, **look)
+        ax.plot(x, middle, lw=2.4, label=setup.name, **look)
         level = np.median(column(pairs, "lines", "plain", name))
-        ax.axhline(level, color=colour, ls="--", lw=1.2)
+        ax.axhline(level, color=look["color"], ls="--", lw=1.2)
         ends.append(f"{middle[0]:.3f} to {middle[-1]:.3f} ({setup.short})")
     ax.plot([], [], color="0.4", ls="--", lw=1.2, label="two starts")
     ax.axhline(limit, color="0.4", ls=":", lw=1.2, label="limit judged")
     ax.set_yscale("symlog", linthresh=limit)
-    ax.set_ylim(bottom=-0.1 * limit)
     ax.yaxis.set_major_formatter("{x:g}")
     up, short = {
         "barrier": ("barrier of the training loss (nats)", "barrier"),
         "instability": ("rise of the test error above its ends' mean", "test error rises by"),
     }[name]
     title = f"{short}, 0 to half of the epochs shared: {', '.join(ends)}"
-    legend = {"loc": "center right", "bbox_to_anchor": (1, 0.7)} if name == "barrier" else {}
-    label(ax, "share of the epochs before the pairs part (1)", up, title, **legend)
+    look = {"limits": {"ylim": (-0.1 * limit, None)}, "loc": "center right"}
+    across = "share of the epochs before the pairs part (1)"
+    label(ax, across, up, title, **look, bbox_to_anchor=(1, 0.7))
 
 
 def _angles(ax: Axes, apart: Results) -> None:
     names, colours = ("starts", "optima", "ways"), canvas.colours(6)[3:]
-    looks = list(zip(names, (-0.27, 0, 0.27), "^so", colours, strict=True))
+    looks = list(zip(names, (-0.27, 0, 0.27), colours, "^so", strict=True))
     labels, said = [], []
-    for row, (setup, pairs) in enumerate(apart.items()):
+    for setup, pairs in apart.items():
         places = [(), *(("branches", setup.shared.index(k)) for k in (0, setup.half))]
-        for place, keys in enumerate(places):
-            for name, shift, mark, colour in looks:
+        for place, keys in enumerate(places, len(labels)):
+            for name, shift, *look in looks:
                 values = column(pairs, *keys, "angles", name)
-                dots(ax, 3 * row + place + shift, values, colour, mark, 0.14, 0.09)
-                named = None if row or place else name
-                ax.scatter([], [], color=[colour], marker=mark, label=named)
+                dots(ax, place + shift, values, *look, 0.14, 0.09, None if place else name)
         labels += ["two starts", "same start", f"{setup.half} epochs\nshared"]
         two, same = (np.median(column(pairs, *keys, "angles", "ways")) for keys in places[:2])
         said.append(f"{same:.2f} from the same, {two:.2f} from two starts ({setup.short})")
     ax.set_xticks(range(len(labels)), labels, fontsize=8)
     ax.axhline(0, color="0.4", ls=":", lw=1.2)
-    ax.set_ylim(top=1.2)
     title = f"cosine of the ways from start to optimum: {'; '.join(said)}"
     across = "; ".join(setup.name for setup in apart)
-    label(ax, across, "cosine between the two networks (1)", title, ncols=3, loc="upper center")
+    look = {"limits": {"ylim": (None, 1.2)}, "ncols": 3, "loc": "upper center"}
+    label(ax, across, "cosine between the two networks (1)", title, **look)

@@ -20,9 +20,8 @@ import numpy as np
 import pandas as pd
 from evidence.cells import spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.panels import head, label
+from evidence.panels import head, label, sheet
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from papers.fort import networks as fort
 from papers.fort.networks import Found, Rows, Values
 from scipy.stats import spearmanr
@@ -34,7 +33,7 @@ from jumpretrain.states.planes import Plane, random_plane
 SHARE = 0.9  # of the free fall of the training loss, or of the free test accuracy
 QUIET = jr.Execution(progress=False, chunk=5)
 FIRST_PLANE = 10_000  # seed of planes that are drawn beside each network's own
-ORDERED, RISING = 0.2, 0.9  # the least Spearman's rho over conditions; over dimensions
+ORDERED = 0.2  # the least Spearman's rho over conditions
 STEADY = 0.25  # octaves, standard deviation of thresholds over planes
 
 
@@ -83,7 +82,12 @@ def make(asked: Flags) -> Made:
     again = spread_kept(asked, redrawn, jobs, "planes")
     found = table(setup, rows)
     claims = judged(setup, found, again)
-    return drawn(setup, found, again, claims), {
+    figure = sheet((19, 6.6), (1, 4), [
+        (_curves, setup, found), (_thresholds, setup, found), (_correlations, claims),
+        (_planes, setup, found, again),
+    ])  # fmt: skip
+    head(figure, finding(setup, claims), claims, caption(setup))
+    return figure, {
         "data": "digits",
         "setup": asdict(setup),
         "recipes": {f"{rate:g}": asdict(fort.recipe(setup.epochs, rate)) for rate in setup.rates},
@@ -141,8 +145,8 @@ def descended(
     for dim in setup.dims:
         recipe = fort.recipe(setup.epochs, rate * math.sqrt(count / dim))
         held = [Plane(rows[:dim], normal=False) for rows in largest]
-        place = folder / str(dim)
-        runs.append(jr.train(task, recipe, list(seeds), starts, place, QUIET, planes=held))
+        where = folder / str(dim)
+        runs.append(jr.train(task, recipe, list(seeds), starts, where, QUIET, planes=held))
     return {
         metric: np.stack([run.metrics[metric][:, -1] for run in runs], axis=1)
         for metric in ("train_loss", "test_accuracy")
@@ -168,12 +172,10 @@ def redrawn(asked: Flags, setup: Setup, network: int) -> Found:
 
 def turn(dims: Sequence[int], losses: Sequence[float], goal: float) -> float:
     """Interpolate from which dimension on losses reach a goal: an octave past the last if none."""
-    reached = np.flatnonzero(np.asarray(losses) <= goal)
-    if not len(reached):
-        return 2.0 * dims[-1]
-    place = int(reached[0])
-    if place == 0:
-        return float(dims[0])
+    reached = np.asarray(losses) <= goal
+    place = int(reached.argmax())
+    if not reached.any() or place == 0:
+        return float(dims[0] if reached.any() else 2 * dims[-1])
     before, after = losses[place - 1], losses[place]
     logs = np.log2(dims[place - 1 : place + 1])
     return float(2 ** (logs[0] + (before - goal) / (before - after) * (logs[1] - logs[0])))
@@ -230,15 +232,16 @@ def judged(setup: Setup, found: pd.DataFrame, again: Rows) -> list[Found]:
         np.mean([spearmanr(setup.dims, -np.array(row)).statistic for row in some["plane_loss"]])
         for _, some in found.groupby("seed")
     ]
-    correlations = fort.judge("digits MLP: ", rows)
-    for claim, (*_, values, _) in zip(correlations, rows, strict=True):
-        claim["rho"] = [value if np.isfinite(value) else None for value in values.tolist()]
-    return correlations + fort.judge("digits MLP: ", [
+    claims = fort.judge("digits MLP: ", [
+        *rows,
         ("H7", "success rises with d", "Spearman's rho between d and the fall of the loss, mean "
-         "over conditions", rising, RISING),
+         "over conditions", rising, 0.9),
         ("H7", "it hardly matters which plane", f"{STEADY:g} octaves minus the standard deviation "
          "over planes of a network's log2 threshold", STEADY - deviations(setup, found, again), 0),
     ])  # fmt: skip
+    for claim, (*_, values, _) in zip(claims, rows, strict=False):
+        claim["rho"] = [value if np.isfinite(value) else None for value in values.tolist()]
+    return claims
 
 
 def deviations(setup: Setup, found: pd.DataFrame, again: Rows) -> Values:
@@ -257,15 +260,9 @@ def middle(setup: Setup, found: pd.DataFrame) -> pd.DataFrame:
     return found[(found["width"] == width) & (found["rate"] == rate)].set_index("seed")
 
 
-def drawn(setup: Setup, found: pd.DataFrame, again: Rows, claims: Rows) -> Figure:
-    figure = canvas.new_figure(19, 6.6)
-    panels = figure.subplots(1, 4)
-    _curves(panels[0], setup, found)
-    _thresholds(panels[1], setup, found)
-    _correlations(panels[2], claims)
-    _planes(panels[3], setup, found, again)
+def caption(setup: Setup) -> str:
     conditions = len(setup.widths) * len(setup.rates)
-    note = (
+    return (
         f"digits MLPs of two hidden layers, {setup.sizes[0]} training examples, Adam, "
         f"{setup.epochs} epochs of batches of 32, {conditions} conditions of n = {setup.seeds} "
         f"networks (seeds 0 to {setup.seeds - 1}). Threshold dimension: from which on the "
@@ -274,8 +271,6 @@ def drawn(setup: Setup, found: pd.DataFrame, again: Rows, claims: Rows) -> Figur
         "steps are as long as without one, but where the same rate is named. Curves: medians over "
         "seeds; rho: over conditions, one dot a seed, bar: mean and 95 % interval."
     )
-    head(figure, finding(setup, claims), claims, note)
-    return figure
 
 
 def finding(setup: Setup, claims: list[Found]) -> str:
@@ -285,11 +280,10 @@ def finding(setup: Setup, claims: list[Found]) -> str:
 
     cuts = zip(claims, setup.cuts, strict=False)
     ends = ", ".join(told(claim, f" above {cut:g}") for claim, cut in cuts)
-    alike = fort.find(claims, "both at a loss")
     return (
         f"More sharp directions, more dimensions needed? At the end of training rho is {ends};\n"
         f"with sharp directions and dimensions both at a loss of {setup.level:g} nats it is "
-        f"{told(alike)}"
+        f"{told(fort.find(claims, 'both at a loss'))}"
     )
 
 
@@ -310,9 +304,8 @@ def _curves(ax: Axes, setup: Setup, found: pd.DataFrame) -> None:
         colour, mark, dash = look(setup, width, rate)
         first, free = (some[key].to_numpy()[:, None] for key in ("initial_loss", "free_loss"))
         fall = (first - np.stack(some["plane_loss"].to_list())) / (first - free)
-        typical = np.median(fall, axis=0)
-        ax.plot(setup.dims, typical, mark + dash, ms=4, color=colour,
-                label=f"rate {rate:g}, width {width}")  # fmt: skip
+        style = {"color": colour, "ms": 4, "label": f"rate {rate:g}, width {width}"}
+        ax.plot(setup.dims, np.median(fall, axis=0), mark + dash, **style)
     ax.axhline(SHARE, color="0.4", ls=":", lw=1.2)
     few, many = np.quantile(found["threshold"], (0.1, 0.9))
     title = f"four of five networks succeed from d = {few:.0f} to {many:.0f} on"
@@ -325,8 +318,8 @@ def _thresholds(ax: Axes, setup: Setup, found: pd.DataFrame) -> None:
     for condition, some in found.groupby(["width", "rate"], sort=False):
         colour, mark, _ = look(setup, *condition)
         for (count, threshold), fill in pairs.items():
-            ax.plot(np.maximum(some[count], 0.7), some[threshold], mark, color=colour, ms=7,
-                    alpha=0.8, fillstyle=fill)  # fmt: skip
+            style = {"color": colour, "ms": 7, "alpha": 0.8, "fillstyle": fill}
+            ax.plot(np.maximum(some[count], 0.7), some[threshold], mark, **style)
     ax.plot([], [], "ko", ms=7, label="at the end of training")
     ax.plot([], [], "ko", ms=7, fillstyle="none", label=f"both at {setup.level:g} nats")
     ratio = np.median(found["threshold"] / np.maximum(found[f"end_{cut}"], 1))
@@ -339,8 +332,8 @@ def _thresholds(ax: Axes, setup: Setup, found: pd.DataFrame) -> None:
 def _correlations(ax: Axes, claims: list[Found]) -> None:
     shown, colour = [claim for claim in claims if "rho" in claim], canvas.colours(1)[0]
     for place, claim in enumerate(shown):
-        dots = np.array(claim["rho"], dtype=float)
-        ax.plot(dots, place + np.linspace(0.1, 0.3, len(dots)), "o", color="0.6", ms=4, mew=0)
+        shift = np.linspace(0.1, 0.3, len(claim["rho"]))
+        ax.plot(np.array(claim["rho"], float), place + shift, "o", color="0.6", ms=4, mew=0)
         if claim["effect"] is not None:
             ax.plot(claim["interval"], [place, place], color=colour, lw=2)
             ax.plot(claim["effect"], place, "o", color=colour, ms=7)
@@ -349,10 +342,10 @@ def _correlations(ax: Axes, claims: list[Found]) -> None:
     ax.invert_yaxis()
     for level, dash in ((0, "-"), (ORDERED, ":")):
         ax.axvline(level, color="0.4", ls=dash, lw=1)
-    ax.set_xlim(-1.05, 1.05)
     holds = sum(claim["verdict"] == "supported" for claim in shown)
     across = "Spearman's rho over conditions (dotted: smallest effect)"
-    label(ax, across, "", f"{holds} of {len(shown)} correlations supported")
+    title = f"{holds} of {len(shown)} correlations supported"
+    label(ax, across, "", title, limits={"xlim": (-1.05, 1.05)})
 
 
 def _planes(ax: Axes, setup: Setup, found: pd.DataFrame, again: Rows) -> None:

@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.panels import dots, head, label
+from evidence.panels import dots, head, label, sheet
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from papers.fort import networks as fort
 from papers.fort.networks import Found, Values
 
@@ -26,8 +25,6 @@ import jumpretrain as jr
 from jumpretrain.plots import canvas
 from jumpretrain.states.planes import normal_to
 
-TENTH = 1.0  # the least log10 of the ratio of mean losses, flat over bent
-REMOVED = 0.5  # the least share of the flat simplex's barrier that a surface removes
 LARGEST, REFINED = 0.1, (2, 3)  # nats, the largest barrier on refined surfaces of these m
 CENTRE = 2.0  # 1 + tau: the largest ratio of the loss in the middle to that of the optima
 COST = 0.1  # the largest difference of the share removed from that of a curve
@@ -70,9 +67,12 @@ def make(asked: Flags) -> Made:
     found = spread_kept(asked, surveyed, jobs, "sets of networks")
     rows = [row for some in found for row in some]
     table = pd.DataFrame(rows)
+    table["removed"] = 1 - table["barrier"] / table["linear_barrier"]
     claims = judged(plan, table)
-    numbers = {"plan": asdict(plan), "data": "digits", "claims": claims, "surfaces": rows}
-    return drawn(plan, table, claims), numbers
+    panels = (_means, _barriers, _middles, _shares)
+    figure = sheet((13, 10), (2, 2), [(draw, table) for draw in panels])
+    head(figure, finding(claims), claims, caption(plan))
+    return figure, {"plan": asdict(plan), "data": "digits", "claims": claims, "surfaces": rows}
 
 
 def surveyed(asked: Flags, plan: Plan, number: int) -> list[Found]:
@@ -133,7 +133,6 @@ def measured(surface: jr.Connector) -> Found:
 
 def judged(plan: Plan, table: pd.DataFrame) -> list[Found]:
     table = table.assign(
-        removed=1 - table["barrier"] / table["linear_barrier"],
         less=np.log10(table["straight_mean"] / table["mean"]),
         left=LARGEST - table["barrier"],
         centre=np.log2(CENTRE * table["optima"] / table["middle"]),
@@ -143,13 +142,13 @@ def judged(plan: Plan, table: pd.DataFrame) -> list[Found]:
         return table[(table["m"] == m) & (table["refined"] == refined)][name]
 
     tenth = "has a mean loss under a tenth of the flat simplex's"
-    less = tenth, "log10 of the ratio of mean losses", "less", TENTH
+    less = tenth, "log10 of the ratio of mean losses", "less", 1.0
     several, finer, last = plan.dims[1:], [m for m in plan.refined if m in REFINED], max(plan.dims)
     rules = (
         ("a surface through {} optima", *less, several, False),
         ("a refined surface through {} optima", *less, plan.refined, True),
         ("a surface through {} optima", "removes half of the flat simplex's barrier or more",
-         "share of the barrier that is removed", "removed", REMOVED, several, False),
+         "share of the barrier that is removed", "removed", 0.5, several, False),
         ("a refined surface through {} optima", f"has a barrier of at most {LARGEST:g} nats",
          f"{LARGEST:g} minus the barrier", "left", 0, finer, True),
         ("the node in the middle of {} optima", f"has a loss of at most {CENTRE:g} times theirs",
@@ -174,17 +173,6 @@ KINDS = {"flat simplex": False, "hyperplane": False, "refined": True}
 COLOURS = canvas.colours(len(KINDS))
 
 
-def drawn(plan: Plan, table: pd.DataFrame, claims: list[Found]) -> Figure:
-    figure = canvas.new_figure(13, 10)
-    panels = figure.subplots(2, 2)
-    _means(panels[0, 0], table)
-    _barriers(panels[0, 1], table)
-    _middles(panels[1, 0], table)
-    _shares(panels[1, 1], table)
-    head(figure, finding(claims), claims, described(plan))
-    return figure
-
-
 def finding(claims: list[Found]) -> str:
     means = [claim for claim in claims if "mean loss under a tenth" in claim["claim"]]
     said = []
@@ -199,7 +187,7 @@ def finding(claims: list[Found]) -> str:
     return f"Mean loss between optima, of the flat simplex's (claimed: under a tenth):\n{shares}"
 
 
-def described(plan: Plan) -> str:
+def caption(plan: Plan) -> str:
     last, epochs = max(plan.dims), plan.longer.epochs
     return (
         f"Digits MLP {plan.hidden}, {plan.sizes[0]} training examples; n = {plan.sets} sets of "
@@ -255,13 +243,12 @@ def _middles(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _shares(ax: Axes, table: pd.DataFrame) -> None:
-    share = table.assign(removed=1 - table["barrier"] / table["linear_barrier"])
     ax.set_ylim(0, 1)
-    values = medians(share, False)["removed"].dropna()
+    values = medians(table, False)["removed"].dropna()
     last = values.index[-1]
     title = f"at the same cost a node, curves (m = 1) remove {values[1]:.0%} of the barrier, "
     title += f"surfaces {values[last]:.0%} (m = {last}, medians)"
-    _spots(ax, share, "removed", None, "share of the barrier removed (1)", title)
+    _spots(ax, table, "removed", None, "share of the barrier removed (1)", title)
 
 
 def _spots(
@@ -272,9 +259,10 @@ def _spots(
         column = flat if name == "flat simplex" else bent
         if column is None:
             continue
-        for m, some in table[table["refined"] == refined].groupby("m"):
-            if values := some[column].dropna().tolist():
-                dots(ax, m + 0.26 * (place - 1), values, COLOURS[place], "os^"[place], 0.1, 0.05)
-        ax.scatter([], [], color=[COLOURS[place]], marker="os^"[place], label=name)
+        look, words = (COLOURS[place], "os^"[place], 0.1, 0.05), name
+        some = table[table["refined"] == refined].dropna(subset=column)
+        for m, values in some.groupby("m")[column]:
+            dots(ax, m + 0.26 * (place - 1), values, *look, words)
+            words = None
     ax.set_xticks(range(1, max(table.dropna(subset=bent)["m"]) + 1))
     label(ax, "m, of m + 1 optima joined", up, title, logs, fontsize=8)

@@ -324,10 +324,11 @@ def caption(plan: Plan, found: Rows) -> str:
     kinds = {"fashion": "Fashion-MNIST at 14x14; tanh CNN, channels",
              "digits": "digits at 4x4; MLP, hidden"}  # fmt: skip
     return (
-        f"{kinds[plan.data]} {' '.join(map(str, plan.channels))}; {plan.sizes[0]} training examples; Adam, "
-        f"{plan.epochs} epochs; baseline: rate {base.rate:g}, batches of {base.batch}, no L2, no "
-        f"dropout. n = {plan.seeds} networks (seeds 0 to {plan.seeds - 1}) a condition: thin "
-        f"lines and dots; thick: median. Width: distance at which the training loss exceeds "
+        f"{kinds[plan.data]} {' '.join(map(str, plan.channels))}; {plan.sizes[0]} training "
+        f"examples; Adam, {plan.epochs} epochs; baseline: rate {base.rate:g}, batches of "
+        f"{base.batch}, no L2, no dropout. n = {plan.seeds} networks (seeds 0 to "
+        f"{plan.seeds - 1}) a condition: thin lines and dots; thick: median. Width: distance at "
+        "which the training loss exceeds "
         f"{THRESHOLD:.2f} nats (half of log 10), median over {plan.directions} random directions "
         f"orthogonal to the weights, on {plan.seen} training images; the quartiles are "
         f"{apart:.0%} of it apart, the angle is {angle:.1f} rad at the end. Sharp: Hessian "
