@@ -28,7 +28,6 @@ from jumpretrain.comparison.hypothesis_tests import spearman
 from jumpretrain.ensembles.ensemble import cosines
 from jumpretrain.plots import canvas
 
-EACH = 5  # steps scored on each piece of a connector
 GRID = np.linspace(0, 1, 21)
 
 FLOOR = 1e-3  # nats below which no barrier counts
@@ -44,7 +43,7 @@ class Setup:
     sizes: tuple[int, int]  # numbers of training and test examples
     training: jr.Recipe
     points: jr.Recipe | None  # of connectors, where there are any
-    shared: tuple[int, ...]  # epochs that branches share, where there are any
+    shared: tuple[int, ...]  # epochs that branches share, from none to half of all, if any do
     pairs: int
 
     @property
@@ -52,19 +51,10 @@ class Setup:
         """What the figure calls it."""
         return fort.NAMES[self.data] + (f" {self.width}" if self.width else "")
 
-    def folder(self, number: int) -> str:
-        """Where a pair is kept."""
-        return f"{self.name.replace(' ', '-')}/{number}"
-
     @property
     def short(self) -> str:
         """The same without the data."""
         return self.name.split(" ", 1)[1]
-
-    @property
-    def half(self) -> int:
-        """The epochs shared that come closest to half of the training."""
-        return min(self.shared, key=lambda epochs: abs(epochs - self.training.epochs / 2))
 
 
 SGD = fort.recipe(40, 0.05, 64, "sgd")
@@ -88,7 +78,7 @@ Results = Mapping[Setup, Pairs]
 def make(asked: Flags) -> Made:
     setups = QUICK if asked.quick else FULL
     cells = [(setup, number) for setup in setups for number in range(setup.pairs)]
-    jobs = [(setup.folder(k), replace(setup, pairs=0), setup, k) for setup, k in cells]
+    jobs = [(folder(*one), replace(one[0], pairs=0), *one) for one in cells]
     found = iter(spread_kept(asked, matched, jobs, "pairs"))
     results = {setup: [next(found) for _ in range(setup.pairs)] for setup in setups}
     claims = judged(results)
@@ -112,13 +102,16 @@ def make(asked: Flags) -> Made:
     }
 
 
+def folder(setup: Setup, number: int) -> str:
+    return f"{setup.name.replace(' ', '-')}/{number}"
+
+
 def matched(asked: Flags, setup: Setup, number: int) -> Found:
     """Train a pair of networks, align, join and branch them."""
     task = fort.build(setup.data, setup.sizes, (setup.width,) * 2)
-    seeds = [2 * number, 2 * number + 1]
-    name = setup.folder(number)
+    seeds, name = [2 * number, 2 * number + 1], folder(setup, number)
     runs = trained(asked, f"{name}/networks", task, setup.training, seeds, jobs=1)
-    folder, (one, two) = asked.work / name, runs.final
+    place, (one, two) = asked.work / name, runs.final
     near = jr.align(task, two, to=one)
     found: Found = {
         "seeds": seeds,
@@ -126,12 +119,12 @@ def matched(asked: Flags, setup: Setup, number: int) -> Found:
         "lines": {},
         "angles": angles(task, runs.initial, runs.final),
         "aligned_cosine": float(cosines(np.stack([one, near])[:, : task.weight_count])[0, 1]),
-        "branches": [branched(task, setup, seeds[0], k, folder) for k in setup.shared],
+        "branches": [branched(task, setup, seeds[0], k, place) for k in setup.shared],
     }
     for kind, end in (("plain", two), ("aligned", near)):
         found["lines"][kind] = line(jr.interpolate(task, one, end, GRID, execution=QUIET))
         if setup.points:
-            curve = bent(task, setup.points, np.stack([one, end]), folder / kind)
+            curve = bent(task, setup.points, np.stack([one, end]), place / kind)
             found.setdefault("connectors", {})[kind] = curve
     return found
 
@@ -154,7 +147,7 @@ def angles(task: jr.Task, starts: Values, optima: Values) -> Found:
 
 def bent(task: jr.Task, points: jr.Recipe, ends: Values, folder: Path) -> Found:
     """Join two networks by a hyperplane connector."""
-    how = {"inner": INNER, "each": EACH, "folder": folder, "execution": QUIET}
+    how = {"inner": INNER, "each": 5, "folder": folder, "execution": QUIET}
     curve = jr.connect(task, ends, recipe=points, **how)
     along, across = curve.half_cosines()
     return {
@@ -185,7 +178,7 @@ def aligned(pairs: Pairs) -> Values:
 def removed(pairs: Pairs) -> Values:
     """Give the share of each straight line's barrier that aligning removes."""
     plain = column(pairs, "lines", "plain", "barrier")
-    return 1 - np.divide(aligned(pairs), plain, out=np.full(len(plain), np.nan), where=plain > 0)
+    return 1 - aligned(pairs) / np.where(plain > 0, plain, np.nan)
 
 
 def difference(pairs: Pairs, kind: str) -> Values:
@@ -193,15 +186,10 @@ def difference(pairs: Pairs, kind: str) -> Values:
     return within - across
 
 
-def branches(setup: Setup, pairs: Pairs, shared: int, *keys: str) -> Values:
-    return column(pairs, "branches", setup.shared.index(shared), *keys)
-
-
 def judged(results: Results) -> list[Found]:
-    claims = []
+    claims, half = [], "aligning removes half of the straight line's barrier or more"
     for setup, pairs in results.items():
-        rows = [("H12", "aligning removes half of the straight line's barrier or more",
-                 "share of the barrier that is removed", removed(pairs), 0.5)]  # fmt: skip
+        rows = [("H12", half, "share of the barrier that is removed", removed(pairs), 0.5)]
         rows += said_of_connectors(pairs) if setup.points else []
         rows += said_of_branches(setup, pairs) if setup.shared else []
         claims += fort.judge(f"{setup.name}: ", rows)
@@ -222,9 +210,9 @@ def said_of_connectors(pairs: Pairs) -> list[tuple[Any, ...]]:
 
 
 def said_of_branches(setup: Setup, pairs: Pairs) -> list[tuple[Any, ...]]:
-    first, late = (branches(setup, pairs, k, "barrier") for k in (0, setup.half))
-    unstable = branches(setup, pairs, setup.half, "instability")
-    half = f"pairs that share {setup.half} of {setup.training.epochs} epochs"
+    first, late = (column(pairs, "branches", k, "barrier") for k in (0, -1))
+    unstable = column(pairs, "branches", -1, "instability")
+    half = f"pairs that share {setup.shared[-1]} of {setup.training.epochs} epochs"
     return [
         ("H1", f"{half} have no barrier of the training loss", f"{NONE} nats minus the barrier",
          NONE - late, 0),
@@ -234,25 +222,23 @@ def said_of_branches(setup: Setup, pairs: Pairs) -> list[tuple[Any, ...]]:
          "difference of barriers, nats", first - late, 0.05),
         ("H9", "from the same start, networks go more nearly the same way than from two starts",
          "difference of cosines between the ways from start to optimum",
-         branches(setup, pairs, 0, "angles", "ways") - column(pairs, "angles", "ways"), 0.1),
+         column(pairs, "branches", 0, "angles", "ways") - column(pairs, "angles", "ways"), 0.1),
     ]  # fmt: skip
 
 
 def judged_by_width(results: Results) -> list[Found]:
     some = {setup: pairs for setup, pairs in results.items() if setup.width}
     widths = np.array([setup.width for setup, pairs in some.items() for _ in pairs])
-    claims = []
-    for claim, values, sign in (
+    claims, how = [], "Spearman's rho over pairs"
+    for words, values, sign in (
         ("the share of the barrier that aligning removes grows with width", removed, 1),
         ("the barrier between aligned networks falls with width", aligned, -1),
     ):
         heights = np.concatenate([values(pairs) for pairs in some.values()])
         known = np.isfinite(heights)  # no share where there is no barrier
-        found = spearman(widths[known], heights[known])
-        claims.append(
-            entry("wedges-H12", f"digits MLP: {claim}", "Spearman's rho over pairs", found.rho,
-                  found.low, found.high, int(known.sum()), 0.3, sign, found.p)
-        )  # fmt: skip
+        found, claim = spearman(widths[known], heights[known]), f"digits MLP: {words}"
+        numbers = found.rho, found.low, found.high, int(known.sum()), 0.3, sign, found.p
+        claims.append(entry("wedges-H12", claim, how, *numbers))
     return claims
 
 
@@ -260,7 +246,7 @@ def finding(results: Results, claims: list[Found]) -> str:
     cuts = [float(np.nanmean(removed(pairs))) for pairs in results.values()]
     held = [c["verdict"] for c in claims if c["claim"].endswith("barrier or more")]
     first, pairs = next((s, found) for s, found in results.items() if s.shared)
-    levels = [np.median(branches(first, pairs, k, "barrier")) for k in (0, first.half)]
+    levels = [np.median(column(pairs, "branches", k, "barrier")) for k in (0, -1)]
     gaps = [difference(pairs, kind).mean() for kind in KINDS]
     lessened, stable = (
         fort.find(claims, f"{first.name}: ", words)["verdict"]
@@ -271,8 +257,8 @@ def finding(results: Results, claims: list[Found]) -> str:
         f"supported for {held.count('supported')} of {len(held)} kinds of networks)\n"
         f"{first.name}: cosines within minus across halves of a connector go from {gaps[0]:.2f} "
         f"to {gaps[1]:.2f} (lessened: {lessened});\nfrom one start in two orders a barrier of "
-        f"{levels[0]:.2g} nats, {levels[1]:.2g} where {first.half} of {first.training.epochs} "
-        f"epochs are shared (stable: {stable})"
+        f"{levels[0]:.2g} nats, {levels[1]:.2g} where {first.shared[-1]} of "
+        f"{first.training.epochs} epochs are shared (stable: {stable})"
     )
 
 
@@ -343,9 +329,9 @@ def _branches(ax: Axes, apart: Results, name: str, limit: float) -> None:
     for place, (setup, pairs) in enumerate(apart.items()):
         look = {"color": canvas.colours(4)[2 + place], "marker": "os"[place]}
         x = np.array(setup.shared) / setup.training.epochs
-        rows = np.array([branches(setup, pairs, k, name) for k in setup.shared])
-        middle = np.median(rows, axis=1)
-        ax.plot(x, rows, ms=4, alpha=0.5, mew=0, lw=0, **look)
+        rows = [[branch[name] for branch in one["branches"]] for one in pairs]
+        middle = np.median(rows, axis=0)
+        ax.plot(x, np.transpose(rows), ms=4, alpha=0.5, mew=0, lw=0, **look)
         ax.plot(x, middle, lw=2.4, label=setup.name, **look)
         level = np.median(column(pairs, "lines", "plain", name))
         ax.axhline(level, color=look["color"], ls="--", lw=1.2)
@@ -362,6 +348,8 @@ def _branches(ax: Axes, apart: Results, name: str, limit: float) -> None:
     look = {"limits": {"ylim": (-0.1 * limit, None)}, "loc": "center right"}
     across = "share of the epochs before the pairs part (1)"
     label(ax, across, up, title, **look, bbox_to_anchor=(1, 0.7))
+    if name != "barrier":
+        ax.get_legend().remove()
 
 
 def _angles(ax: Axes, apart: Results) -> None:
@@ -369,12 +357,12 @@ def _angles(ax: Axes, apart: Results) -> None:
     looks = list(zip(names, (-0.27, 0, 0.27), colours, "^so", strict=True))
     labels, said = [], []
     for setup, pairs in apart.items():
-        places = [(), *(("branches", setup.shared.index(k)) for k in (0, setup.half))]
+        places = ((), ("branches", 0), ("branches", -1))
         for place, keys in enumerate(places, len(labels)):
             for name, shift, *look in looks:
                 values = column(pairs, *keys, "angles", name)
                 dots(ax, place + shift, values, *look, 0.14, 0.09, None if place else name)
-        labels += ["two starts", "same start", f"{setup.half} epochs\nshared"]
+        labels += ["two starts", "same start", f"{setup.shared[-1]} epochs\nshared"]
         two, same = (np.median(column(pairs, *keys, "angles", "ways")) for keys in places[:2])
         said.append(f"{same:.2f} from the same, {two:.2f} from two starts ({setup.short})")
     ax.set_xticks(range(len(labels)), labels, fontsize=8)

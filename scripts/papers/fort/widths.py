@@ -16,6 +16,7 @@ from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
 from evidence.panels import head, label, sheet
@@ -128,10 +129,13 @@ def make(asked: Flags) -> Made:
     jobs = [(f"measured/{way.name}-{k}", (alike, way, k), plan, way, k) for way, k in cells]
     kept = zip(cells, spread_kept(asked, measured, jobs, "networks"), strict=True)
     found = [one | {"choices": way, "seed": seed} for (way, seed), one in kept]
-    fitted, claims = powers(plan, found), judged(plan, found)
+    places = [(one, place) for one in found for place in ("end", "matched") if place in one]
+    table = pd.DataFrame([at(*each) | {"place": each[1]} for each in places])
+    fitted = powers(plan, table)
+    claims = judged(plan, found, fitted)
     along = [(_along, plan, found, factor) for factor in NAMES]
-    figure = sheet((17, 10), (2, 3), [*along, (_against, plan, found, fitted)])
-    head(figure, finding(plan, found, fitted), claims, caption(plan, found))
+    figure = sheet((17, 10), (2, 3), [*along, (_against, plan, table, fitted)])
+    head(figure, finding(plan, found, table, fitted), claims, caption(plan, table))
     return figure, {
         "data": f"{plan.data}, {plan.sizes[0]} training and {plan.sizes[1]} test examples",
         "plan": asdict(plan),
@@ -140,8 +144,8 @@ def make(asked: Flags) -> Made:
         "threshold": THRESHOLD,
         "claims": claims,
         "powers": {name: values.tolist() for name, values in fitted.items()},
-        "over_quadratic": {place: over_quadratic(found, place) for place in ("end", "matched")},
-        "without_equal_loss": len(found) - len(reached(found, "matched")),
+        "over_quadratic": {place: over_quadratic(table, place) for place in ("end", "matched")},
+        "without_equal_loss": 2 * len(found) - len(table),
         "networks": [one | {"choices": asdict(one["choices"])} for one in found],
     }
 
@@ -207,11 +211,6 @@ def at(one: Found, place: str) -> Found:
     return {**one, **known, **near, "share": known["count"] / one["weights"]}
 
 
-def reached(found: Rows, place: str) -> list[Found]:
-    """Take what was measured there of all networks whose loss became that low."""
-    return [at(one, place) for one in found if place in one]
-
-
 def curve(one: Found, per: float = 1.0) -> tuple[Values, Values]:
     """Follow a network's log width along training, over its radius divided by a number."""
     tunnels = sorted(one["tunnels"], key=itemgetter("radius"))
@@ -239,40 +238,36 @@ def wider(ladder: Rows, place: str, per: Sequence[float] | None = None) -> float
     return total
 
 
-def powers(plan: Plan, found: Rows) -> dict[str, Values]:
+def powers(plan: Plan, table: pd.DataFrame) -> dict[str, Values]:
     """Fit log width over log share of sharp directions, seed by seed."""
-    every = [way for factor in plan.levels for way in plan.choices(factor)]
-    alike = [way for way in every if way.width == plan.base.width]
-    forms: dict[str, Any] = {
-        "at the end": (every, "end", "count"),
-        "at equal training loss": (every, "matched", "count"),
-        "at the end, start loss allowed for": (every, "end", "count", True),
-        "learning rates only, at the end": (plan.choices("rate"), "end", "count"),
-        ALIKE: (alike, "matched", "count"),
-        TRACE: (every, "matched", "trace"),
+    end, matched = (table[table["place"] == place] for place in ("end", "matched"))
+    alike = [way.width == plan.base.width for way in matched["choices"]]
+    return {
+        "at the end": power(end),
+        "at equal training loss": power(matched),
+        "at the end, start loss allowed for": power(end, above=True),
+        "learning rates only, at the end": power(end[end["choices"].isin(plan.choices("rate"))]),
+        ALIKE: power(matched[alike]),
+        TRACE: power(matched, "trace"),
     }
-    seeds = [[one for one in found if one["seed"] == seed] for seed in range(plan.seeds)]
-    return {name: np.array([power(nets, *how) for nets in seeds]) for name, how in forms.items()}
 
 
-def power(found: Rows, ways: Any, place: str, what: str, above: bool = False) -> float:
-    nets = [one for one in reached(found, place) if one["choices"] in ways]
-    share = np.log([one[what] / one["weights"] for one in nets])
-    width = np.log(column(nets, "width"))
+def power(table: pd.DataFrame, what: str = "count", above: bool = False) -> Values:
+    share, width = np.log(table[what] / table["weights"]), np.log(table["width"].astype(float))
     if above:  # the toy's width from a start above the wedge (derived)
-        width -= np.log([THRESHOLD**2 - one["start_loss"] ** 2 for one in nets]) / 2
-    return float(np.polyfit(share, width, 1)[0])
+        width -= np.log(THRESHOLD**2 - table["start_loss"] ** 2) / 2
+    seeds = table.groupby("seed").groups.values()
+    return np.array([np.polyfit(share[nets], width[nets], 1)[0] for nets in seeds])
 
 
-def over_quadratic(found: Rows, place: str) -> float:
+def over_quadratic(table: pd.DataFrame, place: str) -> float:
     """Compare widths with where a quadratic loss of the same trace ends (derived): the median."""
-    nets = reached(found, place)
-    rises = THRESHOLD - column(nets, "start_loss")
-    ends = np.sqrt(2 * rises * column(nets, "weights") / column(nets, "trace"))
-    return float(np.median(column(nets, "width") / ends))
+    nets = table[table["place"] == place]
+    ends = np.sqrt(2 * (THRESHOLD - nets["start_loss"]) * nets["weights"] / nets["trace"])
+    return float((nets["width"] / ends).median())
 
 
-def judged(plan: Plan, found: Rows) -> list[Found]:
+def judged(plan: Plan, found: Rows, fitted: Mapping[str, Values]) -> list[Found]:
     rows: list[tuple[Any, ...]] = []
     for factor in varied(plan):
         nets, sign, levels = ladders(plan, found, factor), SIGNS[factor], plan.levels[factor]
@@ -295,14 +290,14 @@ def judged(plan: Plan, found: Rows) -> list[Found]:
          "absolute log ratio of widths at equal radius minus that at equal scaled radius",
          gains, WIDER)
     )  # fmt: skip
-    return fort.judge("", [*rows, *said_of_powers(powers(plan, found))])
+    return fort.judge("", [*rows, *said_of_powers(fitted)])
 
 
 def varied(plan: Plan) -> list[str]:
     return [factor for factor in SIGNS if factor in plan.levels]
 
 
-def said_of_powers(fitted: dict[str, Values]) -> list[tuple[Any, ...]]:
+def said_of_powers(fitted: Mapping[str, Values]) -> list[tuple[Any, ...]]:
     how = f"{TOLERANCE} minus the distance from -1/2 of the power, fitted over conditions"
     what = {name: f"sharp directions, {name}" for name in fitted}
     what[TRACE] = "the Hessian's trace at equal training loss"
@@ -317,10 +312,9 @@ def said_of_powers(fitted: dict[str, Values]) -> list[tuple[Any, ...]]:
     ]  # fmt: skip
 
 
-def caption(plan: Plan, found: Rows) -> str:
-    base, ends = plan.base, reached(found, "end")
-    apart = np.median([np.ptp(np.array(one["quartiles"], float)) / one["width"] for one in ends])
-    angle = np.median([float(one["angle"]) for one in ends])
+def caption(plan: Plan, table: pd.DataFrame) -> str:
+    base, ends = plan.base, table[table["place"] == "end"]
+    apart = np.median(np.ptp(np.array(ends["quartiles"].to_list(), float), axis=1) / ends["width"])
     kinds = {"fashion": "Fashion-MNIST at 14x14; tanh CNN, channels",
              "digits": "digits at 4x4; MLP, hidden"}  # fmt: skip
     return (
@@ -331,17 +325,17 @@ def caption(plan: Plan, found: Rows) -> str:
         "which the training loss exceeds "
         f"{THRESHOLD:.2f} nats (half of log 10), median over {plan.directions} random directions "
         f"orthogonal to the weights, on {plan.seen} training images; the quartiles are "
-        f"{apart:.0%} of it apart, the angle is {angle:.1f} rad at the end. Sharp: Hessian "
-        f"eigenvalues above {plan.cut:g} on the same. Equal loss: first epoch with training loss "
-        f"below {plan.matched:g}, which {len(found) - len(reached(found, 'matched'))} of "
-        f"{len(found)} do not reach."
+        f"{apart:.0%} of it apart, the angle is {ends['angle'].median():.1f} rad at the end. "
+        f"Sharp: Hessian eigenvalues above {plan.cut:g} on the same. Equal loss: first epoch with "
+        f"training loss below {plan.matched:g}, which {2 * len(ends) - len(table)} of {len(ends)} "
+        "do not reach."
     )
 
 
-def finding(plan: Plan, found: Rows, fitted: Mapping[str, Values]) -> str:
+def finding(plan: Plan, found: Rows, table: pd.DataFrame, fitted: Mapping[str, Values]) -> str:
     parts = [f"{NAMES[name]} ×{ratio(plan, found, name, 'matched'):.2f}" for name in varied(plan)]
     every, alike = (fitted[name].mean() for name in (PLACES["matched"], ALIKE))
-    times = over_quadratic(found, "matched")
+    times = over_quadratic(table, "matched")
     return (
         f"Width of tunnels at equal training loss, highest level over lowest: {', '.join(parts)}\n"
         f"Width is {times:.2f} times where a quadratic of the Hessian's trace would end; over the "
@@ -379,14 +373,18 @@ def _along(ax: Axes, plan: Plan, found: Rows, factor: str) -> None:
     label(ax, "radius: norm of the weights, along training", WIDTH, text, **legend)
 
 
-def _against(ax: Axes, plan: Plan, found: Rows, fitted: Mapping[str, Values]) -> None:
-    for factor in plan.levels:
-        nets = [one for way in plan.choices(factor) if way != plan.base for one in of(found, way)]
-        _dots(ax, nets, COLOURS[factor], NAMES[factor])
-    _dots(ax, of(found, plan.base), (0.2, 0.2, 0.2), "baseline")
+def _against(ax: Axes, plan: Plan, table: pd.DataFrame, fitted: Mapping[str, Values]) -> None:
+    ways = {factor: {*plan.choices(factor)} - {plan.base} for factor in plan.levels}
+    for factor, some in (ways | {"baseline": {plan.base}}).items():
+        nets, colour = table[table["choices"].isin(some)], COLOURS.get(factor, (0.2, 0.2, 0.2))
+        for place, face in (("matched", colour), ("end", "none")):
+            those, name = nets[nets["place"] == place], NAMES.get(factor, factor)
+            look = {"s": 26, "facecolor": face, "edgecolor": [colour], "lw": 0.9, "alpha": 0.8}
+            ax.scatter(
+                those["share"], those["width"], label=name if face == colour else None, **look
+            )
     matched, end = (fitted[PLACES[place]].mean() for place in ("matched", "end"))
-    some = reached(found, "matched")
-    share, width = (np.log(column(some, name)) for name in ("share", "width"))
+    share, width = np.log(table.loc[table["place"] == "matched", ["share", "width"]]).to_numpy().T
     line = np.exp([share.min(), share.max()])
     names = {matched: ("-", "fitted, equal loss"), -0.5: (":", "wedge model, -1/2")}
     for slope, (dash, name) in names.items():
@@ -394,10 +392,3 @@ def _against(ax: Axes, plan: Plan, found: Rows, fitted: Mapping[str, Values]) ->
         ax.plot(line, middle * line**slope, dash, color="0.2", lw=1.4, label=name)
     text = f"filled: equal loss, power {matched:.2f}; rings: end of training, power {end:.2f}"
     label(ax, "sharp directions over weights, s / D", WIDTH, text, "xy", fontsize=8, ncols=2)
-
-
-def _dots(ax: Axes, nets: Rows, colour: Any, name: str) -> None:
-    for place, face in (("matched", colour), ("end", "none")):
-        share, width = (column(reached(nets, place), key) for key in ("share", "width"))
-        look = {"s": 26, "facecolor": face, "edgecolor": [colour], "lw": 0.9, "alpha": 0.8}
-        ax.scatter(share, width, label=name if place == "matched" else None, **look)
