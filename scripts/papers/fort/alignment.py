@@ -9,7 +9,7 @@ start to optimum are compared. H1, H9 and H12 are judged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from evidence.judging import entry
 from evidence.panels import dots, head, label, lines, sheet
 from matplotlib.axes import Axes
 from papers.fort import networks as fort
-from papers.fort.networks import INNER, Found, Values, column
+from papers.fort.networks import INNER, Found, Rows, Values, column
 
 import jumpretrain as jr
 from jumpretrain.comparison.hypothesis_tests import spearman
@@ -71,8 +71,7 @@ QUICK = (
     Setup("digits", 32, (150, 150), SHORT, None, (), 3),
 )
 KINDS = dict(zip(("plain", "aligned"), canvas.colours(2), strict=True))
-Pairs = Sequence[Found]
-Results = Mapping[Setup, Pairs]
+Results = Mapping[Setup, Rows]
 
 
 def make(asked: Flags) -> Made:
@@ -171,17 +170,17 @@ def branched(task: jr.Task, setup: Setup, seed: int, shared: int, folder: Path) 
     }
 
 
-def aligned(pairs: Pairs) -> Values:
+def aligned(pairs: Rows) -> Values:
     return column(pairs, "lines", "aligned", "barrier")
 
 
-def removed(pairs: Pairs) -> Values:
+def removed(pairs: Rows) -> Values:
     """Give the share of each straight line's barrier that aligning removes."""
     plain = column(pairs, "lines", "plain", "barrier")
     return 1 - aligned(pairs) / np.where(plain > 0, plain, np.nan)
 
 
-def difference(pairs: Pairs, kind: str) -> Values:
+def difference(pairs: Rows, kind: str) -> Values:
     within, across = (column(pairs, "connectors", kind, name) for name in ("within", "across"))
     return within - across
 
@@ -196,7 +195,7 @@ def judged(results: Results) -> list[Found]:
     return claims + judged_by_width(results)
 
 
-def said_of_connectors(pairs: Pairs) -> list[tuple[Any, ...]]:
+def said_of_connectors(pairs: Rows) -> list[tuple[Any, ...]]:
     left = (column(pairs, "connectors", kind, "barrier") for kind in KINDS)
     plain, less = (np.maximum(values, FLOOR) for values in left)
     return [
@@ -209,7 +208,7 @@ def said_of_connectors(pairs: Pairs) -> list[tuple[Any, ...]]:
     ]  # fmt: skip
 
 
-def said_of_branches(setup: Setup, pairs: Pairs) -> list[tuple[Any, ...]]:
+def said_of_branches(setup: Setup, pairs: Rows) -> list[tuple[Any, ...]]:
     first, late = (column(pairs, "branches", k, "barrier") for k in (0, -1))
     unstable = column(pairs, "branches", -1, "instability")
     half = f"pairs that share {setup.shared[-1]} of {setup.training.epochs} epochs"
@@ -276,7 +275,7 @@ def caption(results: Results) -> str:
     )
 
 
-def _both(ax: Axes, place: float, pairs: Pairs, way: str, name: str, least: float) -> None:
+def _both(ax: Axes, place: float, pairs: Rows, way: str, name: str, least: float) -> None:
     """Draw values of plain and aligned pairs, or the least to be drawn, beside each other."""
     for shift, (kind, colour) in zip((-0.17, 0.17), KINDS.items(), strict=True):
         heights = np.maximum(column(pairs, way, kind, name), least)
@@ -296,7 +295,7 @@ def _widths(ax: Axes, results: Results) -> None:
     )  # fmt: skip
 
 
-def _lines(ax: Axes, setup: Setup, pairs: Pairs) -> None:
+def _lines(ax: Axes, setup: Setup, pairs: Rows) -> None:
     for kind, colour in KINDS.items():
         for way, name, dash in (("lines", "straight", "--"), ("connectors", "connector", "-")):
             rows = column(pairs, way, kind, "train_loss")

@@ -8,7 +8,7 @@ straight line, labels that change, angles between networks. H1 to H3 and H9 are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from evidence.figure import Flags, Made
 from evidence.panels import dots, head, label, lines, sheet
 from matplotlib.axes import Axes
 from papers.fort import networks as fort
-from papers.fort.networks import INNER, Found, Values, column, recipe
+from papers.fort.networks import INNER, Found, Rows, Values, column, recipe
 
 import jumpretrain as jr
 from jumpretrain.ensembles.ensemble import cosines
@@ -63,8 +63,7 @@ SGD = recipe(30, 0.1, 64, "sgd")
 QUICK = (Setup("digits", (32,), (200, 150), SGD, recipe(4, 0.005, 64), 3, 3, 1),)
 STYLES = {"straight": "--", "hyperplane": "-", "refined": "-.", "bezier": ":", "null": ":"}
 COLOURS = dict(zip(STYLES, canvas.colours(len(STYLES)), strict=True))
-Pairs = Sequence[Found]
-Results = Mapping[Setup, Pairs]
+Results = Mapping[Setup, Rows]
 
 
 def make(asked: Flags) -> Made:
@@ -192,7 +191,7 @@ def angles(task: jr.Task, starts: Values, optima: Values, twin: Values) -> Found
     }
 
 
-def judged(setup: Setup, pairs: Pairs) -> list[Found]:
+def judged(setup: Setup, pairs: Rows) -> list[Found]:
     get = partial(column, pairs)
     left, finer = (get("curves", name, "barrier") for name in ("hyperplane", "refined"))
     peak, null = (get("curves", name, "peak") for name in ("hyperplane", "null"))
@@ -272,7 +271,7 @@ def _line(ax: Axes, rows: Iterable[tuple[Any, Any]], key: str, name: str) -> Non
 ALPHA = "alpha, share of the way between the networks (1)"
 
 
-def _losses(ax: Axes, setup: Setup, pairs: Pairs) -> None:
+def _losses(ax: Axes, setup: Setup, pairs: Rows) -> None:
     names = {"bezier": "Bezier", "null": "untrained"}
     for key in STYLES:
         flat = key == "straight"
@@ -289,7 +288,7 @@ def _losses(ax: Axes, setup: Setup, pairs: Pairs) -> None:
     )  # fmt: skip
 
 
-def _cosines(ax: Axes, setup: Setup, pairs: Pairs) -> None:
+def _cosines(ax: Axes, setup: Setup, pairs: Rows) -> None:
     fort.show_cosines(ax, column(pairs, "cosines"), "cosine (1), mean over pairs", 0.85)
     names = ("within", "across", "sideways_within", "sideways_across")
     along, across, *aside = (np.mean(column(pairs, name)) for name in names)
@@ -298,7 +297,7 @@ def _cosines(ax: Axes, setup: Setup, pairs: Pairs) -> None:
     label(ax, "node, from the first optimum", "node, from the first optimum", title)
 
 
-def _labels(ax: Axes, setup: Setup, pairs: Pairs) -> None:
+def _labels(ax: Axes, setup: Setup, pairs: Rows) -> None:
     alphas, changed = column(pairs, "curves", "hyperplane", "alphas"), column(pairs, "changed")
     _line(ax, zip(alphas, changed[..., 0], strict=True), "hyperplane", "from the first optimum")
     _line(ax, zip(alphas, changed[..., 1], strict=True), "straight", "from the second optimum")

@@ -45,27 +45,24 @@ def examples(data: Data, sizes: tuple[int, int]) -> jr.Dataset:
     return jr.data.digits().subset(*sizes) if data == "digits" else fashion(*sizes)
 
 
-def cnn(
-    data: jr.Dataset, channels: Sequence[int] = PAPER, dropout: float = 0.0, **task: Any
+def network(
+    kind: Data, data: jr.Dataset, widths: Sequence[int], dropout: float = 0.0, **task: Any
 ) -> jr.Task:
-    """Build the task of the paper's network, for images of 8 pixels a side or more."""
+    """Build the task of an MLP for digits, or of the paper's CNN, for images of 8x8 or more."""
     shape = data.train_x.shape[1:]
-    build = partial(jr.models.simple_cnn, shape, 10, channels=channels, dropout=dropout)
-    return jr.Task(build, data, device=device(), **task)
-
-
-def mlp(data: jr.Dataset, hidden: Sequence[int], **task: Any) -> jr.Task:
-    """Build the task of a fully connected network."""
-    build = partial(jr.models.mlp, data.train_x.shape[1:], 10, hidden=hidden)
+    if kind == "digits":
+        build = partial(jr.models.mlp, shape, 10, hidden=widths)
+    else:
+        build = partial(jr.models.simple_cnn, shape, 10, channels=widths, dropout=dropout)
     return jr.Task(build, data, device=device(), **task)
 
 
 def build(
     data: Data, sizes: tuple[int, int], hidden: Any, channels: Any = PAPER, **task: Any
 ) -> jr.Task:
-    """Build the task of an MLP on digits, or of a CNN on Fashion-MNIST."""
-    some = examples(data, sizes)
-    return mlp(some, hidden, **task) if data == "digits" else cnn(some, channels, **task)
+    """Build the task of an MLP on so many digits, or of a CNN on so many images."""
+    widths = hidden if data == "digits" else channels
+    return network(data, examples(data, sizes), widths, **task)
 
 
 def recipe(

@@ -9,7 +9,6 @@ is left, beside what its Hessian says. H8 and H11 are judged.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -53,10 +52,6 @@ class Plan:
     cut: float  # the least curvature of a sharp direction
     method: Literal["exact", "lanczos"]
 
-    def build(self, data: jr.Dataset, widths: Sequence[int]) -> jr.Task:
-        """Build the task of a network."""
-        return (fort.mlp if self.data == "digits" else fort.cnn)(data, widths)
-
 
 FULL = Plan(
     "fashion", (1000, 500), fort.PAPER, fort.NARROW, fort.recipe(30, 3e-3), seeds=5, grid=29,
@@ -96,7 +91,8 @@ def make(asked: Flags) -> Made:
 
 
 def fitted(asked: Flags, plan: Plan, kind: str, seed: int) -> tuple[jr.Task, Values]:
-    task = plan.build(fort.examples(plan.data, plan.sizes), getattr(plan, kind))
+    widths = getattr(plan, kind)
+    task = fort.build(plan.data, plan.sizes, widths, widths)
     runs = trained(asked, f"{kind}-{seed}", task, plan.training, [seed], jobs=1)
     return task, runs.final[0]
 
@@ -104,7 +100,7 @@ def fitted(asked: Flags, plan: Plan, kind: str, seed: int) -> tuple[jr.Task, Val
 def scaled(asked: Flags, plan: Plan, seed: int) -> Found:
     """Score a network whose weights are multiplied by factors, and how wide its tunnel is."""
     task, state = fitted(asked, plan, "wide", seed)
-    few = plan.build(task.data.subset(*plan.drawn), plan.wide)
+    few = fort.network(plan.data, task.data.subset(*plan.drawn), plan.wide)
     norm = float(np.linalg.norm(state[: task.weight_count]))
     width = jr.tunnel_width(
         few, state, THRESHOLD, plan.directions // 4, reach=5 * norm, steps=25, execution=QUIET
@@ -116,7 +112,7 @@ def scaled(asked: Flags, plan: Plan, seed: int) -> Found:
 def well(asked: Flags, plan: Plan, seed: int) -> Found:
     """Leave a narrow network in random directions, as far as its Hessian says the loss rises."""
     task, state = fitted(asked, plan, "narrow", seed)
-    seen = plan.build(task.data.subset(plan.curved, 2), plan.narrow)
+    seen = fort.network(plan.data, task.data.subset(plan.curved, 2), plan.narrow)
     sharp = jr.sharp_directions(
         seen, state, plan.cut, plan.method, "float32", draws=16, execution=QUIET
     )
@@ -140,7 +136,7 @@ def well(asked: Flags, plan: Plan, seed: int) -> Found:
 def crossed(asked: Flags, plan: Plan, seed: int) -> Found:
     """Score the plane of the origin and two optima, and a random one through the first."""
     (task, first), (_, second) = (fitted(asked, plan, "wide", seed + k) for k in (0, 1))
-    few = plan.build(task.data.subset(*plan.drawn), plan.wide)
+    few = fort.network(plan.data, task.data.subset(*plan.drawn), plan.wide)
     share = {"size": plan.grid, "execution": QUIET}
     corners = np.stack([0 * first, OUT * first, OUT * second])
     radial = jr.plane_through(few, corners, **share)
@@ -283,10 +279,10 @@ def _cuts(ax: Axes, cuts: Rows) -> None:
 
 def _rises(ax: Axes, wells: Rows) -> None:
     for one, colour in zip(wells, canvas.colours(len(wells)), strict=True):
-        mean, sd = np.array(one["mean"]), np.array(one["sd"])
-        ax.plot(one["distances"], mean, "o-", color=colour, lw=1.6, ms=3)
-        ax.fill_between(one["distances"], mean - sd, mean + sd, color=colour, alpha=0.15, lw=0)
-        ax.plot(one["distances"], one["loss"] + np.array(RISES), color=colour, ls=":", lw=1.2)
+        x, mean, sd = (np.array(one[key]) for key in ("distances", "mean", "sd"))
+        ax.plot(x, mean, "o-", color=colour, lw=1.6, ms=3)
+        ax.fill_between(x, mean - sd, mean + sd, color=colour, alpha=0.15, lw=0)
+        ax.plot(x, one["loss"] + np.array(RISES), color=colour, ls=":", lw=1.2)
     ax.plot([], [], "o-", color="0.3", label="mean over directions; band: one sd")
     ax.plot([], [], ":", color="0.3", label="quadratic, by the Hessian's trace")
     spreads = np.median(at_rise(wells, "sd") / at_rise(wells, "mean"))

@@ -84,8 +84,7 @@ class Plan:
     def build(self, choices: Choices, data: jr.Dataset) -> jr.Task:
         """Build the task."""
         widths = [round(choices.width * count) for count in self.channels]
-        digits = self.data == "digits"
-        return fort.mlp(data, widths) if digits else fort.cnn(data, widths, choices.dropout)
+        return fort.network(self.data, data, widths, choices.dropout)
 
     def recipe(self, choices: Choices) -> jr.Recipe:
         """Write the recipe; every epoch is recorded."""
