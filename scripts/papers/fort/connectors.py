@@ -172,7 +172,6 @@ def sideways(curve: jr.Connector) -> tuple[float, float]:
 
 def labels(curve: jr.Connector) -> Found:
     """Compare labels with those of the optima: everywhere, in the middle, between the optima."""
-    assert curve.changed is not None
     middle = (curve.alphas >= 0.4) & (curve.alphas <= 0.6)
     return {
         "changed": curve.changed.round(4),

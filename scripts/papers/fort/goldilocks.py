@@ -89,10 +89,9 @@ def make(asked: Flags) -> Made:
          setup, radius, seeds)
         for setup in setups for radius, seeds in setup.lots()
     ]  # fmt: skip
-    found = list(zip(jobs, spread_kept(asked, measured, jobs, "networks"), strict=True))
+    found = iter(spread_kept(asked, measured, jobs, "networks"))
     tables = {
-        setup: pd.DataFrame([row for job, rows in found if job[2] == setup for row in rows])
-        for setup in setups
+        setup: pd.DataFrame([row for _ in setup.lots() for row in next(found)]) for setup in setups
     }
     claims = [claim for setup, table in tables.items() for claim in judged(setup, table)]
     panels = (_ratios, _starts, _ends, _networks)
@@ -124,11 +123,8 @@ def measured(asked: Flags, setup: Setup, radius: float, seeds: range) -> list[Fo
     runs = {}
     for way, (stretch, held) in ways.items():
         recipe = fort.recipe(setup.epochs, setup.lr * stretch)
-        if way == "far" and radius == 1:
-            runs[way] = runs["plane"]
-            continue
-        run = jr.train(task, recipe, seeds, starts, folder / way, QUIET, planes=held)
-        runs[way] = run.metrics
+        place = folder / ("plane" if way == "far" and radius == 1 else way)
+        runs[way] = jr.train(task, recipe, seeds, starts, place, QUIET, planes=held).metrics
     return [
         {
             "radius": radius,
@@ -243,9 +239,7 @@ def found_of(setup: Setup, claims: list[Found]) -> str:
     )
 
 
-def _lines(
-    ax: Axes, rows: pd.DataFrame, colour: Any, mark: str, dash: str = "-", name: str | None = None
-) -> None:
+def _lines(ax: Axes, rows: pd.DataFrame, colour: Any, mark: str, dash: str, name: Any) -> None:
     lines(ax, rows.columns, rows.to_numpy(), colour, name, np.median, dash, marker=mark)
 
 
@@ -256,7 +250,7 @@ def _along(ax: Axes, up: str, text: str, **legend: Any) -> None:
 
 def _ratios(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
     for dim, colour, mark in zip(DIMS, canvas.colours(3), "os^", strict=True):
-        _lines(ax, few(setup, table, f"ratio_{dim}"), colour, mark, name=f"d = {dim}")
+        _lines(ax, few(setup, table, f"ratio_{dim}"), colour, mark, "-", f"d = {dim}")
     peaks = few(setup, table, RATIO).idxmax(axis=1)
     text = f"{setup.name}: the ratio peaks at {peaks.median():g} times Xavier's radius (median of "
     text += f"{setup.seeds}, from {peaks.min():g} to {peaks.max():g})"
@@ -266,8 +260,8 @@ def _ratios(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
 def _starts(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
     (blue, orange), other = canvas.colours(2), ax.twinx()
     positive = few(setup, table, "positive")
-    _lines(ax, positive, blue, "o")
-    _lines(other, few(setup, table, "initial_loss"), orange, "s", "--")
+    _lines(ax, positive, blue, "o", "-", None)
+    _lines(other, few(setup, table, "initial_loss"), orange, "s", "--", None)
     middle = positive.median()
     text = f"{middle[1.0]:.0%} of eigenvalues are positive at Xavier's radius, at most "
     text += f"{middle.max():.0%} (at {middle.idxmax():g})"

@@ -169,6 +169,7 @@ def judged(plan: Plan, table: pd.DataFrame) -> list[Found]:
     ])  # fmt: skip
 
 
+FLAT = {"mean": "straight_mean", "barrier": "linear_barrier", "middle": "straight_middle"}
 KINDS = {"flat simplex": False, "hyperplane": False, "refined": True}
 COLOURS = canvas.colours(len(KINDS))
 
@@ -183,8 +184,8 @@ def finding(claims: list[Found]) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in verdicts.items())
         reach = " to ".join(dict.fromkeys(f"{share:.1%}" for share in (shares[0], shares[-1])))
         said.append(f"{kind} {reach} ({counts})")
-    shares = ";\n".join(said)
-    return f"Mean loss between optima, of the flat simplex's (claimed: under a tenth):\n{shares}"
+    first = "Mean loss between optima, of the flat simplex's (claimed: under a tenth):\n"
+    return first + ";\n".join(said)
 
 
 def caption(plan: Plan) -> str:
@@ -213,7 +214,7 @@ def _means(ax: Axes, table: pd.DataFrame) -> None:
         f"the flat simplex, {some['mean'][last]:.2g} on the hyperplane surface, "
         f"{finer[last]:.2g} on the refined one"
     )
-    _spots(ax, table, "mean", "straight_mean", "mean training loss (nats)", title, "y")
+    _spots(ax, table, "mean", "mean training loss (nats)", title, "y")
 
 
 def _barriers(ax: Axes, table: pd.DataFrame) -> None:
@@ -227,7 +228,7 @@ def _barriers(ax: Axes, table: pd.DataFrame) -> None:
     ]
     title = f"refinement {', '.join(said)} (medians); dotted: {LARGEST:g} nats"
     up = "barrier of the training loss (nats)"
-    _spots(ax, table, "barrier", "linear_barrier", up, title, "y")
+    _spots(ax, table, "barrier", up, title, "y")
 
 
 def _middles(ax: Axes, table: pd.DataFrame) -> None:
@@ -239,7 +240,7 @@ def _middles(ax: Axes, table: pd.DataFrame) -> None:
     title = f"loss of the hyperplane node in the middle: {said} times the optima's, at most "
     title += f"{losses.max():.2g} nats (medians); dotted: {CENTRE:g} times"
     up = "loss in the middle over that of the optima (1)"
-    _spots(ax, times, "middle", "straight_middle", up, title, "y")
+    _spots(ax, times, "middle", up, title, "y")
 
 
 def _shares(ax: Axes, table: pd.DataFrame) -> None:
@@ -248,20 +249,16 @@ def _shares(ax: Axes, table: pd.DataFrame) -> None:
     last = values.index[-1]
     title = f"at the same cost a node, curves (m = 1) remove {values[1]:.0%} of the barrier, "
     title += f"surfaces {values[last]:.0%} (m = {last}, medians)"
-    _spots(ax, table, "removed", None, "share of the barrier removed (1)", title)
+    _spots(ax, table, "removed", "share of the barrier removed (1)", title, "")
 
 
-def _spots(
-    ax: Axes, table: pd.DataFrame, bent: str, flat: str | None, up: str, title: str, logs: str = ""
-) -> None:
+def _spots(ax: Axes, table: pd.DataFrame, bent: str, up: str, title: str, logs: str) -> None:
     """Draw values of surfaces by m, and of the flat simplex beside them."""
     for place, (name, refined) in enumerate(KINDS.items()):
-        column = flat if name == "flat simplex" else bent
-        if column is None:
-            continue
         look, words = (COLOURS[place], "os^"[place], 0.1, 0.05), name
-        some = table[table["refined"] == refined].dropna(subset=column)
-        for m, values in some.groupby("m")[column]:
+        column = FLAT.get(bent) if name == "flat simplex" else bent
+        some = table[table["refined"] == refined].dropna(subset=column) if column else table[:0]
+        for m, values in some.groupby("m")[column or bent]:
             dots(ax, m + 0.26 * (place - 1), values, *look, words)
             words = None
     ax.set_xticks(range(1, max(table.dropna(subset=bent)["m"]) + 1))
