@@ -97,12 +97,16 @@ def connected(asked: Flags, setup: Setup, number: int) -> Found:
     twin = train(f"{name}-twin", seeds=[FIRST_TWIN + number], states=starts[:1]).final[0]
     curves = joined(setup, task, starts, optima, asked.work / name)
     line = jr.interpolate(task, optima[0], twin, 11, execution=QUIET)
+    alphas, changed = curves["hyperplane"].alphas, curves["hyperplane"].changed
+    middle = (alphas >= 0.4) & (alphas <= 0.6)
     return {
         "seeds": seeds,
         "final": {name: values[:, -1] for name, values in runs.metrics.items()},
         "curves": {name: scored(curve, name) for name, curve in curves.items()},
         **turning(curves["hyperplane"]),
-        **labels(curves["hyperplane"]),
+        "changed": changed.round(4),
+        "apart": float(changed[-1, 0]),
+        "most_changed": float(changed[middle, 0].max()),
         **angles(task, starts, optima, twin),
         "twin_barrier": float(line.barrier()),
     }
@@ -168,16 +172,6 @@ def sideways(curve: jr.Connector) -> tuple[float, float]:
     out -= (out @ chord) / (chord @ chord) * chord
     rows[1:-1] -= np.outer((rows[1:-1] - rows[0]) @ out / (out @ out), out)
     return replace(curve, nodes=nodes).half_cosines()
-
-
-def labels(curve: jr.Connector) -> Found:
-    """Compare labels with those of the optima: everywhere, in the middle, between the optima."""
-    middle = (curve.alphas >= 0.4) & (curve.alphas <= 0.6)
-    return {
-        "changed": curve.changed.round(4),
-        "apart": float(curve.changed[-1, 0]),
-        "most_changed": float(curve.changed[middle, 0].max()),
-    }
 
 
 def angles(task: jr.Task, starts: Values, optima: Values, twin: Values) -> Found:

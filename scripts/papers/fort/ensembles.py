@@ -76,7 +76,19 @@ def make(asked: Flags) -> Made:
         *((_curves, plan, found, place) for place in shown),
         (_gains, plan, found), (_steps, plan, found), (_plane, plan, kinds_of(plan, found, apart)),
     ])  # fmt: skip
-    head(figure, finding(found, claims), claims, caption(plan))
+    first, cycle = plan.training, plan.cycle
+    note = (
+        f"{fort.NAMES[plan.data]}, {plan.sizes[0]} training and {plan.sizes[1]} test examples; "
+        f"n = {plan.seeds} independent networks (seeds 0 to {plan.seeds - 1}), each trained for "
+        f"{plan.begin} epochs ({first.optimiser}, rate {first.lr:g}, batches of "
+        f"{first.batch_size}), then {plan.count} cycles of {cycle.epochs} epochs at each maximal "
+        f"rate (cosine); a snapshot ends each. Thin lines and dots: networks, thick lines: means. "
+        f"Top row: minus the mean of a network's snapshots. Independent networks and subspaces: "
+        f"after {first.epochs} epochs of the first rate; {plan.draws} draws each (uniform: up to "
+        f"{RADIUS:g} of the norm; diagonal, principal: of the last {plan.late} epochs), those "
+        f"that lose more than {LOST:g} of accuracy left out."
+    )
+    head(figure, finding(found, claims), claims, note)
     return figure, {
         "plan": asdict(plan),
         "seeds": list(range(plan.seeds)),
@@ -233,21 +245,6 @@ def judged(plan: Plan, found: Rows, apart: Rows) -> list[Found]:
          "subspaces around it", "difference of disagreement over error rate; means over rates and "
          "over laws", snapshots - draws, APART),
     ))  # fmt: skip
-
-
-def caption(plan: Plan) -> str:
-    first, cycle = plan.training, plan.cycle
-    return (
-        f"{fort.NAMES[plan.data]}, {plan.sizes[0]} training and {plan.sizes[1]} test examples; "
-        f"n = {plan.seeds} independent networks (seeds 0 to {plan.seeds - 1}), each trained for "
-        f"{plan.begin} epochs ({first.optimiser}, rate {first.lr:g}, batches of "
-        f"{first.batch_size}), then {plan.count} cycles of {cycle.epochs} epochs at each maximal "
-        f"rate (cosine); a snapshot ends each. Thin lines and dots: networks, thick lines: means. "
-        f"Top row: minus the mean of a network's snapshots. Independent networks and subspaces: "
-        f"after {first.epochs} epochs of the first rate; {plan.draws} draws each (uniform: up to "
-        f"{RADIUS:g} of the norm; diagonal, principal: of the last {plan.late} epochs), those "
-        f"that lose more than {LOST:g} of accuracy left out."
-    )
 
 
 def finding(found: Rows, claims: list[Found]) -> str:

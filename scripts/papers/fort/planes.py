@@ -75,7 +75,18 @@ def make(asked: Flags) -> Made:
         *((_radial, planes["radial"], split, np.median(ended(cuts, split))) for split in SPLITS),
         (_random, planes["random"]), (_cuts, cuts), (_rises, wells), (_counts, wells),
     ])  # fmt: skip
-    head(figure, finding(cuts, wells), claims, caption(plan))
+    cnn = plan.data == "fashion"
+    kind = "Fashion-MNIST at 14x14; tanh CNNs, channels" if cnn else "digits; MLPs, hidden"
+    note = (
+        f"{kind} {' '.join(map(str, plan.wide))}, below middle and right "
+        f"{' '.join(map(str, plan.narrow))}; {plan.sizes[0]} training examples, Adam at "
+        f"{plan.training.lr:g}, {plan.training.epochs} epochs. n = {plan.seeds} networks (seeds 0 "
+        f"to {plan.seeds - 1}) of each kind: thin lines; planes: seeds 0 and 1 (random: 0), on "
+        f"{plan.drawn[0]} training or {plan.drawn[1]} test examples. Dashed: {THRESHOLD:.2f} nats "
+        f"(half of log 10), where a tunnel ends here. Spread: {plan.directions} random directions "
+        f"and Hessian on {plan.curved} training examples; sharp: curvature above {plan.cut:g}."
+    )
+    head(figure, finding(cuts, wells), claims, note)
     return figure, {
         "data": f"{plan.data}, {plan.sizes[0]} training and {plan.sizes[1]} test examples",
         "plan": asdict(plan),
@@ -200,20 +211,6 @@ def judged(cuts: Rows, wells: Rows) -> list[Found]:
          f"ratio of distances at which the training loss exceeds {THRESHOLD:.2f} nats", longer,
          1.5),
     ))  # fmt: skip
-
-
-def caption(plan: Plan) -> str:
-    cnn = plan.data == "fashion"
-    kind = "Fashion-MNIST at 14x14; tanh CNNs, channels" if cnn else "digits; MLPs, hidden"
-    return (
-        f"{kind} {' '.join(map(str, plan.wide))}, below middle and right "
-        f"{' '.join(map(str, plan.narrow))}; {plan.sizes[0]} training examples, Adam at "
-        f"{plan.training.lr:g}, {plan.training.epochs} epochs. n = {plan.seeds} networks (seeds 0 "
-        f"to {plan.seeds - 1}) of each kind: thin lines; planes: seeds 0 and 1 (random: 0), on "
-        f"{plan.drawn[0]} training or {plan.drawn[1]} test examples. Dashed: {THRESHOLD:.2f} nats "
-        f"(half of log 10), where a tunnel ends here. Spread: {plan.directions} random directions "
-        f"and Hessian on {plan.curved} training examples; sharp: curvature above {plan.cut:g}."
-    )
 
 
 def finding(cuts: Rows, wells: Rows) -> str:

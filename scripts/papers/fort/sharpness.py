@@ -85,6 +85,7 @@ QUICK = (
           (2.1,), 2.2),
 )  # fmt: skip
 COLOURS = dict(zip(WAYS, canvas.colours(3), strict=True))
+recipe = partial(fort.recipe, record_every=1)
 STYLES = (("-", "o"), ("--", "s"))
 IN_THE_MIDDLE = "more directions are sharp in the middle than at the ends"
 
@@ -115,10 +116,6 @@ def make(asked: Flags) -> Made:
         "note": f"claims of {HELD} were added when the others had been seen",
         "states": table.astype(object).where(table.notna(), None).to_dict("records"),
     }
-
-
-def recipe(epochs: int, rate: float) -> jr.Recipe:
-    return fort.recipe(epochs, rate, record_every=1)
 
 
 def measured(asked: Flags, setup: Setup, measure: Callable[..., Rows], which: float) -> Rows:
@@ -312,17 +309,17 @@ def finding(kinds: Kinds, claims: Rows) -> str:
 
 
 def caption(kinds: Kinds, missed: int) -> str:
-    parts = []
+    said = ""
     for counts in kinds:
         setup, steep = counts.setup, partial(counts.column, "gradient_norm", LOSS)
-        parts.append(
+        said += (
             f"{setup.name}: n = {setup.sets} sets of {setup.largest + 1} networks, and "
             f"{setup.sets} networks a rate, one seed each; Adam, batches of 32, {setup.epochs} "
             f"epochs (rates: {setup.long}); Hessian of the training loss on {setup.scored} of "
             f"{setup.sizes[0]} images; median gradient norm at a loss of {setup.levels[0]:g}: "
             f"nodes {np.median(steep('node')):.2g}, ends {np.median(steep('end')):.2g}. "
         )
-    return "".join(parts) + (
+    return said + (
         "Thin: sets; thick: geometric means. Equal loss: each run's first epoch below it; "
         f"{missed} states never come below and stand where they come nearest. Otherwise ends are "
         "trained fully, nodes as the colour says."

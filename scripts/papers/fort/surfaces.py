@@ -71,7 +71,17 @@ def make(asked: Flags) -> Made:
     claims = judged(plan, table)
     panels = (_means, _barriers, _middles, _shares)
     figure = sheet((13, 10), (2, 2), [(draw, table) for draw in panels])
-    head(figure, finding(claims), claims, caption(plan))
+    last, epochs = max(plan.dims), plan.longer.epochs
+    note = (
+        f"Digits MLP {plan.hidden}, {plan.sizes[0]} training examples; n = {plan.sets} sets of "
+        f"{plan.networks} networks (seeds 0 to {plan.sets * plan.networks - 1}), surfaces through "
+        f"the first m + 1 of each, for m > {last} the node in the middle only. Networks: "
+        f"{fort.told(plan.training)}. Nodes, one a face ({2 ** (last + 1) - last - 2} for m = "
+        f"{last}): {fort.told(plan.points)}; of refined surfaces {epochs} epochs, then {epochs} "
+        f"all together. {plan.each} random points scored a node, uniform on the simplex. Dots: "
+        "sets; lines: medians. Barrier: largest loss minus that of the highest optimum."
+    )
+    head(figure, finding(claims), claims, note)
     return figure, {"plan": asdict(plan), "data": "digits", "claims": claims, "surfaces": rows}
 
 
@@ -186,19 +196,6 @@ def finding(claims: list[Found]) -> str:
         said.append(f"{kind} {reach} ({counts})")
     first = "Mean loss between optima, of the flat simplex's (claimed: under a tenth):\n"
     return first + ";\n".join(said)
-
-
-def caption(plan: Plan) -> str:
-    last, epochs = max(plan.dims), plan.longer.epochs
-    return (
-        f"Digits MLP {plan.hidden}, {plan.sizes[0]} training examples; n = {plan.sets} sets of "
-        f"{plan.networks} networks (seeds 0 to {plan.sets * plan.networks - 1}), surfaces through "
-        f"the first m + 1 of each, for m > {last} the node in the middle only. Networks: "
-        f"{fort.told(plan.training)}. Nodes, one a face ({2 ** (last + 1) - last - 2} for m = "
-        f"{last}): {fort.told(plan.points)}; of refined surfaces {epochs} epochs, then {epochs} "
-        f"all together. {plan.each} random points scored a node, uniform on the simplex. Dots: "
-        "sets; lines: medians. Barrier: largest loss minus that of the highest optimum."
-    )
 
 
 def medians(table: pd.DataFrame, refined: bool) -> pd.DataFrame:

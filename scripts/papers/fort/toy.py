@@ -73,7 +73,15 @@ def make(asked: Flags) -> Made:
         (_agreement, plan, found), (_planes, plan, main), (_wells, plan, main),
         (_widths, plan, found), (_meetings, plan, main),
     ])  # fmt: skip
-    head(figure, finding(plan, main), claims, caption(plan))
+    note = (
+        f"Loss: distance to the nearest wedge; D = {plan.dim}, s = D − n = {plan.short} unless "
+        f"said; n = {plan.seeds} landscapes (seeds 0 to {plan.seeds - 1}) for each s, with "
+        f"{FEW} random subsets of axes as wedges or all subsets; points of unit normal "
+        f"coordinates; {INNER} inner nodes, relaxed normal to the chord; refined: 10 more nodes. "
+        f"Thin lines and dots: landscapes, thick lines: medians. Planes: conjugate gradients, at "
+        f"most 2000 steps. Directions: {DIRECTIONS} random unit vectors for widths, 32 for wells."
+    )
+    head(figure, finding(plan, main), claims, note)
     return figure, {
         "data": "none; the landscape is a closed form",
         "recipe": "conjugate gradients on L^2 / 2, see jumpretrain.toys.wedge_descents",
@@ -242,17 +250,6 @@ def judged(plan: Plan, found: Rows, main: Rows) -> list[Found]:
     holds = column(few, "bump_where_wedges_change")
     return [*fort.judge("toy: ", said),
             fort.judge_share(bump, "share of crossings", holds, 0.9)]  # fmt: skip
-
-
-def caption(plan: Plan) -> str:
-    return (
-        f"Loss: distance to the nearest wedge; D = {plan.dim}, s = D − n = {plan.short} unless "
-        f"said; n = {plan.seeds} landscapes (seeds 0 to {plan.seeds - 1}) for each s, with "
-        f"{FEW} random subsets of axes as wedges or all subsets; points of unit normal "
-        f"coordinates; {INNER} inner nodes, relaxed normal to the chord; refined: 10 more nodes. "
-        f"Thin lines and dots: landscapes, thick lines: medians. Planes: conjugate gradients, at "
-        f"most 2000 steps. Directions: {DIRECTIONS} random unit vectors for widths, 32 for wells."
-    )
 
 
 def finding(plan: Plan, main: Rows) -> str:

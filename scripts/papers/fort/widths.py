@@ -268,7 +268,7 @@ def over_quadratic(table: pd.DataFrame, place: str) -> float:
 
 def judged(plan: Plan, found: Rows, fitted: Mapping[str, Values]) -> list[Found]:
     rows: list[tuple[Any, ...]] = []
-    for factor in varied(plan):
+    for factor in (name for name in SIGNS if name in plan.levels):
         nets, sign, levels = ladders(plan, found, factor), SIGNS[factor], plan.levels[factor]
         said = f"{NAMES[factor]} up from {levels[0]:g} to {levels[-1]:g}:"
         rows += [
@@ -290,10 +290,6 @@ def judged(plan: Plan, found: Rows, fitted: Mapping[str, Values]) -> list[Found]
          gains, WIDER)
     )  # fmt: skip
     return fort.judge("", [*rows, *said_of_powers(fitted)])
-
-
-def varied(plan: Plan) -> list[str]:
-    return [factor for factor in SIGNS if factor in plan.levels]
 
 
 def said_of_powers(fitted: Mapping[str, Values]) -> list[tuple[Any, ...]]:
@@ -332,7 +328,8 @@ def caption(plan: Plan, table: pd.DataFrame) -> str:
 
 
 def finding(plan: Plan, found: Rows, table: pd.DataFrame, fitted: Mapping[str, Values]) -> str:
-    parts = [f"{NAMES[name]} ×{ratio(plan, found, name, 'matched'):.2f}" for name in varied(plan)]
+    known = [name for name in SIGNS if name in plan.levels]
+    parts = [f"{NAMES[name]} ×{ratio(plan, found, name, 'matched'):.2f}" for name in known]
     every, alike = (fitted[name].mean() for name in (PLACES["matched"], ALIKE))
     times = over_quadratic(table, "matched")
     return (
