@@ -81,10 +81,8 @@ def make(asked: Flags) -> Made:
     found = iter(spread_kept(asked, matched, jobs, "pairs"))
     results = {setup: [next(found) for _ in range(setup.pairs)] for setup in setups}
     claims = judged(results)
-    joined, apart = (
-        {setup: pairs for setup, pairs in results.items() if getattr(setup, part)}
-        for part in ("points", "shared")
-    )
+    joined = {setup: pairs for setup, pairs in results.items() if setup.points}
+    apart = {setup: pairs for setup, pairs in results.items() if setup.shared}
     figure = sheet((17, 10), (2, 3), [
         (_widths, results), (_lines, *next(iter(joined.items()))), (_halves, joined),
         (_branches, apart, "barrier", NONE), (_branches, apart, "instability", STABLE),

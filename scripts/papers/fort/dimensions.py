@@ -155,7 +155,7 @@ def descended(
 
 def sharp(setup: Setup, task: jr.Task, state: Values) -> dict[str, int]:
     """Count the sharp directions at each cut."""
-    found = jr.sharp_directions(task, state, setup.cuts[0], dtype="float32", execution=QUIET)
+    found = fort.sharp_directions(task, state, setup.cuts[0], dtype="float32", execution=QUIET)
     return {f"{cut:g}": found.above(cut) for cut in setup.cuts}
 
 

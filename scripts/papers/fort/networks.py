@@ -13,6 +13,7 @@ from operator import getitem
 from typing import Any, Literal
 
 import numpy as np
+from evidence.cells import QUIET
 from evidence.figure import device
 from evidence.judging import entry, within
 from matplotlib.axes import Axes
@@ -26,6 +27,8 @@ PAPER, NARROW = (16, 32, 32), (8, 16, 16)
 INNER = 10  # interior points of connectors, as in figure 3 of the paper
 THRESHOLD = math.log(10) / 2  # nats, where a tunnel ends: halfway to guessing among 10 classes
 NAMES = {"digits": "digits MLP", "fashion": "Fashion-MNIST CNN"}
+tunnel_width = partial(jr.tunnel_width, execution=QUIET)
+sharp_directions = partial(jr.sharp_directions, execution=QUIET)
 Data = Literal["digits", "fashion"]
 Found = dict[str, Any]
 Rows = Sequence[Found]

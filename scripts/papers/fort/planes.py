@@ -112,10 +112,8 @@ def scaled(asked: Flags, plan: Plan, seed: int) -> Found:
     """Score a network whose weights are multiplied by factors, and how wide its tunnel is."""
     task, state = fitted(asked, plan, "wide", seed)
     few = fort.network(plan.data, task.data.subset(*plan.drawn), plan.wide)
-    norm = float(np.linalg.norm(state[: task.weight_count]))
-    width = jr.tunnel_width(
-        few, state, THRESHOLD, plan.directions // 4, reach=5 * norm, steps=25, execution=QUIET
-    )
+    norm, count = float(np.linalg.norm(state[: task.weight_count])), plan.directions // 4
+    width = fort.tunnel_width(few, state, THRESHOLD, count, reach=5 * norm, steps=25)
     cut = jr.radial_cut(task, state, FACTORS.tolist(), QUIET)
     return {"radius": norm, "width": width.median, "cut": cut}
 
@@ -124,13 +122,10 @@ def well(asked: Flags, plan: Plan, seed: int) -> Found:
     """Leave a narrow network in random directions, as far as its Hessian says the loss rises."""
     task, state = fitted(asked, plan, "narrow", seed)
     seen = fort.network(plan.data, task.data.subset(plan.curved, 2), plan.narrow)
-    sharp = jr.sharp_directions(
-        seen, state, plan.cut, plan.method, "float32", draws=16, execution=QUIET
-    )
+    sharp = fort.sharp_directions(seen, state, plan.cut, plan.method, "float32", draws=16)
     distances = [math.sqrt(2 * rise * task.weight_count / sharp.trace) for rise in RISES]
-    around = jr.isotropy(
-        seen, state, distances, plan.directions, tangential=False, execution=QUIET
-    )
+    where = distances, plan.directions
+    around = jr.isotropy(seen, state, *where, tangential=False, execution=QUIET)
     return {
         "weights": task.weight_count,
         "loss": around.start_loss,
@@ -138,9 +133,7 @@ def well(asked: Flags, plan: Plan, seed: int) -> Found:
         "sharp": sharp.count,
         "participation": sharp.goldilocks**2,
         "distances": distances,
-        "mean": around.mean,
-        "sd": around.sd,
-        "short": around.short,
+        **fort.taken(around, "mean", "sd", "short"),
     }
 
 

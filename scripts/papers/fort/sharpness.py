@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET, kept, trained
+from evidence.cells import kept, trained
 from evidence.figure import Flags, Made
 from evidence.jobs import over
 from evidence.panels import head, label, lines, sheet
@@ -141,7 +142,7 @@ def joined(asked: Flags, setup: Setup, task: jr.Task, number: int, look: Any) ->
     alphas = np.linspace(0, 1, setup.inner + 2)[1:-1]
     for m in range(1, setup.largest + 1):
         shares = np.c_[1 - alphas, alphas] if m == 1 else np.full((1, m + 1), 1 / (m + 1))
-        nodes = relaxed(asked, setup, task, f"{name}-m{m}", runs.final[: m + 1], shares)
+        nodes = relaxed(setup, task, asked.work / f"{name}-m{m}", runs.final[: m + 1], shares)
         for k, share in enumerate(shares):
             centre = bool(np.allclose(share, share[0]))
             facts = {"set": number, "kind": "node", "m": m, "alpha": share[1], "centre": centre}
@@ -151,15 +152,13 @@ def joined(asked: Flags, setup: Setup, task: jr.Task, number: int, look: Any) ->
     return rows
 
 
-def relaxed(
-    asked: Flags, setup: Setup, task: jr.Task, name: str, ends: Values, shares: Values
-) -> jr.Runs:
+def relaxed(setup: Setup, task: jr.Task, folder: Path, ends: Values, shares: Values) -> jr.Runs:
     """Train points between optima in the plane normal to them, in the optima's own way."""
     start = (shares @ ends.astype(np.float64)).astype(ends.dtype)
     plane = normal_to((ends[1:] - ends[0])[:, : task.weight_count])
     execution = jr.Execution(progress=False, chunk=1 if task.convolutional else len(start))
     how, seeds = recipe(setup.epochs, setup.rates[-1]), np.arange(len(start))
-    return jr.train(task, how, seeds, start, asked.work / name, execution, planes=plane)
+    return jr.train(task, how, seeds, start, folder, execution, planes=plane)
 
 
 def sped(asked: Flags, setup: Setup, task: jr.Task, rate: float, look: Any) -> Rows:
@@ -193,7 +192,7 @@ def spectrum(asked: Flags, setup: Setup, task: jr.Task, state: Values) -> Found:
 
     def measure() -> Found:
         method = "exact" if task.weight_count <= SMALL else "lanczos"
-        found = jr.sharp_directions(task, state, setup.cut, method, setup.dtype, execution=QUIET)
+        found = fort.sharp_directions(task, state, setup.cut, method, setup.dtype)
         return {
             **{f"above {cut:g}": found.above(cut) for cut in setup.cuts},
             **fort.taken(found, "trace", "frobenius", "loss", "gradient_norm"),

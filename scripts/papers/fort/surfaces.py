@@ -206,11 +206,9 @@ def medians(table: pd.DataFrame, refined: bool) -> pd.DataFrame:
 def _means(ax: Axes, table: pd.DataFrame) -> None:
     some, finer = medians(table, False), medians(table, True)["mean"]
     last = max(finer.index)
-    title = (
-        f"mean loss at random points, m = {last}: {some['straight_mean'][last]:.2g} nats on "
-        f"the flat simplex, {some['mean'][last]:.2g} on the hyperplane surface, "
-        f"{finer[last]:.2g} on the refined one"
-    )
+    title = f"mean loss at random points, m = {last}: {some['straight_mean'][last]:.2g} nats on "
+    title += f"the flat simplex, {some['mean'][last]:.2g} on the hyperplane surface, "
+    title += f"{finer[last]:.2g} on the refined one"
     _spots(ax, table, "mean", "mean training loss (nats)", title, "y")
 
 

@@ -295,10 +295,9 @@ def _agreement(ax: Axes, plan: Plan, found: Rows) -> None:
     alone = rows["all.within"].mean()
     ends = [f"{alone.iloc[k]:.2f} at s / D = {shares[k]:g}" for k in (0, -1)]
     title = f"with all subsets, deviations agree within a half by {' and '.join(ends)}"
-    look = {"limits": {"ylim": (-0.05, 1.45)}, "fontsize": 8, "loc": "upper left"}
-    label(
-        ax, "share of short axes s / D (1)", "cosine of deviations (1), mean", title, "x", **look
-    )
+    across, up = "share of short axes s / D (1)", "cosine of deviations (1), mean"
+    limits = {"ylim": (-0.05, 1.45)}
+    label(ax, across, up, title, "x", limits, fontsize=8, loc="upper left")
 
 
 def _planes(ax: Axes, plan: Plan, main: Rows) -> None:

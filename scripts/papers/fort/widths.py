@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET, spread_kept, trained
+from evidence.cells import spread_kept, trained
 from evidence.figure import Flags, Made
 from evidence.panels import head, label, sheet
 from matplotlib.axes import Axes
@@ -177,9 +177,7 @@ def measured(asked: Flags, plan: Plan, choices: Choices, seed: int) -> Found:
 
 def tunnel(plan: Plan, task: jr.Task, state: Values) -> Found:
     reach = REACH * float(np.linalg.norm(state[: task.weight_count]))
-    width = jr.tunnel_width(
-        task, state, THRESHOLD, plan.directions, reach=reach, steps=24, execution=QUIET
-    )
+    width = fort.tunnel_width(task, state, THRESHOLD, plan.directions, reach=reach, steps=24)
     return {
         **fort.taken(width, "start_loss", "radius", "quartiles", "endless"),
         "width": width.median,
@@ -188,9 +186,7 @@ def tunnel(plan: Plan, task: jr.Task, state: Values) -> Found:
 
 
 def sharp(plan: Plan, task: jr.Task, state: Values) -> Found:
-    found = jr.sharp_directions(
-        task, state, plan.cut, plan.method, "float32", draws=16, execution=QUIET
-    )
+    found = fort.sharp_directions(task, state, plan.cut, plan.method, "float32", draws=16)
     return {
         **fort.taken(found, "loss", "gradient_norm", "count", "trace", "frobenius"),
         "above": {f"{cut:g}": found.above(cut) for cut in plan.cut * np.array([3.0, 10.0])},
@@ -284,12 +280,13 @@ def judged(plan: Plan, found: Rows, fitted: Mapping[str, Values]) -> list[Found]
     roots = [math.sqrt(level) for level in plan.levels["width"]]
     nets = ladders(plan, found, "width")
     gains = [abs(wider(one, "radius")) - abs(wider(one, "radius", roots)) for one in nets]
-    rows.append(
+    return fort.judge("", [
+        *rows,
         ("H5", "layer width: widths agree more at equal radius over its root than at equal radius",
          "absolute log ratio of widths at equal radius minus that at equal scaled radius",
-         gains, WIDER)
-    )  # fmt: skip
-    return fort.judge("", [*rows, *said_of_powers(fitted)])
+         gains, WIDER),
+        *said_of_powers(fitted),
+    ])  # fmt: skip
 
 
 def said_of_powers(fitted: Mapping[str, Values]) -> list[tuple[Any, ...]]:
