@@ -95,7 +95,7 @@ def make(asked: Flags) -> Made:
         "share": SHARE,
         "seeds": list(range(setup.seeds)),
         "claims": claims,
-        "networks": found.to_dict("records"),
+        "networks": found.drop(columns="goal").to_dict("records"),
         "planes": again,
     }
 
@@ -182,15 +182,15 @@ def turn(dims: Sequence[int], losses: Sequence[float], goal: float) -> float:
 
 
 def table(setup: Setup, rows: Sequence[Found]) -> pd.DataFrame:
-    """Arrange one row a network, with its threshold dimensions."""
+    """Arrange one row a network, with its threshold dimensions and the loss that is success."""
     found = pd.DataFrame(rows)
     for cut in setup.cuts:
         for where in ("end", "alike"):
             found[f"{where}_{cut:g}"] = [counts[f"{cut:g}"] for counts in found[where]]
-    goals = target(found)
+    found["goal"] = found["initial_loss"] + SHARE * (found["free_loss"] - found["initial_loss"])
     for name, value, goal, sign in (
-        ("threshold", "plane_loss", goals, 1),
-        ("threshold_plain", "plain_loss", goals, 1),
+        ("threshold", "plane_loss", found["goal"], 1),
+        ("threshold_plain", "plain_loss", found["goal"], 1),
         ("threshold_accuracy", "plane_accuracy", SHARE * found["free_accuracy"], -1),
         ("threshold_alike", "plane_loss", [setup.level] * len(found), 1),
     ):
@@ -199,11 +199,6 @@ def table(setup: Setup, rows: Sequence[Found]) -> pd.DataFrame:
             for losses, least in zip(found[value], goal, strict=True)
         ]
     return found
-
-
-def target(found: pd.DataFrame) -> pd.Series:
-    """Say which training loss counts as success."""
-    return found["initial_loss"] + SHARE * (found["free_loss"] - found["initial_loss"])
 
 
 def rho(found: pd.DataFrame, count: str, threshold: str, block: str = "") -> Values:
@@ -246,7 +241,7 @@ def judged(setup: Setup, found: pd.DataFrame, again: Rows) -> list[Found]:
 
 def deviations(setup: Setup, found: pd.DataFrame, again: Rows) -> Values:
     """Measure how thresholds of one network differ from plane to plane, in octaves."""
-    goals = target(middle(setup, found))
+    goals = middle(setup, found)["goal"]
     turns = [
         [turn(setup.dims, losses, goals[one["seed"]]) for losses in one["plane_loss"]]
         for one in again
@@ -353,7 +348,7 @@ def _planes(ax: Axes, setup: Setup, found: pd.DataFrame, again: Rows) -> None:
         ax.plot(setup.dims, np.transpose(one["plane_loss"]), color=colour, lw=1, alpha=0.8)
     ax.plot([], [], color=canvas.colours(1)[0], label="one colour a network, one line a plane")
     width, rate = setup.middle()
-    goal = target(middle(setup, found)).median()
+    goal = middle(setup, found)["goal"].median()
     ax.axhline(goal, color="0.4", ls=":", lw=1.2, label="success (median)")
     apart = float(np.median(deviations(setup, found, again)))
     title = f"width {width}, rate {rate:g}: thresholds differ by {apart:.2f} octaves from plane "
