@@ -23,7 +23,6 @@ from papers.fort import networks as fort
 from papers.fort.networks import INNER, Found, Rows, Values, column, recipe
 
 import jumpretrain as jr
-from jumpretrain.ensembles.ensemble import cosines
 from jumpretrain.plots import canvas
 
 FIRST_TWIN = 10_000  # seed
@@ -176,12 +175,14 @@ def sideways(curve: jr.Connector) -> tuple[float, float]:
 
 def angles(task: jr.Task, starts: Values, optima: Values, twin: Values) -> Found:
     """Compare directions of weights, of starts, and of the ways from start to optimum."""
-    same = np.stack([optima[0], twin]) - starts[0]
-    pairs = {"starts": starts, "optima": optima, "ways": optima - starts, "same_start": same}
-    return {
-        f"cosine_{name}": float(cosines(rows[:, : task.weight_count])[0, 1])
-        for name, rows in pairs.items()
-    }
+
+    def cosine(a: Values, b: Values) -> float:
+        a, b = (row[: task.weight_count].astype(np.float64) for row in (a, b))
+        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+    ways, same = optima - starts, twin - starts[0]
+    pairs = {"starts": starts, "optima": optima, "ways": ways, "same_start": (ways[0], same)}
+    return {f"cosine_{name}": cosine(*both) for name, both in pairs.items()}
 
 
 def judged(setup: Setup, pairs: Rows) -> list[Found]:
@@ -220,22 +221,21 @@ def judged(setup: Setup, pairs: Rows) -> list[Found]:
 
 
 def caption(results: Results) -> str:
-    return ". ".join(map(described, results)) + (
+    kinds = []
+    for setup in results:
+        hidden = f" {setup.hidden}" if setup.hidden else ""
+        training, points = fort.told(setup.training), fort.told(setup.points)
+        kinds.append(
+            f"{setup.name}{hidden}: {setup.sizes[0]} training examples, n = {setup.pairs} "
+            f"independent pairs (seeds 0 to {2 * setup.pairs - 1}, second networks from the same "
+            f"start {FIRST_TWIN} and up); networks: {training}; points: {points}"
+        )
+    return ". ".join(kinds) + (
         f". {INNER} nodes between two optima; Bezier: one control point, as many gradients as the "
         "hyperplane nodes together; refined: pieces are halved where the loss rises above both "
         "ends by 2 % of the straight line's barrier, which takes more; untrained: hyperplane "
         "connector between the initialisations, same budget. Thin lines and dots: pairs, thick "
         "lines: medians."
-    )
-
-
-def described(setup: Setup) -> str:
-    hidden = f" {setup.hidden}" if setup.hidden else ""
-    training, points = fort.told(setup.training), fort.told(setup.points)
-    return (
-        f"{setup.name}{hidden}: {setup.sizes[0]} training examples, n = {setup.pairs} independent "
-        f"pairs (seeds 0 to {2 * setup.pairs - 1}, second networks from the same start "
-        f"{FIRST_TWIN} and up); networks: {training}; points: {points}"
     )
 
 
@@ -282,12 +282,11 @@ def _losses(ax: Axes, setup: Setup, pairs: Rows) -> None:
 
 
 def _cosines(ax: Axes, setup: Setup, pairs: Rows) -> None:
-    fort.show_cosines(ax, column(pairs, "cosines"), "cosine (1), mean over pairs", 0.85)
     names = ("within", "across", "sideways_within", "sideways_across")
     along, across, *aside = (np.mean(column(pairs, name)) for name in names)
     title = f"{setup.name}: cosine of deviations {along:.2f} within a half, {across:.2f} across; "
     title += f"without the part towards larger norms {aside[0]:.2f} and {aside[1]:.2f}"
-    label(ax, "node, from the first optimum", "node, from the first optimum", title)
+    fort.show_cosines(ax, column(pairs, "cosines"), "mean over pairs", 0.85, title)
 
 
 def _labels(ax: Axes, setup: Setup, pairs: Rows) -> None:

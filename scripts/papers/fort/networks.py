@@ -16,6 +16,7 @@ import numpy as np
 from evidence.cells import QUIET
 from evidence.figure import device
 from evidence.judging import entry, within
+from evidence.panels import label
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy.stats import binomtest
@@ -114,14 +115,14 @@ def judge_share(claim: str, statistic: str, holds: NDArray[np.bool_], least: flo
     return entry("wedges-H2", claim, statistic, effect, low, high, len(holds), least)
 
 
-def show_cosines(ax: Axes, rows: Sequence[Any], label: str, shrink: float) -> None:
+def show_cosines(ax: Axes, rows: Sequence[Any], over: str, shrink: float, title: str) -> None:
     """Draw the mean of the cosines between deviations of a connector's nodes."""
-    mean = np.mean(rows, axis=0)
-    drawn = ax.imshow(mean, cmap="RdBu_r", vmin=-1, vmax=1, origin="lower")
-    ax.figure.colorbar(drawn, ax=ax, label=label, shrink=shrink)
+    drawn = ax.imshow(np.mean(rows, axis=0), cmap="RdBu_r", vmin=-1, vmax=1, origin="lower")
+    ax.figure.colorbar(drawn, ax=ax, label=f"cosine (1), {over}", shrink=shrink)
     ticks = range(0, INNER, 3)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks(ticks, [str(k + 1) for k in ticks])
+    label(ax, "node, from the first optimum", "node, from the first optimum", title)
 
 
 def _halved(x: NDArray[Any]) -> NDArray[Any]:

@@ -248,8 +248,8 @@ def judged(plan: Plan, found: Rows, main: Rows) -> list[Found]:
     )  # fmt: skip
     bump = "toy: the connector's bump is in the piece where the wedge changes"
     holds = column(few, "bump_where_wedges_change")
-    return [*fort.judge("toy: ", said),
-            fort.judge_share(bump, "share of crossings", holds, 0.9)]  # fmt: skip
+    share = fort.judge_share(bump, "share of crossings", holds, 0.9)
+    return [*fort.judge("toy: ", said), share]
 
 
 def finding(plan: Plan, main: Rows) -> str:
@@ -279,10 +279,9 @@ def _paths(ax: Axes, plan: Plan, main: Rows) -> None:
 
 
 def _cosines(ax: Axes, main: Rows, form: str) -> None:
-    fort.show_cosines(ax, column(main, form, "cosines"), "cosine (1), mean", 0.8)
     along, across = (np.mean(column(main, form, name)) for name in ("within", "across"))
     title = f"{FORMS[form]}: deviations agree by {along:.2f} within a half, {across:.2f} across"
-    label(ax, "node, from the first optimum", "node", title)
+    fort.show_cosines(ax, column(main, form, "cosines"), "mean", 0.8, title)
 
 
 def _agreement(ax: Axes, plan: Plan, found: Rows) -> None:

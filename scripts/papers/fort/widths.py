@@ -307,10 +307,10 @@ def said_of_powers(fitted: Mapping[str, Values]) -> list[tuple[Any, ...]]:
 def caption(plan: Plan, table: pd.DataFrame) -> str:
     base, ends = plan.base, table[table["place"] == "end"]
     apart = np.median(np.ptp(np.array(ends["quartiles"].to_list(), float), axis=1) / ends["width"])
-    kinds = {"fashion": "Fashion-MNIST at 14x14; tanh CNN, channels",
-             "digits": "digits at 4x4; MLP, hidden"}  # fmt: skip
+    mlp, cnn = "digits at 4x4; MLP, hidden", "Fashion-MNIST at 14x14; tanh CNN, channels"
+    kind = mlp if plan.data == "digits" else cnn
     return (
-        f"{kinds[plan.data]} {' '.join(map(str, plan.channels))}; {plan.sizes[0]} training "
+        f"{kind} {' '.join(map(str, plan.channels))}; {plan.sizes[0]} training "
         f"examples; Adam, {plan.epochs} epochs; baseline: rate {base.rate:g}, batches of "
         f"{base.batch}, no L2, no dropout. n = {plan.seeds} networks (seeds 0 to "
         f"{plan.seeds - 1}) a condition: thin lines and dots; thick: median. Width: distance at "
