@@ -201,21 +201,20 @@ def turns(found: Rows) -> Values:
     return np.array(last)
 
 
-def kinds_of(plan: Plan, found: Rows, apart: Rows) -> dict[str, Values]:
+def kinds_of(plan: Plan, found: Rows, apart: Rows) -> dict[str, list[Values]]:
     """Give accuracy and diversity of each kind of networks (2, seeds)."""
-    cycles = {f"rate {rate:g}": column(found, "rates", k) for k, rate in enumerate(plan.rates)}
-    snapshots = {
-        name: [one | {"accuracy": np.mean(one["single"])} for one in ones]
-        for name, ones in cycles.items()
+    groups = {"independent": apart} | {law: column(found, "subspaces", law) for law in LAWS}
+    kinds = {
+        name: [column(ones, key) for key in ("accuracy", "diversity")]
+        for name, ones in groups.items()
     }
-    draws = {law: column(found, "subspaces", law) for law in LAWS}
-    return {
-        name: np.array([column(ones, key) for key in ("accuracy", "diversity")])
-        for name, ones in ({"independent": apart} | snapshots | draws).items()
-    }
+    for place, rate in enumerate(plan.rates):
+        single, diversity = (column(found, "rates", place, key) for key in ("single", "diversity"))
+        kinds[f"rate {rate:g}"] = [single.mean(axis=1), diversity]
+    return kinds
 
 
-def diversities(plan: Plan, kinds: dict[str, Values]) -> list[Values]:
+def diversities(plan: Plan, kinds: dict[str, list[Values]]) -> list[Values]:
     """Give the diversity of independent networks, of snapshots and of draws (seeds)."""
     rates = [f"rate {rate:g}" for rate in plan.rates]
     groups = (["independent"], rates, LAWS)
@@ -305,7 +304,7 @@ def _steps(ax: Axes, plan: Plan, found: Rows) -> None:
     label(ax, ANGLE, "test labels changed (fraction)", said, limits=limits, title="maximal rate")
 
 
-def _plane(ax: Axes, plan: Plan, kinds: dict[str, Values]) -> None:
+def _plane(ax: Axes, plan: Plan, kinds: dict[str, list[Values]]) -> None:
     looks = {"independent": ("*", canvas.OKABE_ITO[3])}
     ramp = canvas.ramp(len(plan.rates), "viridis")
     looks |= {f"rate {rate:g}": ("o", c) for rate, c in zip(plan.rates, ramp, strict=True)}

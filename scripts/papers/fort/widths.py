@@ -29,7 +29,6 @@ from jumpretrain.plots import canvas
 
 REACH = 3.0  # norms of the weights, how far tunnels are followed
 WIDER = math.log(1.03)  # the least log ratio of widths that counts
-FEWER = math.log(1.2)  # and of numbers of sharp directions
 TOLERANCE = 0.2  # how far the measured power may be from -1/2
 
 
@@ -276,7 +275,7 @@ def judged(plan: Plan, found: Rows, fitted: Mapping[str, Values]) -> list[Found]
         for place in ("end", "matched") if factor == "rate" else ():
             gain = [math.log(one[-1][place]["count"] / one[0][place]["count"]) for one in nets]
             fewer = f"{said} fewer sharp directions {PLACES[place]}"
-            rows.append(("H5", fewer, "log ratio of numbers, same seed", gain, FEWER, -1))
+            rows.append(("H5", fewer, "log ratio of numbers, same seed", gain, math.log(1.2), -1))
     roots = [math.sqrt(level) for level in plan.levels["width"]]
     nets = ladders(plan, found, "width")
     gains = [abs(wider(one, "radius")) - abs(wider(one, "radius", roots)) for one in nets]
