@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,17 @@ def head(figure: Figure, finding: str, claims: list[dict[str, Any]], note: str) 
     canvas.note(figure, note)
 
 
+def sheet(
+    size: tuple[float, float], shape: tuple[int, int], rows: Iterable[tuple[Any, ...]]
+) -> Figure:
+    """Draw the panels of a grid: rows of a function and of what it is given after the Axes."""
+    figure = canvas.new_figure(*size)
+    panels = figure.subplots(*shape, squeeze=False).flat
+    for ax, (draw, *shown) in zip(panels, rows, strict=True):
+        draw(ax, *shown)
+    return figure
+
+
 def dots(
     ax: Axes,
     place: float,
@@ -28,11 +39,13 @@ def dots(
     mark: str = "o",
     width: float = 0.25,
     spread: float = 0.125,
+    label: str | None = None,
 ) -> None:
     """Draw a value a network as dots side by side, and their median as a bar."""
     heights = np.asarray(values, dtype=float)
     shift = np.linspace(-spread, spread, len(heights)) if len(heights) > 1 else 0
-    ax.scatter(place + shift, heights, s=26, color=[colour], marker=mark, alpha=0.75, lw=0)
+    look = {"s": 26, "color": [colour], "marker": mark, "alpha": 0.75, "lw": 0, "label": label}
+    ax.scatter(place + shift, heights, **look)
     ax.hlines(float(np.median(heights)), place - width, place + width, color="black", lw=1.6)
 
 
@@ -52,8 +65,16 @@ def lines(
     ax.plot(x, middle(rows, axis=0), style, color=colour, label=label, **{"lw": 2.4} | thick)
 
 
-def label(ax: Axes, across: str, up: str, text: str, logs: str = "", **legend: Any) -> None:
-    """Name both axes and write the title, once all is drawn.
+def label(
+    ax: Axes,
+    across: str,
+    up: str,
+    text: str,
+    logs: str = "",
+    limits: Mapping[str, Any] | None = None,
+    **legend: Any,
+) -> None:
+    """Name both axes and write the title, once all is drawn, and a legend of what has a label.
 
     Args:
         ax: The panel.
@@ -61,14 +82,14 @@ def label(ax: Axes, across: str, up: str, text: str, logs: str = "", **legend: A
         up: What the vertical axis shows, with unit.
         text: The title.
         logs: `x`, `y` or both: logarithmic axes, with plain numbers.
-        **legend: Of the legend; without any there is none.
+        limits: What `ax.set` takes further, such as `ylim`.
+        **legend: What `ax.legend` takes, where it is not a frameless one of size 9.
     """
+    ax.set(xlabel=across, ylabel=up, **limits or {})
     for name in logs:
         ax.set(**{f"{name}scale": "log"})
         canvas.plain(ax.xaxis if name == "x" else ax.yaxis)
-    ax.set_xlabel(across)
-    ax.set_ylabel(up)
-    if legend:
+    if ax.get_legend_handles_labels()[0]:
         ax.legend(**{"fontsize": 9, "frameon": False} | legend)
     canvas.title(ax, text)
 

@@ -9,7 +9,7 @@ start to optimum are compared. H1, H9 and H12 are judged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,28 +18,20 @@ import numpy as np
 from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
 from evidence.judging import entry
-from evidence.panels import dots, head, label, lines
+from evidence.panels import dots, head, label, lines, sheet
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.networks import INNER, Found, Values, column
+from papers.fort.networks import INNER, Found, Rows, Values, column
 
 import jumpretrain as jr
 from jumpretrain.comparison.hypothesis_tests import spearman
 from jumpretrain.ensembles.ensemble import cosines
 from jumpretrain.plots import canvas
 
-EACH = 5  # steps scored on each piece of a connector
 GRID = np.linspace(0, 1, 21)
 
-REMOVED = 0.5  # the least share of the barrier that aligning removes
-TREND = 0.3  # the least Spearman's rho with width
-HALVED, FLOOR = 1.0, 1e-3  # halvings of a connector's barrier; nats below which none counts
-LESS = 0.1  # of the difference of cosines within halves and across
+FLOOR = 1e-3  # nats below which no barrier counts
 NONE, STABLE = 0.05, 0.02  # nats; test error, as in arXiv:1912.05671
-FALL = 0.05  # nats by which sharing lowers the barrier at least
-SAME = 0.1  # the least excess of a cosine from the same start
 
 
 @dataclass(frozen=True)
@@ -51,7 +43,7 @@ class Setup:
     sizes: tuple[int, int]  # numbers of training and test examples
     training: jr.Recipe
     points: jr.Recipe | None  # of connectors, where there are any
-    shared: tuple[int, ...]  # epochs that branches share, where there are any
+    shared: tuple[int, ...]  # epochs that branches share, from none to half of all, if any do
     pairs: int
 
     @property
@@ -59,19 +51,10 @@ class Setup:
         """What the figure calls it."""
         return fort.NAMES[self.data] + (f" {self.width}" if self.width else "")
 
-    def folder(self, number: int) -> str:
-        """Where a pair is kept."""
-        return f"{self.name.replace(' ', '-')}/{number}"
-
     @property
     def short(self) -> str:
         """The same without the data."""
         return self.name.split(" ", 1)[1]
-
-    @property
-    def half(self) -> int:
-        """The epochs shared that come closest to half of the training."""
-        return min(self.shared, key=lambda epochs: abs(epochs - self.training.epochs / 2))
 
 
 SGD = fort.recipe(40, 0.05, 64, "sgd")
@@ -88,18 +71,25 @@ QUICK = (
     Setup("digits", 32, (150, 150), SHORT, None, (), 3),
 )
 KINDS = dict(zip(("plain", "aligned"), canvas.colours(2), strict=True))
-Pairs = Sequence[Found]
-Results = Mapping[Setup, Pairs]
+Results = Mapping[Setup, Rows]
 
 
 def make(asked: Flags) -> Made:
     setups = QUICK if asked.quick else FULL
     cells = [(setup, number) for setup in setups for number in range(setup.pairs)]
-    jobs = [(setup.folder(k), replace(setup, pairs=0), setup, k) for setup, k in cells]
+    jobs = [(folder(*one), replace(one[0], pairs=0), *one) for one in cells]
     found = iter(spread_kept(asked, matched, jobs, "pairs"))
     results = {setup: [next(found) for _ in range(setup.pairs)] for setup in setups}
     claims = judged(results)
-    return drawn(results, claims), {
+    joined = {setup: pairs for setup, pairs in results.items() if setup.points}
+    apart = {setup: pairs for setup, pairs in results.items() if setup.shared}
+    figure = sheet((17, 10), (2, 3), [
+        (_widths, results), (_lines, *next(iter(joined.items()))), (_halves, joined),
+        (_branches, apart, "barrier", NONE), (_branches, apart, "instability", STABLE),
+        (_angles, apart),
+    ])  # fmt: skip
+    head(figure, finding(results, claims), claims, caption(results))
+    return figure, {
         "setups": [asdict(setup) for setup in setups],
         "seeds": {s.name: [one["seeds"] for one in pairs] for s, pairs in results.items()},
         "inner": INNER,
@@ -109,13 +99,16 @@ def make(asked: Flags) -> Made:
     }
 
 
+def folder(setup: Setup, number: int) -> str:
+    return f"{setup.name.replace(' ', '-')}/{number}"
+
+
 def matched(asked: Flags, setup: Setup, number: int) -> Found:
     """Train a pair of networks, align, join and branch them."""
     task = fort.build(setup.data, setup.sizes, (setup.width,) * 2)
-    seeds = [2 * number, 2 * number + 1]
-    name = setup.folder(number)
+    seeds, name = [2 * number, 2 * number + 1], folder(setup, number)
     runs = trained(asked, f"{name}/networks", task, setup.training, seeds, jobs=1)
-    folder, (one, two) = asked.work / name, runs.final
+    place, (one, two) = asked.work / name, runs.final
     near = jr.align(task, two, to=one)
     found: Found = {
         "seeds": seeds,
@@ -123,12 +116,12 @@ def matched(asked: Flags, setup: Setup, number: int) -> Found:
         "lines": {},
         "angles": angles(task, runs.initial, runs.final),
         "aligned_cosine": float(cosines(np.stack([one, near])[:, : task.weight_count])[0, 1]),
-        "branches": [branched(task, setup, seeds[0], k, folder) for k in setup.shared],
+        "branches": [branched(task, setup, seeds[0], k, place) for k in setup.shared],
     }
     for kind, end in (("plain", two), ("aligned", near)):
         found["lines"][kind] = line(jr.interpolate(task, one, end, GRID, execution=QUIET))
         if setup.points:
-            curve = bent(task, setup.points, np.stack([one, end]), folder / kind)
+            curve = bent(task, setup.points, np.stack([one, end]), place / kind)
             found.setdefault("connectors", {})[kind] = curve
     return found
 
@@ -143,15 +136,15 @@ def line(path: jr.Path) -> Found:
     }
 
 
-def angles(task: jr.Task, starts: NDArray[Any], optima: NDArray[Any]) -> Found:
+def angles(task: jr.Task, starts: Values, optima: Values) -> Found:
     """Compare the directions of two starts, of optima, and of the ways from start to optimum."""
     rows = {"starts": starts, "optima": optima, "ways": optima.astype(float) - starts}
     return {name: float(cosines(row[:, : task.weight_count])[0, 1]) for name, row in rows.items()}
 
 
-def bent(task: jr.Task, points: jr.Recipe, ends: NDArray[Any], folder: Path) -> Found:
+def bent(task: jr.Task, points: jr.Recipe, ends: Values, folder: Path) -> Found:
     """Join two networks by a hyperplane connector."""
-    how = {"inner": INNER, "each": EACH, "folder": folder, "execution": QUIET}
+    how = {"inner": INNER, "each": 5, "folder": folder, "execution": QUIET}
     curve = jr.connect(task, ends, recipe=points, **how)
     along, across = curve.half_cosines()
     return {
@@ -175,104 +168,82 @@ def branched(task: jr.Task, setup: Setup, seed: int, shared: int, folder: Path) 
     }
 
 
-def aligned(pairs: Pairs) -> Values:
+def aligned(pairs: Rows) -> Values:
     return column(pairs, "lines", "aligned", "barrier")
 
 
-def removed(pairs: Pairs) -> Values:
+def removed(pairs: Rows) -> Values:
     """Give the share of each straight line's barrier that aligning removes."""
     plain = column(pairs, "lines", "plain", "barrier")
-    return 1 - np.divide(aligned(pairs), plain, out=np.full(len(plain), np.nan), where=plain > 0)
+    return 1 - aligned(pairs) / np.where(plain > 0, plain, np.nan)
 
 
-def difference(pairs: Pairs, kind: str) -> Values:
+def difference(pairs: Rows, kind: str) -> Values:
     within, across = (column(pairs, "connectors", kind, name) for name in ("within", "across"))
     return within - across
 
 
-def branches(setup: Setup, pairs: Pairs, shared: int, *keys: str) -> Values:
-    return column(pairs, "branches", setup.shared.index(shared), *keys)
-
-
 def judged(results: Results) -> list[Found]:
-    claims = []
+    claims, half = [], "aligning removes half of the straight line's barrier or more"
     for setup, pairs in results.items():
-        rows = [("H12", "aligning removes half of the straight line's barrier or more",
-                 "share of the barrier that is removed", removed(pairs), REMOVED)]  # fmt: skip
+        rows = [("H12", half, "share of the barrier that is removed", removed(pairs), 0.5)]
         rows += said_of_connectors(pairs) if setup.points else []
         rows += said_of_branches(setup, pairs) if setup.shared else []
         claims += fort.judge(f"{setup.name}: ", rows)
     return claims + judged_by_width(results)
 
 
-def said_of_connectors(pairs: Pairs) -> list[tuple[Any, ...]]:
+def said_of_connectors(pairs: Rows) -> list[tuple[Any, ...]]:
     left = (column(pairs, "connectors", kind, "barrier") for kind in KINDS)
     plain, less = (np.maximum(values, FLOOR) for values in left)
     return [
         ("H12", "aligning halves the barrier that the connector leaves, or more",
          f"log2 of the ratio of barriers, at least {FLOOR} nats each",
-         np.log2(plain / less), HALVED),
+         np.log2(plain / less), 1.0),
         ("H12", "aligning lessens the difference between halves of the connector",
          "cosine of deviations within halves minus across, plain minus aligned",
-         difference(pairs, "plain") - difference(pairs, "aligned"), LESS),
+         difference(pairs, "plain") - difference(pairs, "aligned"), 0.1),
     ]  # fmt: skip
 
 
-def said_of_branches(setup: Setup, pairs: Pairs) -> list[tuple[Any, ...]]:
-    first, late = (branches(setup, pairs, k, "barrier") for k in (0, setup.half))
-    unstable = branches(setup, pairs, setup.half, "instability")
-    half = f"pairs that share {setup.half} of {setup.training.epochs} epochs"
+def said_of_branches(setup: Setup, pairs: Rows) -> list[tuple[Any, ...]]:
+    first, late = (column(pairs, "branches", k, "barrier") for k in (0, -1))
+    unstable = column(pairs, "branches", -1, "instability")
+    half = f"pairs that share {setup.shared[-1]} of {setup.training.epochs} epochs"
     return [
         ("H1", f"{half} have no barrier of the training loss", f"{NONE} nats minus the barrier",
          NONE - late, 0),
         ("H1", f"{half} are stable", f"{STABLE} minus the rise of the test error above the mean "
          "of the ends", STABLE - unstable, 0),
         ("H1", f"{half} have a lower barrier than pairs that share the start only",
-         "difference of barriers, nats", first - late, FALL),
+         "difference of barriers, nats", first - late, 0.05),
         ("H9", "from the same start, networks go more nearly the same way than from two starts",
          "difference of cosines between the ways from start to optimum",
-         branches(setup, pairs, 0, "angles", "ways") - column(pairs, "angles", "ways"), SAME),
+         column(pairs, "branches", 0, "angles", "ways") - column(pairs, "angles", "ways"), 0.1),
     ]  # fmt: skip
 
 
 def judged_by_width(results: Results) -> list[Found]:
     some = {setup: pairs for setup, pairs in results.items() if setup.width}
     widths = np.array([setup.width for setup, pairs in some.items() for _ in pairs])
-    claims = []
-    for claim, values, sign in (
+    claims, how = [], "Spearman's rho over pairs"
+    for words, values, sign in (
         ("the share of the barrier that aligning removes grows with width", removed, 1),
         ("the barrier between aligned networks falls with width", aligned, -1),
     ):
         heights = np.concatenate([values(pairs) for pairs in some.values()])
         known = np.isfinite(heights)  # no share where there is no barrier
-        found = spearman(widths[known], heights[known])
-        claims.append(
-            entry("wedges-H12", f"digits MLP: {claim}", "Spearman's rho over pairs", found.rho,
-                  found.low, found.high, int(known.sum()), TREND, sign, found.p)
-        )  # fmt: skip
+        found, claim = spearman(widths[known], heights[known]), f"digits MLP: {words}"
+        numbers = found.rho, found.low, found.high, int(known.sum()), 0.3, sign, found.p
+        claims.append(entry("wedges-H12", claim, how, *numbers))
     return claims
-
-
-def drawn(results: Results, claims: list[Found]) -> Figure:
-    figure = canvas.new_figure(17, 10)
-    panels = figure.subplots(2, 3)
-    _widths(panels[0, 0], results)
-    joined = {setup: pairs for setup, pairs in results.items() if setup.points}
-    _lines(panels[0, 1], *next(iter(joined.items())))
-    _halves(panels[0, 2], joined)
-    apart = {setup: pairs for setup, pairs in results.items() if setup.shared}
-    _branches(panels[1, 0], apart, "barrier", NONE)
-    _branches(panels[1, 1], apart, "instability", STABLE)
-    _angles(panels[1, 2], apart)
-    head(figure, finding(results, claims), claims, caption(results))
-    return figure
 
 
 def finding(results: Results, claims: list[Found]) -> str:
     cuts = [float(np.nanmean(removed(pairs))) for pairs in results.values()]
     held = [c["verdict"] for c in claims if c["claim"].endswith("barrier or more")]
     first, pairs = next((s, found) for s, found in results.items() if s.shared)
-    levels = [np.median(branches(first, pairs, k, "barrier")) for k in (0, first.half)]
+    levels = [np.median(column(pairs, "branches", k, "barrier")) for k in (0, -1)]
     gaps = [difference(pairs, kind).mean() for kind in KINDS]
     lessened, stable = (
         fort.find(claims, f"{first.name}: ", words)["verdict"]
@@ -283,8 +254,8 @@ def finding(results: Results, claims: list[Found]) -> str:
         f"supported for {held.count('supported')} of {len(held)} kinds of networks)\n"
         f"{first.name}: cosines within minus across halves of a connector go from {gaps[0]:.2f} "
         f"to {gaps[1]:.2f} (lessened: {lessened});\nfrom one start in two orders a barrier of "
-        f"{levels[0]:.2g} nats, {levels[1]:.2g} where {first.half} of {first.training.epochs} "
-        f"epochs are shared (stable: {stable})"
+        f"{levels[0]:.2g} nats, {levels[1]:.2g} where {first.shared[-1]} of "
+        f"{first.training.epochs} epochs are shared (stable: {stable})"
     )
 
 
@@ -302,12 +273,11 @@ def caption(results: Results) -> str:
     )
 
 
-def _both(ax: Axes, place: float, pairs: Pairs, way: str, name: str, least: float) -> None:
+def _both(ax: Axes, place: float, pairs: Rows, way: str, name: str, least: float) -> None:
     """Draw values of plain and aligned pairs, or the least to be drawn, beside each other."""
     for shift, (kind, colour) in zip((-0.17, 0.17), KINDS.items(), strict=True):
         heights = np.maximum(column(pairs, way, kind, name), least)
-        dots(ax, place + shift, heights, colour, width=0.14, spread=0.09)
-        ax.scatter([], [], color=[colour], label=None if place else kind)
+        dots(ax, place + shift, heights, colour, "o", 0.14, 0.09, None if place else kind)
 
 
 def _widths(ax: Axes, results: Results) -> None:
@@ -319,84 +289,82 @@ def _widths(ax: Axes, results: Results) -> None:
     label(
         ax, "width of the digits MLP's hidden layers; Fashion-MNIST CNN",
         f"barrier of the training loss (nats; at least {FLOOR:g})",
-        f"share of the barrier that aligning removes: {cuts}", "y", loc="best",
+        f"share of the barrier that aligning removes: {cuts}", "y",
     )  # fmt: skip
 
 
-def _lines(ax: Axes, setup: Setup, pairs: Pairs) -> None:
+def _lines(ax: Axes, setup: Setup, pairs: Rows) -> None:
     for kind, colour in KINDS.items():
         for way, name, dash in (("lines", "straight", "--"), ("connectors", "connector", "-")):
             rows = column(pairs, way, kind, "train_loss")
             lines(ax, GRID, rows, colour, f"{kind}, {name}", np.median, dash)
-    ax.set_xlim(0, 1)
     left = [np.median(column(pairs, "connectors", kind, "barrier")) for kind in KINDS]
     label(
         ax, "alpha, share of the way between the networks (1)", "training loss (nats)",
         f"{setup.name}: a connector leaves a barrier of {left[0]:.2g} nats, {left[1]:.2g} between "
-        "aligned networks", loc="best",
+        "aligned networks", limits={"xlim": (0, 1)},
     )  # fmt: skip
 
 
 def _halves(ax: Axes, joined: Results) -> None:
     labels, means = [], []
-    for row, (setup, pairs) in enumerate(joined.items()):
-        for place, name in enumerate(("within", "across")):
-            _both(ax, 2 * row + place, pairs, "connectors", name, -1)
-        labels += [f"{setup.short},\nwithin a half", f"{setup.short},\nacross"]
+    for setup, pairs in joined.items():
+        for name, words in (("within", "within a half"), ("across", "across")):
+            _both(ax, len(labels), pairs, "connectors", name, -1)
+            labels.append(f"{setup.short},\n{words}")
         gaps = [difference(pairs, kind).mean() for kind in KINDS]
         means.append(f"{gaps[0]:.2f} plain, {gaps[1]:.2f} aligned ({setup.short})")
     ax.axhline(0, color="0.4", ls=":", lw=1.2)
     ax.set_xticks(range(len(labels)), labels, fontsize=8)
-    ax.set_ylim(top=1.15)
     title = f"cosine within minus across: {'; '.join(means)}"
-    up = "cosine of deviations from the chord (1)"
-    label(ax, "", up, title, ncols=2, loc="upper center")
+    look = {"limits": {"ylim": (None, 1.15)}, "ncols": 2, "loc": "upper center"}
+    label(ax, "", "cosine of deviations from the chord (1)", title, **look)
 
 
 def _branches(ax: Axes, apart: Results, name: str, limit: float) -> None:
     ends = []
-    looks = zip(canvas.colours(4)[2:], "os", strict=True)
-    for (setup, pairs), (colour, mark) in zip(apart.items(), looks, strict=False):
+    for place, (setup, pairs) in enumerate(apart.items()):
+        look = {"color": canvas.colours(4)[2 + place], "marker": "os"[place]}
         x = np.array(setup.shared) / setup.training.epochs
-        rows = np.array([branches(setup, pairs, k, name) for k in setup.shared])
-        middle = np.median(rows, axis=1)
-        ax.plot(x, rows, mark, color=colour, ms=4, alpha=0.5, mew=0)
-        ax.plot(x, middle, color=colour, lw=2.4, marker=mark, label=setup.name)
+        rows = [[branch[name] for branch in one["branches"]] for one in pairs]
+        middle = np.median(rows, axis=0)
+        ax.plot(x, np.transpose(rows), ms=4, alpha=0.5, mew=0, lw=0, **look)
+        ax.plot(x, middle, lw=2.4, label=setup.name, **look)
         level = np.median(column(pairs, "lines", "plain", name))
-        ax.axhline(level, color=colour, ls="--", lw=1.2)
+        ax.axhline(level, color=look["color"], ls="--", lw=1.2)
         ends.append(f"{middle[0]:.3f} to {middle[-1]:.3f} ({setup.short})")
     ax.plot([], [], color="0.4", ls="--", lw=1.2, label="two starts")
     ax.axhline(limit, color="0.4", ls=":", lw=1.2, label="limit judged")
     ax.set_yscale("symlog", linthresh=limit)
-    ax.set_ylim(bottom=-0.1 * limit)
     ax.yaxis.set_major_formatter("{x:g}")
     up, short = {
         "barrier": ("barrier of the training loss (nats)", "barrier"),
         "instability": ("rise of the test error above its ends' mean", "test error rises by"),
     }[name]
     title = f"{short}, 0 to half of the epochs shared: {', '.join(ends)}"
-    legend = {"loc": "center right", "bbox_to_anchor": (1, 0.7)} if name == "barrier" else {}
-    label(ax, "share of the epochs before the pairs part (1)", up, title, **legend)
+    look = {"limits": {"ylim": (-0.1 * limit, None)}, "loc": "center right"}
+    across = "share of the epochs before the pairs part (1)"
+    label(ax, across, up, title, **look, bbox_to_anchor=(1, 0.7))
+    if name != "barrier":
+        ax.get_legend().remove()
 
 
 def _angles(ax: Axes, apart: Results) -> None:
     names, colours = ("starts", "optima", "ways"), canvas.colours(6)[3:]
-    looks = list(zip(names, (-0.27, 0, 0.27), "^so", colours, strict=True))
+    looks = list(zip(names, (-0.27, 0, 0.27), colours, "^so", strict=True))
     labels, said = [], []
-    for row, (setup, pairs) in enumerate(apart.items()):
-        places = [(), *(("branches", setup.shared.index(k)) for k in (0, setup.half))]
-        for place, keys in enumerate(places):
-            for name, shift, mark, colour in looks:
+    for setup, pairs in apart.items():
+        places = ((), ("branches", 0), ("branches", -1))
+        for place, keys in enumerate(places, len(labels)):
+            for name, shift, *look in looks:
                 values = column(pairs, *keys, "angles", name)
-                dots(ax, 3 * row + place + shift, values, colour, mark, 0.14, 0.09)
-                named = None if row or place else name
-                ax.scatter([], [], color=[colour], marker=mark, label=named)
-        labels += ["two starts", "same start", f"{setup.half} epochs\nshared"]
+                dots(ax, place + shift, values, *look, 0.14, 0.09, None if place else name)
+        labels += ["two starts", "same start", f"{setup.shared[-1]} epochs\nshared"]
         two, same = (np.median(column(pairs, *keys, "angles", "ways")) for keys in places[:2])
         said.append(f"{same:.2f} from the same, {two:.2f} from two starts ({setup.short})")
     ax.set_xticks(range(len(labels)), labels, fontsize=8)
     ax.axhline(0, color="0.4", ls=":", lw=1.2)
-    ax.set_ylim(top=1.2)
     title = f"cosine of the ways from start to optimum: {'; '.join(said)}"
     across = "; ".join(setup.name for setup in apart)
-    label(ax, across, "cosine between the two networks (1)", title, ncols=3, loc="upper center")
+    look = {"limits": {"ylim": (None, 1.2)}, "ncols": 3, "loc": "upper center"}
+    label(ax, across, "cosine between the two networks (1)", title, **look)

@@ -8,7 +8,7 @@ straight line, labels that change, angles between networks. H1 to H3 and H9 are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,10 @@ from typing import Any
 import numpy as np
 from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.panels import dots, head, label, lines
+from evidence.panels import dots, head, label, lines, sheet
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.networks import INNER, Found, column, recipe
+from papers.fort.networks import INNER, Found, Rows, Values, column, recipe
 
 import jumpretrain as jr
 from jumpretrain.plots import canvas
@@ -30,14 +28,10 @@ from jumpretrain.plots import canvas
 FIRST_TWIN = 10_000  # seed
 GRID = np.linspace(0, 1, 101)
 
-LARGE = 0.1  # nats, the least barrier of a straight line
-REMOVED = 0.5  # the least share of it that a connector removes
-FINER, FLOOR = 1.0, 1e-3  # halvings of what is left by refinement; nats below which none counts
+REMOVED, FLOOR = 0.5, 1e-3  # share of the barrier; nats below which none counts
 NULL = 2.0  # the least ratio of the null's largest loss to the connector's
-SWITCH = 0.5  # the least share of pairs whose highest piece is the one where deviations turn
-ALONG, ACROSS, APART = 0.5, 0.2, 0.3  # cosines within a half, across, and their difference
-MORE = 0.02  # labels, beyond those in which the optima differ
-SMALL_COSINE, SAME = 0.1, 0.1  # of independent optima; the least excess from the same start
+ALONG, ACROSS = 0.5, 0.2  # cosines within a half and across
+SMALL = 0.1  # cosine of independent optima
 
 
 @dataclass(frozen=True)
@@ -68,8 +62,7 @@ SGD = recipe(30, 0.1, 64, "sgd")
 QUICK = (Setup("digits", (32,), (200, 150), SGD, recipe(4, 0.005, 64), 3, 3, 1),)
 STYLES = {"straight": "--", "hyperplane": "-", "refined": "-.", "bezier": ":", "null": ":"}
 COLOURS = dict(zip(STYLES, canvas.colours(len(STYLES)), strict=True))
-Pairs = Sequence[Found]
-Results = Mapping[Setup, Pairs]
+Results = Mapping[Setup, Rows]
 
 
 def make(asked: Flags) -> Made:
@@ -79,7 +72,12 @@ def make(asked: Flags) -> Made:
     found = iter(spread_kept(asked, connected, jobs, "pairs of networks"))
     results = {setup: [next(found) for _ in range(setup.pairs)] for setup in setups}
     claims = [claim for setup, pairs in results.items() for claim in judged(setup, pairs)]
-    return drawn(results, claims), {
+    figure = sheet((5.6 * (len(results) + 1), 10), (2, len(results) + 1), [
+        *((_losses, *one) for one in results.items()), (_labels, *next(iter(results.items()))),
+        *((_cosines, *one) for one in results.items()), (_angles, results),
+    ])  # fmt: skip
+    head(figure, finding(results, claims), claims, caption(results))
+    return figure, {
         "setups": [asdict(setup) for setup in setups],
         "seeds": {setup.name: [0, 2 * setup.pairs - 1] for setup in setups},
         "inner": INNER,
@@ -98,19 +96,23 @@ def connected(asked: Flags, setup: Setup, number: int) -> Found:
     twin = train(f"{name}-twin", seeds=[FIRST_TWIN + number], states=starts[:1]).final[0]
     curves = joined(setup, task, starts, optima, asked.work / name)
     line = jr.interpolate(task, optima[0], twin, 11, execution=QUIET)
+    alphas, changed = curves["hyperplane"].alphas, curves["hyperplane"].changed
+    middle = (alphas >= 0.4) & (alphas <= 0.6)
     return {
         "seeds": seeds,
         "final": {name: values[:, -1] for name, values in runs.metrics.items()},
         "curves": {name: scored(curve, name) for name, curve in curves.items()},
         **turning(curves["hyperplane"]),
-        **labels(curves["hyperplane"]),
+        "changed": changed.round(4),
+        "apart": float(changed[-1, 0]),
+        "most_changed": float(changed[middle, 0].max()),
         **angles(task, starts, optima, twin),
         "twin_barrier": float(line.barrier()),
     }
 
 
 def joined(
-    setup: Setup, task: jr.Task, starts: NDArray[Any], optima: NDArray[Any], folder: Path
+    setup: Setup, task: jr.Task, starts: Values, optima: Values, folder: Path
 ) -> dict[str, jr.Connector]:
     share = {"each": setup.each, "execution": QUIET}
     bent = partial(jr.connect, task, recipe=setup.points, inner=INNER, **share)
@@ -171,45 +173,31 @@ def sideways(curve: jr.Connector) -> tuple[float, float]:
     return replace(curve, nodes=nodes).half_cosines()
 
 
-def labels(curve: jr.Connector) -> Found:
-    """Compare labels with those of the optima: everywhere, in the middle, between the optima."""
-    assert curve.changed is not None
-    middle = (curve.alphas >= 0.4) & (curve.alphas <= 0.6)
-    return {
-        "changed": curve.changed.round(4),
-        "apart": float(curve.changed[-1, 0]),
-        "most_changed": float(curve.changed[middle, 0].max()),
-    }
-
-
-def angles(task: jr.Task, starts: NDArray[Any], optima: NDArray[Any], twin: NDArray[Any]) -> Found:
+def angles(task: jr.Task, starts: Values, optima: Values, twin: Values) -> Found:
     """Compare directions of weights, of starts, and of the ways from start to optimum."""
 
-    def cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
+    def cosine(a: Values, b: Values) -> float:
         a, b = (row[: task.weight_count].astype(np.float64) for row in (a, b))
         return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
-    return {
-        "cosine_starts": cosine(*starts),
-        "cosine_optima": cosine(*optima),
-        "cosine_ways": cosine(*(optima - starts)),
-        "cosine_same_start": cosine(optima[0] - starts[0], twin - starts[0]),
-    }
+    ways, same = optima - starts, twin - starts[0]
+    pairs = {"starts": starts, "optima": optima, "ways": ways, "same_start": (ways[0], same)}
+    return {f"cosine_{name}": cosine(*both) for name, both in pairs.items()}
 
 
-def judged(setup: Setup, pairs: Pairs) -> list[Found]:
+def judged(setup: Setup, pairs: Rows) -> list[Found]:
     get = partial(column, pairs)
     left, finer = (get("curves", name, "barrier") for name in ("hyperplane", "refined"))
     peak, null = (get("curves", name, "peak") for name in ("hyperplane", "null"))
     linear = get("curves", "hyperplane", "linear_barrier")
     claims = fort.judge(f"{setup.name}: ", (
         ("H1", "the straight line between independent optima has a barrier", "barrier, nats",
-         linear, LARGE),
+         linear, 0.1),
         ("H2", "the hyperplane connector removes half of the barrier or more",
          "share of the straight line's barrier that is removed", 1 - left / linear, REMOVED),
         ("H2", "refinement halves what is left or more",
          f"log2 of the ratio of barriers, at least {FLOOR} nats each",
-         np.log2(np.maximum(left, FLOOR) / np.maximum(finer, FLOOR)), FINER),
+         np.log2(np.maximum(left, FLOOR) / np.maximum(finer, FLOOR)), 1.0),
         ("H2", "the same budget between untrained networks leaves a largest loss at least "
          f"{NULL:g} times as high", "log2 of the ratio of largest losses between first and last "
          "node", np.log2(null / peak), np.log2(NULL)),
@@ -217,48 +205,37 @@ def judged(setup: Setup, pairs: Pairs) -> list[Found]:
         ("H3", f"deviations of different halves have a mean cosine below {ACROSS}",
          f"{ACROSS} minus the mean cosine", ACROSS - get("across"), 0),
         ("H3", "deviations agree within a half much more than across", "difference of mean "
-         "cosines", get("within") - get("across"), APART),
+         "cosines", get("within") - get("across"), 0.3),
         ("H3", "in the middle more labels have changed than the optima differ in",
          "largest share of labels changed against the first optimum, alpha .4 to .6, minus the "
-         "share in which the optima differ", get("most_changed") - get("apart"), MORE),
-        ("H9", f"independent optima have a cosine within {SMALL_COSINE} of 0",
-         f"{SMALL_COSINE} minus the absolute cosine",
-         SMALL_COSINE - np.abs(get("cosine_optima")), 0),
+         "share in which the optima differ", get("most_changed") - get("apart"), 0.02),
+        ("H9", f"independent optima have a cosine within {SMALL} of 0",
+         f"{SMALL} minus the absolute cosine", SMALL - np.abs(get("cosine_optima")), 0),
         ("H9", "from the same start, networks go more nearly the same way than from two starts",
          "difference of cosines between the ways from start to optimum",
-         get("cosine_same_start") - get("cosine_ways"), SAME),
+         get("cosine_same_start") - get("cosine_ways"), 0.1),
     ))  # fmt: skip
     highest = f"{setup.name}: the loss is highest on the piece where deviations turn most"
-    share = fort.judge_share(highest, "share of pairs", get("turn") == get("top"), SWITCH)
+    share = fort.judge_share(highest, "share of pairs", get("turn") == get("top"), 0.5)
     return [*claims, share]
 
 
-def drawn(results: Results, claims: list[Found]) -> Figure:
-    figure = canvas.new_figure(5.6 * (len(results) + 1), 10)
-    panels = figure.subplots(2, len(results) + 1)
-    for above, below, (setup, pairs) in zip(*panels[:, :-1], results.items(), strict=True):
-        _losses(above, setup, pairs)
-        _cosines(below, setup, pairs)
-    _labels(panels[0, -1], *next(iter(results.items())))
-    _angles(panels[1, -1], results)
-    note = ". ".join(map(described, results)) + (
+def caption(results: Results) -> str:
+    kinds = []
+    for setup in results:
+        hidden = f" {setup.hidden}" if setup.hidden else ""
+        training, points = fort.told(setup.training), fort.told(setup.points)
+        kinds.append(
+            f"{setup.name}{hidden}: {setup.sizes[0]} training examples, n = {setup.pairs} "
+            f"independent pairs (seeds 0 to {2 * setup.pairs - 1}, second networks from the same "
+            f"start {FIRST_TWIN} and up); networks: {training}; points: {points}"
+        )
+    return ". ".join(kinds) + (
         f". {INNER} nodes between two optima; Bezier: one control point, as many gradients as the "
         "hyperplane nodes together; refined: pieces are halved where the loss rises above both "
         "ends by 2 % of the straight line's barrier, which takes more; untrained: hyperplane "
         "connector between the initialisations, same budget. Thin lines and dots: pairs, thick "
         "lines: medians."
-    )
-    head(figure, finding(results, claims), claims, note)
-    return figure
-
-
-def described(setup: Setup) -> str:
-    hidden = f" {setup.hidden}" if setup.hidden else ""
-    training, points = fort.told(setup.training), fort.told(setup.points)
-    return (
-        f"{setup.name}{hidden}: {setup.sizes[0]} training examples, n = {setup.pairs} independent "
-        f"pairs (seeds 0 to {2 * setup.pairs - 1}, second networks from the same start "
-        f"{FIRST_TWIN} and up); networks: {training}; points: {points}"
     )
 
 
@@ -287,7 +264,7 @@ def _line(ax: Axes, rows: Iterable[tuple[Any, Any]], key: str, name: str) -> Non
 ALPHA = "alpha, share of the way between the networks (1)"
 
 
-def _losses(ax: Axes, setup: Setup, pairs: Pairs) -> None:
+def _losses(ax: Axes, setup: Setup, pairs: Rows) -> None:
     names = {"bezier": "Bezier", "null": "untrained"}
     for key in STYLES:
         flat = key == "straight"
@@ -299,32 +276,29 @@ def _losses(ax: Axes, setup: Setup, pairs: Pairs) -> None:
     label(
         ax, ALPHA, "training loss (nats)",
         f"{setup.name}: barrier {straight:.2g} nats straight, {left[0]:.2g} hyperplane, "
-        f"{left[1]:.2g} refined, {left[2]:.2g} Bezier (medians)", "y",
-        fontsize=8, ncols=5, columnspacing=1, handlelength=1.8,
-        loc="upper center", bbox_to_anchor=(0.5, -0.14),
+        f"{left[1]:.2g} refined, {left[2]:.2g} Bezier (medians)", "y", fontsize=8, ncols=5,
+        columnspacing=1, handlelength=1.8, loc="upper center", bbox_to_anchor=(0.5, -0.14),
     )  # fmt: skip
 
 
-def _cosines(ax: Axes, setup: Setup, pairs: Pairs) -> None:
-    fort.show_cosines(ax, column(pairs, "cosines"), "cosine (1), mean over pairs", 0.85)
+def _cosines(ax: Axes, setup: Setup, pairs: Rows) -> None:
     names = ("within", "across", "sideways_within", "sideways_across")
     along, across, *aside = (np.mean(column(pairs, name)) for name in names)
     title = f"{setup.name}: cosine of deviations {along:.2f} within a half, {across:.2f} across; "
     title += f"without the part towards larger norms {aside[0]:.2f} and {aside[1]:.2f}"
-    label(ax, "node, from the first optimum", "node, from the first optimum", title)
+    fort.show_cosines(ax, column(pairs, "cosines"), "mean over pairs", 0.85, title)
 
 
-def _labels(ax: Axes, setup: Setup, pairs: Pairs) -> None:
+def _labels(ax: Axes, setup: Setup, pairs: Rows) -> None:
     alphas, changed = column(pairs, "curves", "hyperplane", "alphas"), column(pairs, "changed")
     _line(ax, zip(alphas, changed[..., 0], strict=True), "hyperplane", "from the first optimum")
     _line(ax, zip(alphas, changed[..., 1], strict=True), "straight", "from the second optimum")
     apart, most = (np.median(column(pairs, name)) for name in ("apart", "most_changed"))
     ax.axhline(apart, color="0.4", ls=":", lw=1.2, label="between the optima")
-    ax.set_ylim(bottom=0)
     title = f"{setup.name}, hyperplane connector: the optima differ in {apart:.2g} of the labels; "
     title += f"in the middle up to {most:.2g} differ from the first (medians)"
-    up = "test labels changed (fraction)"
-    label(ax, ALPHA, up, title, fontsize=8, loc="lower center")
+    look = {"limits": {"ylim": (0, None)}, "fontsize": 8, "loc": "lower center"}
+    label(ax, ALPHA, "test labels changed (fraction)", title, **look)
 
 
 def _angles(ax: Axes, results: Results) -> None:
@@ -333,8 +307,8 @@ def _angles(ax: Axes, results: Results) -> None:
         colour, shift = canvas.colours(2)[row], 0.3 * (row - (len(results) - 1) / 2)
         for place, name in enumerate(names):
             cosines = column(pairs, f"cosine_{name}")
-            dots(ax, place + shift, cosines, colour, "os"[row], 0.13, 0.065)
-        ax.scatter([], [], color=[colour], marker="os"[row], label=setup.name)
+            words = None if place else setup.name
+            dots(ax, place + shift, cosines, colour, "os"[row], 0.13, 0.065, words)
     ax.axhline(0, color="0.4", ls=":", lw=1.2)
     places = ["starts", "optima", "ways, two\nstarts", "ways, same\nstart"]
     ax.set_xticks(range(4), places, fontsize=9)

@@ -20,10 +20,8 @@ import numpy as np
 import pandas as pd
 from evidence.cells import spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.panels import head, label
+from evidence.panels import head, label, sheet
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
 from papers.fort.networks import Found, Rows, Values
 from scipy.stats import spearmanr
@@ -35,7 +33,7 @@ from jumpretrain.states.planes import Plane, random_plane
 SHARE = 0.9  # of the free fall of the training loss, or of the free test accuracy
 QUIET = jr.Execution(progress=False, chunk=5)
 FIRST_PLANE = 10_000  # seed of planes that are drawn beside each network's own
-ORDERED, RISING = 0.2, 0.9  # the least Spearman's rho over conditions; over dimensions
+ORDERED = 0.2  # the least Spearman's rho over conditions
 STEADY = 0.25  # octaves, standard deviation of thresholds over planes
 
 
@@ -84,7 +82,12 @@ def make(asked: Flags) -> Made:
     again = spread_kept(asked, redrawn, jobs, "planes")
     found = table(setup, rows)
     claims = judged(setup, found, again)
-    return drawn(setup, found, again, claims), {
+    figure = sheet((19, 6.6), (1, 4), [
+        (_curves, setup, found), (_thresholds, setup, found), (_correlations, claims),
+        (_planes, setup, found, again),
+    ])  # fmt: skip
+    head(figure, finding(setup, claims), claims, caption(setup))
+    return figure, {
         "data": "digits",
         "setup": asdict(setup),
         "recipes": {f"{rate:g}": asdict(fort.recipe(setup.epochs, rate)) for rate in setup.rates},
@@ -92,7 +95,7 @@ def make(asked: Flags) -> Made:
         "share": SHARE,
         "seeds": list(range(setup.seeds)),
         "claims": claims,
-        "networks": found.to_dict("records"),
+        "networks": found.drop(columns="goal").to_dict("records"),
         "planes": again,
     }
 
@@ -142,17 +145,17 @@ def descended(
     for dim in setup.dims:
         recipe = fort.recipe(setup.epochs, rate * math.sqrt(count / dim))
         held = [Plane(rows[:dim], normal=False) for rows in largest]
-        place = folder / str(dim)
-        runs.append(jr.train(task, recipe, list(seeds), starts, place, QUIET, planes=held))
+        where = folder / str(dim)
+        runs.append(jr.train(task, recipe, list(seeds), starts, where, QUIET, planes=held))
     return {
         metric: np.stack([run.metrics[metric][:, -1] for run in runs], axis=1)
         for metric in ("train_loss", "test_accuracy")
     }
 
 
-def sharp(setup: Setup, task: jr.Task, state: NDArray[Any]) -> dict[str, int]:
+def sharp(setup: Setup, task: jr.Task, state: Values) -> dict[str, int]:
     """Count the sharp directions at each cut."""
-    found = jr.sharp_directions(task, state, setup.cuts[0], dtype="float32", execution=QUIET)
+    found = fort.sharp_directions(task, state, setup.cuts[0], dtype="float32", execution=QUIET)
     return {f"{cut:g}": found.above(cut) for cut in setup.cuts}
 
 
@@ -169,27 +172,25 @@ def redrawn(asked: Flags, setup: Setup, network: int) -> Found:
 
 def turn(dims: Sequence[int], losses: Sequence[float], goal: float) -> float:
     """Interpolate from which dimension on losses reach a goal: an octave past the last if none."""
-    reached = np.flatnonzero(np.asarray(losses) <= goal)
-    if not len(reached):
-        return 2.0 * dims[-1]
-    place = int(reached[0])
-    if place == 0:
-        return float(dims[0])
+    reached = np.asarray(losses) <= goal
+    place = int(reached.argmax())
+    if not reached.any() or place == 0:
+        return float(dims[0] if reached.any() else 2 * dims[-1])
     before, after = losses[place - 1], losses[place]
     logs = np.log2(dims[place - 1 : place + 1])
     return float(2 ** (logs[0] + (before - goal) / (before - after) * (logs[1] - logs[0])))
 
 
 def table(setup: Setup, rows: Sequence[Found]) -> pd.DataFrame:
-    """Arrange one row a network, with its threshold dimensions."""
+    """Arrange one row a network, with its threshold dimensions and the loss that is success."""
     found = pd.DataFrame(rows)
     for cut in setup.cuts:
         for where in ("end", "alike"):
             found[f"{where}_{cut:g}"] = [counts[f"{cut:g}"] for counts in found[where]]
-    goals = target(found)
+    found["goal"] = found["initial_loss"] + SHARE * (found["free_loss"] - found["initial_loss"])
     for name, value, goal, sign in (
-        ("threshold", "plane_loss", goals, 1),
-        ("threshold_plain", "plain_loss", goals, 1),
+        ("threshold", "plane_loss", found["goal"], 1),
+        ("threshold_plain", "plain_loss", found["goal"], 1),
         ("threshold_accuracy", "plane_accuracy", SHARE * found["free_accuracy"], -1),
         ("threshold_alike", "plane_loss", [setup.level] * len(found), 1),
     ):
@@ -198,11 +199,6 @@ def table(setup: Setup, rows: Sequence[Found]) -> pd.DataFrame:
             for losses, least in zip(found[value], goal, strict=True)
         ]
     return found
-
-
-def target(found: pd.DataFrame) -> pd.Series:
-    """Say which training loss counts as success."""
-    return found["initial_loss"] + SHARE * (found["free_loss"] - found["initial_loss"])
 
 
 def rho(found: pd.DataFrame, count: str, threshold: str, block: str = "") -> Values:
@@ -231,20 +227,21 @@ def judged(setup: Setup, found: pd.DataFrame, again: Rows) -> list[Found]:
         np.mean([spearmanr(setup.dims, -np.array(row)).statistic for row in some["plane_loss"]])
         for _, some in found.groupby("seed")
     ]
-    correlations = fort.judge("digits MLP: ", rows)
-    for claim, (*_, values, _) in zip(correlations, rows, strict=True):
-        claim["rho"] = [value if np.isfinite(value) else None for value in values.tolist()]
-    return correlations + fort.judge("digits MLP: ", [
+    claims = fort.judge("digits MLP: ", [
+        *rows,
         ("H7", "success rises with d", "Spearman's rho between d and the fall of the loss, mean "
-         "over conditions", rising, RISING),
+         "over conditions", rising, 0.9),
         ("H7", "it hardly matters which plane", f"{STEADY:g} octaves minus the standard deviation "
          "over planes of a network's log2 threshold", STEADY - deviations(setup, found, again), 0),
     ])  # fmt: skip
+    for claim, (*_, values, _) in zip(claims, rows, strict=False):
+        claim["rho"] = [value if np.isfinite(value) else None for value in values.tolist()]
+    return claims
 
 
 def deviations(setup: Setup, found: pd.DataFrame, again: Rows) -> Values:
     """Measure how thresholds of one network differ from plane to plane, in octaves."""
-    goals = target(middle(setup, found))
+    goals = middle(setup, found)["goal"]
     turns = [
         [turn(setup.dims, losses, goals[one["seed"]]) for losses in one["plane_loss"]]
         for one in again
@@ -258,15 +255,9 @@ def middle(setup: Setup, found: pd.DataFrame) -> pd.DataFrame:
     return found[(found["width"] == width) & (found["rate"] == rate)].set_index("seed")
 
 
-def drawn(setup: Setup, found: pd.DataFrame, again: Rows, claims: Rows) -> Figure:
-    figure = canvas.new_figure(19, 6.6)
-    panels = figure.subplots(1, 4)
-    _curves(panels[0], setup, found)
-    _thresholds(panels[1], setup, found)
-    _correlations(panels[2], claims)
-    _planes(panels[3], setup, found, again)
+def caption(setup: Setup) -> str:
     conditions = len(setup.widths) * len(setup.rates)
-    note = (
+    return (
         f"digits MLPs of two hidden layers, {setup.sizes[0]} training examples, Adam, "
         f"{setup.epochs} epochs of batches of 32, {conditions} conditions of n = {setup.seeds} "
         f"networks (seeds 0 to {setup.seeds - 1}). Threshold dimension: from which on the "
@@ -275,8 +266,6 @@ def drawn(setup: Setup, found: pd.DataFrame, again: Rows, claims: Rows) -> Figur
         "steps are as long as without one, but where the same rate is named. Curves: medians over "
         "seeds; rho: over conditions, one dot a seed, bar: mean and 95 % interval."
     )
-    head(figure, finding(setup, claims), claims, note)
-    return figure
 
 
 def finding(setup: Setup, claims: list[Found]) -> str:
@@ -286,11 +275,10 @@ def finding(setup: Setup, claims: list[Found]) -> str:
 
     cuts = zip(claims, setup.cuts, strict=False)
     ends = ", ".join(told(claim, f" above {cut:g}") for claim, cut in cuts)
-    alike = fort.find(claims, "both at a loss")
     return (
         f"More sharp directions, more dimensions needed? At the end of training rho is {ends};\n"
         f"with sharp directions and dimensions both at a loss of {setup.level:g} nats it is "
-        f"{told(alike)}"
+        f"{told(fort.find(claims, 'both at a loss'))}"
     )
 
 
@@ -303,7 +291,7 @@ def look(setup: Setup, width: int, rate: float) -> tuple[Any, str, str]:
 def _along(ax: Axes, dims: Sequence[int], up: str, title: str) -> None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(dims, [str(dim) for dim in dims], fontsize=8, rotation=45)
-    label(ax, "dimension d of the plane", up, title, fontsize=8, loc="best")
+    label(ax, "dimension d of the plane", up, title, fontsize=8)
 
 
 def _curves(ax: Axes, setup: Setup, found: pd.DataFrame) -> None:
@@ -311,9 +299,8 @@ def _curves(ax: Axes, setup: Setup, found: pd.DataFrame) -> None:
         colour, mark, dash = look(setup, width, rate)
         first, free = (some[key].to_numpy()[:, None] for key in ("initial_loss", "free_loss"))
         fall = (first - np.stack(some["plane_loss"].to_list())) / (first - free)
-        typical = np.median(fall, axis=0)
-        ax.plot(setup.dims, typical, mark + dash, ms=4, color=colour,
-                label=f"rate {rate:g}, width {width}")  # fmt: skip
+        style = {"color": colour, "ms": 4, "label": f"rate {rate:g}, width {width}"}
+        ax.plot(setup.dims, np.median(fall, axis=0), mark + dash, **style)
     ax.axhline(SHARE, color="0.4", ls=":", lw=1.2)
     few, many = np.quantile(found["threshold"], (0.1, 0.9))
     title = f"four of five networks succeed from d = {few:.0f} to {many:.0f} on"
@@ -326,8 +313,8 @@ def _thresholds(ax: Axes, setup: Setup, found: pd.DataFrame) -> None:
     for condition, some in found.groupby(["width", "rate"], sort=False):
         colour, mark, _ = look(setup, *condition)
         for (count, threshold), fill in pairs.items():
-            ax.plot(np.maximum(some[count], 0.7), some[threshold], mark, color=colour, ms=7,
-                    alpha=0.8, fillstyle=fill)  # fmt: skip
+            style = {"color": colour, "ms": 7, "alpha": 0.8, "fillstyle": fill}
+            ax.plot(np.maximum(some[count], 0.7), some[threshold], mark, **style)
     ax.plot([], [], "ko", ms=7, label="at the end of training")
     ax.plot([], [], "ko", ms=7, fillstyle="none", label=f"both at {setup.level:g} nats")
     ratio = np.median(found["threshold"] / np.maximum(found[f"end_{cut}"], 1))
@@ -340,8 +327,8 @@ def _thresholds(ax: Axes, setup: Setup, found: pd.DataFrame) -> None:
 def _correlations(ax: Axes, claims: list[Found]) -> None:
     shown, colour = [claim for claim in claims if "rho" in claim], canvas.colours(1)[0]
     for place, claim in enumerate(shown):
-        dots = np.array(claim["rho"], dtype=float)
-        ax.plot(dots, place + np.linspace(0.1, 0.3, len(dots)), "o", color="0.6", ms=4, mew=0)
+        shift = np.linspace(0.1, 0.3, len(claim["rho"]))
+        ax.plot(np.array(claim["rho"], float), place + shift, "o", color="0.6", ms=4, mew=0)
         if claim["effect"] is not None:
             ax.plot(claim["interval"], [place, place], color=colour, lw=2)
             ax.plot(claim["effect"], place, "o", color=colour, ms=7)
@@ -350,10 +337,10 @@ def _correlations(ax: Axes, claims: list[Found]) -> None:
     ax.invert_yaxis()
     for level, dash in ((0, "-"), (ORDERED, ":")):
         ax.axvline(level, color="0.4", ls=dash, lw=1)
-    ax.set_xlim(-1.05, 1.05)
     holds = sum(claim["verdict"] == "supported" for claim in shown)
     across = "Spearman's rho over conditions (dotted: smallest effect)"
-    label(ax, across, "", f"{holds} of {len(shown)} correlations supported")
+    title = f"{holds} of {len(shown)} correlations supported"
+    label(ax, across, "", title, limits={"xlim": (-1.05, 1.05)})
 
 
 def _planes(ax: Axes, setup: Setup, found: pd.DataFrame, again: Rows) -> None:
@@ -361,7 +348,7 @@ def _planes(ax: Axes, setup: Setup, found: pd.DataFrame, again: Rows) -> None:
         ax.plot(setup.dims, np.transpose(one["plane_loss"]), color=colour, lw=1, alpha=0.8)
     ax.plot([], [], color=canvas.colours(1)[0], label="one colour a network, one line a plane")
     width, rate = setup.middle()
-    goal = target(middle(setup, found)).median()
+    goal = middle(setup, found)["goal"].median()
     ax.axhline(goal, color="0.4", ls=":", lw=1.2, label="success (median)")
     apart = float(np.median(deviations(setup, found, again)))
     title = f"width {width}, rate {rate:g}: thresholds differ by {apart:.2f} octaves from plane "

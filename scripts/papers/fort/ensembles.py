@@ -11,15 +11,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from evidence.cells import QUIET, kept, spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.panels import head, label, lines
+from evidence.panels import head, label, lines, sheet
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
 from papers.fort.networks import Found, Rows, Values, column
 from scipy.stats import spearmanr
@@ -31,7 +28,7 @@ from jumpretrain.plots import canvas
 
 LAWS = ("uniform", "diagonal", "principal")
 RADIUS, RANK, LOST = 0.3, 5, 0.05  # of the norm; components; accuracy that a draw may lose
-MONOTONE = 0.3  # the least mean of Spearman's rho over five rates
+MONOTONE = 0.3  # the least mean of Spearman's rho over rates
 TURN, REACH = 30.0, 10.0  # degrees: weights stop averaging well between 20 and 40
 APART = 0.05  # the least difference of disagreement over error rate
 NEVER = 90.0  # degrees, where a seed's gain never falls below 0
@@ -63,6 +60,7 @@ QUICK = Plan(
 )  # fmt: skip
 WAYS = {"single": "single", "weights": "averaged weights", "predictions": "averaged predictions"}
 AVERAGED = ("weights", "predictions")
+ANGLE = "angle between successive snapshots (degrees)"
 COLOURS = dict(zip(WAYS, ("0.45", *canvas.colours(2)), strict=True))
 
 
@@ -73,7 +71,25 @@ def make(asked: Flags) -> Made:
     found = spread_kept(asked, cycled, jobs, "networks")
     apart = kept(asked.work / "independent.json", plan, partial(independent, asked, plan))
     claims = judged(plan, found, apart)
-    return drawn(plan, found, apart, claims), {
+    shown = (0, len(plan.rates) // 2, len(plan.rates) - 1)
+    figure = sheet((17, 10), (2, 3), [
+        *((_curves, plan, found, place) for place in shown),
+        (_gains, plan, found), (_steps, plan, found), (_plane, plan, kinds_of(plan, found, apart)),
+    ])  # fmt: skip
+    first, cycle = plan.training, plan.cycle
+    note = (
+        f"{fort.NAMES[plan.data]}, {plan.sizes[0]} training and {plan.sizes[1]} test examples; "
+        f"n = {plan.seeds} independent networks (seeds 0 to {plan.seeds - 1}), each trained for "
+        f"{plan.begin} epochs ({first.optimiser}, rate {first.lr:g}, batches of "
+        f"{first.batch_size}), then {plan.count} cycles of {cycle.epochs} epochs at each maximal "
+        f"rate (cosine); a snapshot ends each. Thin lines and dots: networks, thick lines: means. "
+        f"Top row: minus the mean of a network's snapshots. Independent networks and subspaces: "
+        f"after {first.epochs} epochs of the first rate; {plan.draws} draws each (uniform: up to "
+        f"{RADIUS:g} of the norm; diagonal, principal: of the last {plan.late} epochs), those "
+        f"that lose more than {LOST:g} of accuracy left out."
+    )
+    head(figure, finding(found, claims), claims, note)
+    return figure, {
         "plan": asdict(plan),
         "seeds": list(range(plan.seeds)),
         "claims": claims,
@@ -82,7 +98,7 @@ def make(asked: Flags) -> Made:
     }
 
 
-def start(asked: Flags, plan: Plan, task: jr.Task, seed: int) -> NDArray[Any]:
+def start(asked: Flags, plan: Plan, task: jr.Task, seed: int) -> Values:
     """Train one network: its states after each epoch (epochs + 1, S)."""
     states = trained(asked, f"start-{seed}", task, plan.training, [seed], jobs=1).states
     return np.asarray(states[0, : plan.training.epochs + 1])
@@ -104,7 +120,7 @@ def independent(asked: Flags, plan: Plan) -> list[Found]:
 def normalised(together: Ensemble) -> Values:
     """Divide how often labels differ by the mean error rate of the two networks."""
     errors = 1 - together.members["test_accuracy"]
-    return np.asarray(2 * together.disagreement / (errors[:, None] + errors))
+    return 2 * together.disagreement / (errors[:, None] + errors)
 
 
 def cycled(asked: Flags, plan: Plan, seed: int) -> Found:
@@ -121,7 +137,7 @@ def cycled(asked: Flags, plan: Plan, seed: int) -> Found:
     return {"seed": seed, "rates": rates, "subspaces": around(plan, task, states, seed)}
 
 
-def combined(task: jr.Task, snapshots: NDArray[Any]) -> Found:
+def combined(task: jr.Task, snapshots: Values) -> Found:
     """Average the first 1, 2, ... snapshots: their weights, their predictions."""
     whole = jr.ensemble(task, snapshots, execution=QUIET)
     counts = np.arange(1, len(snapshots) + 1)
@@ -139,7 +155,7 @@ def combined(task: jr.Task, snapshots: NDArray[Any]) -> Found:
     }
 
 
-def around(plan: Plan, task: jr.Task, states: NDArray[Any], seed: int) -> Found:
+def around(plan: Plan, task: jr.Task, states: Values, seed: int) -> Found:
     """Compare an optimum with random networks around it, but for those that lose accuracy."""
     optimum, late = states[-1], states[-plan.late :]
     radius = RADIUS * float(np.linalg.norm(optimum[: task.weight_count]))
@@ -170,7 +186,7 @@ def means(found: Rows, name: str) -> Values:
 def gains(found: Rows, name: str) -> Values:
     """Give the accuracy of all snapshots together minus their mean (seeds, rates)."""
     last = np.array([column(one["rates"], name, -1) for one in found])
-    return np.asarray(last - means(found, "single"))
+    return last - means(found, "single")
 
 
 def turns(found: Rows) -> Values:
@@ -179,28 +195,26 @@ def turns(found: Rows) -> Values:
     for angles, gain in zip(means(found, "angles"), gains(found, "weights"), strict=True):
         order = np.argsort(angles)
         x, y = angles[order], gain[order]
-        falls = np.flatnonzero((y[:-1] > 0) & (y[1:] <= 0))
-        if len(falls):
-            k = falls[-1]
-            last.append(x[k] + (x[k + 1] - x[k]) * y[k] / (y[k] - y[k + 1]))
-        else:
-            last.append(NEVER if y[-1] > 0 else 0.0)
+        last.append(NEVER if y[-1] > 0 else 0.0)
+        for k in np.flatnonzero((y[:-1] > 0) & (y[1:] <= 0)):
+            last[-1] = x[k] + (x[k + 1] - x[k]) * y[k] / (y[k] - y[k + 1])
     return np.array(last)
 
 
-def kinds_of(plan: Plan, found: Rows, apart: Rows) -> dict[str, Values]:
+def kinds_of(plan: Plan, found: Rows, apart: Rows) -> dict[str, list[Values]]:
     """Give accuracy and diversity of each kind of networks (2, seeds)."""
-    kinds = {"independent": np.array([column(apart, "accuracy"), column(apart, "diversity")])}
+    groups = {"independent": apart} | {law: column(found, "subspaces", law) for law in LAWS}
+    kinds = {
+        name: [column(ones, key) for key in ("accuracy", "diversity")]
+        for name, ones in groups.items()
+    }
     for place, rate in enumerate(plan.rates):
         single, diversity = (column(found, "rates", place, key) for key in ("single", "diversity"))
-        kinds[f"rate {rate:g}"] = np.array([single.mean(axis=1), diversity])
-    return kinds | {
-        law: np.array([column(found, "subspaces", law, key) for key in ("accuracy", "diversity")])
-        for law in LAWS
-    }
+        kinds[f"rate {rate:g}"] = [single.mean(axis=1), diversity]
+    return kinds
 
 
-def diversities(plan: Plan, kinds: dict[str, Values]) -> list[Values]:
+def diversities(plan: Plan, kinds: dict[str, list[Values]]) -> list[Values]:
     """Give the diversity of independent networks, of snapshots and of draws (seeds)."""
     rates = [f"rate {rate:g}" for rate in plan.rates]
     groups = (["independent"], rates, LAWS)
@@ -232,31 +246,6 @@ def judged(plan: Plan, found: Rows, apart: Rows) -> list[Found]:
     ))  # fmt: skip
 
 
-def drawn(plan: Plan, found: Rows, apart: Rows, claims: Rows) -> Figure:
-    figure = canvas.new_figure(17, 10)
-    panels = figure.subplots(2, 3)
-    shown = (0, len(plan.rates) // 2, len(plan.rates) - 1)
-    for ax, place in zip(panels[0], shown, strict=True):
-        _curves(ax, plan, found, place)
-    _gains(panels[1, 0], plan, found)
-    _steps(panels[1, 1], plan, found)
-    _plane(panels[1, 2], plan, kinds_of(plan, found, apart))
-    first, cycle = plan.training, plan.cycle
-    note = (
-        f"{fort.NAMES[plan.data]}, {plan.sizes[0]} training and {plan.sizes[1]} test examples; "
-        f"n = {plan.seeds} independent networks (seeds 0 to {plan.seeds - 1}), each trained for "
-        f"{plan.begin} epochs ({first.optimiser}, rate {first.lr:g}, batches of "
-        f"{first.batch_size}), then {plan.count} cycles of {cycle.epochs} epochs at each maximal "
-        f"rate (cosine); a snapshot ends each. Thin lines and dots: networks, thick lines: means. "
-        f"Top row: minus the mean of a network's snapshots. Independent networks and subspaces: "
-        f"after {first.epochs} epochs of the first rate; {plan.draws} draws each (uniform: up to "
-        f"{RADIUS:g} of the norm; diagonal, principal: of the last {plan.late} epochs), those "
-        f"that lose more than {LOST:g} of accuracy left out."
-    )
-    head(figure, finding(found, claims), claims, note)
-    return figure
-
-
 def finding(found: Rows, claims: list[Found]) -> str:
     falls, sign, grows, apart, near = (claim["verdict"] for claim in claims)
     angles = means(found, "angles").mean(axis=0)
@@ -278,22 +267,22 @@ def _curves(ax: Axes, plan: Plan, found: Rows, place: int) -> None:
     single = column(found, "rates", place, "single").mean(axis=1)
     for name, words in WAYS.items():
         rows = 100 * (column(found, "rates", place, name) - single[:, None])
-        lines(ax, counts, rows, COLOURS[name], words)
+        lines(ax, counts, rows, COLOURS[name], None if place else words)
     ax.set_xticks(counts)
     angle = means(found, "angles")[:, place].mean()
     rate = f"maximal rate {plan.rates[place]:g}"
     title = f"{rate}: snapshots {angle:.0f}° apart, {single.mean():.1%} each"
     up = "test accuracy minus the mean single one (points)"
-    label(ax, "number of snapshots", up, title, **({} if place else {"loc": "lower right"}))
+    label(ax, "number of snapshots", up, title, loc="lower right")
 
 
 def _gains(ax: Axes, plan: Plan, found: Rows) -> None:
     angles = means(found, "angles")
     for name, mark in (("weights", "o"), ("predictions", "^")):
-        values, colour = 100 * gains(found, name), COLOURS[name]
-        ax.plot(angles.ravel(), values.ravel(), mark, color=colour, ms=6, alpha=0.6, mew=0)
-        ax.plot(angles.mean(axis=0), values.mean(axis=0), f"{mark}-", color=colour, lw=2.4,
-                label=WAYS[name])  # fmt: skip
+        values, look = 100 * gains(found, name), {"color": COLOURS[name], "marker": mark}
+        ax.plot(angles.ravel(), values.ravel(), lw=0, ms=6, alpha=0.6, mew=0, **look)
+        middles = angles.mean(axis=0), values.mean(axis=0)
+        ax.plot(*middles, lw=2.4, label=WAYS[name], **look)
     ax.axhline(0, color="0.4", lw=1)
     ax.set_yscale("symlog", linthresh=1, linscale=0.7)
     ax.set_yticks([-10, -5, -2, -1, 0, 1, 2, 5])
@@ -302,23 +291,20 @@ def _gains(ax: Axes, plan: Plan, found: Rows) -> None:
     title = f"averaged weights gain up to {np.median(turns(found)):.0f}° (median); grey: where "
     title += "they should begin to lose"
     up = f"gain of {plan.count} snapshots over single (points)"
-    label(ax, "angle between successive snapshots (degrees)", up, title, loc="best")
+    label(ax, ANGLE, up, title)
 
 
 def _steps(ax: Axes, plan: Plan, found: Rows) -> None:
     angles, changes = means(found, "angles"), means(found, "changes")
-    for place, colour in enumerate(canvas.ramp(len(plan.rates), "viridis")):
-        ax.plot(angles[:, place], changes[:, place], "o", color=colour, ms=7, mew=0,
-                label=f"{plan.rates[place]:g}")  # fmt: skip
-    ax.set_xlim(left=0)
-    ax.set_ylim(bottom=0)
+    ax.set_prop_cycle(color=canvas.ramp(len(plan.rates), "viridis"))
+    ax.plot(angles, changes, "o", ms=7, mew=0, label=[f"{rate:g}" for rate in plan.rates])
     low, high = changes.mean(axis=0)[[0, -1]]
-    across, up = "angle between successive snapshots (degrees)", "test labels changed (fraction)"
     said = f"from cycle to cycle {low:.2g} to {high:.2g} of the labels change"
-    label(ax, across, up, said, title="maximal rate")
+    limits = {"xlim": (0, None), "ylim": (0, None)}
+    label(ax, ANGLE, "test labels changed (fraction)", said, limits=limits, title="maximal rate")
 
 
-def _plane(ax: Axes, plan: Plan, kinds: dict[str, Values]) -> None:
+def _plane(ax: Axes, plan: Plan, kinds: dict[str, list[Values]]) -> None:
     looks = {"independent": ("*", canvas.OKABE_ITO[3])}
     ramp = canvas.ramp(len(plan.rates), "viridis")
     looks |= {f"rate {rate:g}": ("o", c) for rate, c in zip(plan.rates, ramp, strict=True)}
@@ -326,9 +312,8 @@ def _plane(ax: Axes, plan: Plan, kinds: dict[str, Values]) -> None:
     for name, (mark, colour) in looks.items():
         ax.scatter(*kinds[name], marker=mark, color=colour, s=90 if mark == "*" else 34, lw=0,
                    alpha=0.8, label=name.replace("rate", "snapshots,"))  # fmt: skip
-    ax.set_ylim(bottom=0)
     others, snapshots, draws = (values.mean() for values in diversities(plan, kinds))
     title = f"how differently two predict: {others:.2f} independent, {snapshots:.2f} snapshots, "
     title += f"{draws:.2f} around an optimum"
-    across, up = "test accuracy (fraction)", "disagreement / error rate (1)"
-    label(ax, across, up, title, fontsize=8, ncols=2)
+    look = {"limits": {"ylim": (0, None)}, "fontsize": 8, "ncols": 2}
+    label(ax, "test accuracy (fraction)", "disagreement / error rate (1)", title, **look)

@@ -9,6 +9,7 @@ ratio go with the first loss, or with the accuracy in the end?
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -17,10 +18,8 @@ import pandas as pd
 from evidence.cells import QUIET, spread_kept
 from evidence.figure import Flags, Made
 from evidence.judging import entry
-from evidence.panels import head, label, lines
+from evidence.panels import head, label, lines, sheet
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
 from papers.fort.networks import Found, Values
 from scipy.stats import kendalltau
@@ -35,8 +34,7 @@ RATIO = f"ratio_{DIMS[-1]}"
 CHANCE, LOT = 0.1, 10  # accuracy of guessing; networks a job
 INSIDE, OUTSIDE = 0.25, 4.0  # radii at which success is judged, in units of Xavier's
 
-OCTAVES = 1.0  # how far from Xavier's radius the ratio may peak
-SOUND, COLLAPSE, MORE = 0.1, 0.5, 0.25  # shares of the success at Xavier's radius that are lost
+SOUND, COLLAPSE = 0.1, 0.5  # shares of the success at Xavier's radius that are lost
 ORDERED = 0.2  # the least Kendall's tau that counts
 
 
@@ -91,13 +89,19 @@ def make(asked: Flags) -> Made:
          setup, radius, seeds)
         for setup in setups for radius, seeds in setup.lots()
     ]  # fmt: skip
-    found = list(zip(jobs, spread_kept(asked, measured, jobs, "networks"), strict=True))
+    found = iter(spread_kept(asked, measured, jobs, "networks"))
     tables = {
-        setup: pd.DataFrame([row for job, rows in found if job[2] == setup for row in rows])
-        for setup in setups
+        setup: pd.DataFrame([row for _ in setup.lots() for row in next(found)]) for setup in setups
     }
     claims = [claim for setup, table in tables.items() for claim in judged(setup, table)]
-    return drawn(tables, claims), {
+    panels = (_ratios, _starts, _ends, _networks)
+    figure = sheet(
+        (18, 4.6 * len(tables) + 1.4), (len(tables), len(panels)),
+        [(draw, *one) for one in tables.items() for draw in panels],
+    )  # fmt: skip
+    said = "\n".join(found_of(setup, claims) for setup in tables)
+    head(figure, said, claims, caption(setups))
+    return figure, {
         "setups": [asdict(setup) for setup in setups],
         "recipes": {setup.name: asdict(fort.recipe(setup.epochs, setup.lr)) for setup in setups},
         "rates": "in planes times the root of weights / d, so that steps are as long",
@@ -119,12 +123,8 @@ def measured(asked: Flags, setup: Setup, radius: float, seeds: range) -> list[Fo
     runs = {}
     for way, (stretch, held) in ways.items():
         recipe = fort.recipe(setup.epochs, setup.lr * stretch)
-        if way == "far" and radius == 1:
-            runs[way] = runs["plane"]
-        else:
-            runs[way] = jr.train(
-                task, recipe, seeds, starts, folder / way, QUIET, planes=held
-            ).metrics
+        place = folder / ("plane" if way == "far" and radius == 1 else way)
+        runs[way] = jr.train(task, recipe, seeds, starts, place, QUIET, planes=held).metrics
     return [
         {
             "radius": radius,
@@ -138,7 +138,7 @@ def measured(asked: Flags, setup: Setup, radius: float, seeds: range) -> list[Fo
     ]
 
 
-def curved(task: jr.Task, state: NDArray[Any], plane: Plane) -> Found:
+def curved(task: jr.Task, state: Values, plane: Plane) -> Found:
     """Measure the Hessian in the first dimensions of a plane: `jr.curvature.goldilocks`."""
     product = hessian_product(task, state, "float32" if task.convolutional else "float64")
     rows = plane.directions[: DIMS[-1]]
@@ -171,14 +171,14 @@ def judged(setup: Setup, table: pd.DataFrame) -> list[Found]:
     plane, far, free = (lost(setup, table, way, OUTSIDE) for way in WAYS)
     claims = fort.judge(f"{setup.name}: ", (
         ("H14", "trace over norm peaks within a factor of 2 of Xavier's radius",
-         "1 minus the distance of the peak, octaves", OCTAVES - np.abs(peak), 0),
+         "1 minus the distance of the peak, octaves", 1.0 - np.abs(peak), 0),
         ("H14", f"in planes, success is sound {inside}", f"{SOUND:g} minus the {share}",
          SOUND - lost(setup, table, "plane", INSIDE), 0),
         ("H14", f"in planes, success collapses {outside}", share, plane, COLLAPSE),
         ("H14", f"in planes, success collapses {outside} also at a rate times the radius", share,
          far, COLLAPSE),
         ("H14", f"{outside}, planes lose more than training without one",
-         "difference of shares lost", plane - free, MORE),
+         "difference of shares lost", plane - free, 0.25),
         ("H14", "over radii, the ratio orders the success in planes", "Kendall's tau over radii",
          tau, ORDERED),
     ))  # fmt: skip
@@ -210,29 +210,19 @@ def fieller(a: pd.Series, b: pd.Series) -> tuple[float, float, float]:
     return tau, min(math.tanh(centre - reach), tau), max(math.tanh(centre + reach), tau)
 
 
-def drawn(tables: dict[Setup, pd.DataFrame], claims: list[Found]) -> Figure:
-    figure = canvas.new_figure(18, 4.6 * len(tables) + 1.4)
-    panels = figure.subplots(len(tables), 4, squeeze=False)
-    for row, (setup, table) in zip(panels, tables.items(), strict=True):
-        for ax, draw in zip(row, (_ratios, _starts, _ends, _networks), strict=True):
-            draw(ax, setup, table)
-    said = (
-        ". Thin lines: networks, thick: medians. Hessian of the training loss in random planes of "
-        f"d = {', '.join(map(str, DIMS))}. Rates in planes are times sqrt(D / d), so that steps "
-        "are as long as without one. Accuracy on test examples; lost: of the accuracy above "
-        "chance."
-    )
-    finding = "\n".join(found_of(setup, claims) for setup in tables)
-    head(figure, finding, claims, ". ".join(map(described, tables)) + said)
-    return figure
-
-
-def described(setup: Setup) -> str:
-    return (
+def caption(setups: Sequence[Setup]) -> str:
+    kinds = (
         f"{setup.name}: {setup.sizes[0]} training examples, {setup.examples} for Hessians, Adam, "
         f"rate {setup.lr:g}, {setup.epochs} epochs of batches of 32, training in planes of "
         f"d = {setup.dim}; n = {setup.seeds} networks a radius (seeds 0 to {setup.seeds - 1}), "
         f"{setup.networks} at Xavier's"
+        for setup in setups
+    )
+    return ". ".join(kinds) + (
+        ". Thin lines: networks, thick: medians. Hessian of the training loss in random planes of "
+        f"d = {', '.join(map(str, DIMS))}. Rates in planes are times sqrt(D / d), so that steps "
+        "are as long as without one. Accuracy on test examples; lost: of the accuracy above "
+        "chance."
     )
 
 
@@ -249,9 +239,7 @@ def found_of(setup: Setup, claims: list[Found]) -> str:
     )
 
 
-def _lines(
-    ax: Axes, rows: pd.DataFrame, colour: Any, mark: str, dash: str = "-", name: str | None = None
-) -> None:
+def _lines(ax: Axes, rows: pd.DataFrame, colour: Any, mark: str, dash: str, name: Any) -> None:
     lines(ax, rows.columns, rows.to_numpy(), colour, name, np.median, dash, marker=mark)
 
 
@@ -262,18 +250,18 @@ def _along(ax: Axes, up: str, text: str, **legend: Any) -> None:
 
 def _ratios(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
     for dim, colour, mark in zip(DIMS, canvas.colours(3), "os^", strict=True):
-        _lines(ax, few(setup, table, f"ratio_{dim}"), colour, mark, name=f"d = {dim}")
+        _lines(ax, few(setup, table, f"ratio_{dim}"), colour, mark, "-", f"d = {dim}")
     peaks = few(setup, table, RATIO).idxmax(axis=1)
     text = f"{setup.name}: the ratio peaks at {peaks.median():g} times Xavier's radius (median of "
     text += f"{setup.seeds}, from {peaks.min():g} to {peaks.max():g})"
-    _along(ax, "trace / Frobenius norm of the Hessian (1)", text, loc="best")
+    _along(ax, "trace / Frobenius norm of the Hessian (1)", text)
 
 
 def _starts(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
     (blue, orange), other = canvas.colours(2), ax.twinx()
     positive = few(setup, table, "positive")
-    _lines(ax, positive, blue, "o")
-    _lines(other, few(setup, table, "initial_loss"), orange, "s", "--")
+    _lines(ax, positive, blue, "o", "-", None)
+    _lines(other, few(setup, table, "initial_loss"), orange, "s", "--", None)
     middle = positive.median()
     text = f"{middle[1.0]:.0%} of eigenvalues are positive at Xavier's radius, at most "
     text += f"{middle.max():.0%} (at {middle.idxmax():g})"
@@ -287,11 +275,11 @@ def _ends(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:
     for colour, (way, (name, *style)) in zip(canvas.colours(3), WAYS.items(), strict=True):
         _lines(ax, few(setup, table, f"{way}_accuracy"), colour, *style, name)
     ax.axhline(CHANCE, color="0.5", ls=":", lw=1.2)
-    ax.set_ylim(0, 1)
     shares = [lost(setup, table, way, OUTSIDE).mean() for way in WAYS]
     text = f"{OUTSIDE:g} times Xavier's radius costs {shares[0]:.0%} in a plane, {shares[1]:.0%} "
     text += f"at a rate x radius, {shares[2]:.0%} without"
-    _along(ax, "test accuracy after training (1)", text, loc="lower left", bbox_to_anchor=(0, 0.1))
+    look = {"limits": {"ylim": (0, 1)}, "loc": "lower left", "bbox_to_anchor": (0, 0.1)}
+    _along(ax, "test accuracy after training (1)", text, **look)
 
 
 def _networks(ax: Axes, setup: Setup, table: pd.DataFrame) -> None:

@@ -13,8 +13,10 @@ from operator import getitem
 from typing import Any, Literal
 
 import numpy as np
+from evidence.cells import QUIET
 from evidence.figure import device
 from evidence.judging import entry, within
+from evidence.panels import label
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy.stats import binomtest
@@ -26,10 +28,12 @@ PAPER, NARROW = (16, 32, 32), (8, 16, 16)
 INNER = 10  # interior points of connectors, as in figure 3 of the paper
 THRESHOLD = math.log(10) / 2  # nats, where a tunnel ends: halfway to guessing among 10 classes
 NAMES = {"digits": "digits MLP", "fashion": "Fashion-MNIST CNN"}
+tunnel_width = partial(jr.tunnel_width, execution=QUIET)
+sharp_directions = partial(jr.sharp_directions, execution=QUIET)
 Data = Literal["digits", "fashion"]
 Found = dict[str, Any]
 Rows = Sequence[Found]
-Values = NDArray[np.float64]
+Values = NDArray[Any]
 
 
 def fashion(train: int, test: int) -> jr.Dataset:
@@ -45,27 +49,24 @@ def examples(data: Data, sizes: tuple[int, int]) -> jr.Dataset:
     return jr.data.digits().subset(*sizes) if data == "digits" else fashion(*sizes)
 
 
-def cnn(
-    data: jr.Dataset, channels: Sequence[int] = PAPER, dropout: float = 0.0, **task: Any
+def network(
+    kind: Data, data: jr.Dataset, widths: Sequence[int], dropout: float = 0.0, **task: Any
 ) -> jr.Task:
-    """Build the task of the paper's network, for images of 8 pixels a side or more."""
+    """Build the task of an MLP for digits, or of the paper's CNN, for images of 8x8 or more."""
     shape = data.train_x.shape[1:]
-    build = partial(jr.models.simple_cnn, shape, 10, channels=channels, dropout=dropout)
-    return jr.Task(build, data, device=device(), **task)
-
-
-def mlp(data: jr.Dataset, hidden: Sequence[int], **task: Any) -> jr.Task:
-    """Build the task of a fully connected network."""
-    build = partial(jr.models.mlp, data.train_x.shape[1:], 10, hidden=hidden)
+    if kind == "digits":
+        build = partial(jr.models.mlp, shape, 10, hidden=widths)
+    else:
+        build = partial(jr.models.simple_cnn, shape, 10, channels=widths, dropout=dropout)
     return jr.Task(build, data, device=device(), **task)
 
 
 def build(
     data: Data, sizes: tuple[int, int], hidden: Any, channels: Any = PAPER, **task: Any
 ) -> jr.Task:
-    """Build the task of an MLP on digits, or of a CNN on Fashion-MNIST."""
-    some = examples(data, sizes)
-    return mlp(some, hidden, **task) if data == "digits" else cnn(some, channels, **task)
+    """Build the task of an MLP on so many digits, or of a CNN on so many images."""
+    widths = hidden if data == "digits" else channels
+    return network(data, examples(data, sizes), widths, **task)
 
 
 def recipe(
@@ -114,14 +115,14 @@ def judge_share(claim: str, statistic: str, holds: NDArray[np.bool_], least: flo
     return entry("wedges-H2", claim, statistic, effect, low, high, len(holds), least)
 
 
-def show_cosines(ax: Axes, rows: Sequence[Any], label: str, shrink: float) -> None:
+def show_cosines(ax: Axes, rows: Sequence[Any], over: str, shrink: float, title: str) -> None:
     """Draw the mean of the cosines between deviations of a connector's nodes."""
-    mean = np.mean(rows, axis=0)
-    drawn = ax.imshow(mean, cmap="RdBu_r", vmin=-1, vmax=1, origin="lower")
-    ax.figure.colorbar(drawn, ax=ax, label=label, shrink=shrink)
+    drawn = ax.imshow(np.mean(rows, axis=0), cmap="RdBu_r", vmin=-1, vmax=1, origin="lower")
+    ax.figure.colorbar(drawn, ax=ax, label=f"cosine (1), {over}", shrink=shrink)
     ticks = range(0, INNER, 3)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks(ticks, [str(k + 1) for k in ticks])
+    label(ax, "node, from the first optimum", "node, from the first optimum", title)
 
 
 def _halved(x: NDArray[Any]) -> NDArray[Any]:

@@ -9,7 +9,6 @@ is left, beside what its Hessian says. H8 and H11 are judged.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -17,10 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.panels import head, label
+from evidence.panels import head, label, sheet
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
 from papers.fort.networks import THRESHOLD, Found, Rows, Values, column
 
@@ -36,7 +33,6 @@ RISE = 0.2  # where wells are judged
 SOONER = math.log(1.1)  # the least log ratio of radii, training over test
 ROUND = 0.25  # the largest spread of the loss that counts as a round well
 TWICE = 1.0  # of log2, how far effective directions may be from the participation ratio
-ALONG = 1.5  # the least ratio of ways out of the tunnel, along the radius over across
 
 
 @dataclass(frozen=True)
@@ -55,10 +51,6 @@ class Plan:
     directions: int
     cut: float  # the least curvature of a sharp direction
     method: Literal["exact", "lanczos"]
-
-    def build(self, data: jr.Dataset, widths: Sequence[int]) -> jr.Task:
-        """Build the task of a network."""
-        return (fort.mlp if self.data == "digits" else fort.cnn)(data, widths)
 
 
 FULL = Plan(
@@ -79,7 +71,23 @@ def make(asked: Flags) -> Made:
     wells = spread_kept(asked, well, [(f"well-{k}", plan, plan, k) for k in seeds], "wells")
     (planes,) = spread_kept(asked, crossed, [("planes-0", plan, plan, 0)], "planes")
     claims = judged(cuts, wells)
-    return drawn(plan, planes, cuts, wells, claims), {
+    figure = sheet((17, 10), (2, 3), [
+        *((_radial, planes["radial"], split, np.median(ended(cuts, split))) for split in SPLITS),
+        (_random, planes["random"]), (_cuts, cuts), (_rises, wells), (_counts, wells),
+    ])  # fmt: skip
+    cnn = plan.data == "fashion"
+    kind = "Fashion-MNIST at 14x14; tanh CNNs, channels" if cnn else "digits; MLPs, hidden"
+    note = (
+        f"{kind} {' '.join(map(str, plan.wide))}, below middle and right "
+        f"{' '.join(map(str, plan.narrow))}; {plan.sizes[0]} training examples, Adam at "
+        f"{plan.training.lr:g}, {plan.training.epochs} epochs. n = {plan.seeds} networks (seeds 0 "
+        f"to {plan.seeds - 1}) of each kind: thin lines; planes: seeds 0 and 1 (random: 0), on "
+        f"{plan.drawn[0]} training or {plan.drawn[1]} test examples. Dashed: {THRESHOLD:.2f} nats "
+        f"(half of log 10), where a tunnel ends here. Spread: {plan.directions} random directions "
+        f"and Hessian on {plan.curved} training examples; sharp: curvature above {plan.cut:g}."
+    )
+    head(figure, finding(cuts, wells), claims, note)
+    return figure, {
         "data": f"{plan.data}, {plan.sizes[0]} training and {plan.sizes[1]} test examples",
         "plan": asdict(plan),
         "recipe": asdict(plan.training),
@@ -93,8 +101,9 @@ def make(asked: Flags) -> Made:
     }
 
 
-def fitted(asked: Flags, plan: Plan, kind: str, seed: int) -> tuple[jr.Task, NDArray[Any]]:
-    task = plan.build(fort.examples(plan.data, plan.sizes), getattr(plan, kind))
+def fitted(asked: Flags, plan: Plan, kind: str, seed: int) -> tuple[jr.Task, Values]:
+    widths = getattr(plan, kind)
+    task = fort.build(plan.data, plan.sizes, widths, widths)
     runs = trained(asked, f"{kind}-{seed}", task, plan.training, [seed], jobs=1)
     return task, runs.final[0]
 
@@ -102,11 +111,9 @@ def fitted(asked: Flags, plan: Plan, kind: str, seed: int) -> tuple[jr.Task, NDA
 def scaled(asked: Flags, plan: Plan, seed: int) -> Found:
     """Score a network whose weights are multiplied by factors, and how wide its tunnel is."""
     task, state = fitted(asked, plan, "wide", seed)
-    few = plan.build(task.data.subset(*plan.drawn), plan.wide)
-    norm = float(np.linalg.norm(state[: task.weight_count]))
-    width = jr.tunnel_width(
-        few, state, THRESHOLD, plan.directions // 4, reach=5 * norm, steps=25, execution=QUIET
-    )
+    few = fort.network(plan.data, task.data.subset(*plan.drawn), plan.wide)
+    norm, count = float(np.linalg.norm(state[: task.weight_count])), plan.directions // 4
+    width = fort.tunnel_width(few, state, THRESHOLD, count, reach=5 * norm, steps=25)
     cut = jr.radial_cut(task, state, FACTORS.tolist(), QUIET)
     return {"radius": norm, "width": width.median, "cut": cut}
 
@@ -114,14 +121,11 @@ def scaled(asked: Flags, plan: Plan, seed: int) -> Found:
 def well(asked: Flags, plan: Plan, seed: int) -> Found:
     """Leave a narrow network in random directions, as far as its Hessian says the loss rises."""
     task, state = fitted(asked, plan, "narrow", seed)
-    seen = plan.build(task.data.subset(plan.curved, 2), plan.narrow)
-    sharp = jr.sharp_directions(
-        seen, state, plan.cut, plan.method, "float32", draws=16, execution=QUIET
-    )
+    seen = fort.network(plan.data, task.data.subset(plan.curved, 2), plan.narrow)
+    sharp = fort.sharp_directions(seen, state, plan.cut, plan.method, "float32", draws=16)
     distances = [math.sqrt(2 * rise * task.weight_count / sharp.trace) for rise in RISES]
-    around = jr.isotropy(
-        seen, state, distances, plan.directions, tangential=False, execution=QUIET
-    )
+    where = distances, plan.directions
+    around = jr.isotropy(seen, state, *where, tangential=False, execution=QUIET)
     return {
         "weights": task.weight_count,
         "loss": around.start_loss,
@@ -129,16 +133,14 @@ def well(asked: Flags, plan: Plan, seed: int) -> Found:
         "sharp": sharp.count,
         "participation": sharp.goldilocks**2,
         "distances": distances,
-        "mean": around.mean,
-        "sd": around.sd,
-        "short": around.short,
+        **fort.taken(around, "mean", "sd", "short"),
     }
 
 
 def crossed(asked: Flags, plan: Plan, seed: int) -> Found:
     """Score the plane of the origin and two optima, and a random one through the first."""
     (task, first), (_, second) = (fitted(asked, plan, "wide", seed + k) for k in (0, 1))
-    few = plan.build(task.data.subset(*plan.drawn), plan.wide)
+    few = fort.network(plan.data, task.data.subset(*plan.drawn), plan.wide)
     share = {"size": plan.grid, "execution": QUIET}
     corners = np.stack([0 * first, OUT * first, OUT * second])
     radial = jr.plane_through(few, corners, **share)
@@ -200,32 +202,8 @@ def judged(cuts: Rows, wells: Rows) -> list[Found]:
          f"{TWICE} minus the absolute log2 of spread times sqrt(2 s)", TWICE - seen, 0),
         ("tunnels", "tunnels are radial: the way out is longer along the radius than across",
          f"ratio of distances at which the training loss exceeds {THRESHOLD:.2f} nats", longer,
-         ALONG),
+         1.5),
     ))  # fmt: skip
-
-
-def drawn(plan: Plan, planes: Found, cuts: Rows, wells: Rows, claims: Rows) -> Figure:
-    figure = canvas.new_figure(17, 10)
-    panels = figure.subplots(2, 3)
-    for ax, split in zip(panels[0], SPLITS, strict=False):
-        _radial(ax, planes["radial"], split, np.median(ended(cuts, split)))
-    _random(panels[0, 2], planes["random"])
-    _cuts(panels[1, 0], cuts)
-    _rises(panels[1, 1], wells)
-    _counts(panels[1, 2], wells)
-    cnn = plan.data == "fashion"
-    kind = "Fashion-MNIST at 14x14; tanh CNNs, channels" if cnn else "digits; MLPs, hidden"
-    note = (
-        f"{kind} {' '.join(map(str, plan.wide))}, below middle and right "
-        f"{' '.join(map(str, plan.narrow))}; {plan.sizes[0]} training examples, Adam at "
-        f"{plan.training.lr:g}, {plan.training.epochs} epochs. n = {plan.seeds} networks (seeds 0 "
-        f"to {plan.seeds - 1}) of each kind: thin lines; planes: seeds 0 and 1 (random: 0), on "
-        f"{plan.drawn[0]} training or {plan.drawn[1]} test examples. Dashed: {THRESHOLD:.2f} nats "
-        f"(half of log 10), where a tunnel ends here. Spread: {plan.directions} random directions "
-        f"and Hessian on {plan.curved} training examples; sharp: curvature above {plan.cut:g}."
-    )
-    head(figure, finding(cuts, wells), claims, note)
-    return figure
 
 
 def finding(cuts: Rows, wells: Rows) -> str:
@@ -243,8 +221,8 @@ def finding(cuts: Rows, wells: Rows) -> str:
 def _radial(ax: Axes, plane: Found, split: str, end: float) -> None:
     _plane(ax, plane, split, np.zeros(2), plane["optima"][1:])
     ax.plot(0, 0, "w+", ms=11, mew=2)
-    text = f"loss, origin (+) and two optima (dots): tunnels end at norm {end:.0f}"
-    canvas.title(ax, f"{SPLITS[split]} {text}")
+    text = f"{SPLITS[split]} loss, origin (+) and two optima (dots): tunnels end at norm {end:.0f}"
+    canvas.title(ax, text)
 
 
 def _random(ax: Axes, plane: Found) -> None:
@@ -264,15 +242,10 @@ def _plane(ax: Axes, plane: Found, split: str, origin: Any, optima: Any) -> list
     ax.contourf(x, y, loss, levels=levels, colors=colours)
     ax.contour(x, y, loss, levels=[THRESHOLD], colors="white", linestyles="--")
     ax.plot(*np.transpose(optima), "o", color="white", mec="black", ms=7)
-    ax.set_aspect("equal")
-    ax.set_xlabel("in the plane (weight units)")
-    ax.set_ylabel("in the plane (weight units)")
+    ax.set(aspect="equal", **dict.fromkeys(("xlabel", "ylabel"), "in the plane (weight units)"))
     names = [f"{low:.3g} to {high:.3g}" for low, high in pairwise(levels[:-1])]
-    names.append(f"above {levels[-2]:.3g}")
-    return [
-        ax.fill_between([], [], color=colour, label=name)
-        for colour, name in zip(colours, names, strict=True)
-    ]
+    kinds = zip(colours, [*names, f"above {levels[-2]:.3g}"], strict=True)
+    return [ax.fill_between([], [], color=colour, label=name) for colour, name in kinds]
 
 
 def _cuts(ax: Axes, cuts: Rows) -> None:
@@ -290,22 +263,21 @@ def _cuts(ax: Axes, cuts: Rows) -> None:
     (train, test), lows = zip(*shown, strict=True)
     title = f"training loss least at {train:.1f} times the norm, test loss at {test:.1f} times"
     across = "radius: norm of the weights, multiplied by a factor"
-    label(ax, across, "loss (nats)", title, "xy", loc="best")
+    label(ax, across, "loss (nats)", title, "xy")
     ax.set_ylim(bottom=max(1e-3, min(lows) / 2))
 
 
 def _rises(ax: Axes, wells: Rows) -> None:
     for one, colour in zip(wells, canvas.colours(len(wells)), strict=True):
-        mean, sd = np.array(one["mean"]), np.array(one["sd"])
-        ax.plot(one["distances"], mean, "o-", color=colour, lw=1.6, ms=3)
-        ax.fill_between(one["distances"], mean - sd, mean + sd, color=colour, alpha=0.15, lw=0)
-        ax.plot(one["distances"], one["loss"] + np.array(RISES), color=colour, ls=":", lw=1.2)
+        x, mean, sd = (np.array(one[key]) for key in ("distances", "mean", "sd"))
+        ax.plot(x, mean, "o-", color=colour, lw=1.6, ms=3)
+        ax.fill_between(x, mean - sd, mean + sd, color=colour, alpha=0.15, lw=0)
+        ax.plot(x, one["loss"] + np.array(RISES), color=colour, ls=":", lw=1.2)
     ax.plot([], [], "o-", color="0.3", label="mean over directions; band: one sd")
     ax.plot([], [], ":", color="0.3", label="quadratic, by the Hessian's trace")
     spreads = np.median(at_rise(wells, "sd") / at_rise(wells, "mean"))
     title = f"loss around optima; spread over directions {spreads:.0%} where judged"
-    across = "distance from the optimum (weight units)"
-    label(ax, across, "training loss (nats)", title, loc="best")
+    label(ax, "distance from the optimum (weight units)", "training loss (nats)", title)
 
 
 def _counts(ax: Axes, wells: Rows) -> None:
@@ -320,4 +292,4 @@ def _counts(ax: Axes, wells: Rows) -> None:
     title = f"{short:.0f} effective directions from the spread, {ratio:.0f} from the Hessian; "
     title += f"{sharp:.0f} eigenvalues are sharp"
     up = "effective number of short directions"
-    label(ax, "quadratic rise of the loss (nats)", up, title, "xy", loc="best")
+    label(ax, "quadratic rise of the loss (nats)", up, title, "xy")

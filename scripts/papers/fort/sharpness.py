@@ -13,24 +13,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET, trained
+from evidence.cells import kept, trained
 from evidence.figure import Flags, Made
-from evidence.panels import head, label, lines
+from evidence.jobs import over
+from evidence.panels import head, label, lines, sheet
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
 from papers.fort.networks import Found, Rows, Values
 
 import jumpretrain as jr
-from jumpretrain.execution.execution import spread
 from jumpretrain.plots import canvas
 from jumpretrain.states.planes import normal_to
-from jumpretrain.storage import folders
 from jumpretrain.tasks.task import digest
 
 CUTS = (0.03, 0.05, 0.1, 0.3, 1.0)  # the first three are the paper's
@@ -41,8 +39,6 @@ SMALL = 500  # weights up to which the whole Hessian is cheaper than Lanczos
 
 MORE = float(np.log2(1.25))  # the least ratio of counts that is called more
 TWICE = 1.0  # the model's ratio of the middle to the ends
-GROWS = 0.25  # log2 by which that ratio is larger at the higher cut, at least
-FLATTENS = 0.1  # of the ends' count, by which the later gain is smaller than the earlier
 FALLS = float(np.log2(1.5))  # the least ratio of counts over eightfold rates
 
 
@@ -75,8 +71,7 @@ class Setup:
     @property
     def ladder(self) -> dict[str, float]:
         """The levels, by what rows call them."""
-        further = {f"{LOSS} {level:g}": level for level in self.levels[1:]}
-        return {LOSS: self.levels[0]} | further
+        return {f"{LOSS} {level:g}" if k else LOSS: level for k, level in enumerate(self.levels)}
 
 
 RATES = (0.0004, 0.0008, 0.0016, 0.0032)  # of Adam, as in the paper
@@ -91,6 +86,7 @@ QUICK = (
           (2.1,), 2.2),
 )  # fmt: skip
 COLOURS = dict(zip(WAYS, canvas.colours(3), strict=True))
+recipe = partial(fort.recipe, record_every=1)
 STYLES = (("-", "o"), ("--", "s"))
 IN_THE_MIDDLE = "more directions are sharp in the middle than at the ends"
 
@@ -101,26 +97,26 @@ def make(asked: Flags) -> Made:
     for setup in setups:
         work += [(asked, setup, joined, number) for number in range(setup.sets)]
         work += [(asked, setup, sped, rate) for rate in setup.rates]
-    execution = jr.Execution(n_jobs=1 if asked.quick else asked.jobs)
-    parts = spread(measured, work, execution, "sets and rates")
+    parts = over(asked, measured, work, "sets and rates")
     table = pd.DataFrame([row for part in parts for row in part])
+    missed = int((table["loss"] > 1.001 * table["level"]).sum())
     kinds = [Counts(setup, table[table["setup"] == setup.name]) for setup in setups]
     claims = [claim for counts in kinds for claim in judged(counts)]
-    return drawn(kinds, claims), {
+    figure = sheet((16, 10), (2, 3), [
+        (_profile, kinds[0]), (_centroids, kinds[0]), (_rates, kinds),
+        (_cuts, kinds), (_losses, kinds), (_gradients, kinds),
+    ])  # fmt: skip
+    head(figure, finding(kinds, claims), claims, caption(kinds, missed))
+    return figure, {
         "setups": [asdict(setup) for setup in setups],
         "recipe": asdict(recipe(setups[0].epochs, RATES[-1])),
         "seeds": "network k of a set: set * (largest + 1) + k; of a rate: 0 to sets - 1",
         "spectra": f"by Lanczos above the judged cut; whole up to {SMALL} weights",
-        "missed": sum(counts.missed for counts in kinds),
+        "missed": missed,
         "claims": claims,
         "note": f"claims of {HELD} were added when the others had been seen",
         "states": table.astype(object).where(table.notna(), None).to_dict("records"),
     }
-
-
-def recipe(epochs: int, rate: float) -> jr.Recipe:
-    """Write the recipe of networks and nodes; each epoch is recorded."""
-    return fort.recipe(epochs, rate, record_every=1)
 
 
 def measured(asked: Flags, setup: Setup, measure: Callable[..., Rows], which: float) -> Rows:
@@ -146,7 +142,7 @@ def joined(asked: Flags, setup: Setup, task: jr.Task, number: int, look: Any) ->
     alphas = np.linspace(0, 1, setup.inner + 2)[1:-1]
     for m in range(1, setup.largest + 1):
         shares = np.c_[1 - alphas, alphas] if m == 1 else np.full((1, m + 1), 1 / (m + 1))
-        nodes = relaxed(asked, setup, task, f"{name}-m{m}", runs.final[: m + 1], shares)
+        nodes = relaxed(setup, task, asked.work / f"{name}-m{m}", runs.final[: m + 1], shares)
         for k, share in enumerate(shares):
             centre = bool(np.allclose(share, share[0]))
             facts = {"set": number, "kind": "node", "m": m, "alpha": share[1], "centre": centre}
@@ -156,26 +152,22 @@ def joined(asked: Flags, setup: Setup, task: jr.Task, number: int, look: Any) ->
     return rows
 
 
-def relaxed(
-    asked: Flags, setup: Setup, task: jr.Task, name: str, ends: NDArray[Any], shares: Values
-) -> jr.Runs:
+def relaxed(setup: Setup, task: jr.Task, folder: Path, ends: Values, shares: Values) -> jr.Runs:
     """Train points between optima in the plane normal to them, in the optima's own way."""
     start = (shares @ ends.astype(np.float64)).astype(ends.dtype)
     plane = normal_to((ends[1:] - ends[0])[:, : task.weight_count])
     execution = jr.Execution(progress=False, chunk=1 if task.convolutional else len(start))
     how, seeds = recipe(setup.epochs, setup.rates[-1]), np.arange(len(start))
-    return jr.train(task, how, seeds, start, asked.work / name, execution, planes=plane)
+    return jr.train(task, how, seeds, start, folder, execution, planes=plane)
 
 
 def sped(asked: Flags, setup: Setup, task: jr.Task, rate: float, look: Any) -> Rows:
     """Train networks at a rate."""
     name, seeds = f"{setup.network}-rate-{rate:g}", range(setup.sets)
     runs = trained(asked, name, task, recipe(setup.long, rate), seeds, jobs=1)
-    rows = []
-    for seed in seeds:
-        facts = {"set": seed, "kind": "rate", "rate": rate}
-        rows += look(runs, seed, facts, {EQUAL: setup.long}, {LOSS: setup.slow})
-    return rows
+    facts = [{"set": seed, "kind": "rate", "rate": rate} for seed in seeds]
+    how = {EQUAL: setup.long}, {LOSS: setup.slow}
+    return [row for seed in seeds for row in look(runs, seed, facts[seed], *how)]
 
 
 def along(
@@ -195,23 +187,21 @@ def along(
     ]
 
 
-def spectrum(asked: Flags, setup: Setup, task: jr.Task, state: NDArray[Any]) -> Found:
+def spectrum(asked: Flags, setup: Setup, task: jr.Task, state: Values) -> Found:
     """Count sharp directions, or read what was kept of the same state."""
-    folder = asked.work / f"{setup.network}-spectra-{setup.scored}-{setup.cut:g}"
-    path = folder / f"{digest(state)}.json"
-    if not path.exists():
+
+    def measure() -> Found:
         method = "exact" if task.weight_count <= SMALL else "lanczos"
-        found = jr.sharp_directions(task, state, setup.cut, method, setup.dtype, execution=QUIET)
-        folders.write_json(
-            path,
-            {
-                **{f"above {cut:g}": found.above(cut) for cut in setup.cuts},
-                **fort.taken(found, "trace", "frobenius", "loss", "gradient_norm"),
-                "largest": found.eigenvalues.max(initial=0.0),
-                "norm": np.linalg.norm(state[: task.weight_count].astype(np.float64)),
-            },
-        )
-    return dict(folders.read_json(path))
+        found = fort.sharp_directions(task, state, setup.cut, method, setup.dtype)
+        return {
+            **{f"above {cut:g}": found.above(cut) for cut in setup.cuts},
+            **fort.taken(found, "trace", "frobenius", "loss", "gradient_norm"),
+            "largest": found.eigenvalues.max(initial=0.0),
+            "norm": np.linalg.norm(state[: task.weight_count].astype(np.float64)),
+        }
+
+    folder = asked.work / f"{setup.network}-sharp-{setup.scored}-{setup.cut:g}"
+    return dict(kept(folder / f"{digest(state)}.json", setup.cuts, measure))
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,31 +211,27 @@ class Counts:
     setup: Setup
     table: pd.DataFrame
 
-    @property
-    def missed(self) -> int:
-        """Number of states that never come below the loss asked for."""
-        return int((self.table["loss"] > 1.001 * self.table["level"]).sum())
-
     def column(self, name: str, way: str, kind: str, **where: float) -> Values:
         """Take one value a set of what was measured."""
-        some = self.table[(self.table["way"] == way) & (self.table["kind"] == kind)]
-        for key, value in where.items():
-            some = some[np.isclose(some[key].astype(float), value)]
+        some = self.table
+        for key, value in {"way": way, "kind": kind, **where}.items():
+            some = some[some[key] == value]
         return some.sort_values("set")[name].to_numpy(dtype=float)
 
     def of(self, way: str, kind: str, cut: float | None = None, **where: float) -> Values:
         """Take counts above a cut, the judged one where left out; 0 is taken for 1."""
         name = f"above {cut or self.setup.cut:g}"
-        if way == HELD:
-            steep = np.log2(self.column("gradient_norm", LOSS, kind, **where))
-            return np.asarray(self.of(LOSS, kind, cut, **where) - self.slope(name) * steep)
-        return np.log2(np.maximum(self.column(name, way, kind, **where), 1))
+        counts = np.maximum(self.column(name, LOSS if way == HELD else way, kind, **where), 1)
+        if way != HELD:
+            return np.log2(counts)
+        steep = self.column("gradient_norm", LOSS, kind, **where)
+        return np.log2(counts) - self.slope(name) * np.log2(steep)
 
     def centre(self, way: str, m: int, cut: float | None = None) -> Values:
         """Take those of centroids; for m = 0, of both ends on average."""
         if m:
             return self.of(way, "node", cut, m=m, centre=1)
-        return np.asarray(sum(self.of(way, "end", cut, alpha=k) for k in (0, 1)) / 2)
+        return np.mean([self.of(way, "end", cut, alpha=k) for k in (0, 1)], axis=0)
 
     def rise(self, way: str, cut: float | None = None) -> Values:
         """Compare the middle between two optima with them."""
@@ -267,16 +253,16 @@ class Counts:
         """
         some = self.table[(self.table["way"] == LOSS) & (self.table["m"] <= 1)]
         logs = np.log(np.maximum(some[[name, "gradient_norm"]].astype(float), 1e-9))
-        inside = (logs - logs.groupby(some["set"]).transform("mean")).to_numpy()
-        return float(inside[:, 0] @ inside[:, 1] / (inside[:, 1] @ inside[:, 1]))
+        count, norm = (logs - logs.groupby(some["set"]).transform("mean")).to_numpy().T
+        return float(count @ norm / (norm @ norm))
 
 
 Kinds = Sequence[Counts]
 
 
 def judged(counts: Counts) -> list[Found]:
-    about = {way: f"{counts.setup.name}, {way}: " for way in (*WAYS, HELD)}
-    return [one for way in about for one in fort.judge(about[way], said(counts, way))]
+    name, ways = counts.setup.name, (*WAYS, HELD)
+    return [one for way in ways for one in fort.judge(f"{name}, {way}: ", said(counts, way))]
 
 
 def said(counts: Counts, way: str) -> list[tuple[Any, ...]]:
@@ -288,29 +274,16 @@ def said(counts: Counts, way: str) -> list[tuple[Any, ...]]:
         ("H4", IN_THE_MIDDLE, f"{above}, middle over ends", ratio, MORE),
         ("H4", "more than twice as many are", f"{above}, middle over ends", ratio, TWICE),
         ("H4", f"the ratio is larger for a cut of {setup.higher:g} than for {setup.cut:g}",
-         "difference of log2 ratios", counts.rise(way, setup.higher) - ratio, GROWS),
+         "difference of log2 ratios", counts.rise(way, setup.higher) - ratio, 0.25),
         ("H4", f"more directions are sharp at the centroid for m = {last} than for m = 1",
          above, counts.growth(way), MORE),
         ("H4", f"the count gains less from m = {half} to {last} than from 1 to {half}",
-         "difference of gains, in counts of the ends", (2 * middle - one - many) / unit, FLATTENS),
+         "difference of gains, in counts of the ends", (2 * middle - one - many) / unit, 0.1),
     ][: 5 if last > 1 else 3]  # fmt: skip
     if way != SHORT:
         fewer = f"fewer directions are sharp for a rate {RATES[-1] / RATES[0]:g} times as high"
         rows.append(("H5", fewer, f"{above}, lowest rate over highest", -counts.gain(way), FALLS))
     return [row for row in rows if way != HELD or row[-1] in (MORE, FALLS)]
-
-
-def drawn(kinds: Kinds, claims: Rows) -> Figure:
-    figure = canvas.new_figure(16, 10)
-    axes = figure.subplots(2, 3).ravel()
-    _profile(axes[0], kinds[0])
-    _centroids(axes[1], kinds[0])
-    _rates(axes[2], kinds)
-    _cuts(axes[3], kinds)
-    _losses(axes[4], kinds)
-    _gradients(axes[5], kinds)
-    head(figure, finding(kinds, claims), claims, caption(kinds))
-    return figure
 
 
 def finding(kinds: Kinds, claims: Rows) -> str:
@@ -319,13 +292,13 @@ def finding(kinds: Kinds, claims: Rows) -> str:
     def chain(measure: Callable[[str], Values], first: str) -> str:
         return " → ".join(_times(measure(way)) for way in (first, LOSS, HELD))
 
-    def verdict(name: str) -> str:
-        said = (f"{name}, {way}: {IN_THE_MIDDLE}" for way in (SHORT, LOSS))
-        return " / ".join(verdicts[claim] for claim in said)
-
+    middles = {}
+    for one in kinds:
+        said = (f"{one.setup.name}, {way}: {IN_THE_MIDDLE}" for way in (SHORT, LOSS))
+        middles[one] = " / ".join(verdicts[claim] for claim in said)
     return (
         "More sharp directions in the middle than at the ends, after brief training / at equal "
-        f"loss: {_listed({one: verdict(one.setup.name) for one in kinds})}\n"
+        f"loss: {_listed(middles)}\n"
         "ratio of counts, as trained → at equal loss → with the gradient norm held fixed too: "
         f"middle over ends {_listed({one: chain(one.rise, SHORT) for one in kinds})};\n"
         f"m = {kinds[0].setup.largest} over m = 1: "
@@ -334,23 +307,21 @@ def finding(kinds: Kinds, claims: Rows) -> str:
     )
 
 
-def caption(kinds: Kinds) -> str:
-    parts = []
+def caption(kinds: Kinds, missed: int) -> str:
+    said = ""
     for counts in kinds:
-        setup = counts.setup
-        steep = (counts.column("gradient_norm", LOSS, kind) for kind in ("node", "end"))
-        node, end = map(np.median, steep)
-        parts.append(
+        setup, steep = counts.setup, partial(counts.column, "gradient_norm", LOSS)
+        said += (
             f"{setup.name}: n = {setup.sets} sets of {setup.largest + 1} networks, and "
             f"{setup.sets} networks a rate, one seed each; Adam, batches of 32, {setup.epochs} "
             f"epochs (rates: {setup.long}); Hessian of the training loss on {setup.scored} of "
             f"{setup.sizes[0]} images; median gradient norm at a loss of {setup.levels[0]:g}: "
-            f"nodes {node:.2g}, ends {end:.2g}. "
+            f"nodes {np.median(steep('node')):.2g}, ends {np.median(steep('end')):.2g}. "
         )
-    return "".join(parts) + (
+    return said + (
         "Thin: sets; thick: geometric means. Equal loss: each run's first epoch below it; "
-        f"{sum(counts.missed for counts in kinds)} states never come below and stand where they "
-        "come nearest. Otherwise ends are trained fully, nodes as the colour says."
+        f"{missed} states never come below and stand where they come nearest. Otherwise ends are "
+        "trained fully, nodes as the colour says."
     )
 
 
@@ -376,7 +347,7 @@ def _finish(ax: Axes, across: str, kinds: Kinds, text: str, logs: str = "y") -> 
     ax.margins(y=0.3)
     first, *others = (f"{counts.setup.cut:g}" for counts in kinds)
     above = f"eigenvalues above {first}" + "".join(f" (dashed, squares: {cut})" for cut in others)
-    label(ax, across, above, text, logs, loc="best")
+    label(ax, across, above, text, logs)
 
 
 def _profile(ax: Axes, counts: Counts) -> None:
@@ -410,11 +381,10 @@ def _losses(ax: Axes, kinds: Kinds) -> None:
     end, middle = canvas.colours(5)[3:]
     for style, counts in zip(STYLES, kinds, strict=False):
         ways, name = counts.setup.ladder, counts.setup.name
-        levels = list(ways.values())
         ends = [counts.of(way, "end", alpha=0) for way in ways]
-        _lines(ax, levels, ends, style, end, f"{name}, on the way to an end")
+        _lines(ax, counts.setup.levels, ends, style, end, f"{name}, on the way to an end")
         nodes = [counts.centre(way, 1) for way in ways]
-        _lines(ax, levels, nodes, style, middle, f"{name}, to the middle node")
+        _lines(ax, counts.setup.levels, nodes, style, middle, f"{name}, to the middle node")
     text = "sharp directions against the loss, at first epochs below it"
     _finish(ax, "training loss (nats)", kinds, text, "xy")
 
@@ -428,8 +398,8 @@ def _cuts(ax: Axes, kinds: Kinds) -> None:
         ax.plot([], [], style[0], marker=style[1], color="0.3", label=counts.setup.name)
     ax.axhline(1, color="0.4", lw=1.2)
     ax.axhline(2, color="0.4", ls=":", lw=1.2, label="the model's")
-    cuts = {counts: counts.setup.higher for counts in kinds}
-    grown = {one: f"{_times(one.rise(LOSS, cut))} above {cut:g}" for one, cut in cuts.items()}
+    highs = [(counts, counts.setup.higher) for counts in kinds]
+    grown = {counts: f"{_times(counts.rise(LOSS, cut))} above {cut:g}" for counts, cut in highs}
     text = f"middle over ends by the cut, at equal loss: {_listed(grown)}"
     ax.margins(y=0.3)
     up = "ratio of counts, middle over ends (1)"
@@ -443,9 +413,9 @@ def _gradients(ax: Axes, kinds: Kinds) -> None:
         table, name = counts.table[counts.table["way"] == LOSS], f"above {counts.setup.cut:g}"
         for colour, (words, ms) in zip(canvas.colours(3), places.items(), strict=True):
             some = table[table["m"].between(*ms)]
-            named = f"{counts.setup.name}, {words}" if len(some) else None
-            ax.plot(some["gradient_norm"], some[name], mark, color=colour, ms=5, alpha=0.6,
-                    mew=0, label=named)  # fmt: skip
+            look = {"color": colour, "ms": 5, "alpha": 0.6, "mew": 0}
+            look |= {"label": f"{counts.setup.name}, {words}"} if len(some) else {}
+            ax.plot(some["gradient_norm"], some[name], mark, **look)
         powers[counts] = f"{counts.slope(name):.2f}"
     text = f"at equal loss counts go as the gradient norm to the power {_listed(powers, ' and ')}"
     _finish(ax, "gradient norm (nats per weight)", kinds, text, "xy")

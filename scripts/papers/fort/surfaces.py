@@ -11,25 +11,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.panels import dots, head, label
+from evidence.panels import dots, head, label, sheet
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
-from papers.fort.networks import Found
+from papers.fort.networks import Found, Values
 
 import jumpretrain as jr
 from jumpretrain.plots import canvas
 from jumpretrain.states.planes import normal_to
 
-TENTH = 1.0  # the least log10 of the ratio of mean losses, flat over bent
-REMOVED = 0.5  # the least share of the flat simplex's barrier that a surface removes
 LARGEST, REFINED = 0.1, (2, 3)  # nats, the largest barrier on refined surfaces of these m
 CENTRE = 2.0  # 1 + tau: the largest ratio of the loss in the middle to that of the optima
 COST = 0.1  # the largest difference of the share removed from that of a curve
@@ -72,9 +67,22 @@ def make(asked: Flags) -> Made:
     found = spread_kept(asked, surveyed, jobs, "sets of networks")
     rows = [row for some in found for row in some]
     table = pd.DataFrame(rows)
+    table["removed"] = 1 - table["barrier"] / table["linear_barrier"]
     claims = judged(plan, table)
-    numbers = {"plan": asdict(plan), "data": "digits", "claims": claims, "surfaces": rows}
-    return drawn(plan, table, claims), numbers
+    panels = (_means, _barriers, _middles, _shares)
+    figure = sheet((13, 10), (2, 2), [(draw, table) for draw in panels])
+    last, epochs = max(plan.dims), plan.longer.epochs
+    note = (
+        f"Digits MLP {plan.hidden}, {plan.sizes[0]} training examples; n = {plan.sets} sets of "
+        f"{plan.networks} networks (seeds 0 to {plan.sets * plan.networks - 1}), surfaces through "
+        f"the first m + 1 of each, for m > {last} the node in the middle only. Networks: "
+        f"{fort.told(plan.training)}. Nodes, one a face ({2 ** (last + 1) - last - 2} for m = "
+        f"{last}): {fort.told(plan.points)}; of refined surfaces {epochs} epochs, then {epochs} "
+        f"all together. {plan.each} random points scored a node, uniform on the simplex. Dots: "
+        "sets; lines: medians. Barrier: largest loss minus that of the highest optimum."
+    )
+    head(figure, finding(claims), claims, note)
+    return figure, {"plan": asdict(plan), "data": "digits", "claims": claims, "surfaces": rows}
 
 
 def surveyed(asked: Flags, plan: Plan, number: int) -> list[Found]:
@@ -96,7 +104,7 @@ def surveyed(asked: Flags, plan: Plan, number: int) -> list[Found]:
     return rows
 
 
-def middle(task: jr.Task, points: jr.Recipe, optima: NDArray[Any]) -> Found:
+def middle(task: jr.Task, points: jr.Recipe, optima: Values) -> Found:
     """Train the node in the middle of optima by itself."""
     rows = optima.astype(np.float64)
     chords = (rows[1:] - rows[0])[:, : task.weight_count]
@@ -135,7 +143,6 @@ def measured(surface: jr.Connector) -> Found:
 
 def judged(plan: Plan, table: pd.DataFrame) -> list[Found]:
     table = table.assign(
-        removed=1 - table["barrier"] / table["linear_barrier"],
         less=np.log10(table["straight_mean"] / table["mean"]),
         left=LARGEST - table["barrier"],
         centre=np.log2(CENTRE * table["optima"] / table["middle"]),
@@ -145,13 +152,13 @@ def judged(plan: Plan, table: pd.DataFrame) -> list[Found]:
         return table[(table["m"] == m) & (table["refined"] == refined)][name]
 
     tenth = "has a mean loss under a tenth of the flat simplex's"
-    less = tenth, "log10 of the ratio of mean losses", "less", TENTH
+    less = tenth, "log10 of the ratio of mean losses", "less", 1.0
     several, finer, last = plan.dims[1:], [m for m in plan.refined if m in REFINED], max(plan.dims)
     rules = (
         ("a surface through {} optima", *less, several, False),
         ("a refined surface through {} optima", *less, plan.refined, True),
         ("a surface through {} optima", "removes half of the flat simplex's barrier or more",
-         "share of the barrier that is removed", "removed", REMOVED, several, False),
+         "share of the barrier that is removed", "removed", 0.5, several, False),
         ("a refined surface through {} optima", f"has a barrier of at most {LARGEST:g} nats",
          f"{LARGEST:g} minus the barrier", "left", 0, finer, True),
         ("the node in the middle of {} optima", f"has a loss of at most {CENTRE:g} times theirs",
@@ -172,19 +179,9 @@ def judged(plan: Plan, table: pd.DataFrame) -> list[Found]:
     ])  # fmt: skip
 
 
+FLAT = {"mean": "straight_mean", "barrier": "linear_barrier", "middle": "straight_middle"}
 KINDS = {"flat simplex": False, "hyperplane": False, "refined": True}
 COLOURS = canvas.colours(len(KINDS))
-
-
-def drawn(plan: Plan, table: pd.DataFrame, claims: list[Found]) -> Figure:
-    figure = canvas.new_figure(13, 10)
-    panels = figure.subplots(2, 2)
-    _means(panels[0, 0], table)
-    _barriers(panels[0, 1], table)
-    _middles(panels[1, 0], table)
-    _shares(panels[1, 1], table)
-    head(figure, finding(claims), claims, described(plan))
-    return figure
 
 
 def finding(claims: list[Found]) -> str:
@@ -197,21 +194,8 @@ def finding(claims: list[Found]) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in verdicts.items())
         reach = " to ".join(dict.fromkeys(f"{share:.1%}" for share in (shares[0], shares[-1])))
         said.append(f"{kind} {reach} ({counts})")
-    shares = ";\n".join(said)
-    return f"Mean loss between optima, of the flat simplex's (claimed: under a tenth):\n{shares}"
-
-
-def described(plan: Plan) -> str:
-    last, epochs = max(plan.dims), plan.longer.epochs
-    return (
-        f"Digits MLP {plan.hidden}, {plan.sizes[0]} training examples; n = {plan.sets} sets of "
-        f"{plan.networks} networks (seeds 0 to {plan.sets * plan.networks - 1}), surfaces through "
-        f"the first m + 1 of each, for m > {last} the node in the middle only. Networks: "
-        f"{fort.told(plan.training)}. Nodes, one a face ({2 ** (last + 1) - last - 2} for m = "
-        f"{last}): {fort.told(plan.points)}; of refined surfaces {epochs} epochs, then {epochs} "
-        f"all together. {plan.each} random points scored a node, uniform on the simplex. Dots: "
-        "sets; lines: medians. Barrier: largest loss minus that of the highest optimum."
-    )
+    first = "Mean loss between optima, of the flat simplex's (claimed: under a tenth):\n"
+    return first + ";\n".join(said)
 
 
 def medians(table: pd.DataFrame, refined: bool) -> pd.DataFrame:
@@ -222,12 +206,10 @@ def medians(table: pd.DataFrame, refined: bool) -> pd.DataFrame:
 def _means(ax: Axes, table: pd.DataFrame) -> None:
     some, finer = medians(table, False), medians(table, True)["mean"]
     last = max(finer.index)
-    title = (
-        f"mean loss at random points, m = {last}: {some['straight_mean'][last]:.2g} nats on "
-        f"the flat simplex, {some['mean'][last]:.2g} on the hyperplane surface, "
-        f"{finer[last]:.2g} on the refined one"
-    )
-    _spots(ax, table, "mean", "straight_mean", "mean training loss (nats)", title, "y")
+    title = f"mean loss at random points, m = {last}: {some['straight_mean'][last]:.2g} nats on "
+    title += f"the flat simplex, {some['mean'][last]:.2g} on the hyperplane surface, "
+    title += f"{finer[last]:.2g} on the refined one"
+    _spots(ax, table, "mean", "mean training loss (nats)", title, "y")
 
 
 def _barriers(ax: Axes, table: pd.DataFrame) -> None:
@@ -241,7 +223,7 @@ def _barriers(ax: Axes, table: pd.DataFrame) -> None:
     ]
     title = f"refinement {', '.join(said)} (medians); dotted: {LARGEST:g} nats"
     up = "barrier of the training loss (nats)"
-    _spots(ax, table, "barrier", "linear_barrier", up, title, "y")
+    _spots(ax, table, "barrier", up, title, "y")
 
 
 def _middles(ax: Axes, table: pd.DataFrame) -> None:
@@ -253,30 +235,26 @@ def _middles(ax: Axes, table: pd.DataFrame) -> None:
     title = f"loss of the hyperplane node in the middle: {said} times the optima's, at most "
     title += f"{losses.max():.2g} nats (medians); dotted: {CENTRE:g} times"
     up = "loss in the middle over that of the optima (1)"
-    _spots(ax, times, "middle", "straight_middle", up, title, "y")
+    _spots(ax, times, "middle", up, title, "y")
 
 
 def _shares(ax: Axes, table: pd.DataFrame) -> None:
-    share = table.assign(removed=1 - table["barrier"] / table["linear_barrier"])
     ax.set_ylim(0, 1)
-    values = medians(share, False)["removed"].dropna()
+    values = medians(table, False)["removed"].dropna()
     last = values.index[-1]
     title = f"at the same cost a node, curves (m = 1) remove {values[1]:.0%} of the barrier, "
     title += f"surfaces {values[last]:.0%} (m = {last}, medians)"
-    _spots(ax, share, "removed", None, "share of the barrier removed (1)", title)
+    _spots(ax, table, "removed", "share of the barrier removed (1)", title, "")
 
 
-def _spots(
-    ax: Axes, table: pd.DataFrame, bent: str, flat: str | None, up: str, title: str, logs: str = ""
-) -> None:
+def _spots(ax: Axes, table: pd.DataFrame, bent: str, up: str, title: str, logs: str) -> None:
     """Draw values of surfaces by m, and of the flat simplex beside them."""
     for place, (name, refined) in enumerate(KINDS.items()):
-        column = flat if name == "flat simplex" else bent
-        if column is None:
-            continue
-        for m, some in table[table["refined"] == refined].groupby("m"):
-            if values := some[column].dropna().tolist():
-                dots(ax, m + 0.26 * (place - 1), values, COLOURS[place], "os^"[place], 0.1, 0.05)
-        ax.scatter([], [], color=[COLOURS[place]], marker="os^"[place], label=name)
+        look, words = (COLOURS[place], "os^"[place], 0.1, 0.05), name
+        column = FLAT.get(bent) if name == "flat simplex" else bent
+        some = table[table["refined"] == refined].dropna(subset=column) if column else table[:0]
+        for m, values in some.groupby("m")[column or bent]:
+            dots(ax, m + 0.26 * (place - 1), values, *look, words)
+            words = None
     ax.set_xticks(range(1, max(table.dropna(subset=bent)["m"]) + 1))
-    label(ax, "m, of m + 1 optima joined", up, title, logs, fontsize=8, loc="best")
+    label(ax, "m, of m + 1 optima joined", up, title, logs, fontsize=8)

@@ -12,14 +12,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import pandas as pd
 from evidence.figure import Flags, Made
-from evidence.panels import head, label, lines
+from evidence.jobs import over
+from evidence.panels import head, label, lines, sheet
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from papers.fort import networks as fort
 from papers.fort.networks import INNER, Found, Rows, Values, column
 
-from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.plots import canvas
 from jumpretrain.states.directions import deviation_cosines
 from jumpretrain.toys import wedge_crossings as crossings
@@ -34,16 +34,11 @@ DIRECTIONS = 256
 REACHED = 1e-3  # of the loss at the start: a wedge was reached
 FEW, MOST = 8, 10  # wedges; m of the largest simplex
 
-WALL = 0.5  # the least barrier, in units of the closed form
-REMOVED, FINER = 0.5, 1.0  # the least share removed; halvings of what is left by refinement
-SWITCH = 0.9  # the least share of crossings whose bump is in the piece where wedges change
 ALONG, ACROSS = 0.5, 0.2  # cosines within a half and across
 EDGE = 0.02  # of s, how far from it planes may begin to reach a wedge
 ROUND = 0.5  # of log2, how far short directions counted from the spread may be off
 SLOPE = 0.05  # how far the power of the width may be from 1/2
-TWICE = 1.5  # the least ratio of short axes where two wedges meet
 AVERAGE = 0.1  # relative error of the loss at averages
-DEEP = 3.0  # the least log10 ratio of losses at a centroid before and after relaxation
 
 
 @dataclass(frozen=True)
@@ -70,11 +65,24 @@ DASHES = {"few": "-", "all": "--"}
 def make(asked: Flags) -> Made:
     plan = QUICK if asked.quick else FULL
     jobs = [(plan, short, seed) for short in plan.shorts for seed in range(plan.seeds)]
-    execution = Execution(n_jobs=1 if asked.quick else asked.jobs)
-    found = spread(measured, jobs, execution, "landscapes")
+    found = over(asked, measured, jobs, "landscapes")
     main = [one for one in found if one["short"] == plan.short]
     claims = judged(plan, found, main)
-    return drawn(plan, found, main, claims), {
+    figure = sheet((18, 9.8), (2, 4), [
+        (_paths, plan, main), *((_cosines, main, form) for form in FORMS),
+        (_agreement, plan, found), (_planes, plan, main), (_wells, plan, main),
+        (_widths, plan, found), (_meetings, plan, main),
+    ])  # fmt: skip
+    note = (
+        f"Loss: distance to the nearest wedge; D = {plan.dim}, s = D − n = {plan.short} unless "
+        f"said; n = {plan.seeds} landscapes (seeds 0 to {plan.seeds - 1}) for each s, with "
+        f"{FEW} random subsets of axes as wedges or all subsets; points of unit normal "
+        f"coordinates; {INNER} inner nodes, relaxed normal to the chord; refined: 10 more nodes. "
+        f"Thin lines and dots: landscapes, thick lines: medians. Planes: conjugate gradients, at "
+        f"most 2000 steps. Directions: {DIRECTIONS} random unit vectors for widths, 32 for wells."
+    )
+    head(figure, finding(plan, main), claims, note)
+    return figure, {
         "data": "none; the landscape is a closed form",
         "recipe": "conjugate gradients on L^2 / 2, see jumpretrain.toys.wedge_descents",
         "plan": asdict(plan),
@@ -211,11 +219,11 @@ def judged(plan: Plan, found: Rows, main: Rows) -> list[Found]:
     ]
     said = (
         ("H1", "the straight line between two wedges has a barrier",
-         "barrier over sqrt(s (1 - s / D)) / 2", barriers[:, 0] / predicted, WALL),
+         "barrier over sqrt(s (1 - s / D)) / 2", barriers[:, 0] / predicted, 0.5),
         ("H2", "the connector removes half of the barrier or more", "share of the barrier that is "
-         "removed", 1 - barriers[:, 1] / barriers[:, 0], REMOVED),
+         "removed", 1 - barriers[:, 1] / barriers[:, 0], 0.5),
         ("H2", "refinement halves what is left or more", "log2 of the ratio of barriers",
-         np.log2(barriers[:, 1] / np.maximum(barriers[:, 2], 1e-9)), FINER),
+         np.log2(barriers[:, 1] / np.maximum(barriers[:, 2], 1e-9)), 1.0),
         ("H3", f"{FEW} wedges: deviations agree within a half", "mean cosine",
          column(few, "within"), ALONG),
         ("H3", f"{FEW} wedges: the cosine across halves is below {ACROSS}",
@@ -223,7 +231,7 @@ def judged(plan: Plan, found: Rows, main: Rows) -> list[Found]:
         ("H3", f"all subsets: deviations do not agree within a half at s / D = {share:g}",
          f"{ALONG} minus the mean cosine", ALONG - column(main, "all", "within"), 0),
         ("H4", "where two wedges meet there are more short axes than on either",
-         "ratio of numbers of short axes", column(main, "short_axes", 1) / plan.short, TWICE),
+         "ratio of numbers of short axes", column(main, "short_axes", 1) / plan.short, 1.5),
         ("H6", "tunnels widen with the square root of D / s",
          f"{SLOPE} minus the distance from 1/2 of the power, fitted over s",
          SLOPE - np.abs(powers(plan, found) - 0.5), 0),
@@ -236,35 +244,12 @@ def judged(plan: Plan, found: Rows, main: Rows) -> list[Found]:
          f"{AVERAGE} minus the relative error",
          AVERAGE - np.abs(column(few, "average") / predicted - 1), 0),
         ("H13", f"relaxed centroids of 2 to {MOST + 1} optima have no loss left",
-         "least log10 over m of the loss before over after", deep, DEEP),
+         "least log10 over m of the loss before over after", deep, 3.0),
     )  # fmt: skip
     bump = "toy: the connector's bump is in the piece where the wedge changes"
     holds = column(few, "bump_where_wedges_change")
-    return [*fort.judge("toy: ", said),
-            fort.judge_share(bump, "share of crossings", holds, SWITCH)]  # fmt: skip
-
-
-def drawn(plan: Plan, found: Rows, main: Rows, claims: list[Found]) -> Figure:
-    figure = canvas.new_figure(18, 9.8)
-    panels = figure.subplots(2, 4)
-    _paths(panels[0, 0], plan, main)
-    for ax, form in zip(panels[0, 1:3], FORMS, strict=True):
-        _cosines(ax, main, form)
-    _agreement(panels[0, 3], plan, found)
-    _planes(panels[1, 0], plan, main)
-    _wells(panels[1, 1], plan, main)
-    _widths(panels[1, 2], plan, found)
-    _meetings(panels[1, 3], plan, main)
-    note = (
-        f"Loss: distance to the nearest wedge; D = {plan.dim}, s = D − n = {plan.short} unless "
-        f"said; n = {plan.seeds} landscapes (seeds 0 to {plan.seeds - 1}) for each s, with "
-        f"{FEW} random subsets of axes as wedges or all subsets; points of unit normal "
-        f"coordinates; {INNER} inner nodes, relaxed normal to the chord; refined: 10 more nodes. "
-        f"Thin lines and dots: landscapes, thick lines: medians. Planes: conjugate gradients, at "
-        f"most 2000 steps. Directions: {DIRECTIONS} random unit vectors for widths, 32 for wells."
-    )
-    head(figure, finding(plan, main), claims, note)
-    return figure
+    share = fort.judge_share(bump, "share of crossings", holds, 0.9)
+    return [*fort.judge("toy: ", said), share]
 
 
 def finding(plan: Plan, main: Rows) -> str:
@@ -286,36 +271,32 @@ def _paths(ax: Axes, plan: Plan, main: Rows) -> None:
         lines(ax, GRID, heights[:, place], canvas.colours(3)[place], name, np.median, dash)
     expected = wedges.predict_average(Toy(plan.dim, plan.short, None))
     ax.axhline(expected, color="0.4", ls=":", lw=1.2, label="sqrt(s (1 − s/D)) / 2")
-    ax.set_xlim(0, 1)
-    ax.set_ylim(0, 1.45 * heights[:, 0].max())
     flat, bent, finer = np.median(column(main, "few", "barriers"), axis=0)
     title = f"barrier {flat:.2g} straight, {bent:.2g} on the connector, {finer:.2g} refined"
     across, up = "alpha, share of the way between the optima (1)", "loss (distance to a wedge)"
-    label(ax, across, up, title, ncols=2, loc="upper center")
+    limits = {"xlim": (0, 1), "ylim": (0, 1.45 * heights[:, 0].max())}
+    label(ax, across, up, title, limits=limits, ncols=2, loc="upper center")
 
 
 def _cosines(ax: Axes, main: Rows, form: str) -> None:
-    fort.show_cosines(ax, column(main, form, "cosines"), "cosine (1), mean", 0.8)
     along, across = (np.mean(column(main, form, name)) for name in ("within", "across"))
     title = f"{FORMS[form]}: deviations agree by {along:.2f} within a half, {across:.2f} across"
-    label(ax, "node, from the first optimum", "node", title)
+    fort.show_cosines(ax, column(main, form, "cosines"), "mean", 0.8, title)
 
 
 def _agreement(ax: Axes, plan: Plan, found: Rows) -> None:
-    def means(form: str, name: str) -> list[float]:
-        rows = [[one for one in found if one["short"] == short] for short in plan.shorts]
-        return [column(some, form, name).mean() for some in rows]
-
     shares = np.array(plan.shorts) / plan.dim
+    rows = pd.json_normalize(found).groupby("short")
     for form, colour in COLOURS.items():
         for name, words, style in (("within", "within a half", "o-"), ("across", "across", "s--")):
-            named = f"{FORMS[form]}, {words}"
-            ax.plot(shares, means(form, name), style, color=colour, label=named)
-    ax.set_ylim(-0.05, 1.45)
-    ends = [f"{means('all', 'within')[k]:.2f} at s / D = {shares[k]:g}" for k in (0, -1)]
+            mean, said = rows[f"{form}.{name}"].mean(), f"{FORMS[form]}, {words}"
+            ax.plot(shares, mean, style, color=colour, label=said)
+    alone = rows["all.within"].mean()
+    ends = [f"{alone.iloc[k]:.2f} at s / D = {shares[k]:g}" for k in (0, -1)]
     title = f"with all subsets, deviations agree within a half by {' and '.join(ends)}"
-    up = "cosine of deviations (1), mean"
-    label(ax, "share of short axes s / D (1)", up, title, "x", fontsize=8, loc="upper left")
+    across, up = "share of short axes s / D (1)", "cosine of deviations (1), mean"
+    limits = {"ylim": (-0.05, 1.45)}
+    label(ax, across, up, title, "x", limits, fontsize=8, loc="upper left")
 
 
 def _planes(ax: Axes, plan: Plan, main: Rows) -> None:
@@ -323,12 +304,11 @@ def _planes(ax: Axes, plan: Plan, main: Rows) -> None:
         rows = np.maximum(column(main, form, "planes"), 1e-12)
         lines(ax, plan.planes, rows, COLOURS[form], FORMS[form], np.median, dash)
     ax.axvline(0, color="0.4", ls=":", lw=1.2, label="d = s")
-    ax.set_yscale("log")
     few, every = (np.median(edges(plan, main, form)) - plan.short for form in FORMS)
     label(
         ax, "d − s, dimensions of the plane beyond s", "loss at the end (share of the start's)",
         f"descent in random planes reaches a wedge from d − s = {few:.0f} on ({FEW} wedges), "
-        f"{every:.0f} on (all)", fontsize=8, loc="center left",
+        f"{every:.0f} on (all)", limits={"yscale": "log"}, fontsize=8, loc="center left",
     )  # fmt: skip
 
 
@@ -337,24 +317,23 @@ def _wells(ax: Axes, plan: Plan, main: Rows) -> None:
         for row, name in zip(main[0][form]["well"], (FORMS[form], None), strict=True):
             reach, mean, deviation = row["distances"], row["mean"], row["deviation"]
             ax.plot(reach, mean, dash, color=COLOURS[form], lw=2, label=name)
-            band = {"color": COLOURS[form], "alpha": 0.2, "lw": 0}
-            ax.fill_between(reach, mean - deviation, mean + deviation, **band)
+            ends = mean - deviation, mean + deviation
+            ax.fill_between(reach, *ends, color=COLOURS[form], alpha=0.2, lw=0)
             ax.plot(reach, row["predicted"], color="0.3", ls=":", lw=1.4)
     ax.plot([], [], color="0.3", ls=":", lw=1.4, label="sqrt(L0² + a² s/D)")
     spreads = np.median(column(main, "few", "spread"))
     label(
         ax, "distance a along random directions", "loss; band: one standard deviation",
         f"loss along random directions from two heights (seed 0); spread {spreads:.1%}, "
-        f"1 / sqrt(2s) = {1 / np.sqrt(2 * plan.short):.1%}", loc="best",
+        f"1 / sqrt(2s) = {1 / np.sqrt(2 * plan.short):.1%}",
     )  # fmt: skip
 
 
 def _widths(ax: Axes, plan: Plan, found: Rows) -> None:
     ratio = plan.dim / column(found, "short")
     for form, mark in (("few", "o"), ("all", "s")):
-        widths, colour = column(found, form, "width"), COLOURS[form]
-        ax.plot(ratio, widths, mark, color=colour, ms=5, alpha=0.5, mew=0)
-        ax.plot([], [], mark, color=colour, label=FORMS[form])
+        look = {"color": COLOURS[form], "label": FORMS[form], "ms": 5, "alpha": 0.5, "mew": 0}
+        ax.plot(ratio, column(found, form, "width"), mark, **look)
     ends = np.sort(ratio)[[0, -1]]
     ax.plot(ends, THRESHOLD * np.sqrt(ends), color="0.3", ls=":", label="L* sqrt(D/s)")
     wide = [one["short"] for one in found if not np.isfinite(one["all"]["width"])]
@@ -362,22 +341,19 @@ def _widths(ax: Axes, plan: Plan, found: Rows) -> None:
     label(
         ax, "D / s (1)", f"distance at which the loss is {THRESHOLD}",
         f"width of tunnels: power {powers(plan, found).mean():.2f} of D / s with {FEW} wedges"
-        f"{beyond if wide else ''}", "xy", loc="best",
+        f"{beyond if wide else ''}", "xy",
     )  # fmt: skip
 
 
 def _meetings(ax: Axes, plan: Plan, main: Rows) -> None:
     counts = np.arange(1, MOST + 2)
-    style = {"color": COLOURS["few"], "ms": 5, "mew": 0}
-    for one in main:
-        axes = one["short_axes"]
-        ax.plot(counts[: len(axes)], axes, "o", alpha=0.5, **style)
+    axes = pd.DataFrame(column(main, "short_axes"))
+    look = {"color": COLOURS["few"], "ms": 5, "mew": 0, "alpha": 0.5}
+    ax.plot(counts, axes.T, "o", label=["random wedges", *["_"] * (len(main) - 1)], **look)
     toy = Toy(plan.dim, plan.short, None)
     expected = [wedges.predict_short(toy, int(count)) for count in counts]
     ax.plot(counts, expected, color="0.3", ls=":", label="D (1 − (1 − s/D)^k)")
-    ax.plot([], [], "o", label="random wedges", **style)
-    ax.set_ylim(bottom=0)
     twice = np.median(column(main, "short_axes", 1)) / plan.short
     title = f"where two wedges meet, {twice:.2f} times as many axes are short"
-    across, up = "number k of wedges that meet", "short axes in common"
-    label(ax, across, up, title, loc="lower right")
+    look = {"limits": {"ylim": (0, None)}, "loc": "lower right"}
+    label(ax, "number k of wedges that meet", "short axes in common", title, **look)

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
-from evidence.cells import QUIET, spread_kept, trained
+import pandas as pd
+from evidence.cells import spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.panels import head, label
+from evidence.panels import head, label, sheet
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
 from papers.fort.networks import THRESHOLD, Found, Rows, Values, column
 
@@ -29,9 +29,7 @@ from jumpretrain.plots import canvas
 
 REACH = 3.0  # norms of the weights, how far tunnels are followed
 WIDER = math.log(1.03)  # the least log ratio of widths that counts
-FEWER = math.log(1.2)  # and of numbers of sharp directions
 TOLERANCE = 0.2  # how far the measured power may be from -1/2
-FALLING = 0.1  # the least power that counts as wider with fewer sharp directions
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,7 @@ class Choices:
     @property
     def name(self) -> str:
         """What its folder is called."""
-        parts = (self.rate, self.decay, self.dropout, self.batch, self.width)
-        return "-".join(f"{part:g}" for part in parts)
+        return "-".join(f"{part:g}" for part in astuple(self))
 
 
 @dataclass(frozen=True)
@@ -78,16 +75,15 @@ class Plan:
         whole = fort.examples(self.data, self.sizes)
         if self.data == "fashion":
             return whole
-        thin = (x[..., ::2, ::2] for x in (whole.train_x, whole.test_x))
-        train, test = map(np.ascontiguousarray, thin)
-        return jr.Dataset(train, whole.train_y, test, whole.test_y, history=whole.history)
+        train, test = (
+            np.array(x[..., ::2, ::2], order="C") for x in (whole.train_x, whole.test_x)
+        )
+        return replace(whole, train_x=train, test_x=test)
 
     def build(self, choices: Choices, data: jr.Dataset) -> jr.Task:
         """Build the task."""
         widths = [round(choices.width * count) for count in self.channels]
-        if self.data == "digits":
-            return fort.mlp(data, widths)
-        return fort.cnn(data, widths, choices.dropout)
+        return fort.network(self.data, data, widths, choices.dropout)
 
     def recipe(self, choices: Choices) -> jr.Recipe:
         """Write the recipe; every epoch is recorded."""
@@ -131,17 +127,23 @@ def make(asked: Flags) -> Made:
     jobs = [(f"measured/{way.name}-{k}", (alike, way, k), plan, way, k) for way, k in cells]
     kept = zip(cells, spread_kept(asked, measured, jobs, "networks"), strict=True)
     found = [one | {"choices": way, "seed": seed} for (way, seed), one in kept]
-    claims = judged(plan, found)
-    return drawn(plan, found, claims), {
+    places = [(one, place) for one in found for place in ("end", "matched") if place in one]
+    table = pd.DataFrame([at(*each) | {"place": each[1]} for each in places])
+    fitted = powers(plan, table)
+    claims = judged(plan, found, fitted)
+    along = [(_along, plan, found, factor) for factor in NAMES]
+    figure = sheet((17, 10), (2, 3), [*along, (_against, plan, table, fitted)])
+    head(figure, finding(plan, found, table, fitted), claims, caption(plan, table))
+    return figure, {
         "data": f"{plan.data}, {plan.sizes[0]} training and {plan.sizes[1]} test examples",
         "plan": asdict(plan),
         "recipe": asdict(plan.recipe(plan.base)),
         "seeds": list(range(plan.seeds)),
         "threshold": THRESHOLD,
         "claims": claims,
-        "powers": {name: values.tolist() for name, values in powers(plan, found).items()},
-        "over_quadratic": {place: over_quadratic(found, place) for place in ("end", "matched")},
-        "without_equal_loss": len(found) - len(reached(found, "matched")),
+        "powers": {name: values.tolist() for name, values in fitted.items()},
+        "over_quadratic": {place: over_quadratic(table, place) for place in ("end", "matched")},
+        "without_equal_loss": 2 * len(found) - len(table),
         "networks": [one | {"choices": asdict(one["choices"])} for one in found],
     }
 
@@ -172,11 +174,9 @@ def measured(asked: Flags, plan: Plan, choices: Choices, seed: int) -> Found:
     }
 
 
-def tunnel(plan: Plan, task: jr.Task, state: NDArray[Any]) -> Found:
+def tunnel(plan: Plan, task: jr.Task, state: Values) -> Found:
     reach = REACH * float(np.linalg.norm(state[: task.weight_count]))
-    width = jr.tunnel_width(
-        task, state, THRESHOLD, plan.directions, reach=reach, steps=24, execution=QUIET
-    )
+    width = fort.tunnel_width(task, state, THRESHOLD, plan.directions, reach=reach, steps=24)
     return {
         **fort.taken(width, "start_loss", "radius", "quartiles", "endless"),
         "width": width.median,
@@ -184,10 +184,8 @@ def tunnel(plan: Plan, task: jr.Task, state: NDArray[Any]) -> Found:
     }
 
 
-def sharp(plan: Plan, task: jr.Task, state: NDArray[Any]) -> Found:
-    found = jr.sharp_directions(
-        task, state, plan.cut, plan.method, "float32", draws=16, execution=QUIET
-    )
+def sharp(plan: Plan, task: jr.Task, state: Values) -> Found:
+    found = fort.sharp_directions(task, state, plan.cut, plan.method, "float32", draws=16)
     return {
         **fort.taken(found, "loss", "gradient_norm", "count", "trace", "frobenius"),
         "above": {f"{cut:g}": found.above(cut) for cut in plan.cut * np.array([3.0, 10.0])},
@@ -197,7 +195,7 @@ def sharp(plan: Plan, task: jr.Task, state: NDArray[Any]) -> Found:
 
 def of(found: Rows, choices: Choices) -> list[Found]:
     """Choose the networks that were trained in one way, by seed."""
-    return sorted((one for one in found if one["choices"] == choices), key=lambda one: one["seed"])
+    return [one for one in found if one["choices"] == choices]
 
 
 def at(one: Found, place: str) -> Found:
@@ -207,16 +205,10 @@ def at(one: Found, place: str) -> Found:
     return {**one, **known, **near, "share": known["count"] / one["weights"]}
 
 
-def reached(found: Rows, place: str) -> list[Found]:
-    """Take what was measured there of all networks whose loss became that low."""
-    return [at(one, place) for one in found if place in one]
-
-
 def curve(one: Found, per: float = 1.0) -> tuple[Values, Values]:
     """Follow a network's log width along training, over its radius divided by a number."""
-    radius = column(one["tunnels"], "radius") / per
-    order = np.argsort(radius)
-    return radius[order], np.log(column(one["tunnels"], "width").astype(float))[order]
+    tunnels = sorted(one["tunnels"], key=itemgetter("radius"))
+    return column(tunnels, "radius") / per, np.log(column(tunnels, "width").astype(float))
 
 
 def ladders(plan: Plan, found: Rows, factor: str) -> list[tuple[Found, ...]]:
@@ -240,73 +232,63 @@ def wider(ladder: Rows, place: str, per: Sequence[float] | None = None) -> float
     return total
 
 
-def powers(plan: Plan, found: Rows) -> dict[str, Values]:
+def powers(plan: Plan, table: pd.DataFrame) -> dict[str, Values]:
     """Fit log width over log share of sharp directions, seed by seed."""
-    every = [way for factor in plan.levels for way in plan.choices(factor)]
-    alike = [way for way in every if way.width == plan.base.width]
-    forms: dict[str, Any] = {
-        "at the end": (every, "end", "count"),
-        "at equal training loss": (every, "matched", "count"),
-        "at the end, start loss allowed for": (every, "end", "count", True),
-        "learning rates only, at the end": (plan.choices("rate"), "end", "count"),
-        ALIKE: (alike, "matched", "count"),
-        TRACE: (every, "matched", "trace"),
+    end, matched = (table[table["place"] == place] for place in ("end", "matched"))
+    alike = [way.width == plan.base.width for way in matched["choices"]]
+    return {
+        "at the end": power(end),
+        "at equal training loss": power(matched),
+        "at the end, start loss allowed for": power(end, above=True),
+        "learning rates only, at the end": power(end[end["choices"].isin(plan.choices("rate"))]),
+        ALIKE: power(matched[alike]),
+        TRACE: power(matched, "trace"),
     }
-    seeds = [[one for one in found if one["seed"] == seed] for seed in range(plan.seeds)]
-    return {name: np.array([power(nets, *how) for nets in seeds]) for name, how in forms.items()}
 
 
-def power(found: Rows, ways: Any, place: str, what: str, above: bool = False) -> float:
-    nets = [one for one in reached(found, place) if one["choices"] in ways]
-    share = np.log([one[what] / one["weights"] for one in nets])
-    width = np.log(column(nets, "width"))
+def power(table: pd.DataFrame, what: str = "count", above: bool = False) -> Values:
+    share, width = np.log(table[what] / table["weights"]), np.log(table["width"].astype(float))
     if above:  # the toy's width from a start above the wedge (derived)
-        width -= np.log([THRESHOLD**2 - one["start_loss"] ** 2 for one in nets]) / 2
-    return float(np.polyfit(share, width, 1)[0])
+        width -= np.log(THRESHOLD**2 - table["start_loss"] ** 2) / 2
+    seeds = table.groupby("seed").groups.values()
+    return np.array([np.polyfit(share[nets], width[nets], 1)[0] for nets in seeds])
 
 
-def over_quadratic(found: Rows, place: str) -> float:
+def over_quadratic(table: pd.DataFrame, place: str) -> float:
     """Compare widths with where a quadratic loss of the same trace ends (derived): the median."""
-    nets = reached(found, place)
-    rises = THRESHOLD - column(nets, "start_loss")
-    ends = np.sqrt(2 * rises * column(nets, "weights") / column(nets, "trace"))
-    return float(np.median(column(nets, "width") / ends))
+    nets = table[table["place"] == place]
+    ends = np.sqrt(2 * (THRESHOLD - nets["start_loss"]) * nets["weights"] / nets["trace"])
+    return float((nets["width"] / ends).median())
 
 
-def judged(plan: Plan, found: Rows) -> list[Found]:
+def judged(plan: Plan, found: Rows, fitted: Mapping[str, Values]) -> list[Found]:
     rows: list[tuple[Any, ...]] = []
-    for factor in varied(plan):
-        nets, sign = ladders(plan, found, factor), SIGNS[factor]
-        low, high = (f"{plan.levels[factor][k]:g}" for k in (0, -1))
-        said = f"{NAMES[factor]} up from {low} to {high}:"
+    for factor in (name for name in SIGNS if name in plan.levels):
+        nets, sign, levels = ladders(plan, found, factor), SIGNS[factor], plan.levels[factor]
+        said = f"{NAMES[factor]} up from {levels[0]:g} to {levels[-1]:g}:"
         rows += [
             ("H5", f"{said} tunnels {'wider' if sign == 1 else 'narrower'} {words}",
              "log ratio of median widths, same seed", [wider(one, place) for one in nets],
              WIDER, sign)
             for place, words in PLACES.items()
         ]  # fmt: skip
-        counted = ("end", "matched") if factor == "rate" else ()
-        for place in counted:
+        for place in ("end", "matched") if factor == "rate" else ():
             gain = [math.log(one[-1][place]["count"] / one[0][place]["count"]) for one in nets]
             fewer = f"{said} fewer sharp directions {PLACES[place]}"
-            rows.append(("H5", fewer, "log ratio of numbers, same seed", gain, FEWER, -1))
+            rows.append(("H5", fewer, "log ratio of numbers, same seed", gain, math.log(1.2), -1))
     roots = [math.sqrt(level) for level in plan.levels["width"]]
     nets = ladders(plan, found, "width")
     gains = [abs(wider(one, "radius")) - abs(wider(one, "radius", roots)) for one in nets]
-    rows.append(
+    return fort.judge("", [
+        *rows,
         ("H5", "layer width: widths agree more at equal radius over its root than at equal radius",
          "absolute log ratio of widths at equal radius minus that at equal scaled radius",
-         gains, WIDER)
-    )  # fmt: skip
-    return fort.judge("", [*rows, *said_of_powers(powers(plan, found))])
+         gains, WIDER),
+        *said_of_powers(fitted),
+    ])  # fmt: skip
 
 
-def varied(plan: Plan) -> list[str]:
-    """Name the choices that are varied and of which something is claimed."""
-    return [factor for factor in SIGNS if factor in plan.levels]
-
-
-def said_of_powers(fitted: dict[str, Values]) -> list[tuple[Any, ...]]:
+def said_of_powers(fitted: Mapping[str, Values]) -> list[tuple[Any, ...]]:
     how = f"{TOLERANCE} minus the distance from -1/2 of the power, fitted over conditions"
     what = {name: f"sharp directions, {name}" for name in fitted}
     what[TRACE] = "the Hessian's trace at equal training loss"
@@ -316,50 +298,36 @@ def said_of_powers(fitted: dict[str, Values]) -> list[tuple[Any, ...]]:
         for name, values in fitted.items()
     ] + [
         ("H6", f"fewer sharp directions, wider tunnels, {PLACES[place]}",
-         "power, fitted over conditions", fitted[PLACES[place]], FALLING, -1)
+         "power, fitted over conditions", fitted[PLACES[place]], 0.1, -1)
         for place in ("end", "matched")
     ]  # fmt: skip
 
 
-def drawn(plan: Plan, found: Rows, claims: list[Found]) -> Figure:
-    figure = canvas.new_figure(17, 10)
-    panels = figure.subplots(2, 3)
-    for ax, factor in zip(panels.flat, NAMES, strict=False):
-        if factor in plan.levels:
-            _along(ax, plan, found, factor)
-        else:
-            ax.set_axis_off()
-    _against(panels[1, 2], plan, found)
-    head(figure, finding(plan, found), claims, caption(plan, found))
-    return figure
-
-
-def caption(plan: Plan, found: Rows) -> str:
-    base, ends = plan.base, reached(found, "end")
-    apart = np.median([np.ptp(np.array(one["quartiles"], float)) / one["width"] for one in ends])
-    angle = np.median([float(one["angle"]) for one in ends])
-    kind = (
-        "Fashion-MNIST at 14x14; tanh CNN, channels" if plan.data == "fashion"
-        else "digits at 4x4; MLP, hidden"
-    )  # fmt: skip
+def caption(plan: Plan, table: pd.DataFrame) -> str:
+    base, ends = plan.base, table[table["place"] == "end"]
+    apart = np.median(np.ptp(np.array(ends["quartiles"].to_list(), float), axis=1) / ends["width"])
+    mlp, cnn = "digits at 4x4; MLP, hidden", "Fashion-MNIST at 14x14; tanh CNN, channels"
+    kind = mlp if plan.data == "digits" else cnn
     return (
-        f"{kind} {' '.join(map(str, plan.channels))}; {plan.sizes[0]} training examples; Adam, "
-        f"{plan.epochs} epochs; baseline: rate {base.rate:g}, batches of {base.batch}, no L2, no "
-        f"dropout. n = {plan.seeds} networks (seeds 0 to {plan.seeds - 1}) a condition: thin "
-        f"lines and dots; thick: median. Width: distance at which the training loss exceeds "
-        f"{THRESHOLD:.2f} nats (half of log 10), "
-        f"median over {plan.directions} random directions orthogonal to the weights, on "
-        f"{plan.seen} training images; the quartiles are {apart:.0%} of it apart, the angle is "
-        f"{angle:.1f} rad at the end. Sharp: Hessian eigenvalues above {plan.cut:g} on the same. "
-        f"Equal loss: first epoch with training loss below {plan.matched:g}, "
-        f"which {len(found) - len(reached(found, 'matched'))} of {len(found)} do not reach."
+        f"{kind} {' '.join(map(str, plan.channels))}; {plan.sizes[0]} training "
+        f"examples; Adam, {plan.epochs} epochs; baseline: rate {base.rate:g}, batches of "
+        f"{base.batch}, no L2, no dropout. n = {plan.seeds} networks (seeds 0 to "
+        f"{plan.seeds - 1}) a condition: thin lines and dots; thick: median. Width: distance at "
+        "which the training loss exceeds "
+        f"{THRESHOLD:.2f} nats (half of log 10), median over {plan.directions} random directions "
+        f"orthogonal to the weights, on {plan.seen} training images; the quartiles are "
+        f"{apart:.0%} of it apart, the angle is {ends['angle'].median():.1f} rad at the end. "
+        f"Sharp: Hessian eigenvalues above {plan.cut:g} on the same. Equal loss: first epoch with "
+        f"training loss below {plan.matched:g}, which {2 * len(ends) - len(table)} of {len(ends)} "
+        "do not reach."
     )
 
 
-def finding(plan: Plan, found: Rows) -> str:
-    parts = [f"{NAMES[name]} ×{ratio(plan, found, name, 'matched'):.2f}" for name in varied(plan)]
-    every, alike = (powers(plan, found)[name].mean() for name in (PLACES["matched"], ALIKE))
-    times = over_quadratic(found, "matched")
+def finding(plan: Plan, found: Rows, table: pd.DataFrame, fitted: Mapping[str, Values]) -> str:
+    known = [name for name in SIGNS if name in plan.levels]
+    parts = [f"{NAMES[name]} ×{ratio(plan, found, name, 'matched'):.2f}" for name in known]
+    every, alike = (fitted[name].mean() for name in (PLACES["matched"], ALIKE))
+    times = over_quadratic(table, "matched")
     return (
         f"Width of tunnels at equal training loss, highest level over lowest: {', '.join(parts)}\n"
         f"Width is {times:.2f} times where a quadratic of the Hessian's trace would end; over the "
@@ -370,11 +338,13 @@ def finding(plan: Plan, found: Rows) -> str:
 
 def ratio(plan: Plan, found: Rows, factor: str, place: str) -> float:
     """Average the ratio of widths, highest level over lowest, over seeds."""
-    changes = [wider(nets, place) for nets in ladders(plan, found, factor)]
-    return float(np.exp(np.mean(changes)))
+    return math.exp(np.mean([wider(nets, place) for nets in ladders(plan, found, factor)]))
 
 
 def _along(ax: Axes, plan: Plan, found: Rows, factor: str) -> None:
+    if factor not in plan.levels:
+        ax.set_axis_off()
+        return
     levels = plan.levels[factor]
     colours = canvas.ramp(len(levels), "viridis")
     for level, way, colour in zip(levels, plan.choices(factor), colours, strict=True):
@@ -391,18 +361,22 @@ def _along(ax: Axes, plan: Plan, found: Rows, factor: str) -> None:
     end, radius = (ratio(plan, found, factor, place) for place in ("end", "radius"))
     text = f"{NAMES[factor]} {levels[0]:g} to {levels[-1]:g}: width ×{radius:.2f} at equal "
     text += f"radius, ×{end:.2f} at the end"
-    across = "radius: norm of the weights, along training"
-    label(ax, across, WIDTH, text, title=NAMES[factor], title_fontsize=9)
+    legend = {"title": NAMES[factor], "title_fontsize": 9}
+    label(ax, "radius: norm of the weights, along training", WIDTH, text, **legend)
 
 
-def _against(ax: Axes, plan: Plan, found: Rows) -> None:
-    for factor in plan.levels:
-        nets = [one for way in plan.choices(factor) if way != plan.base for one in of(found, way)]
-        _dots(ax, nets, COLOURS[factor], NAMES[factor])
-    _dots(ax, of(found, plan.base), (0.2, 0.2, 0.2), "baseline")
-    matched, end = (powers(plan, found)[PLACES[place]].mean() for place in ("matched", "end"))
-    some = reached(found, "matched")
-    share, width = (np.log(column(some, name)) for name in ("share", "width"))
+def _against(ax: Axes, plan: Plan, table: pd.DataFrame, fitted: Mapping[str, Values]) -> None:
+    ways = {factor: {*plan.choices(factor)} - {plan.base} for factor in plan.levels}
+    for factor, some in (ways | {"baseline": {plan.base}}).items():
+        nets, colour = table[table["choices"].isin(some)], COLOURS.get(factor, (0.2, 0.2, 0.2))
+        for place, face in (("matched", colour), ("end", "none")):
+            those, name = nets[nets["place"] == place], NAMES.get(factor, factor)
+            look = {"s": 26, "facecolor": face, "edgecolor": [colour], "lw": 0.9, "alpha": 0.8}
+            ax.scatter(
+                those["share"], those["width"], label=name if face == colour else None, **look
+            )
+    matched, end = (fitted[PLACES[place]].mean() for place in ("matched", "end"))
+    share, width = np.log(table.loc[table["place"] == "matched", ["share", "width"]]).to_numpy().T
     line = np.exp([share.min(), share.max()])
     names = {matched: ("-", "fitted, equal loss"), -0.5: (":", "wedge model, -1/2")}
     for slope, (dash, name) in names.items():
@@ -410,11 +384,3 @@ def _against(ax: Axes, plan: Plan, found: Rows) -> None:
         ax.plot(line, middle * line**slope, dash, color="0.2", lw=1.4, label=name)
     text = f"filled: equal loss, power {matched:.2f}; rings: end of training, power {end:.2f}"
     label(ax, "sharp directions over weights, s / D", WIDTH, text, "xy", fontsize=8, ncols=2)
-
-
-def _dots(ax: Axes, nets: Rows, colour: Any, name: str) -> None:
-    for place, face in (("matched", colour), ("end", "none")):
-        share, width = (column(reached(nets, place), key) for key in ("share", "width"))
-        named = name if place == "matched" else None
-        look = {"s": 26, "facecolor": face, "edgecolor": [colour], "lw": 0.9, "alpha": 0.8}
-        ax.scatter(share, width, label=named, **look)
