@@ -7,6 +7,7 @@ interval and the smallest effect that the claim means; p is of there being any e
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -120,3 +121,8 @@ def tally(claims: list[dict[str, Any]]) -> str:
         f"{found.count('supported')} of {len(found)} claims supported, "
         f"{found.count('contradicted')} contradicted, {found.count('undecided')} undecided"
     )
+
+
+def judge(prefix: str, rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """Judge means over networks: rows of hypothesis, claim, and what `within` takes further."""
+    return [within(f"{prefix}{name}", *rest) for name, *rest in rows]

@@ -48,7 +48,7 @@ def lines(
     **thick: Any,
 ) -> None:
     """Draw a line a network (n, points), and what is typical of them as a thick one."""
-    ax.plot(x, np.transpose(rows), style.lstrip("os"), color=colour, lw=thin, alpha=0.4)
+    ax.plot(x, np.transpose(rows), style.lstrip("os."), color=colour, lw=thin, alpha=0.4)
     ax.plot(x, middle(rows, axis=0), style, color=colour, label=label, **{"lw": 2.4} | thick)
 
 
