@@ -28,12 +28,13 @@ def dots(
     mark: str = "o",
     width: float = 0.25,
     spread: float = 0.125,
+    middle: Callable[..., Any] = np.median,
 ) -> None:
-    """Draw a value a network as dots side by side, and their median as a bar."""
+    """Draw a value a network as dots side by side, and what is typical of them as a bar."""
     heights = np.asarray(values, dtype=float)
     shift = np.linspace(-spread, spread, len(heights)) if len(heights) > 1 else 0
     ax.scatter(place + shift, heights, s=26, color=[colour], marker=mark, alpha=0.75, lw=0)
-    ax.hlines(float(np.median(heights)), place - width, place + width, color="black", lw=1.6)
+    ax.hlines(float(middle(heights)), place - width, place + width, color="black", lw=1.6)
 
 
 def lines(
