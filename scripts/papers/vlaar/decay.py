@@ -35,13 +35,12 @@ DECAYS = (0.0, 1e-3, 3e-3, vlaar.DECAY, 2e-2, 3e-2)
 PREDICTS = 0.5  # a correlation of this size or more would say something of a network's accuracy
 SMALLEST_TREND = 0.2
 SMALLEST_DELAY = 0.1  # of the fall, in alpha
-RISE, SHOWN = f"barrier.{vlaar.BARRIER}", "barrier.above_ends"
-"""Barriers of the test loss; the second is that of title and scatter: the paper's are hills
-between the ends."""
-SHORT = {RISE: "the barrier", SHOWN: "the barrier above both ends"}
+SHOWN = "above_ends"
+"""The barrier of title and scatter: the paper's are hills between the ends."""
+SHORT = {vlaar.BARRIER: "the barrier", SHOWN: "the barrier above both ends"}
 SHORT |= {"train_rise": "the barrier of the training loss", "half": "the place of the fall"}
 JUDGED = [("stored", measure) for measure in SHORT]
-JUDGED += [("recalibrate", RISE), ("recalibrate", "half")]
+JUDGED += [("recalibrate", vlaar.BARRIER), ("recalibrate", "half")]
 CLIFF = (
     f"at weight decay {vlaar.DECAY:g} the fall is late only where BatchNorm statistics are "
     "interpolated"
@@ -52,7 +51,7 @@ LINES = (
     ("recalibrate.test_loss", "test loss, statistics re-estimated at each state"),
 )
 BARRIERS = (
-    (RISE, "#0072B2", "o", "test loss, above what was reached"),
+    (vlaar.BARRIER, "#0072B2", "o", "test loss, above what was reached"),
     (SHOWN, "#56B4E9", "s", "test loss, above both ends"),
     ("train_rise", "#D55E00", "^", "training loss, above what was reached"),
 )
@@ -63,14 +62,14 @@ def make(asked: Flags) -> Made:
     decays = (DECAYS[0], vlaar.DECAY, DECAYS[-1]) if asked.quick else DECAYS
     jobs = [(asked, data["base"], *pair) for pair in product(decays, vlaar.seeds(asked))]
     rows = over(asked, measured, jobs, f"{len(jobs)} networks")
-    table = pd.json_normalize(rows)
+    table = vlaar.tabled(rows)
     claims = judged(table)
     return drawn(table, claims, vlaar.describe(data)), {
         "data": list(data["base"].history),
         "recipe": asdict(vlaar.recipe(asked.quick, 0.0)),
         "weight_decays": decays,
         "seeds": list(vlaar.seeds(asked)),
-        "barrier_shown": SHOWN.partition(".")[2],
+        "barrier_shown": SHOWN,
         "claims": claims,
         "networks": rows,
     }
@@ -197,7 +196,7 @@ def headline(claims: Rows, table: pd.DataFrame) -> str:
     return (
         f"The barrier above both ends says little of accuracy: {over} over all weight decays, "
         f"{inside} at equal weight decay;\nweight decay lowers it ({heights}): {lowers[SHOWN]}, "
-        f"the rise above what was reached: {lowers[RISE]}, that of the training loss: "
+        f"the rise above what was reached: {lowers[vlaar.BARRIER]}, that of the training loss: "
         f"{lowers['train_rise']};\nit delays the fall: {verdicts[later]}, which is late only with "
         f"interpolated BatchNorm statistics: {verdicts[CLIFF]}"
     )

@@ -58,11 +58,11 @@ def make(asked: Flags) -> Made:
     seeds = vlaar.seeds(asked)
     jobs = [(asked, data[name], name, seed) for name, seed in product(CONDITIONS, seeds)]
     rows = over(asked, layered, jobs, "layer by layer")
-    table = pd.json_normalize(rows).set_index(["condition", "seed"])
+    table = vlaar.tabled(rows).set_index(["condition", "seed"])
     jobs = [(asked, data["base"], block, seed) for block, seed in product(AGAIN, seeds)]
     again = over(asked, renewed, jobs, "trained again")
     after = pd.DataFrame(again).pivot(index="seed", columns="block", values="accuracy")
-    after = after[[*AGAIN]].assign(scratch=[row["scratch"] for row in again[: len(seeds)]])
+    after = after.assign(scratch=[row["scratch"] for row in again[: len(seeds)]])
     claims = judged(table, after)
     return drawn(table, after, claims, vlaar.describe(data)), {
         "data": {name: list(data[name].history) for name in CONDITIONS},
@@ -172,9 +172,8 @@ def unchanged(base: pd.DataFrame, other: pd.DataFrame, kind: str) -> Rows:
     claim = "as much of the way is left when the whole path falls (stored)"
     how = f"log {FACTOR:g} minus the size of the log ratio of 1 - alpha at the half fall"
     rows.append((claim, how, np.log(FACTOR) - np.abs(np.log(ways[0] / ways[1]))))
-    return judge(
-        "interpolation-", [("H12", f"{TITLES[kind]}: {row[0]}", *row[1:], 0.0) for row in rows]
-    )
+    named = [("H12", f"{TITLES[kind]}: {claim}", *rest, 0.0) for claim, *rest in rows]
+    return judge("interpolation-", named)
 
 
 def drawn(table: pd.DataFrame, after: pd.DataFrame, claims: Rows, what: str) -> Figure:

@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from evidence import jobs, panels
 from evidence.cells import trained
 from evidence.figure import Flags, device
@@ -220,9 +221,9 @@ def facts(found: jr.Path) -> dict[str, Any]:
     }
 
 
-def number(found: Mapping[str, Any], measure: str) -> Any:
-    """Look up one of the facts of a path; barriers of the test loss by their kind."""
-    return found["barrier"][measure] if measure in KINDS else found[measure]
+def tabled(rows: Rows) -> pd.DataFrame:
+    """Lay rows out with columns such as `stored.half` and `stored.above_ends`."""
+    return pd.json_normalize(rows).rename(columns=lambda name: name.replace("barrier.", ""))
 
 
 def curves(ax: Axes, losses: ArrayLike, colour: Any, label: str, **style: Any) -> None:

@@ -208,7 +208,7 @@ def growth(group: pd.DataFrame, metric: str) -> Array:
 
 
 def compared(plan: Plan, table: pd.DataFrame, data: str) -> Rows:
-    main = table[table[CELL[:3]].eq((data, plan.depth, plan.scale)).all(axis=1)]
+    main = table[table[CELL[:3]].eq([data, plan.depth, plan.scale]).all(axis=1)]
     last, bare = (main[main["biases"] == biases] for biases in ("last", "none"))
     longer = last["linear_error"] - last["homogeneous_error"]
     drop = last["linear_loss"] - last["homogeneous_loss"]
