@@ -185,11 +185,11 @@ def drawn(table: pd.DataFrame, after: pd.DataFrame, claims: Rows, what: str) -> 
         for stage, colour in COLOURS.items():
             vlaar.curves(ax, some[f"{policy}.{stage}.test_loss"].tolist(), colour, stage)
         ax.axhline(vlaar.CHANCE, color="0.4", lw=1, ls=":")
-        ax.set(yscale="log", ylim=(0.95 * losses.min(), 1.05 * losses.max()))
-        vlaar.plain(ax)
+        ax.set_ylim(0.95 * losses.min(), 1.05 * losses.max())
         half = f"half fall of all {some[f'fall.{policy}'].mean():.3f}"
         title = f"{title}:\naccuracy {100 * some['accuracy'].mean():.1f} %, {half}"
-        panels.label(ax, "α of the block, initial (0) to trained (1)", "test loss (nats)", title)
+        sides = "α of the block, initial (0) to trained (1)", "test loss (nats)"
+        panels.label(ax, *sides, title, logs="y")
     axes[0, 0].legend(fontsize=8, frameon=False, title="moves", title_fontsize=8, ncols=2)
     sensitivities(axes[0, 2], table)
     renewals(axes[1, 2], 100 * after)

@@ -23,7 +23,6 @@ from evidence.judging import tally
 from evidence.rows import Rows
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 import jumpretrain as jr
@@ -112,9 +111,10 @@ def _halved(x: NDArray[Any]) -> NDArray[Any]:
     return x.reshape(n, channels, height // 2, 2, width // 2, 2).mean((3, 5))
 
 
-@lru_cache(maxsize=4)
-def task(data: jr.Dataset, policy: Policy = "stored") -> jr.Task:
-    """Set the residual network to some data."""
+@lru_cache(maxsize=8)
+def task(data: jr.Dataset, policy: Policy = "stored", most: int | None = None) -> jr.Task:
+    """Set the residual network to some data, scored on so many test images."""
+    data = replace(data, test_x=data.test_x[:most], test_y=data.test_y[:most])
     build = partial(jr.models.wide_resnet, data.train_x.shape[1:], 10)
     return jr.Task(build, data, batchnorm=policy, device=device(), scored=SCORED)
 
@@ -163,13 +163,7 @@ def path(
     **where: Any,
 ) -> jr.Path:
     """Score the line between two states on the first 500 test images, or read what was kept."""
-    return kept_path(asked, _quick_to_score(data, policy), name, start, end, **where)
-
-
-@lru_cache(maxsize=4)
-def _quick_to_score(data: jr.Dataset, policy: Policy) -> jr.Task:
-    few = replace(data, test_x=data.test_x[:SHOWN], test_y=data.test_y[:SHOWN])
-    return task(few, policy)
+    return kept_path(asked, task(data, policy, SHOWN), name, start, end, **where)
 
 
 def kept_path(
@@ -238,13 +232,6 @@ def framed(figure: Figure, finding: str, note: str, claims: Rows, size: float = 
     figure.suptitle(finding, fontsize=size)
     figure.supxlabel(f"{note}; {tally(claims)}", fontsize=8)
     return figure
-
-
-def plain(ax: Axes) -> None:
-    """Write the numbers of a logarithmic axis as they are, a few in every decade."""
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def describe(data: Mapping[str, jr.Dataset]) -> str:

@@ -53,7 +53,6 @@ AFTER = {"Fashion-MNIST": BOTH[1:], "other images": BOTH, "random labels": BOTH[
 IMAGES, SPIRAL, MNIST = "CIFAR-10", "spiral", "MNIST"
 DEFAULT = "spiral, torch's weights"
 DRAWS, FEW_DRAWS = 10, 3  # few where statistics are re-estimated or there is weight decay
-SMALLEST_TOP = 0.05  # nats above both ends: what is lower is no barrier to begin at the top of
 WAY, MNIST_WAY = recipe(1500, 0.1, 500), recipe(40, 0.05, 64)
 SHOWN = "above_ends"
 LOSSES = {vlaar.BARRIER: "", SHOWN: ", above both ends", "train_rise": ", training loss"}
@@ -61,8 +60,7 @@ LOSSES = {vlaar.BARRIER: "", SHOWN: ", above both ends", "train_rise": ", traini
 said otherwise."""
 HIGH = {SHOWN: " (nearly 0 by construction where the start is high)"}
 MONOTONE = 0.01  # nats: a training loss that rises less is called monotone
-SMALLEST_RISE = 0.1  # nats
-SMALLEST_LOSS = 0.02  # of accuracy, by a restart
+SMALLEST_RISE, SMALLEST_LOSS = 0.1, 0.02  # nats; of accuracy, by a restart
 CHEAP = "starting at the top of a barrier costs no accuracy"
 FAR = "the barrier is higher from unrelated weights than from its own"
 FORWARD, LOWERS = "brings the fall forward", "lowers the barrier"
@@ -126,6 +124,9 @@ class Line:
     climbed: Row | None = None
 
 
+Lines = list[Line]
+
+
 def make(asked: Flags) -> Made:
     data = vlaar.images(asked.quick)
     lines = sampled(asked, data)
@@ -145,25 +146,28 @@ def make(asked: Flags) -> Made:
     }
 
 
-def sampled(asked: Flags, data: dict[str, jr.Dataset]) -> list[Line]:
+def sampled(asked: Flags, data: dict[str, jr.Dataset]) -> Lines:
     """Train all networks and score all lines, or read what was kept."""
     seeds, base = vlaar.seeds(asked), data["base"]
     own = [(asked, base, *pair) for pair in product(BOTH, seeds)]
+    fresh = [(asked, base, OWN, *pair) for pair in product(BOTH, seeds)]
     elder = [(asked, base, data[kind], kind, seed) for kind, seed in product(BEFORE, seeds)]
     steps = (
-        ("from fresh weights", from_fresh, own),
+        ("from fresh weights", lined, fresh),
         ("pre-trained", pretrained, elder),
         ("from the top", restarted, own),
         ("from elsewhere", elsewhere, own),
         ("spirals, MNIST", small, [(asked, which) for which in (SPIRAL, DEFAULT, MNIST)]),
     )
-    found = [over(asked, function, jobs, label) for label, function, jobs in steps]
-    return [line for step in found for lines in step for line in lines]
+    found = [lines for label, *step in steps for lines in over(asked, *step, label)]
+    return [line for lines in found for line in lines]
 
 
 def lined(
-    asked: Flags, data: jr.Dataset, kind: str, decay: float, seed: int, net: vlaar.Network
-) -> list[Line]:
+    asked: Flags, data: jr.Dataset, kind: str, decay: float, seed: int, net: Any = None
+) -> Lines:
+    """Score the lines to a network, trained from fresh weights unless given."""
+    net = net or vlaar.standard(asked, data, decay, seed)
     name = f"{'standard' if kind == OWN else slug(kind)}-{decay:g}-{seed}"
     score = partial(vlaar.path, asked, data, name, net.start, net.end)
     reached = net.accuracy, net.train_accuracy
@@ -173,13 +177,7 @@ def lined(
     ]
 
 
-def from_fresh(asked: Flags, data: jr.Dataset, decay: float, seed: int) -> list[Line]:
-    return lined(asked, data, OWN, decay, seed, vlaar.standard(asked, data, decay, seed))
-
-
-def pretrained(
-    asked: Flags, data: jr.Dataset, other: jr.Dataset, kind: str, seed: int
-) -> list[Line]:
+def pretrained(asked: Flags, data: jr.Dataset, other: jr.Dataset, kind: str, seed: int) -> Lines:
     name = slug(kind)
     first = vlaar.network(asked, other, f"before-{name}", seed, 0.0, epochs=BEFORE[kind])
     lines = []
@@ -189,7 +187,7 @@ def pretrained(
     return [replace(line, before=first.train_accuracy) for line in lines]
 
 
-def restarted(asked: Flags, data: jr.Dataset, decay: float, seed: int) -> list[Line]:
+def restarted(asked: Flags, data: jr.Dataset, decay: float, seed: int) -> Lines:
     """Train from the top of the barrier before a network, if any: from its start where decayed."""
     net = vlaar.standard(asked, data, decay, seed)
     name, start = f"standard-{decay:g}-{seed}", net.start
@@ -205,8 +203,8 @@ def restarted(asked: Flags, data: jr.Dataset, decay: float, seed: int) -> list[L
 
 
 def smallest_top(asked: Flags) -> float:
-    """Give the least height of a barrier; in quick form, where there is none, any line has one."""
-    return 0.0 if asked.quick else SMALLEST_TOP
+    """Give the height above both ends, in nats, below which no line has a top to begin at."""
+    return 0.0 if asked.quick else 0.05
 
 
 def top(asked: Flags, path: jr.Path) -> Any:
@@ -216,7 +214,7 @@ def top(asked: Flags, path: jr.Path) -> Any:
     return path.curve.at(path.alphas[path.values("test_loss").argmax()])[0]
 
 
-def elsewhere(asked: Flags, data: jr.Dataset, decay: float, seed: int) -> list[Line]:
+def elsewhere(asked: Flags, data: jr.Dataset, decay: float, seed: int) -> Lines:
     net = vlaar.standard(asked, data, decay, seed)
     lines = []
     for policy in vlaar.POLICIES:
@@ -255,19 +253,17 @@ def unrelated(task: jr.Task, seed: int, draw: int) -> Array:
 
 def averaged(found: Rows) -> Row:
     losses = np.array([one["test_loss"] for one in found])
-    heights = pd.DataFrame([one["barrier"] for one in found])
-    measures = pd.DataFrame(found)[["half", "excess", "train_rise"]]
     return {
         "test_loss": losses.mean(0).round(5),
         "sd": losses.std(0, ddof=1).round(5) if len(found) > 1 else None,
-        "barrier": heights.mean().to_dict(),
-        **measures.mean().to_dict(),
+        "barrier": pd.DataFrame([one["barrier"] for one in found]).mean().to_dict(),
+        **pd.DataFrame(found)[["half", "excess", "train_rise"]].mean().to_dict(),
         "train_rises": [one["train_rise"] for one in found],
         "draws": len(found),
     }
 
 
-def small(asked: Flags, which: str) -> list[Line]:
+def small(asked: Flags, which: str) -> Lines:
     """Do the same with fully connected networks, five at once."""
     task, way = fully_connected(asked, which)
     score, name = partial(vlaar.kept_path, asked, task), slug(which)
@@ -302,7 +298,7 @@ def begun_high(
     highest = {seed: top(asked, path) for seed, path in climbed.items()}
     tops = {seed: begin for seed, begin in highest.items() if begin is not None}
     if tops:
-        states = np.stack(list(tops.values()))
+        states = np.stack([*tops.values()])
         fits[TOP] = train("spiral-top", task, seeds=[*tops], states=states)
     elder = {"other spiral": spiral(asked, 2.0), "random labels": spiral(asked).corrupt(1.0)}
     for kind, data in elder.items():
@@ -408,7 +404,7 @@ def drawn(asked: Flags, table: pd.DataFrame, claims: Rows, what: str) -> Figure:
     for data in (DEFAULT, MNIST):
         some = table[(table["data"] == data) & table["start"].isin([OWN, UNRELATED])]
         curves(below[1], some, f"{DEFAULT}; {MNIST}")
-        first = np.mean([losses[0] for losses in some[some["start"] == OWN]["found.test_loss"]])
+        first = some[some["start"] == OWN]["found.test_loss"].str[0].mean()
         place = {"xytext": (0, -20), "textcoords": "offset points", "fontsize": 8}
         below[1].annotate(data.partition(",")[0], (0, first), **place)
     barriers(below[2], table)
@@ -437,9 +433,8 @@ def curves(ax: Axes, table: pd.DataFrame, title: str, **legend: Any) -> None:
             alphas = np.linspace(0, 1, len(mean))
             ax.fill_between(alphas, mean - reach, mean + reach, color=colour, alpha=0.2, lw=0)
             ax.plot(alphas, mean, color=colour, ls=style, lw=2, label=start)
-    ax.set_yscale("log")
-    panels.label(ax, "α, from start (0) to trained (1)", "test loss (nats)", title, **legend)
-    vlaar.plain(ax)
+    sides = "α, from start (0) to trained (1)", "test loss (nats)"
+    panels.label(ax, *sides, title, logs="y", **legend)
 
 
 def barriers(ax: Axes, table: pd.DataFrame) -> None:
