@@ -50,7 +50,6 @@ LARGER = "the larger of two learning rates has larger min Delta"
 ADAM = "Adam has larger min Delta than SGD, all panels"
 Rates = tuple[float, float, float, float]
 """A slower and a faster one of SGD, then of Adam."""
-Way = Callable[..., jr.Recipe]
 Tables = Mapping[tuple[str, str], pd.DataFrame]
 """Networks by panel and group."""
 Groups = dict[tuple[str, str], list[lucas.Cell]]
@@ -103,15 +102,15 @@ def chosen(rates: Rates, quick: bool) -> list[tuple[str, float, bool]]:
 
 
 def cells(
-    name: str, task: jr.Task, rates: Rates, way: Way, threshold: float, quick: bool
+    name: str, task: jr.Task, rates: Rates, way: Callable[..., jr.Recipe], most: float, quick: bool
 ) -> list[lucas.Cell]:
-    """Describe a cell for each optimiser and learning rate."""
-    seeds, alphas = (3, 11) if quick else (5, 51)
-    limit, found = lucas.fitted(quick, threshold), []
+    """Describe a cell for each optimiser and learning rate, trained at a loss of `most`."""
+    shared = 3 if quick else 5, lucas.fitted(quick, most), False, 11 if quick else 51
+    found = []
     for optimiser, lr, faster in chosen(rates, quick):
         facts = {"optimiser": optimiser, "lr": lr, "faster": faster, "network": name}
         title, trained = f"{name}-{optimiser}-{lr:g}", way(lr=lr, optimiser=optimiser)
-        found.append(lucas.Cell(title, facts, task, trained, seeds, limit, False, alphas))
+        found.append(lucas.Cell(title, facts, task, trained, *shared))
     return found
 
 
@@ -200,26 +199,20 @@ def distinct(asked: Flags, table: pd.DataFrame) -> Rows:
     cells = delta.rates(asked)
     if not asked.quick:
         cells = delta.hard(asked) + delta.shapes(asked) + cells
-    others, pushed = lucas.measured(asked, cells), lucas.measured(asked, far(asked))
-    names = ["lucas_paths"], ["lucas_delta", "lucas_paths"]
-    names = *names, ["lucas_delta", "lucas_distance, classifiers", "lucas_paths"]
-    tables = [table, others, pushed]
-    return [
-        {"figures": some, **counted(pd.concat(tables[:n]).drop_duplicates(["cell", "seed"]))}
-        for n, some in enumerate(names, 1)
-    ]
+    tables = [table, lucas.measured(asked, cells), lucas.measured(asked, far(asked))]
+    names = ["lucas_paths", "lucas_delta", "lucas_distance, classifiers"]
+    once = [pd.concat(tables[:n]).drop_duplicates(["cell", "seed"]) for n in (1, 2, 3)]
+    return [{"figures": sorted(names[:n])} | counted(some) for n, some in enumerate(once, 1)]
 
 
 def counted(some: pd.DataFrame) -> dict[str, int]:
     """Count networks: those that trained, and those that rise."""
-    ended = some[~some["diverged"]]
+    lost = some[~some["diverged"] & ~some["trained"]]
+    found = lucas.counts(some)
     return {
-        "networks": len(some),
-        "diverged": int(some["diverged"].sum()),
-        "trained": int(some["trained"].sum()),
-        "untrained": int((~some["trained"]).sum()),
-        "rose": int((lucas.rises(some[some["trained"]]) > 0).sum()),
-        "rose_untrained": int((lucas.rises(ended[~ended["trained"]]) > 0).sum()),
+        **{name: found[name] for name in ("networks", "diverged", "trained", "rose")},
+        "untrained": found["networks"] - found["trained"],
+        "rose_untrained": int((lucas.rises(lost) > 0).sum()),
     }
 
 
@@ -239,14 +232,16 @@ def by_rate(table: pd.DataFrame) -> Row:
 def judge(tables: Tables) -> Rows:
     deltas = {key: lucas.rises(some[some["trained"]]) for key, some in tables.items()}
     claims = []
-    for panel in dict.fromkeys(panel for panel, name in tables if name == "BatchNorm"):
-        claim = f"BatchNorm raises min Delta, {panel}"
-        pair = deltas[panel, "BatchNorm"], deltas[panel, "no normalisation"]
-        claims.append(lucas.larger("interpolation-H3", claim, *pair))
-    for name in ("BatchNorm", "no normalisation"):
-        claim = f"starting as the identity lowers min Delta of residual networks, {name}"
-        pair = deltas[RESIDUAL, name], deltas[IDENTITY, name]
-        claims.append(lucas.larger("interpolation-H3", claim, *pair))
+    pairs = [
+        (f"BatchNorm raises min Delta, {panel}", (panel, name), (panel, "no normalisation"))
+        for panel, name in tables
+        if name == "BatchNorm"
+    ]
+    lowers = "starting as the identity lowers min Delta of residual networks"
+    for name in reversed(KINDS.values()):
+        pairs.append((f"{lowers}, {name}", (RESIDUAL, name), (IDENTITY, name)))
+    for claim, more, fewer in pairs:
+        claims.append(lucas.larger("interpolation-H3", claim, deltas[more], deltas[fewer]))
     networks = pd.concat(tables.values())
     kept, ended = networks[networks["trained"]], networks[~networks["diverged"]]
     also = "networks that trained or not, without those that diverged"
@@ -276,12 +271,8 @@ def shares(some: pd.DataFrame) -> Row:
     found = lucas.counts(some)
     if not found["trained"]:
         return found | {"share": None, "interval": [None, None]}
-    share = binomtest(found["rose"], found["trained"])
-    low, high = share.proportion_ci(method="wilson")
-    return found | {
-        "share": found["rose"] / found["trained"],
-        "interval": [float(low), float(high)],
-    }
+    ends = binomtest(found["rose"], found["trained"]).proportion_ci(method="wilson")
+    return found | {"share": found["rose"] / found["trained"], "interval": [*map(float, ends)]}
 
 
 def draw(asked: Flags, tables: Tables, claims: Rows) -> Figure:
