@@ -16,10 +16,11 @@ distance; outputs that approach their last ones may rise by 1e-9 of it, not 1e-3
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from itertools import product
 from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -58,12 +59,11 @@ SMALL = {"fontsize": 8, "frameon": False}
 RISES = {"y": lucas.RISE, "color": "#888888", "lw": 0.8, "ls": ":"}
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """Networks that trained, the turning of some on two grids, and what is fitted to both.
 
-    Then those that reach their targets, random curves, and ways from unrelated starts; how many
-    networks are certified on each grid and rise; how many random curves turn by less than pi / 2.
+    Then those that reach their targets, random curves, and ways from unrelated starts; and counts
+    of what is certified on each grid, and of random curves.
     """
 
     kept: pd.DataFrame
@@ -189,10 +189,9 @@ def judge(found: Found) -> Rows:
         claims.append(entry("interpolation-H2", claim, how, *numbers, p=fit["p"]))
     how = "Spearman's rho of distance and min Delta, networks that trained, cells resampled"
     for x, (group, some) in product(DISTANCES, by_norm(found.kept).items()):
-        fit = turnings.ranked(some, x, lucas.rises(some))
+        *numbers, p = turnings.ranked(some, x, lucas.rises(some)).values()
         claim = f"min Delta grows with {DISTANCES[x]}, {group}"
-        numbers = fit["rho"], fit["low"], fit["high"], len(some), RHO
-        claims.append(entry("interpolation-H2", claim, how, *numbers, p=fit["p"]))
+        claims.append(entry("interpolation-H2", claim, how, *numbers, len(some), RHO, p=p))
     return claims
 
 
@@ -350,12 +349,12 @@ def approach(ax: Axes, starts: pd.DataFrame) -> None:
         jitter = np.linspace(-0.12, 0.12, others.size).reshape(others.shape)
         ax.plot(place + 0.2 + jitter, others, ".", ms=3, color="#CC79A7")
         own = np.linspace(-0.08, 0.08, len(some))
-        ax.plot(place - 0.2 + own, some["own"], "o", ms=4, color="#0072B2")
+        ax.plot(place - 0.2 + own, some["own"], "o", ms=4, color=BLUE)
         share, base = ((values <= lucas.RISE).mean() for values in (others, some["own"]))
         optimiser = some["optimiser"].iloc[0]
         name = "spiral" if not isinstance(optimiser, str) else f"images, {NAMES[optimiser]}"
         labels.append(f"{name}, n = {len(some)}\nmonotone:\n{base:.0%}, {share:.0%}")
-    ax.plot([], [], "o", ms=4, color="#0072B2", label="own initialisation")
+    ax.plot([], [], "o", ms=4, color=BLUE, label="own initialisation")
     ax.plot([], [], ".", color="#CC79A7", label=f"{DRAWS} unrelated ones a network")
     ax.set_xticks(range(len(labels)), labels, fontsize=8)
     from_zero(ax, 1e-3)

@@ -68,11 +68,6 @@ class Plan:
     recipe: jr.Recipe
     size: int
 
-    def grid(self, data: str) -> list[Cell]:
-        """List the cells of different depth and scale."""
-        grid = product(self.depths, self.scales[data])
-        return [Cell(data, depth, scale, "last") for depth, scale in grid]
-
 
 SEVERAL = {"fashion_mnist": (0.25, 0.5, 1.0), "digits": (0.25, 0.35, 0.5, 1.0)}
 FULL = Plan(tuple(SEVERAL), 5, 0.25, (3, 4, 5, 6), SEVERAL, tuple(range(5)), wang.RECIPE, 2000)
@@ -125,16 +120,20 @@ def measured(asked: Flags, plan: Plan) -> tuple[Networks, dict[str, pd.DataFrame
     """
     pairs = product(plan.data, ("last", "all", "none"))
     chosen = [Cell(data, plan.depth, plan.scale, biases) for data, biases in pairs]
-    chosen += [cell for data in plan.data for cell in plan.grid(data)]
+    grids = {
+        data: [Cell(data, *pair, "last") for pair in product(plan.depths, plan.scales[data])]
+        for data in plan.data
+    }
+    chosen += [cell for grid in grids.values() for cell in grid]
     cells = sorted(dict.fromkeys(chosen), key=lambda cell: (-cell.depth, cell.scale))
     trials = over(asked, lowered, [(asked, plan, cell) for cell in cells], "cells")
     first = {cell: min(found.items()) for cell, found in zip(cells, trials, strict=True)}
     final = {cell: max(found.items()) for cell, found in zip(cells, trials, strict=True)}
-    grid = {cell: final[cell] for cell in plan.grid("digits")}
-    most = max(epochs for epochs, _ in grid.values())
-    short = [cell for cell, (epochs, _) in grid.items() if epochs < most]
+    alike = {cell: final[cell] for cell in grids["digits"]}
+    most = max(epochs for epochs, _ in alike.values())
+    short = [cell for cell, (epochs, _) in alike.items() if epochs < most]
     more = over(asked, paths, [(asked, plan, cell, most) for cell in short], "as long")
-    alike = grid | {cell: (most, found) for cell, found in zip(short, more, strict=True)}
+    alike |= {cell: (most, found) for cell, found in zip(short, more, strict=True)}
     begun = tabled(plan, first)
     return final, {
         JUDGED: tabled(plan, final),
@@ -177,13 +176,13 @@ def tabled(plan: Plan, networks: Networks) -> pd.DataFrame:
     table = []
     for cell, (epochs, kinds) in networks.items():
         for seed, *pair in zip(plan.seeds, *(kinds[kind] for kind in KINDS), strict=True):
-            row: dict[str, Any] = asdict(cell) | {"epochs": epochs, "seed": seed}
+            row = asdict(cell) | {"epochs": epochs, "seed": seed}
             for kind, path in zip(KINDS, pair, strict=True):
                 plateau = path.plateau()
                 row |= {f"{kind}_error": plateau.error, f"{kind}_loss": plateau.loss}
-            last = pair[0].values("train_loss")[-1]
-            row |= {"final_loss": last, "trained": bool(last <= TRAINED)}
-            table.append(row | {"min_delta": pair[0].monotonicity().min_delta})
+            last, rise = pair[0].values("train_loss")[-1], pair[0].monotonicity().min_delta
+            row |= {"final_loss": last, "trained": bool(last <= TRAINED), "min_delta": rise}
+            table.append(row)
     return pd.DataFrame(table)
 
 
