@@ -365,7 +365,7 @@ def approach(ax: Axes, starts: pd.DataFrame) -> None:
 
 def headline(claims: Rows, found: Found) -> str:
     turned = [about(claims, f"distance, {group},")[0] for group in SHORT]
-    images, bends = (about(claims, name, name="H5")[0] for name in ("images", "spiral"))
+    images, bends = about(claims, name="H5")
     more = {"supported": "more", "contradicted": "no more", "undecided": "not clearly more"}
     worse = {verdict: word.replace("more", "worse") for verdict, word in more.items()}
     over, none, normed = (more[claim["verdict"]] for claim in turned)

@@ -8,7 +8,7 @@ interpolated as all else (`stored`), and with statistics re-estimated at each st
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, Literal
@@ -82,18 +82,15 @@ def _digits() -> tuple[jr.Dataset, jr.Dataset, jr.Dataset]:
     return base, other, replace(other, train_x=other.train_x.swapaxes(2, 3))
 
 
-def _cifar() -> tuple[jr.Dataset, jr.Dataset]:
+def _cifar() -> Iterator[jr.Dataset]:
     """Draw two sets of training images without overlap; both have 4,000 test images."""
     whole = jr.data.load("cifar10")
     rows = np.random.default_rng(0).permutation(len(whole.train_x))[: EXAMPLES + OTHERS]
     test = _halved(whole.test_x[:OTHERS]), whole.test_y[:OTHERS]
-
-    def some(name: str, chosen: NDArray[np.intp]) -> jr.Dataset:
-        train = _halved(whole.train_x[chosen]), whole.train_y[chosen]
-        history = (*whole.history, "2x2 means", f"{len(chosen)} images, {name}")
-        return jr.Dataset(*train, *test, history=history)
-
-    return some("base", rows[:EXAMPLES]), some("others", rows[EXAMPLES:])
+    for name, some in (("base", rows[:EXAMPLES]), ("others", rows[EXAMPLES:])):
+        history = (*whole.history, "2x2 means", f"{len(some)} images, {name}")
+        train = _halved(whole.train_x[some]), whole.train_y[some]
+        yield jr.Dataset(*train, *test, history=history)
 
 
 def _fashion() -> jr.Dataset:

@@ -75,17 +75,10 @@ ORDERED = (
     (SPIRAL, 0.0, vlaar.BARRIER, "random labels", OWN, "random labels raises the barrier"),
 )
 """Data, weight decay, barriers or the place of the fall; which start has more, which less."""
-STYLES = {
-    OWN: ("#000000", "-"),
-    "Fashion-MNIST": ("#E69F00", "-"),
-    "other images": ("#009E73", "-"),
-    "other spiral": ("#009E73", "-"),
-    "random labels": ("#D55E00", "-"),
-    TOP: ("#CC79A7", "-"),
-    UNRELATED: ("#0072B2", "--"),
-    "noise": ("#56B4E9", ":"),
-    "zero": ("0.55", ":"),
-}
+COLOURS = {OWN: "#000000", "Fashion-MNIST": "#E69F00", "other images": "#009E73"}
+COLOURS |= {"other spiral": "#009E73", "random labels": "#D55E00", TOP: "#CC79A7"}
+COLOURS |= {UNRELATED: "#0072B2", "noise": "#56B4E9", "zero": "0.55"}
+DASHES = {UNRELATED: "--", "noise": ":", "zero": ":"}
 DECAYED, FREE = f"weight decay {vlaar.DECAY:g}", f"{IMAGES}, no weight decay"
 Case = tuple[str, float, str]
 """Data, weight decay and how BatchNorm is scored."""
@@ -422,7 +415,8 @@ def drawn(asked: Flags, table: pd.DataFrame, claims: Rows, what: str) -> Figure:
 
 
 def curves(ax: Axes, table: pd.DataFrame, title: str, **legend: Any) -> None:
-    for start, (colour, style) in STYLES.items():
+    for start, colour in COLOURS.items():
+        style = DASHES.get(start, "-")
         rows = table[table["start"] == start]
         if len(rows) and start != UNRELATED:
             vlaar.curves(ax, rows["found.test_loss"].tolist(), colour, start, style=style, lw=2)
@@ -438,11 +432,11 @@ def curves(ax: Axes, table: pd.DataFrame, title: str, **legend: Any) -> None:
 
 
 def barriers(ax: Axes, table: pd.DataFrame) -> None:
-    starts = [start for start in STYLES if start not in {"noise", "zero"}]
+    starts = [start for start in COLOURS if start not in {"noise", "zero"}]
     for (row, start), (shift, case) in product(enumerate(starts), enumerate(MARKS)):
         found = values(table, case, start, SHOWN)
         where = np.full(len(found), row + 0.16 * (shift - 2))
-        ax.plot(found, where, MARKS[case], color=STYLES[start][0], ms=4.5, alpha=0.7, mec="white")
+        ax.plot(found, where, MARKS[case], color=COLOURS[start], ms=4.5, alpha=0.7, mec="white")
     titles = "test loss above both ends (nats)", "barrier by start"
     by_start(ax, starts, dict(zip(MEANT, MARKS.values(), strict=True)), 1.9, *titles)
 
@@ -454,7 +448,7 @@ def accuracies(ax: Axes, table: pd.DataFrame) -> None:
         found = 100 * chosen(table, case, start)["accuracy"].dropna()
         if len(found):
             where = np.full(len(found), row + shift)
-            ax.plot(found, where, mark, color=STYLES[start][0], ms=5, alpha=0.6, mec="white")
+            ax.plot(found, where, mark, color=COLOURS[start], ms=5, alpha=0.6, mec="white")
             ax.plot([found.mean()] * 2, [row + shift - 0.14, row + shift + 0.14], "k", lw=1.5)
     titles = "test accuracy after training (%)", f"accuracy by start, {IMAGES}; line: mean"
     by_start(ax, starts, {"no weight decay": "o", DECAYED: "D"}, 0.4, *titles)

@@ -132,11 +132,12 @@ def measured(toy: BiasToy) -> Row:
     turns = np.where(wrong, paths[0].alphas[:, None], 0).max(axis=0)
     order = np.argsort(toy.learned, kind="stable")
     lists = {"learned": toy.learned, "biases": toy.biases, "predicted": toy.predicted}
+    lists["turns"] = turns
     return {
         "toy": toy,
         **dict(zip(WAYS, paths, strict=True)),
         "steps": toy.steps,
-        **{name: values.tolist() for name, values in {**lists, "turns": turns}.items()},
+        **{name: values.tolist() for name, values in lists.items()},
         "off": float(np.abs(np.minimum(toy.predicted, 1) - turns).mean()),
         "same_order": bool((order == np.argsort(toy.biases)).all()),
         "last_is_largest": bool(order[-1] == toy.biases.argmax()),
@@ -245,13 +246,12 @@ def ranked(table: pd.DataFrame, where: str = "") -> Rows:
 
 def by_degree(table: pd.DataFrame) -> Rows:
     """Summarise the toys of each degree, as rows of a table."""
-    groups = table.groupby("degree")
-    names = ["linear_error", "homogeneous_error", "linear_loss", "homogeneous_loss", "correlation",
-             "off", "rise", "excess"]  # fmt: skip
-    counts = groups[["same_order", "last_is_largest"]].sum()
-    means = groups[names].mean().add_prefix("mean_")
-    joined = pd.concat([groups.size().rename("networks"), counts, means], axis=1)
-    return joined.reset_index().to_dict("records")
+    names = "linear_error", "homogeneous_error", "linear_loss", "homogeneous_loss"
+    names = *names, "correlation", "off", "rise", "excess"
+    found = {"networks": ("seed", "size")}
+    found |= {name: (name, "sum") for name in ("same_order", "last_is_largest")}
+    found |= {f"mean_{name}": (name, "mean") for name in names}
+    return table.groupby("degree").agg(**found).reset_index().to_dict("records")
 
 
 def described(table: pd.DataFrame, drift: float) -> str:
