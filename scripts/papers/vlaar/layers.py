@@ -242,11 +242,12 @@ def headline(table: pd.DataFrame, claims: Rows) -> str:
         verdict = times("H12", "same place", f"({policy})")
         return f"{verdict} {how} ({base}; halved {half}, augmented {more})"
 
-    gains: dict[str, list[str]] = {"supported": [], "contradicted": [], "undecided": []}
-    for block in AGAIN[1:]:
-        (claim,) = about(claims, f"re-initialising {block} ")
-        gains[claim["verdict"]].append(block)
-    nothing = "; ".join(f"{', '.join(one)}: {kind}" for kind, one in gains.items() if one)
+    gains = {block: times("H11", f"re-initialising {block} ") for block in AGAIN[1:]}
+    nothing = "; ".join(
+        f"{', '.join(block for block, found in gains.items() if found == kind)}: {kind}"
+        for kind in ("supported", "contradicted", "undecided")
+        if kind in gains.values()
+    )
     less, more = (times("H12", "as much", TITLES[kind]) for kind in CONDITIONS[1:])
     return (
         "B1 and B2 are more sensitive to their start than the last block and fc (comparisons: "

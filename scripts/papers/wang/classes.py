@@ -141,15 +141,16 @@ def measured(path: jr.Path, report: BiasReport, learned: Array) -> Row:
     plateau, largest, first = path.plateau(), report.order[0], report.plateau_class
     held = plateau.error >= HELD
     values = {"biases": report.biases, "learned": learned, "turns": report.turns}
-    ranks = pd.DataFrame(values).corr("spearman")
+    biases, late, turns = map(pd.Series, values.values())
+    rho = partial(pd.Series.corr, method="spearman")
     return {
         "path": path,
         "first": f"class {first}" if held else "no class",
         **{name: each.tolist() for name, each in values.items()},
         "predicted": report.predicted.tolist(),
-        "bias_and_learning": ranks.loc["biases", "learned"],
-        "bias_and_turning": -ranks.loc["biases", "turns"],
-        "learning_and_turning": ranks.loc["learned", "turns"],
+        "bias_and_learning": rho(biases, late),
+        "bias_and_turning": rho(-biases, turns),
+        "learning_and_turning": rho(late, turns),
         "agreement": report.agreement,
         "off": float(np.abs(report.predicted - report.turns).mean()),
         "last_is_largest": bool(learned.argmax() == largest),
@@ -183,15 +184,13 @@ def judged(data: str, table: pd.DataFrame) -> Rows:
 
 def rising(table: pd.DataFrame) -> dict[str, Row]:
     """Count the paths that rise, for which monotonic linear interpolation fails."""
-    return {
-        str(data): {
-            "networks": len(some),
-            "rise_by_more": int((some["min_delta"] > RISES).sum()),
-            "nats": RISES,
-            "largest": float(some["min_delta"].max()),
-        }
-        for data, some in table.groupby("data")
-    }
+    table = table.assign(rise_by_more=table["min_delta"] > RISES)
+    found = table.groupby("data").agg(
+        networks=("min_delta", "size"),
+        rise_by_more=("rise_by_more", "sum"),
+        largest=("min_delta", "max"),
+    )
+    return found.assign(nats=RISES).to_dict("index")
 
 
 def drawn(shown: dict[str, Any], table: pd.DataFrame, claims: Rows, note: str) -> Figure:
@@ -226,15 +225,13 @@ def described(said: str, lost: int, shown: dict[str, Any], table: pd.DataFrame) 
 
 
 def finding(claims: Rows) -> str:
-    said = [
-        f"{start}: {wang.listed(claims, words)}"
-        for start, words in (
-            ("Later learned, larger bias", "learned later have"),
-            ("last learned, largest bias", "the class learned last has"),
-            ("larger bias, right earlier on the path", "smaller biases turn"),
-            ("loss above log k", "the loss rises above"),
-        )
-    ]
+    words = {
+        "Later learned, larger bias": "learned later have",
+        "last learned, largest bias": "the class learned last has",
+        "larger bias, right earlier on the path": "smaller biases turn",
+        "loss above log k": "the loss rises above",
+    }
+    said = [f"{start}: {wang.listed(claims, inner)}" for start, inner in words.items()]
     return f"{'; '.join(said[:2])};\n{'; '.join(said[2:])}"
 
 
