@@ -56,9 +56,7 @@ class Plan:
 LONG = {"MLP": recipe(30, 0.02, 128), "CNN": recipe(15, 0.02, 64)}
 BRIEF = {"MLP": recipe(6, 0.05, 32), "CNN": recipe(4, 0.05, 32)}
 FULL = Plan("fashion_mnist", 5000, 8, 3, tuple(range(5)), LONG)
-SMALL = Plan(
-    "digits", 300, 5, 1, (0, 1, 2), {"MLP": recipe(6, 0.05, 32), "CNN": recipe(4, 0.05, 32)}
-)
+SMALL = Plan("digits", 300, 5, 1, (0, 1, 2), BRIEF)
 
 
 def make(asked: Flags) -> Made:
