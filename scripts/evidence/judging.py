@@ -7,6 +7,7 @@ interval and the smallest effect that the claim means; p is of there being any e
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -145,3 +146,8 @@ def correlated(
     """Judge a rank correlation over networks."""
     numbers = found.rho, found.low, found.high, n, smallest, expected, found.p
     return entry(name, claim, statistic, *numbers)
+
+
+def judge(prefix: str, rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """Judge means over networks: rows of hypothesis, claim, and what `within` takes further."""
+    return [within(f"{prefix}{name}", *rest) for name, *rest in rows]

@@ -40,13 +40,14 @@ def dots(
     width: float = 0.25,
     spread: float = 0.125,
     label: str | None = None,
+    middle: Callable[..., Any] = np.median,
 ) -> None:
-    """Draw a value a network as dots side by side, and their median as a bar."""
+    """Draw a value a network as dots side by side, and what is typical of them as a bar."""
     heights = np.asarray(values, dtype=float)
     shift = np.linspace(-spread, spread, len(heights)) if len(heights) > 1 else 0
     look = {"s": 26, "color": [colour], "marker": mark, "alpha": 0.75, "lw": 0, "label": label}
     ax.scatter(place + shift, heights, **look)
-    ax.hlines(float(np.median(heights)), place - width, place + width, color="black", lw=1.6)
+    ax.hlines(float(middle(heights)), place - width, place + width, color="black", lw=1.6)
 
 
 def lines(
@@ -61,7 +62,7 @@ def lines(
     **thick: Any,
 ) -> None:
     """Draw a line a network (n, points), and what is typical of them as a thick one."""
-    ax.plot(x, np.transpose(rows), style.lstrip("os"), color=colour, lw=thin, alpha=0.4)
+    ax.plot(x, np.transpose(rows), style.lstrip("os."), color=colour, lw=thin, alpha=0.4)
     ax.plot(x, middle(rows, axis=0), style, color=colour, label=label, **{"lw": 2.4} | thick)
 
 
@@ -92,14 +93,6 @@ def label(
     if ax.get_legend_handles_labels()[0]:
         ax.legend(**{"fontsize": 9, "frameon": False} | legend)
     canvas.title(ax, text)
-
-
-def named(ax: Axes, title: str, x: str, y: str, legend: float = 9, **limits: Any) -> None:
-    """Write what Axes show above them and along both sides; a legend of size 0 is none."""
-    ax.set(xlabel=x, ylabel=y, **limits)
-    if legend:
-        ax.legend(fontsize=legend, frameon=False)
-    canvas.title(ax, title)
 
 
 def equal(ax: Axes, top: float = 1, label: str | None = None) -> None:

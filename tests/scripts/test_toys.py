@@ -70,12 +70,15 @@ def test_kinds_with_one_rate_alone_are_left_out():
     assert "without kinds x optimisers" in found["statistic"]
 
 
-def test_claims_on_tops_say_where_a_barrier_is_none_by_construction(monkeypatch):
-    line = type("Line", (), {"found": {}, "climbed": {"one": 1}, "seed": 0, "accuracy": 0.5})()
-    other = type("Line", (), {"found": {}, "climbed": {"one": 1}, "seed": 1, "accuracy": 0.6})()
-    monkeypatch.setattr(claims, "chosen", lambda *_: [line, other])
-    monkeypatch.setattr(claims.vlaar, "number", lambda measures, _: float(bool(measures)))
-    said = [one["statistic"] for one in claims.restart([], claims.SPIRAL, 0.0)]
+def test_claims_on_tops_say_where_a_barrier_is_none_by_construction():
+    heights = dict.fromkeys([f"climbed.{name}" for name in claims.LOSSES], 1.0)
+    heights |= dict.fromkeys([f"found.{name}" for name in claims.LOSSES], 0.0)
+    place = {"data": claims.SPIRAL, "weight_decay": 0.0, "policy": "stored"}
+    table = pd.DataFrame([
+        {**place, "start": start, "seed": seed, "accuracy": 0.5 + seed / 10, **heights}
+        for start in (claims.OWN, claims.TOP) for seed in (0, 1)
+    ])  # fmt: skip
+    said = [one["statistic"] for one in claims.restart(table, claims.SPIRAL, 0.0)]
     assert [("by construction" in how) for how in said] == [claims.SHOWN in how for how in said]
     assert any("by construction" in how for how in said)
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from evidence import panels
 from evidence.figure import Flags, Made
 from evidence.jobs import shared
 from evidence.judging import entry
@@ -50,8 +50,7 @@ LABELS = {"lr": "learning rate", "width": "units a layer", "column": "training e
 LABELS |= {"row": "", "depth": "hidden layers", "noise": "share of labels redrawn"}
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(NamedTuple):
     """A heat map: factors down and across, with the names of their values."""
 
     title: str
@@ -61,15 +60,14 @@ class Grid:
     rows: Mapping[Any, str]
     columns: Mapping[Any, str]
 
-    @cached_property
     def cells(self) -> Rows:
         """Count the networks of each cell, row by row."""
-        cells = []
-        for row, column in product(self.rows, self.columns):
-            inside = (self.table[self.down] == row) & (self.table[self.across] == column)
-            facts = {"grid": self.title, self.down: row, self.across: column}
-            cells.append(facts | lucas.counts(self.table[inside]))
-        return cells
+        sides, found = [self.down, self.across], []
+        for pair in product(self.rows, self.columns):
+            inside = self.table[self.table[sides].eq([*pair]).all(axis=1)]
+            facts = {"grid": self.title, **dict(zip(sides, pair, strict=True))}
+            found.append(facts | lucas.counts(inside))
+        return found
 
 
 def make(asked: Flags) -> Made:
@@ -78,18 +76,17 @@ def make(asked: Flags) -> Made:
     table = lucas.measured(shared(asked), cells)
     data, shape, rate = (table[table["cell"].isin([cell.name for cell in part])] for part in parts)
     claims = judge(rate[rate["trained"]], shape[shape["trained"]], data)
-    grids = [by_rate(rate), *by_shape(shape), by_data(data)]
     seeds = {"rates": rate, "shapes": shape, "data": data}
-    numbers = {
+    found = [(grid, grid.cells()) for grid in grids(rate, shape, data)]
+    return draw(asked, found, table, claims), {
         "data": " ".join(cells[0].task.data.history),
         "recipe": asdict(cells[0].recipe),
         "seeds": {part: int(rows["seed"].max()) + 1 for part, rows in seeds.items()},
         "threshold": {"final_train_loss": cells[0].limit, "rise": lucas.RISE},
-        "cells": [cell for grid in grids for cell in grid.cells],
+        "cells": [cell for _, some in found for cell in some],
         "claims": claims,
         "networks": lucas.rows(table),
     }
-    return draw(asked, grids, table, claims), numbers
 
 
 def rates(asked: Flags) -> list[lucas.Cell]:
@@ -139,64 +136,56 @@ def judge(rate: pd.DataFrame, shape: pd.DataFrame, data: pd.DataFrame) -> Rows:
         norm, plain = (lucas.rises(some[some["batchnorm"] == there]) for there in (True, False))
         claim = f"BatchNorm raises min Delta, all {place}"
         claims.append(lucas.larger("interpolation-H3", claim, norm, plain))
+    most, few = data["examples"].max(), data["examples"].min()
     how = "no rise above 1e-3, networks that trained at moderate rates without BatchNorm"
-    for what, some in harder(data).items():
+    for what, noise, size in (
+        ("a quarter of labels redrawn", 0.25, most),
+        ("all labels redrawn", 1, most),
+        ("a quarter of the data", 0, few),
+    ):
+        some = data[data["trained"] & (data["noise"] == noise) & (data["examples"] == size)]
         claim = f"{what} do not by themselves break monotonicity"
-        falls = lucas.rises(some[some["trained"]]) == 0
-        claims.append(lucas.mostly("interpolation-H6", claim, how, falls, MOST))
+        claims.append(lucas.mostly("interpolation-H6", claim, how, lucas.rises(some) == 0, MOST))
     return claims
 
 
-def harder(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    most, few = data["examples"].max(), data["examples"].min()
-    full, quarter = data[data["examples"] == most], data[data["examples"] == few]
-    return {
-        "a quarter of labels redrawn": full[full["noise"] == 0.25],
-        "all labels redrawn": full[full["noise"] == 1],
-        "a quarter of the data": quarter[quarter["noise"] == 0],
-    }
-
-
-def by_rate(table: pd.DataFrame) -> Grid:
+def grids(rate: pd.DataFrame, shape: pd.DataFrame, data: pd.DataFrame) -> list[Grid]:
     norms = {False: "none", True: "BatchNorm"}
-    rows = [f"{a}, {b}" for a, b in product(NAMES.values(), norms.values())]
-    named = table["optimiser"].map(NAMES) + ", " + table["batchnorm"].map(norms)
-    title, rates = f"{lucas.DEPTH} hidden layers of {lucas.WIDTH}", shown(table["lr"].unique())
-    return Grid(title, table.assign(row=named), "row", "lr", {row: row for row in rows}, rates)
-
-
-def by_shape(table: pd.DataFrame) -> list[Grid]:
-    sides = [shown(table[name].unique()) for name in ("depth", "width")]
-    where = f"Adam at {STEEP:g}"
-    parts = {f"{where}, {name}": table[table["batchnorm"] == norm] for norm, name in NORMS.items()}
-    return [Grid(title, some, "depth", "width", *sides) for title, some in parts.items()]
-
-
-def by_data(table: pd.DataFrame) -> Grid:
-    sizes = sorted(table["examples"].unique(), reverse=True)
-    used = [name for name in MODERATE if (table["optimiser"] == name).any()]
+    names = [f"{name}, {norm}" for name, norm in product(NAMES.values(), norms.values())]
+    rows = {name: name for name in names}
+    rate = rate.assign(row=rate["optimiser"].map(NAMES) + ", " + rate["batchnorm"].map(norms))
+    title = f"{lucas.DEPTH} hidden layers of {lucas.WIDTH}"
+    found = [Grid(title, rate, "row", "lr", rows, shown(rate["lr"]))]
+    for norm, name in NORMS.items():
+        sides, some = ("depth", "width"), shape[shape["batchnorm"] == norm]
+        values = (shown(shape[side]) for side in sides)
+        found.append(Grid(f"Adam at {STEEP:g}, {name}", some, *sides, *values))
+    sizes = sorted(data["examples"].unique(), reverse=True)
+    used = [name for name in MODERATE if (data["optimiser"] == name).any()]
     columns = {f"{name} {n}": f"{NAMES[name]}\n{n}" for name, n in product(used, sizes)}
-    rates = ", ".join(f"{NAMES[name]} {MODERATE[name]:g}" for name in used)
-    named = table.assign(column=table["optimiser"] + " " + table["examples"].astype(str))
-    return Grid(f"no BatchNorm, {rates}", named, "noise", "column", shown(NOISES), columns)
+    title = ", ".join(["no BatchNorm", *(f"{NAMES[name]} {MODERATE[name]:g}" for name in used)])
+    data = data.assign(column=data["optimiser"] + " " + data["examples"].astype(str))
+    return [*found, Grid(title, data, "noise", "column", shown(NOISES), columns)]
 
 
 def shown(values: Iterable[float]) -> dict[float, str]:
-    return {value: f"{value:g}" for value in sorted(values)}
+    return {value: f"{value:g}" for value in sorted(set(values))}
 
 
-def draw(asked: Flags, grids: list[Grid], table: pd.DataFrame, claims: Rows) -> Figure:
+def draw(
+    asked: Flags, grids: list[tuple[Grid, Rows]], table: pd.DataFrame, claims: Rows
+) -> Figure:
     figure = Figure(figsize=(15, 7.2), layout="constrained")
     axes = figure.subplots(2, 4, width_ratios=[1.6, 0.9, 0.9, 1.0])
-    means = [cell["mean_min_delta"] or 0 for grid in grids for cell in grid.cells]
+    means = [cell["mean_min_delta"] or 0 for _, cells in grids for cell in cells]
     larger = LogNorm(1e-4, max(1e-2, *means), clip=True)
     scales = {
         "share that rises by more than 1e-3": ScalarMappable(Normalize(0, 1), "Blues"),
         "mean min Δ (nats)": ScalarMappable(larger, "Oranges"),
     }
     for line, (label, mappable) in zip(axes, scales.items(), strict=True):
-        for ax, grid in zip(line, grids, strict=True):
-            heat(ax, grid, mappable, share=label.startswith("share"))
+        for ax, (grid, cells) in zip(line, grids, strict=True):
+            heat(ax, grid, cells, mappable, share=label.startswith("share"))
         figure.colorbar(mappable, ax=line, label=label, pad=0.01, aspect=30)
     figure.suptitle(headline(table, claims), fontsize=11)
     figure.supxlabel(caption(asked, table), fontsize=8)
@@ -217,27 +206,25 @@ def caption(asked: Flags, table: pd.DataFrame) -> str:
     )
 
 
-def heat(ax: Axes, grid: Grid, mappable: ScalarMappable, share: bool) -> None:
-    shape = len(grid.rows), len(grid.columns)
-    values = np.full(len(grid.cells), np.nan)
-    for place, cell in enumerate(grid.cells):
+def heat(ax: Axes, grid: Grid, cells: Rows, mappable: ScalarMappable, share: bool) -> None:
+    values = np.full((len(grid.rows), len(grid.columns)), np.nan)
+    for place, cell in zip(np.ndindex(values.shape), cells, strict=True):
         if cell["trained"] >= FEW:
             part = cell["rose"] / cell["trained"]
             values[place] = part if share else max(cell["mean_min_delta"], 1e-4)
     ax.set_facecolor("#dddddd")
-    ax.imshow(values.reshape(shape), cmap=mappable.cmap, norm=mappable.norm, aspect="auto")
-    for place, cell in enumerate(grid.cells):
-        row, column = divmod(place, shape[1])
-        dark = np.isfinite(values[place]) and mappable.norm(values[place]) > 0.6
+    ax.imshow(values, cmap=mappable.cmap, norm=mappable.norm, aspect="auto")
+    for (row, column), cell in zip(np.ndindex(values.shape), cells, strict=True):
+        value = values[row, column]
         if 0 < cell["trained"] < FEW:
             frame = {"fc": "#eeeeee", "ec": "#bbbbbb", "lw": 0, "hatch": "///"}
             ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **frame))
+        dark = np.isfinite(value) and mappable.norm(value) > 0.6
         style = {"ha": "center", "va": "center", "color": "white" if dark else "black"}
         ax.text(column, row, text(cell, share), fontsize=8, **style)
-    ax.set_xticks(range(shape[1]), grid.columns.values(), fontsize=8)
-    ax.set_yticks(range(shape[0]), grid.rows.values(), fontsize=8)
-    ax.set(xlabel=LABELS[grid.across], ylabel=LABELS[grid.down])
-    ax.set_title(grid.title, fontsize=10)
+    ax.set_xticks(range(len(grid.columns)), grid.columns.values(), fontsize=8)
+    ax.set_yticks(range(len(grid.rows)), grid.rows.values(), fontsize=8)
+    panels.label(ax, LABELS[grid.across], LABELS[grid.down], grid.title)
 
 
 def text(cell: Row, share: bool) -> str:

@@ -16,12 +16,15 @@ distance; outputs that approach their last ones may rise by 1e-9 of it, not 1e-3
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from itertools import product
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from evidence import panels
 from evidence.cells import QUIET
 from evidence.figure import Flags, Made, device
 from evidence.jobs import recipe, shared
@@ -30,11 +33,10 @@ from evidence.rows import Row, Rows, about
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
-from numpy.typing import ArrayLike
 from papers.lucas import networks as lucas
 from papers.lucas import turnings
 from papers.lucas.delta import NAMES, hard, rates, shapes
-from papers.lucas.turnings import DISTANCES, FALLS, TURNED, Fits, by_norm
+from papers.lucas.turnings import DISTANCES, FALLS, ROUNDING, TURNED, by_norm
 
 import jumpretrain as jr
 
@@ -57,42 +59,21 @@ SMALL = {"fontsize": 8, "frameon": False}
 RISES = {"y": lucas.RISE, "color": "#888888", "lw": 0.8, "ls": ":"}
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """Networks that trained, the turning of some on two grids, and what is fitted to both.
 
-    Then those that reach their targets, random curves, and ways from unrelated starts.
+    Then those that reach their targets, random curves, and ways from unrelated starts; and counts
+    of what is certified on each grid, and of random curves.
     """
 
     kept: pd.DataFrame
     grids: Mapping[int, pd.DataFrame]
-    fits: Fits
+    fits: Rows
     exact: pd.DataFrame
     curves: pd.DataFrame
     starts: pd.DataFrame
-
-    @property
-    def points(self) -> tuple[int, int]:
-        """Alphas of the fine grid, and of the coarse one."""
-        return max(self.grids), min(self.grids)
-
-    @property
-    def random(self) -> Row:
-        """How many random curves turn by less than pi / 2, and rise."""
-        return turnings.counts(self.curves)
-
-    def certified(self) -> list[dict[str, int]]:
-        """Count the networks certified on each grid, and those that rise."""
-        return [
-            {
-                "points": int(count),
-                "networks": len(some),
-                "holds": int(some["holds"].sum()),
-                "by_joint_alone": int(some["by_joint_alone"].sum()),
-                "rise": int((some["share"][some["holds"]] > FALLS).sum()),
-            }
-            for count, some in self.exact.groupby("points", sort=True)
-        ]
+    certified: Rows
+    random: Row
 
 
 def make(asked: Flags) -> Made:
@@ -109,40 +90,51 @@ def make(asked: Flags) -> Made:
     grids = {int(count): some for count, some in fine.groupby("points")}
     most, alphas = max(grids), cells[0].alphas
     fits = fitted({alphas: kept, most: grids[most]})
-    found = Found(kept, grids, fits, exact, curves, starts)
+    counts = certified(exact), below(curves)
+    found = Found(kept, grids, fits, exact, curves, starts, *counts)
     claims = [*judge(found), *judge_exact(found), *judge_starts(starts[starts["trained"]])]
-    numbers = {
+    return draw(asked, found, claims), {
         "data": {cell.name: " ".join(cell.task.data.history) for cell in [cells[0], *approached]},
         "recipe": {cell.name: asdict(cell.recipe) for cell in [*squared, *approached]},
         "seeds": {cell.name: cell.seeds for cell in [*cells, *squared, *approached]},
         "points": {"all networks": alphas, "fine, one network a cell": most},
         "pushed": {"push": PUSH, "radii": RADII},
-        "fits": listed(fits),
-        "fits_of_one_network_a_cell_on_the_coarse_grid": listed(
-            fitted({alphas: grids[min(grids)]})
-        ),
+        "fits": fits,
+        "fits_of_one_network_a_cell_on_the_coarse_grid": fitted({alphas: grids[min(grids)]}),
         "claims": claims,
         "networks": lucas.rows(table),
         "turning": lucas.rows(fine),
         "squared_error": lucas.rows(exact),
-        "certified": found.certified(),
+        "certified": found.certified,
         "random_curves": {"count": len(curves), "seed": 0, **found.random},
         "starts": lucas.rows(starts),
     }
-    return draw(asked, found, claims), numbers
 
 
-def fitted(tables: Mapping[int, pd.DataFrame]) -> Fits:
-    return {
-        (count, group, x, y): turnings.fit(some, x, y)
+def fitted(tables: Mapping[int, pd.DataFrame]) -> Rows:
+    return [
+        {"points": count, "group": group, "x": x, "y": y} | turnings.fit(some, x, y)
         for count, table in tables.items()
         for (group, some), x, y in product(by_norm(table).items(), DISTANCES, TURNED)
+    ]
+
+
+def certified(exact: pd.DataFrame) -> Rows:
+    """Count the networks certified on each grid, and those that rise."""
+    rise = exact["holds"] & (exact["share"] > FALLS)
+    grids = exact.assign(networks=1, rise=rise).groupby("points")
+    names = ["networks", "holds", "by_joint_alone", "rise"]
+    return grids[names].sum().astype(int).reset_index().to_dict("records")
+
+
+def below(curves: pd.DataFrame) -> Row:
+    """Count the random curves that turn by less than pi / 2, and rise."""
+    small, rose = curves["largest"] < np.pi / 2, curves["share"] > ROUNDING
+    return {
+        "below": int(small.sum()),
+        "below_and_rise": int((small & rose).sum()),
+        "smallest_that_rises": float(curves["largest"][rose].min()),
     }
-
-
-def listed(fits: Fits) -> Rows:
-    names = "points", "group", "x", "y"
-    return [dict(zip(names, key, strict=True)) | found for key, found in fits.items()]
 
 
 def far(asked: Flags) -> list[lucas.Cell]:
@@ -187,19 +179,19 @@ def unrelated(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
 
 
 def judge(found: Found) -> Rows:
-    claims, finest = [], max(found.fits)[0]
-    for (count, group, x, y), fit in sorted(found.fits.items(), key=lambda pair: -pair[0][0]):
+    claims, finest = [], max(found.grids)
+    for fit in sorted(found.fits, key=itemgetter("points"), reverse=True):
+        count, group, x, y = (fit[name] for name in ("points", "group", "x", "y"))
         claim = f"{TURNED[y]} grows with {DISTANCES[x]}, {group}, {count:,} alphas"
         which = ", one network each" if count == finest else " with all their networks"
         how = f"slope of logarithms, cells resampled{which}"
         numbers = fit["slope"], fit["low"], fit["high"], fit["networks"], SLOPE
         claims.append(entry("interpolation-H2", claim, how, *numbers, p=fit["p"]))
+    how = "Spearman's rho of distance and min Delta, networks that trained, cells resampled"
     for x, (group, some) in product(DISTANCES, by_norm(found.kept).items()):
-        fit = turnings.ranked(some, x, lucas.rises(some))
+        *numbers, p = turnings.ranked(some, x, lucas.rises(some)).values()
         claim = f"min Delta grows with {DISTANCES[x]}, {group}"
-        how = "Spearman's rho of distance and min Delta, networks that trained, cells resampled"
-        numbers = fit["rho"], fit["low"], fit["high"], len(some), RHO
-        claims.append(entry("interpolation-H2", claim, how, *numbers, p=fit["p"]))
+        claims.append(entry("interpolation-H2", claim, how, *numbers, len(some), RHO, p=p))
     return claims
 
 
@@ -209,19 +201,17 @@ def judge_exact(found: Found) -> Rows:
     for count, some in found.exact.groupby("points"):
         grid, falls = f"steps of {count:,} alphas", some["share"][some["holds"]] <= FALLS
         turned = some[some[["largest", "joint"]].min(axis=1) < np.pi / 2]
-        close = turned["away_share"] <= turnings.ROUNDING
+        close = turned["away_share"] <= ROUNDING
         cases += [
             (f"squared error falls where the certificate holds, {grid}", above, falls),
             (f"outputs approach their last values {near}, {grid}", beyond, close),
         ]
-    below = found.curves[found.curves["largest"] < np.pi / 2]
-    close = below["share"] <= turnings.ROUNDING
+    close = found.curves["share"][found.curves["largest"] < np.pi / 2] <= ROUNDING
     cases.append((f"random curves approach their ends {near}", beyond, close))
+    how = "no rise {}, Gauss length below pi / 2"
     return [
-        lucas.mostly(
-            "interpolation-H4", claim, f"no rise {how}, Gauss length below pi / 2", hits, EXACT
-        )
-        for claim, how, hits in cases
+        lucas.mostly("interpolation-H4", claim, how.format(rise), hits, EXACT)
+        for claim, rise, hits in cases
     ]
 
 
@@ -232,28 +222,28 @@ def judge_starts(fitted: pd.DataFrame) -> Rows:
     worse = (others.mean(1) - fitted["own"])[round_]
     images = "unrelated initialisations reach the same end without a rise, images"
     bends = "unrelated initialisations are worse than a network's own on a 3.5-turn spiral"
-    how = "share of monotone paths from ten draws", "mean min Delta of ten draws minus own, nats"
-    return [
-        _mean(images, how[0], share, MOST) | {"p": None},  # a share of 0 is no null
-        _mean(bends, how[1], worse, WORSE),
-    ]
-
-
-def _mean(claim: str, statistic: str, values: ArrayLike, smallest: float) -> Row:
-    if np.size(values) > 1:
-        return within("interpolation-H5", claim, statistic, values, smallest)
-    return entry("interpolation-H5", claim, statistic, *lucas.NONE, np.size(values), smallest)
+    claims = []
+    for claim, how, values, smallest in (
+        (images, "share of monotone paths from ten draws", share, MOST),
+        (bends, "mean min Delta of ten draws minus own, nats", worse, WORSE),
+    ):
+        if len(values) > 1:
+            claims.append(within("interpolation-H5", claim, how, values, smallest))
+        else:
+            none = *lucas.NONE, len(values), smallest
+            claims.append(entry("interpolation-H5", claim, how, *none))
+    return [claims[0] | {"p": None}, claims[1]]  # a share of 0 is no null
 
 
 def draw(asked: Flags, found: Found, claims: Rows) -> Figure:
     figure = Figure(figsize=(14, 8.6), layout="constrained")
     axes = figure.subplots(2, 3)
-    fine, coarse = found.points
+    fine, coarse = sorted(found.grids, reverse=True)
     for (x, label), (above, below) in zip(SIDES.items(), axes[:, :2].T, strict=True):
         some, name = found.grids[coarse], f"above: the same, {coarse:,} alphas"
         above.plot(some[x], some["gauss_mean"], ".", ms=3, color="#999999", zorder=1, label=name)
         cloud(above, found.grids[fine], x, "gauss_mean")
-        slopes(above, found.grids[fine], x, found.fits)
+        slopes(above, found.grids[fine], x, [fit for fit in found.fits if fit["points"] == fine])
         above.set(xlabel=label, ylabel=f"Gauss length (rad, mean, test), {fine:,} alphas")
         cloud(below, found.kept, x, "min_delta")
         from_zero(below, 1e-3)
@@ -285,23 +275,27 @@ def from_zero(ax: Axes, linear: float) -> None:
     ax.set_ylim(-0.3 * linear, 2 * max(ax.dataLim.ymax, 5 * linear))
 
 
-def slopes(ax: Axes, some: pd.DataFrame, x: str, fits: Fits) -> None:
-    """Draw the lines fitted on the finest grid, with their slopes in the title."""
+def slopes(ax: Axes, some: pd.DataFrame, x: str, fits: Rows) -> None:
+    """Draw the lines fitted, with their slopes in the title."""
     words = []
-    for (group, part), colour in zip(by_norm(some).items(), ("black", BLUE, RED), strict=True):
-        found = fits[max(fits)[0], group, x, "gauss_mean"]
+    fits = [fit for fit in fits if (fit["x"], fit["y"]) == (x, "gauss_mean")]
+    groups = by_norm(some).values()
+    for found, part, colour in zip(fits, groups, ("black", BLUE, RED), strict=True):
         if np.isfinite(found["slope"]):
             reach = np.geomspace(part[x].min(), part[x].max(), 2)
             height = np.exp(found["level"]) * reach ** found["slope"]
             ax.plot(reach, height, color=colour, lw=2)
-            ends = f"[{found['low']:.2f}, {found['high']:.2f}]"
-            words.append(f"{SHORT[group]} {found['slope']:+.2f} {ends}")
+            words.append(estimate(found["group"], found["slope"], found["low"], found["high"]))
     ax.axhline(np.pi / 2, color="#888888", lw=0.8, ls=":")
     ax.annotate("π/2", (0.005, np.pi / 2), xycoords=("axes fraction", "data"), fontsize=8)
     ax.set_title("slope: " + split(words), fontsize=9)
     ax.set_yscale("log")
     for pick in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
         pick(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:g}"[0] in "1235" else ""))
+
+
+def estimate(group: str, effect: float, low: float, high: float) -> str:
+    return f"{SHORT[group]} {effect:+.2f} [{low:.2f}, {high:.2f}]"
 
 
 def split(words: list[str]) -> str:
@@ -311,22 +305,20 @@ def split(words: list[str]) -> str:
 
 def correlation(claims: Rows, x: str) -> str:
     """Write the rank correlations of a distance with min Delta."""
-    parts = []
-    for group, short in SHORT.items():
-        wanted = f"min Delta grows with {DISTANCES[x]}, {group}"
-        (claim,) = (claim for claim in claims if claim["claim"] == wanted)
-        if claim["effect"] is not None:
-            low, high = claim["interval"]
-            parts.append(f"{short} {claim['effect']:+.2f} [{low:.2f}, {high:.2f}]")
-    return "ranks, ρ: " + split(parts)
+    found = about(claims, f"min Delta grows with {DISTANCES[x]}, ")
+    return "ranks, ρ: " + split([
+        estimate(group, claim["effect"], *claim["interval"])
+        for group, claim in zip(SHORT, found, strict=True)
+        if claim["effect"] is not None
+    ])
 
 
 def theorem(ax: Axes, found: Found) -> None:
     """Draw rises against Gauss lengths: networks on both grids, and random curves."""
-    curves, exact = found.curves, found.exact
+    curves, grids = found.curves, found.exact.groupby("points")
     ax.plot(curves["largest"], curves["share"], ".", ms=2, color="#bbbbbb", zorder=1)
     ax.plot([], [], ".", color="#bbbbbb", label=f"{len(curves):,} random curves")
-    for (count, some), colour in zip(exact.groupby("points"), ("#56B4E9", "#009E73"), strict=True):
+    for (count, some), colour in zip(grids, ("#56B4E9", "#009E73"), strict=True):
         reached = some["missed"] <= turnings.TOLERANCE
         turned, height = some[["largest", "joint"]].min(axis=1), some["share"]
         for part, fill in ((reached, colour), (~reached, "none")):
@@ -335,13 +327,18 @@ def theorem(ax: Axes, found: Found) -> None:
     ax.axvline(np.pi / 2, color="black", lw=1, ls="--")
     ax.set_xticks([0, np.pi / 2, 4, 6, 8, 10, 12], ["0", "π/2", "4", "6", "8", "10", "12"])
     from_zero(ax, 1e-6)
-    ax.set_xlabel("Gauss length (rad), the smaller of joint and the largest example's")
-    ax.set_ylabel("rise of the squared error / its first value")
-    rose = sum(grid["rise"] for grid in found.certified()) + found.random["below_and_rise"]
-    title = f"certified or random, below π/2: {rose or 'none'} rise; open: target missed"
-    ax.set_title(title, fontsize=9)
+    sides = (
+        "Gauss length (rad), the smaller of joint and the largest example's",
+        "rise of the squared error / its first value",
+    )
+    title = f"certified or random, below π/2: {rising(found) or 'none'} rise; open: target missed"
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "ncols": 3}
-    ax.legend(columnspacing=1, **SMALL, **place)
+    panels.label(ax, *sides, title, columnspacing=1, **SMALL, **place)
+
+
+def rising(found: Found) -> int:
+    """Count the networks certified and the random curves that turn little, and yet rise."""
+    return sum(grid["rise"] for grid in found.certified) + found.random["below_and_rise"]
 
 
 def approach(ax: Axes, starts: pd.DataFrame) -> None:
@@ -352,12 +349,12 @@ def approach(ax: Axes, starts: pd.DataFrame) -> None:
         jitter = np.linspace(-0.12, 0.12, others.size).reshape(others.shape)
         ax.plot(place + 0.2 + jitter, others, ".", ms=3, color="#CC79A7")
         own = np.linspace(-0.08, 0.08, len(some))
-        ax.plot(place - 0.2 + own, some["own"], "o", ms=4, color="#0072B2")
+        ax.plot(place - 0.2 + own, some["own"], "o", ms=4, color=BLUE)
         share, base = ((values <= lucas.RISE).mean() for values in (others, some["own"]))
         optimiser = some["optimiser"].iloc[0]
         name = "spiral" if not isinstance(optimiser, str) else f"images, {NAMES[optimiser]}"
         labels.append(f"{name}, n = {len(some)}\nmonotone:\n{base:.0%}, {share:.0%}")
-    ax.plot([], [], "o", ms=4, color="#0072B2", label="own initialisation")
+    ax.plot([], [], "o", ms=4, color=BLUE, label="own initialisation")
     ax.plot([], [], ".", color="#CC79A7", label=f"{DRAWS} unrelated ones a network")
     ax.set_xticks(range(len(labels)), labels, fontsize=8)
     from_zero(ax, 1e-3)
@@ -368,20 +365,20 @@ def approach(ax: Axes, starts: pd.DataFrame) -> None:
 
 def headline(claims: Rows, found: Found) -> str:
     turned = [about(claims, f"distance, {group},")[0] for group in SHORT]
-    images, bends = (about(claims, name, name="H5")[0] for name in ("images", "spiral"))
+    images, bends = about(claims, name="H5")
     more = {"supported": "more", "contradicted": "no more", "undecided": "not clearly more"}
     worse = {verdict: word.replace("more", "worse") for verdict, word in more.items()}
     over, none, normed = (more[claim["verdict"]] for claim in turned)
-    share, (fine, coarse) = images["effect"], found.certified()[::-1]
-    rose = found.random["below_and_rise"] + fine["rise"] + coarse["rise"]
+    share, (fine, coarse) = images["effect"], found.certified[::-1]
+    falls = "does not always fall" if rising(found) else "falls"
     finest = turned[0]["claim"].split(", ")[-1]
     words = {"turning": ("H2", finest), "rise of the loss": ("H2", "min Delta")}
     return (
         f"Outputs turn {none} the further weights move without BatchNorm, {normed} with it, "
         f"{over} over all\n{lucas.verdicts(claims, words)}\n"
-        f"Where they turn by less than π/2 the error {'does not always fall' if rose else 'falls'}"
-        f" at every step: certified are {coarse['holds']} of {coarse['networks']} networks over "
-        f"{coarse['points']:,} alphas, {fine['holds'] or 'none'} over {fine['points']:,}\n"
+        f"Where they turn by less than π/2 the error {falls} at every step: certified are "
+        f"{coarse['holds']} of {coarse['networks']} networks over {coarse['points']:,} alphas, "
+        f"{fine['holds'] or 'none'} over {fine['points']:,}\n"
         + ("" if share is None else f"From unrelated starts {share:.0%} of paths fall on images; ")
         + f"on a spiral they are {worse[bends['verdict']]} than a network's own"
     )
@@ -389,7 +386,7 @@ def headline(claims: Rows, found: Found) -> str:
 
 def caption(asked: Flags, found: Found) -> str:
     data = "digits" if asked.quick else "Fashion-MNIST (1,000 images)"
-    kept, starts, (fine, coarse) = found.kept, found.starts, found.points
+    kept, starts, (coarse, fine) = found.kept, found.starts, sorted(found.grids)
     last = kept.groupby("cell")["seed"].max()
     radii = ", ".join(f"{radius:g}" for radius in RADII)
     return (

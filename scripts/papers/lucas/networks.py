@@ -67,18 +67,6 @@ class Cell:
 Measure = Callable[[Cell, jr.Runs], Iterator[Row]]
 
 
-def measured(
-    asked: Flags, cells: Sequence[Cell], measure: Measure | None = None, kind: str = ""
-) -> pd.DataFrame:
-    """Train the networks of cells and measure them, a row each, or read what was kept.
-
-    Their paths are scored unless told; `kind` ends the names of the files with other rows.
-    """
-    jobs = [(asked, cell, measure or along, kind) for cell in cells]
-    parts = over(asked, _rows, jobs, f"{len(cells)} cells{kind}")
-    return pd.DataFrame([row for part in parts for row in part])
-
-
 def _rows(asked: Flags, cell: Cell, measure: Measure, kind: str) -> Rows:
     seeds = range(cell.first, cell.first + cell.seeds)
     fit = trained(asked, cell.name, cell.task, cell.recipe, seeds, jobs=1)
@@ -115,6 +103,18 @@ def along(cell: Cell, fit: jr.Runs) -> Iterator[Row]:
         yield row
 
 
+def measured(
+    asked: Flags, cells: Sequence[Cell], measure: Measure = along, kind: str = ""
+) -> pd.DataFrame:
+    """Train the networks of cells and measure them, a row each, or read what was kept.
+
+    `kind` ends the names of the files with other rows than those of paths.
+    """
+    jobs = [(asked, cell, measure, kind) for cell in cells]
+    parts = over(asked, _rows, jobs, f"{len(cells)} cells{kind}")
+    return pd.DataFrame([row for part in parts for row in part])
+
+
 @cache
 def images(quick: bool, noise: float = 0.0, examples: int = 0) -> jr.Dataset:
     """Load what classifiers are trained on, with a share of training labels redrawn.
@@ -122,9 +122,8 @@ def images(quick: bool, noise: float = 0.0, examples: int = 0) -> jr.Dataset:
     Fashion-MNIST, 1,000 training images where no number is given, and 500 test images; or 200 and
     100 digits.
     """
-    whole = jr.data.digits() if quick else _fashion()
     most, test = (200, 100) if quick else (1000, 500)
-    data = whole.subset(examples or most, test)
+    data = (jr.data.digits() if quick else _fashion()).subset(examples or most, test)
     return data.corrupt(noise) if noise else data
 
 
@@ -149,16 +148,8 @@ def classifier(
     seeds, alphas = changes.pop("seeds", 3 if quick else 5), 11 if quick else 51
     shape, hidden = data.train_x.shape[1:], (width,) * depth
     build = partial(jr.models.mlp, shape, 10, hidden=hidden, batchnorm=batchnorm)
-    wanted = {
-        "optimiser": optimiser,
-        "lr": lr,
-        "batchnorm": batchnorm,
-        "depth": depth,
-        "width": width,
-        "noise": noise,
-        "examples": len(data.train_x),
-        **changes,
-    }
+    wanted = {"optimiser": optimiser, "lr": lr, "batchnorm": batchnorm, "depth": depth}
+    wanted |= {"width": width, "noise": noise, "examples": len(data.train_x), **changes}
     name = "-".join(("mlp", *(f"{key}{value}" for key, value in wanted.items())))
     way = recipe(10 if quick else 100, lr, 50 if quick else 100, optimiser=optimiser)
     task, way = jr.Task(build, data, device=device()), replace(way, **changes)
@@ -204,14 +195,12 @@ def larger(
 
 def mostly(name: str, claim: str, statistic: str, hits: ArrayLike, smallest: float) -> Row:
     """Judge whether a share of networks is above a bound; undecided below two networks."""
-    size = np.size(hits)
-    if size < 2:
-        found = entry(name, claim, statistic, *NONE, size, smallest)
-    else:
-        found = counted(name, claim, hits, smallest)
-        found["statistic"] = f"share of networks: {statistic}"
-        del found["holds"]
-    return found | {"networks": size}
+    size = {"networks": np.size(hits)}
+    if np.size(hits) < 2:
+        return entry(name, claim, statistic, *NONE, np.size(hits), smallest) | size
+    found = counted(name, claim, hits, smallest)
+    del found["holds"]
+    return found | {"statistic": f"share of networks: {statistic}"} | size
 
 
 def verdicts(claims: Rows, chosen: Mapping[str, tuple[str, str]]) -> str:
@@ -232,7 +221,7 @@ def rows(table: pd.DataFrame, curves: bool = False) -> Rows:
     """List networks for the JSON file to five digits, with their curves where asked."""
     kept = table if curves else table.drop(columns="curve", errors="ignore")
     return [
-        {key: _short(value) for key, value in row.items() if not _missing(value)}
+        {key: _short(value) for key, value in row.items() if pd.isna(value) is not True}
         for row in kept.to_dict("records")
     ]
 
@@ -241,7 +230,3 @@ def _short(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.5g}")
     return [_short(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and np.isnan(value))

@@ -13,12 +13,13 @@ kinds and optimisers alone of which networks trained at both.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import product
 
 import numpy as np
 import pandas as pd
+from evidence import panels
 from evidence.figure import Flags, Made, device
 from evidence.jobs import recipe, shared
 from evidence.rows import Row, Rows
@@ -49,69 +50,49 @@ LARGER = "the larger of two learning rates has larger min Delta"
 ADAM = "Adam has larger min Delta than SGD, all panels"
 Rates = tuple[float, float, float, float]
 """A slower and a faster one of SGD, then of Adam."""
-Way = Callable[..., jr.Recipe]
 Tables = Mapping[tuple[str, str], pd.DataFrame]
 """Networks by panel and group."""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Networks that are drawn together: those with BatchNorm in red."""
-
-    title: str
-    unit: str
-    groups: Mapping[str, Sequence[lucas.Cell]]
+Groups = dict[tuple[str, str], list[lucas.Cell]]
+"""Cells by panel and group; those with BatchNorm are drawn in red."""
 
 
 def make(asked: Flags) -> Made:
     place = shared(asked)
-    kinds = [classifiers(asked), autoencoders(asked), *sequences(asked), *residual(asked)]
-    panels = widened(place, kinds)
-    cells = all_cells(panels)
+    kinds = classifiers(asked), autoencoders(asked), sequences(asked), residual(asked)
+    groups = widened(place, {key: some for kind in kinds for key, some in kind.items()})
+    cells = [cell for some in groups.values() for cell in some]
     table = lucas.measured(place, cells[::-1])
-    tables = {
-        (panel.title, name): of(table, some)
-        for panel in panels
-        for name, some in panel.groups.items()
-    }
+    tables = {key: of(table, some) for key, some in groups.items()}
     claims = judge(tables)
-    numbers = {
+    return draw(asked, tables, claims), {
         "data": sorted({" ".join(cell.task.data.history) for cell in cells}),
         "recipes": {cell.name: asdict(cell.recipe) for cell in cells},
         "thresholds": {cell.name: cell.limit for cell in cells},
         "seeds": {cell.name: [cell.first, cell.first + cell.seeds - 1] for cell in cells},
-        "groups": [{"panel": panel, "group": name, **shares(some)}
-                   for (panel, name), some in tables.items()],
+        "groups": [
+            {"panel": panel, "group": name, **shares(some)}
+            for (panel, name), some in tables.items()
+        ],
         "rates": by_rate(table),
         "distinct": distinct(place, table),
         "claims": claims,
         "networks": lucas.rows(table, curves=True),
-    }  # fmt: skip
-    return draw(asked, panels, tables, claims), numbers
-
-
-def all_cells(panels: Sequence[Panel]) -> list[lucas.Cell]:
-    return [cell for panel in panels for some in panel.groups.values() for cell in some]
+    }
 
 
 def of(table: pd.DataFrame, some: Sequence[lucas.Cell]) -> pd.DataFrame:
     return table[table["cell"].isin([cell.name for cell in some])]
 
 
-def widened(asked: Flags, panels: Sequence[Panel]) -> list[Panel]:
+def widened(asked: Flags, groups: Groups) -> Groups:
     """Give the cells of groups of which too few networks trained as many seeds again."""
-    table = lucas.measured(asked, all_cells(panels)[::-1])
-
-    def wider(some: Sequence[lucas.Cell]) -> Sequence[lucas.Cell]:
-        if asked.quick or of(table, some)["trained"].sum() >= ENOUGH:
-            return some
-        more = (replace(cell, name=f"{cell.name}-more", first=cell.seeds) for cell in some)
-        return [*some, *more]
-
-    return [
-        replace(panel, groups={name: wider(some) for name, some in panel.groups.items()})
-        for panel in panels
-    ]
+    table = lucas.measured(asked, [cell for some in groups.values() for cell in some][::-1])
+    wider = {}
+    for key, some in groups.items():
+        few = not asked.quick and of(table, some)["trained"].sum() < ENOUGH
+        more = [replace(cell, name=f"{cell.name}-more", first=cell.seeds) for cell in some]
+        wider[key] = [*some, *more] if few else some
+    return wider
 
 
 def chosen(rates: Rates, quick: bool) -> list[tuple[str, float, bool]]:
@@ -121,74 +102,68 @@ def chosen(rates: Rates, quick: bool) -> list[tuple[str, float, bool]]:
 
 
 def cells(
-    name: str, task: jr.Task, rates: Rates, way: Way, threshold: float, quick: bool
+    name: str, task: jr.Task, rates: Rates, way: Callable[..., jr.Recipe], most: float, quick: bool
 ) -> list[lucas.Cell]:
-    """Describe a cell for each optimiser and learning rate."""
-    seeds, alphas = (3, 11) if quick else (5, 51)
-    limit, found = lucas.fitted(quick, threshold), []
+    """Describe a cell for each optimiser and learning rate, trained at a loss of `most`."""
+    shared = 3 if quick else 5, lucas.fitted(quick, most), False, 11 if quick else 51
+    found = []
     for optimiser, lr, faster in chosen(rates, quick):
         facts = {"optimiser": optimiser, "lr": lr, "faster": faster, "network": name}
         title, trained = f"{name}-{optimiser}-{lr:g}", way(lr=lr, optimiser=optimiser)
-        found.append(lucas.Cell(title, facts, task, trained, seeds, limit, False, alphas))
+        found.append(lucas.Cell(title, facts, task, trained, *shared))
     return found
 
 
-def classifiers(asked: Flags) -> Panel:
-    groups: dict[str, list[lucas.Cell]] = {name: [] for name in KINDS.values()}
+def classifiers(asked: Flags) -> Groups:
+    groups: Groups = {("fully connected classifier", name): [] for name in KINDS.values()}
     rates = chosen((0.03, 0.1, 0.001, 0.01), asked.quick)
-    for name, (optimiser, lr, faster) in product(groups, rates):
-        cell = lucas.classifier(asked.quick, optimiser, lr, name == "BatchNorm")
+    for (key, some), (optimiser, lr, faster) in product(groups.items(), rates):
+        cell = lucas.classifier(asked.quick, optimiser, lr, key[1] == "BatchNorm")
         facts = {**cell.facts, "faster": faster, "network": "classifier"}
-        groups[name].append(replace(cell, facts=facts))
-    return Panel("fully connected classifier", "nats", groups)
+        some.append(replace(cell, facts=facts))
+    return groups
 
 
-def autoencoders(asked: Flags) -> Panel:
+def autoencoders(asked: Flags) -> Groups:
     images = lucas.images(asked.quick)
     data = replace(images, train_y=images.train_x, test_y=images.test_x)
-    shape = images.train_x.shape[1:]
     hidden, code = ((32,), 4) if asked.quick else ((128,), 8)
-    build = partial(jr.models.autoencoder, shape, hidden=hidden, code=code)
+    build = partial(jr.models.autoencoder, images.train_x.shape[1:], hidden=hidden, code=code)
     task = jr.Task(build, data, loss=jr.measures.squared_error, device=device())
     way = partial(recipe, 20 if asked.quick else 100, batch=100)
     threshold = float(images.train_x.var(axis=0).mean()) / 2
     some = cells("autoencoder", task, (0.3, 1.0, 0.001, 0.01), way, threshold, asked.quick)
-    return Panel(f"autoencoder, bottleneck of {code}", "squared error a pixel", {"": some})
+    return {(f"autoencoder, bottleneck of {code}", ""): some}
 
 
-def sequences(asked: Flags) -> list[Panel]:
+def sequences(asked: Flags) -> Groups:
     data, tokens = characters(asked.quick)
     width, epochs = (16, 2) if asked.quick else (32, 50)
     way = partial(recipe, epochs, batch=100)
     lstm = partial(jr.models.lstm, tokens, tokens, width=width)
     transformer = partial(jr.models.transformer, tokens, tokens, LENGTH, width=width)
-    panels = []
+    groups = {}
     for name, build, rates in (
         ("LSTM", lstm, (0.3, 1.0, 0.01, 0.03)),
         ("transformer", transformer, (0.1, 0.3, 0.003, 0.01)),
     ):
         task = jr.Task(build, data, device=device())
         some = cells(name.lower(), task, rates, way, TRAINED["text"], asked.quick)
-        panels.append(Panel(f"{name}, next character", "nats", {"": some}))
-    return panels
+        groups[f"{name}, next character", ""] = some
+    return groups
 
 
-def residual(asked: Flags) -> list[Panel]:
+def residual(asked: Flags) -> Groups:
     data = small_images(asked.quick)
     epochs, width = (2, 4) if asked.quick else (80, 8)
     rates, way = (0.03, 0.1, 0.003, 0.01), partial(recipe, epochs, batch=32)
-
-    def group(kind: str, identity: bool = False) -> list[lucas.Cell]:
-        shape, blocks = data.train_x.shape[1:], (1, 1, 1)
-        build = partial(jr.models.resnet, shape, 10, blocks, width, kind, identity)
-        name = f"residual-{kind}{'-identity' if identity else ''}"
-        task = jr.Task(build, data, device=device())
-        return cells(name, task, rates, way, TRAINED["images"], asked.quick)
-
-    usual = {name: group(kind) for kind, name in KINDS.items()}
-    identity = {name: group(kind, identity=True) for kind, name in KINDS.items()}
-    identity |= {"Fixup": group("fixup")}
-    return [Panel(RESIDUAL, "nats", usual), Panel(IDENTITY, "nats", identity)]
+    shape, blocks, groups = data.train_x.shape[1:], (1, 1, 1), {}
+    both = product({RESIDUAL: "", IDENTITY: "-identity"}.items(), KINDS.items())
+    for (panel, ending), (kind, name) in (*both, ((IDENTITY, ""), ("fixup", "Fixup"))):
+        build = partial(jr.models.resnet, shape, 10, blocks, width, kind, bool(ending))
+        task, title = jr.Task(build, data, device=device()), f"residual-{kind}{ending}"
+        groups[panel, name] = cells(title, task, rates, way, TRAINED["images"], asked.quick)
+    return groups
 
 
 def characters(quick: bool) -> tuple[jr.Dataset, int]:
@@ -224,26 +199,20 @@ def distinct(asked: Flags, table: pd.DataFrame) -> Rows:
     cells = delta.rates(asked)
     if not asked.quick:
         cells = delta.hard(asked) + delta.shapes(asked) + cells
-    others, pushed = lucas.measured(asked, cells), lucas.measured(asked, far(asked))
-    names = ["lucas_paths"], ["lucas_delta", "lucas_paths"]
-    names = *names, ["lucas_delta", "lucas_distance, classifiers", "lucas_paths"]
-    tables = [table, others, pushed]
-    return [
-        {"figures": some, **counted(pd.concat(tables[:n]).drop_duplicates(["cell", "seed"]))}
-        for n, some in enumerate(names, 1)
-    ]
+    tables = [table, lucas.measured(asked, cells), lucas.measured(asked, far(asked))]
+    names = ["lucas_paths", "lucas_delta", "lucas_distance, classifiers"]
+    once = [pd.concat(tables[:n]).drop_duplicates(["cell", "seed"]) for n in (1, 2, 3)]
+    return [{"figures": sorted(names[:n])} | counted(some) for n, some in enumerate(once, 1)]
 
 
 def counted(some: pd.DataFrame) -> dict[str, int]:
     """Count networks: those that trained, and those that rise."""
-    ended = some[~some["diverged"]]
+    lost = some[~some["diverged"] & ~some["trained"]]
+    found = lucas.counts(some)
     return {
-        "networks": len(some),
-        "diverged": int(some["diverged"].sum()),
-        "trained": int(some["trained"].sum()),
-        "untrained": int((~some["trained"]).sum()),
-        "rose": int((lucas.rises(some[some["trained"]]) > 0).sum()),
-        "rose_untrained": int((lucas.rises(ended[~ended["trained"]]) > 0).sum()),
+        **{name: found[name] for name in ("networks", "diverged", "trained", "rose")},
+        "untrained": found["networks"] - found["trained"],
+        "rose_untrained": int((lucas.rises(lost) > 0).sum()),
     }
 
 
@@ -263,14 +232,16 @@ def by_rate(table: pd.DataFrame) -> Row:
 def judge(tables: Tables) -> Rows:
     deltas = {key: lucas.rises(some[some["trained"]]) for key, some in tables.items()}
     claims = []
-    for panel in dict.fromkeys(panel for panel, name in tables if name == "BatchNorm"):
-        claim = f"BatchNorm raises min Delta, {panel}"
-        pair = deltas[panel, "BatchNorm"], deltas[panel, "no normalisation"]
-        claims.append(lucas.larger("interpolation-H3", claim, *pair))
-    for name in ("BatchNorm", "no normalisation"):
-        claim = f"starting as the identity lowers min Delta of residual networks, {name}"
-        pair = deltas[RESIDUAL, name], deltas[IDENTITY, name]
-        claims.append(lucas.larger("interpolation-H3", claim, *pair))
+    pairs = [
+        (f"BatchNorm raises min Delta, {panel}", (panel, name), (panel, "no normalisation"))
+        for panel, name in tables
+        if name == "BatchNorm"
+    ]
+    lowers = "starting as the identity lowers min Delta of residual networks"
+    for name in reversed(KINDS.values()):
+        pairs.append((f"{lowers}, {name}", (RESIDUAL, name), (IDENTITY, name)))
+    for claim, more, fewer in pairs:
+        claims.append(lucas.larger("interpolation-H3", claim, deltas[more], deltas[fewer]))
     networks = pd.concat(tables.values())
     kept, ended = networks[networks["trained"]], networks[~networks["diverged"]]
     also = "networks that trained or not, without those that diverged"
@@ -300,19 +271,16 @@ def shares(some: pd.DataFrame) -> Row:
     found = lucas.counts(some)
     if not found["trained"]:
         return found | {"share": None, "interval": [None, None]}
-    share = binomtest(found["rose"], found["trained"])
-    low, high = share.proportion_ci(method="wilson")
-    return found | {
-        "share": found["rose"] / found["trained"],
-        "interval": [float(low), float(high)],
-    }
+    ends = binomtest(found["rose"], found["trained"]).proportion_ci(method="wilson")
+    return found | {"share": found["rose"] / found["trained"], "interval": [*map(float, ends)]}
 
 
-def draw(asked: Flags, panels: Sequence[Panel], tables: Tables, claims: Rows) -> Figure:
+def draw(asked: Flags, tables: Tables, claims: Rows) -> Figure:
     figure = Figure(figsize=(15.5, 7.6), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[3.4, 1.2])
-    for ax, panel in zip(left.subplots(2, 3).ravel(), panels, strict=True):
-        curves(ax, panel, tables)
+    titles = dict.fromkeys(title for title, _ in tables)
+    for ax, title in zip(left.subplots(2, 3).ravel(), titles, strict=True):
+        curves(ax, title, {name: some for (panel, name), some in tables.items() if panel == title})
     bars(right.subplots(), tables)
     figure.suptitle(headline(tables, claims))
     figure.supxlabel(caption(asked, pd.concat(tables.values())), fontsize=8)
@@ -344,9 +312,8 @@ def caption(asked: Flags, every: pd.DataFrame) -> str:
     )
 
 
-def curves(ax: Axes, panel: Panel, tables: Tables) -> None:
-    for name in panel.groups:
-        some = tables[panel.title, name]
+def curves(ax: Axes, title: str, groups: Mapping[str, pd.DataFrame]) -> None:
+    for name, some in groups.items():
         found, kept = lucas.counts(some), some[some["trained"]]
         colour = COLOURS.get(name, BLUE)
         for values, rise in zip(kept["curve"], lucas.rises(kept), strict=True):
@@ -357,28 +324,24 @@ def curves(ax: Axes, panel: Panel, tables: Tables) -> None:
         said += f"{found['rose']} of {found['trained']} rise"
         said += f" ({lost} did not train)" if lost else ""
         ax.plot([], [], color=colour, label=said)
-    ax.legend(fontsize=8, frameon=False, loc="upper right")
     bottom, top = ax.get_ylim()
     ax.set(xlim=(0, 1), ylim=(min(0, bottom), top + 0.25 * (top - bottom)))
-    ax.set(xlabel="α, share of the way", ylabel=f"training loss ({panel.unit})")
-    ax.set_title(panel.title, fontsize=10)
+    up = f"training loss ({'squared error a pixel' if 'autoencoder' in title else 'nats'})"
+    panels.label(ax, "α, share of the way", up, title, fontsize=8, loc="upper right")
 
 
 def bars(ax: Axes, tables: Tables) -> None:
     labels = []
     for place, ((panel, name), some) in enumerate(tables.items()):
-        found = shares(some)
+        found, colour = shares(some), COLOURS.get(name, BLUE)
         labels.append(panel.split(", ")[0].replace(" started", "\nstarted") + f"\n{name}")
-        if found["share"] is None:
-            continue
-        low, high = found["interval"]
-        colour = COLOURS.get(name, BLUE)
-        ax.plot([low, high], [place, place], color=colour, lw=2)
-        ax.plot(found["share"], place, "o", color=colour)
+        if found["share"] is not None:
+            ax.plot(found["interval"], [place, place], color=colour, lw=2)
+            ax.plot(found["share"], place, "o", color=colour)
     ax.set_yticks(range(len(labels)), labels, fontsize=8)
     ax.invert_yaxis()
-    ax.set(xlim=(-0.02, 1.02), xlabel="share that rises by more than 1e-3, 95 % interval")
-    ax.set_title("summary", fontsize=10)
+    ax.set_xlim(-0.02, 1.02)
+    panels.label(ax, "share that rises by more than 1e-3, 95 % interval", "", "summary")
 
 
 def headline(tables: Tables, claims: Rows) -> str:

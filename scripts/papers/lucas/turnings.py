@@ -6,16 +6,15 @@ kinks come into sight. What is measured so belongs to its grid, and each number 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from evidence.figure import Flags, device
-from evidence.rows import Row
+from evidence.rows import Array, Row
 from numpy.typing import ArrayLike, NDArray
 from papers.lucas import networks as lucas
 from scipy.stats import rankdata
@@ -33,23 +32,19 @@ FALLS, ROUNDING = 1e-3, 1e-9
 """Rises over the first value that do not count: where targets are nearly reached, or reached."""
 DISTANCES = {"distance": "weight distance", "relative": "distance over the initial norm"}
 TURNED = {"gauss_mean": "Gauss length, mean over examples", "gauss_joint": "joint Gauss length"}
-Fits = dict[tuple[int, str, str, str], Row]
-"""By number of alphas, group, distance and kind of turning."""
 
 
-def doubled(task: jr.Task, data: jr.Dataset) -> jr.Task:
-    """Take a task in double precision to other data."""
-    return replace(task, model=partial(_double, task.model), data=data)
+def doubled(build: Callable[[], nn.Module]) -> nn.Module:
+    return build().double()
 
 
-def _double(build: Any) -> nn.Module:
-    model: nn.Module = build().double()
-    return model
+def in_double(task: jr.Task, data: jr.Dataset) -> jr.Task:
+    return replace(task, model=partial(doubled, task.model), data=data)
 
 
 def followed(
     cell: lucas.Cell, data: jr.Dataset, ends: ArrayLike, steps: int, split: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Array, Array]:
     """Follow the outputs (A, n, d) between two states (2, S) at the cell's alphas and finer.
 
     Finer by so many steps to one, or by four in quick form.
@@ -58,7 +53,7 @@ def followed(
     start, end = np.asarray(ends, float)
     curve = Curve(start, end, np.ones(len(start), np.uint8))
     alphas = np.linspace(0, 1, steps * (cell.alphas - 1) + 1)
-    fine = np.stack(list(outputs_at(doubled(cell.task, data), curve, alphas, split)))
+    fine = np.stack(list(outputs_at(in_double(cell.task, data), curve, alphas, split)))
     return fine[::steps], fine
 
 
@@ -101,7 +96,7 @@ def certify(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
     """
     data = cell.task.data
     data = replace(data, test_x=data.test_x[:2], test_y=data.test_y[:2])
-    targets = doubled(cell.task, data).tensors["scored_y"].cpu().numpy()
+    targets = in_double(cell.task, data).tensors["scored_y"].cpu().numpy()
     for seed, *ends in zip(runs.seeds, runs.initial, runs.final, strict=True):
         for some in followed(cell, data, ends, 20, "train"):
             found = certificate(some, targets, TOLERANCE)
@@ -135,16 +130,6 @@ def random_curves(count: int) -> pd.DataFrame:
     return pd.DataFrame({"largest": turning(curve).per_example, "share": rise / away[0]})
 
 
-def counts(curves: pd.DataFrame) -> Row:
-    small = curves["largest"] < np.pi / 2
-    rose = curves["share"] > ROUNDING
-    return {
-        "below": int(small.sum()),
-        "below_and_rise": int((small & rose).sum()),
-        "smallest_that_rises": float(curves["largest"][rose].min()),
-    }
-
-
 def by_norm(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Give all networks, those without BatchNorm and those with it."""
     normed = table["batchnorm"].astype(bool)
@@ -160,17 +145,16 @@ def fit(table: pd.DataFrame, x: str, y: str) -> Row:
     if size["cells"] < 4:
         return dict.fromkeys(("slope", "low", "high", "p", "level", "r2"), np.nan) | size
     across, up = (np.log(table[name].to_numpy(float)) for name in (x, y))
-    slope, level = np.polyfit(across, up, 1)
+    slope, level = map(float, np.polyfit(across, up, 1))
     a, b = across - across.mean(), up - up.mean()
-    codes, names = pd.factorize(table["cell"])
-    of_cells = np.zeros((len(names), 5))
-    np.add.at(of_cells, codes, np.column_stack([np.ones_like(a), a, b, a * a, a * b]))
-    n, to_x, to_y, xx, xy = of_cells[drawn(len(names))].sum(1).T
+    sums = np.zeros((size["cells"], 5))
+    parts = np.column_stack([np.ones_like(a), a, b, a * a, a * b])
+    np.add.at(sums, pd.factorize(table["cell"])[0], parts)
+    n, to_x, to_y, xx, xy = sums[drawn(len(sums))].sum(1).T
     below = n * xx - to_x**2
     slopes = np.divide(n * xy - to_x * to_y, below, out=np.full_like(n, np.nan), where=below > 0)
-    r2 = np.corrcoef(across, up)[0, 1] ** 2
-    values = {"slope": slope, "level": level, "r2": r2}
-    return {name: float(value) for name, value in values.items()} | bounded(slopes, slope) | size
+    values = {"slope": slope, "level": level, "r2": float(np.corrcoef(across, up)[0, 1] ** 2)}
+    return values | bounded(slopes, slope) | size
 
 
 def ranked(table: pd.DataFrame, x: str, y: ArrayLike) -> dict[str, float]:

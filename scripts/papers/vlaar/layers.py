@@ -10,31 +10,31 @@ networks; it is judged in alpha, as before, and as the share of the way that is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from itertools import product
 
 import numpy as np
+import pandas as pd
+from evidence import panels
 from evidence.figure import Flags, Made
 from evidence.jobs import over
-from evidence.judging import between, within
+from evidence.judging import between, judge
 from evidence.rows import Row, Rows, about
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
-from numpy.typing import NDArray
 from papers.vlaar import networks as vlaar
 
 import jumpretrain as jr
 
-CONDITIONS = ("base", "half", "augmented")
 AGAIN = ("none", "B1", "B2", "B3", "fc")
 """Blocks that are re-initialised; `none` is trained again as it is."""
 COLOURS = {"all": "#000000", "stem": "0.6", "B1": "#E69F00", "B2": "#D55E00"}
 COLOURS |= {"B3": "#0072B2", "fc": "#009E73"}
 TITLES = {"base": "all of the data", "half": "half of the data"}
 TITLES |= {"augmented": "cropped and mirrored"}
+CONDITIONS = tuple(TITLES)
 PANELS = (
     ("base", "stored", "BatchNorm statistics interpolated"),
     ("base", "recalibrate", "BatchNorm statistics re-estimated"),
@@ -42,9 +42,7 @@ PANELS = (
     ("augmented", "stored", "cropped and mirrored, interpolated"),
 )
 MARKS = (
-    ("base", "stored", "o", "all of the data"),
-    ("half", "stored", "s", "half of the data"),
-    ("augmented", "stored", "^", "cropped and mirrored"),
+    *zip(CONDITIONS, ("stored",) * 3, "os^", TITLES.values(), strict=True),
     ("base", "recalibrate", "D", "all, statistics re-estimated"),
 )
 NEAR, FINE = 0.94, 0.002  # from where on, and in which steps, the fall of a whole path is found
@@ -55,19 +53,18 @@ DELAY = 0.1  # of the fall of the whole path, in alpha
 FACTOR = 2.0  # of the way that is left when the whole path falls
 
 
-Values = NDArray[np.float64]
-"""One a network."""
-
-
 def make(asked: Flags) -> Made:
     data = vlaar.images(asked.quick)
     seeds = vlaar.seeds(asked)
     jobs = [(asked, data[name], name, seed) for name, seed in product(CONDITIONS, seeds)]
     rows = over(asked, layered, jobs, "layer by layer")
+    table = vlaar.tabled(rows).set_index(["condition", "seed"])
     jobs = [(asked, data["base"], block, seed) for block, seed in product(AGAIN, seeds)]
     again = over(asked, renewed, jobs, "trained again")
-    claims = [*sensitivity(rows), *renewal(again), *robustness(rows)]
-    numbers = {
+    after = pd.DataFrame(again).pivot(index="seed", columns="block", values="accuracy")
+    after = after.assign(scratch=[row["scratch"] for row in again[: len(seeds)]])
+    claims = judged(table, after)
+    return drawn(table, after, claims, vlaar.describe(data)), {
         "data": {name: list(data[name].history) for name in CONDITIONS},
         "recipe": asdict(vlaar.recipe(asked.quick, vlaar.DECAY)),
         "stages": vlaar.STAGES,
@@ -76,15 +73,11 @@ def make(asked: Flags) -> Made:
         "networks": rows,
         "trained_again": again,
     }
-    return drawn(rows, again, claims, vlaar.describe(data)), numbers
 
 
 def layered(asked: Flags, data: jr.Dataset, condition: str, seed: int) -> Row:
-    if condition == "base":
-        net = vlaar.standard(asked, data, vlaar.DECAY, seed)
-    else:
-        net = vlaar.network(asked, data, condition, seed, vlaar.DECAY)
-    name = f"{condition if condition != 'base' else f'standard-{vlaar.DECAY:g}'}-{seed}"
+    kind = f"standard-{vlaar.DECAY:g}" if condition == "base" else condition
+    net, name = vlaar.network(asked, data, kind, seed, vlaar.DECAY), f"{kind}-{seed}"
     paths, falls = {}, {}
     for policy in vlaar.POLICIES:
         score = partial(vlaar.path, asked, data, start=net.start, end=net.end, policy=policy)
@@ -95,7 +88,9 @@ def layered(asked: Flags, data: jr.Dataset, condition: str, seed: int) -> Row:
                 part = score(name=f"{name}-{stage}", select=modules)
                 paths[policy][stage] = vlaar.facts(part)
         if policy == "stored":
-            whole.append(score(name=f"{name}-near", alphas=near(asked.quick)))
+            steps = np.arange(round((1 - NEAR) / FINE) + 1)[:: 10 if asked.quick else 1]
+            near = np.sort((1 - FINE * steps).round(6))
+            whole.append(score(name=f"{name}-near", alphas=near))
         falls[policy] = fall(whole)
     return {
         "condition": condition,
@@ -105,12 +100,6 @@ def layered(asked: Flags, data: jr.Dataset, condition: str, seed: int) -> Row:
         "fall": falls,
         **paths,
     }
-
-
-def near(quick: bool) -> NDArray[np.float64]:
-    """Place points near the end of the line."""
-    steps = np.arange(round((1 - NEAR) / FINE) + 1)[:: 10 if quick else 1]
-    return np.sort((1 - FINE * steps).round(6))
 
 
 def fall(paths: list[jr.Path]) -> float:
@@ -145,152 +134,120 @@ def renewed(asked: Flags, data: jr.Dataset, block: str, seed: int) -> Row:
     }
 
 
-def excess(rows: Rows, stage: str, policy: str = "stored", kind: str = "base") -> Values:
-    return np.array([r[policy][stage]["excess"] for r in rows if r["condition"] == kind])
-
-
-def accuracy(rows: Rows, key: str, value: str) -> Values:
-    return np.array([row["accuracy"] for row in rows if row[key] == value])
-
-
-def falls(rows: Rows, condition: str, policy: str) -> Values:
-    return np.array([row["fall"][policy] for row in rows if row["condition"] == condition])
-
-
-def sensitivity(rows: Rows) -> Rows:
-    claims = []
+def judged(table: pd.DataFrame, after: pd.DataFrame) -> Rows:
+    """Judge layer-wise paths (H10), training again (H11), and data halved or augmented (H12)."""
+    base, half, more = (table.loc[name] for name in CONDITIONS)
+    how, rows = "difference of the mean excess test loss, in nats", []
     for policy, early, late in product(vlaar.POLICIES, ("B1", "B2"), ("B3", "fc")):
         claim = f"{early} is more sensitive to its initialisation than {late} ({policy})"
-        how = "difference of the mean excess test loss, in nats"
-        more = excess(rows, early, policy) - excess(rows, late, policy)
-        claims.append(within("interpolation-H10", claim, how, more, SMALLEST_EXCESS))
-    return claims
-
-
-def renewal(again: Rows) -> Rows:
-    scratch = np.array([row["scratch"] for row in again if row["block"] == "none"])
-    after = {block: accuracy(again, "block", block) for block in AGAIN}
-    claims = []
+        excess = base[f"{policy}.{early}.excess"] - base[f"{policy}.{late}.excess"]
+        rows.append(("H10", claim, how, excess, SMALLEST_EXCESS))
     for block in AGAIN[1:]:
         claim = f"re-initialising {block} and training again gains nothing over scratch"
-        lost = scratch - after[block] + GAIN
-        claims.append(
-            within("interpolation-H11", claim, f"loss of accuracy plus {GAIN}", lost, 0.0)
-        )
+        lost = after["scratch"] - after[block] + GAIN
+        rows.append(("H11", claim, f"loss of accuracy plus {GAIN}", lost, 0.0))
     worst = (after["B1"] + after["B2"]) / 2 - after["B3"]
     what = "accuracy of B1 and B2 minus that of B3"
-    claim = "re-initialising the last block does worst"
-    return [*claims, within("interpolation-H11", claim, what, worst, 0.0)]
-
-
-def robustness(rows: Rows) -> Rows:
-    base, half, more = (accuracy(rows, "condition", name) for name in CONDITIONS)
-    name, what = "interpolation-H12", "test accuracy"
-    claims = [
-        between(name, "half of the data lowers accuracy", what, base, half),
-        between(name, "augmentation raises accuracy", what, more, base),
+    rows.append(("H11", "re-initialising the last block does worst", what, worst, 0.0))
+    name, reached = "interpolation-H12", [some["accuracy"] for some in (base, half, more)]
+    return [
+        *judge("interpolation-", rows),
+        between(name, "half of the data lowers accuracy", "test accuracy", *reached[:2]),
+        between(name, "augmentation raises accuracy", "test accuracy", *reached[::-2]),
+        *(claim for kind in CONDITIONS[1:] for claim in unchanged(base, table.loc[kind], kind)),
     ]
-    for kind in CONDITIONS[1:]:
-        for claim, how, values in unchanged(rows, kind):
-            claims.append(within(name, f"{TITLES[kind]}: {claim}", how, values, 0.0))
-    return claims
 
 
-def unchanged(rows: Rows, kind: str) -> Iterator[tuple[str, str, Values]]:
+def unchanged(base: pd.DataFrame, other: pd.DataFrame, kind: str) -> Rows:
     """Compare the layer-wise paths, where whole paths fall, and what of the way is left then."""
-    base, other = np.array([
-        [excess(rows, stage, kind=name) for stage in vlaar.STAGES] for name in ("base", kind)
-    ])
-    shift = np.abs(other - base).mean(0) / np.ptp(base, axis=0)
+    excess = [f"stored.{stage}.excess" for stage in vlaar.STAGES]
+    shift = np.abs(other[excess] - base[excess]).mean(axis=1) / np.ptp(base[excess], axis=1)
     how = f"{SHARE} minus the mean shift of the excess as a share of its range over blocks"
-    yield "layer-wise paths change little", how, SHARE - shift
+    rows = [("layer-wise paths change little", how, SHARE - shift)]
     for policy in vlaar.POLICIES:
-        shift = np.abs(falls(rows, kind, policy) - falls(rows, "base", policy))
+        shift = np.abs(other[f"fall.{policy}"] - base[f"fall.{policy}"])
         how = f"{DELAY} minus the shift of the half fall, in alpha"
-        yield f"the whole path falls at the same place ({policy})", how, DELAY - shift
-    ways = [np.maximum(1 - falls(rows, name, "stored"), FINE) for name in (kind, "base")]
+        rows.append((f"the whole path falls at the same place ({policy})", how, DELAY - shift))
+    ways = [np.maximum(1 - some["fall.stored"], FINE) for some in (other, base)]
     claim = "as much of the way is left when the whole path falls (stored)"
     how = f"log {FACTOR:g} minus the size of the log ratio of 1 - alpha at the half fall"
-    yield claim, how, np.log(FACTOR) - np.abs(np.log(ways[0] / ways[1]))
+    rows.append((claim, how, np.log(FACTOR) - np.abs(np.log(ways[0] / ways[1]))))
+    named = [("H12", f"{TITLES[kind]}: {claim}", *rest, 0.0) for claim, *rest in rows]
+    return judge("interpolation-", named)
 
 
-def drawn(rows: Rows, again: Rows, claims: Rows, what: str) -> Figure:
+def drawn(table: pd.DataFrame, after: pd.DataFrame, claims: Rows, what: str) -> Figure:
     figure = Figure(figsize=(14, 8.2), layout="constrained")
     axes = figure.subplots(2, 3)
-    found = [facts for row in rows for policy in vlaar.POLICIES for facts in row[policy].values()]
-    losses = [one["test_loss"] for one in found]
-    limits = 0.95 * np.min(losses), 1.05 * np.max(losses)
+    losses = table.filter(like="test_loss").stack().explode().astype(float)
     for ax, (condition, policy, title) in zip(axes[:, :2].flat, PANELS, strict=True):
-        networks = [row[policy] for row in rows if row["condition"] == condition]
+        some = table.loc[condition]
         for stage, colour in COLOURS.items():
-            vlaar.curves(ax, [one[stage]["test_loss"] for one in networks], colour, stage)
+            vlaar.curves(ax, some[f"{policy}.{stage}.test_loss"].tolist(), colour, stage)
         ax.axhline(vlaar.CHANCE, color="0.4", lw=1, ls=":")
-        ax.set(xlabel="α of the block, initial (0) to trained (1)", ylabel="test loss (nats)")
-        ax.set(yscale="log", ylim=limits)
-        vlaar.plain(ax)
-        reached = 100 * accuracy(rows, "condition", condition).mean()
-        half = f"half fall of all {falls(rows, condition, policy).mean():.3f}"
-        ax.set_title(f"{title}:\naccuracy {reached:.1f} %, {half}", fontsize=9)
+        ax.set_ylim(0.95 * losses.min(), 1.05 * losses.max())
+        half = f"half fall of all {some[f'fall.{policy}'].mean():.3f}"
+        title = f"{title}:\naccuracy {100 * some['accuracy'].mean():.1f} %, {half}"
+        sides = "α of the block, initial (0) to trained (1)", "test loss (nats)"
+        panels.label(ax, *sides, title, logs="y")
     axes[0, 0].legend(fontsize=8, frameon=False, title="moves", title_fontsize=8, ncols=2)
-    sensitivities(axes[0, 2], rows)
-    renewals(axes[1, 2], again)
+    sensitivities(axes[0, 2], table)
+    renewals(axes[1, 2], 100 * after)
     note = (
-        f"n = {len({row['seed'] for row in rows})} networks (seeds) a condition, weight decay "
-        f"{vlaar.DECAY:g}; thin: networks, thick: means; all other blocks stay trained; half "
-        f"fall: where the training loss is half way down;\n{what}"
+        f"n = {len(after)} networks (seeds) a condition, weight decay {vlaar.DECAY:g}; thin: "
+        "networks, thick: means; all other blocks stay trained; half fall: where the training "
+        f"loss is half way down;\n{what}"
     )
-    return vlaar.framed(figure, headline(rows, claims), note, claims)
+    return vlaar.framed(figure, headline(table, claims), note, claims)
 
 
-def sensitivities(ax: Axes, rows: Rows) -> None:
-    for place, stage in enumerate(vlaar.STAGES):
-        for offset, (condition, policy, mark, _) in enumerate(MARKS):
-            found = excess(rows, stage, policy, condition)
-            where = np.full(len(found), place + 0.18 * (offset - 1.5))
-            face = "none" if policy == "recalibrate" else COLOURS[stage]
-            ax.plot(where, found, mark, color=COLOURS[stage], mfc=face, ms=5, alpha=0.8)
+def sensitivities(ax: Axes, table: pd.DataFrame) -> None:
+    for (place, stage), (offset, (condition, policy, mark, _)) in product(
+        enumerate(vlaar.STAGES), enumerate(MARKS)
+    ):
+        found = table.loc[condition][f"{policy}.{stage}.excess"]
+        where = np.full(len(found), place + 0.18 * (offset - 1.5))
+        face = "none" if policy == "recalibrate" else COLOURS[stage]
+        ax.plot(where, found, mark, color=COLOURS[stage], mfc=face, ms=5, alpha=0.8)
     for _, policy, mark, name in MARKS:
         ax.plot([], [], mark, color="0.3", mfc="none" if policy != "stored" else "0.3", label=name)
     ax.set_xticks(range(len(vlaar.STAGES)), list(vlaar.STAGES))
-    ax.set(xlabel="block that moves", ylabel="mean excess test loss (nats)")
     ax.set_yscale("symlog", linthresh=0.1)
     ax.set_ylim(top=100)  # leaves room for the legend
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.axhline(0, color="0.6", lw=0.8)
-    ax.set_title("sensitivity: mean over α of the loss above its end", fontsize=10)
-    ax.legend(fontsize=8, frameon=False)
+    title = "sensitivity: mean over α of the loss above its end"
+    panels.label(ax, "block that moves", "mean excess test loss (nats)", title, fontsize=8)
 
 
-def renewals(ax: Axes, again: Rows) -> None:
-    scratch = [row["scratch"] for row in again if row["block"] == "none"]
-    groups = {"scratch": np.array(scratch)}
-    groups |= {block: accuracy(again, "block", block) for block in AGAIN}
-    for place, (block, found) in enumerate(groups.items()):
-        colour = COLOURS.get(block, "black")
-        ax.plot(np.full(len(found), place), 100 * found, "o", color=colour, alpha=0.7, mec="white")
-        ax.plot([place - 0.3, place + 0.3], [100 * found.mean()] * 2, color=colour, lw=2)
-    ax.axhline(100 * groups["scratch"].mean(), color="0.5", lw=1, ls=":")
-    ax.set_xticks(range(len(groups)), list(groups))
-    ax.set(xlabel="block re-initialised before training again", ylabel="test accuracy (%)")
-    ax.set_title("trained again after re-initialising a block; line: mean", fontsize=10)
+def renewals(ax: Axes, after: pd.DataFrame) -> None:
+    groups = ["scratch", *AGAIN]
+    for place, block in enumerate(groups):
+        panels.dots(ax, place, after[block], COLOURS.get(block, "black"), middle=np.mean)
+    ax.axhline(after["scratch"].mean(), color="0.5", lw=1, ls=":")
+    ax.set_xticks(range(len(groups)), groups)
+    title = "trained again after re-initialising a block; line: mean"
+    panels.label(ax, "block re-initialised before training again", "test accuracy (%)", title)
 
 
-def headline(rows: Rows, claims: Rows) -> str:
+def headline(table: pd.DataFrame, claims: Rows) -> str:
     def times(name: str, *words: str) -> str:
         found = [claim["verdict"] for claim in about(claims, *words, name=name)]
         kinds = [f"{found.count(kind)} {kind}" for kind in dict.fromkeys(found)]
         return " and ".join(kinds) if len(kinds) > 1 else found[0]
 
     def same(policy: str, how: str) -> str:
-        base, half, more = (f"{falls(rows, kind, policy).mean():.3f}" for kind in CONDITIONS)
+        means = table[f"fall.{policy}"].groupby("condition").mean()
+        base, half, more = (f"{means[kind]:.3f}" for kind in CONDITIONS)
         verdict = times("H12", "same place", f"({policy})")
         return f"{verdict} {how} ({base}; halved {half}, augmented {more})"
 
-    gains: dict[str, list[str]] = {"supported": [], "contradicted": [], "undecided": []}
-    for block in AGAIN[1:]:
-        (claim,) = about(claims, f"re-initialising {block} ")
-        gains[claim["verdict"]].append(block)
-    nothing = "; ".join(f"{', '.join(one)}: {kind}" for kind, one in gains.items() if one)
+    gains = {block: times("H11", f"re-initialising {block} ") for block in AGAIN[1:]}
+    nothing = "; ".join(
+        f"{', '.join(block for block, found in gains.items() if found == kind)}: {kind}"
+        for kind in ("supported", "contradicted", "undecided")
+        if kind in gains.values()
+    )
     less, more = (times("H12", "as much", TITLES[kind]) for kind in CONDITIONS[1:])
     return (
         "B1 and B2 are more sensitive to their start than the last block and fc (comparisons: "

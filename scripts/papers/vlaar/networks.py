@@ -8,12 +8,13 @@ interpolated as all else (`stored`), and with statistics re-estimated at each st
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from evidence import jobs, panels
 from evidence.cells import trained
 from evidence.figure import Flags, device
@@ -22,7 +23,6 @@ from evidence.judging import tally
 from evidence.rows import Rows
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 import jumpretrain as jr
@@ -82,18 +82,15 @@ def _digits() -> tuple[jr.Dataset, jr.Dataset, jr.Dataset]:
     return base, other, replace(other, train_x=other.train_x.swapaxes(2, 3))
 
 
-def _cifar() -> tuple[jr.Dataset, jr.Dataset]:
+def _cifar() -> Iterator[jr.Dataset]:
     """Draw two sets of training images without overlap; both have 4,000 test images."""
     whole = jr.data.load("cifar10")
     rows = np.random.default_rng(0).permutation(len(whole.train_x))[: EXAMPLES + OTHERS]
     test = _halved(whole.test_x[:OTHERS]), whole.test_y[:OTHERS]
-
-    def some(name: str, chosen: NDArray[np.intp]) -> jr.Dataset:
-        train = _halved(whole.train_x[chosen]), whole.train_y[chosen]
-        history = (*whole.history, "2x2 means", f"{len(chosen)} images, {name}")
-        return jr.Dataset(*train, *test, history=history)
-
-    return some("base", rows[:EXAMPLES]), some("others", rows[EXAMPLES:])
+    for name, some in (("base", rows[:EXAMPLES]), ("others", rows[EXAMPLES:])):
+        history = (*whole.history, "2x2 means", f"{len(some)} images, {name}")
+        train = _halved(whole.train_x[some]), whole.train_y[some]
+        yield jr.Dataset(*train, *test, history=history)
 
 
 def _fashion() -> jr.Dataset:
@@ -111,9 +108,10 @@ def _halved(x: NDArray[Any]) -> NDArray[Any]:
     return x.reshape(n, channels, height // 2, 2, width // 2, 2).mean((3, 5))
 
 
-@lru_cache(maxsize=4)
-def task(data: jr.Dataset, policy: Policy = "stored") -> jr.Task:
-    """Set the residual network to some data."""
+@lru_cache(maxsize=8)
+def task(data: jr.Dataset, policy: Policy = "stored", most: int | None = None) -> jr.Task:
+    """Set the residual network to some data, scored on so many test images."""
+    data = replace(data, test_x=data.test_x[:most], test_y=data.test_y[:most])
     build = partial(jr.models.wide_resnet, data.train_x.shape[1:], 10)
     return jr.Task(build, data, batchnorm=policy, device=device(), scored=SCORED)
 
@@ -162,13 +160,7 @@ def path(
     **where: Any,
 ) -> jr.Path:
     """Score the line between two states on the first 500 test images, or read what was kept."""
-    return kept_path(asked, _quick_to_score(data, policy), name, start, end, **where)
-
-
-@lru_cache(maxsize=4)
-def _quick_to_score(data: jr.Dataset, policy: Policy) -> jr.Task:
-    few = replace(data, test_x=data.test_x[:SHOWN], test_y=data.test_y[:SHOWN])
-    return task(few, policy)
+    return kept_path(asked, task(data, policy, SHOWN), name, start, end, **where)
 
 
 def kept_path(
@@ -220,9 +212,9 @@ def facts(found: jr.Path) -> dict[str, Any]:
     }
 
 
-def number(found: Mapping[str, Any], measure: str) -> Any:
-    """Look up one of the facts of a path; barriers of the test loss by their kind."""
-    return found["barrier"][measure] if measure in KINDS else found[measure]
+def tabled(rows: Rows) -> pd.DataFrame:
+    """Lay rows out with columns such as `stored.half` and `stored.above_ends`."""
+    return pd.json_normalize(rows).rename(columns=lambda name: name.replace("barrier.", ""))
 
 
 def curves(ax: Axes, losses: ArrayLike, colour: Any, label: str, **style: Any) -> None:
@@ -237,13 +229,6 @@ def framed(figure: Figure, finding: str, note: str, claims: Rows, size: float = 
     figure.suptitle(finding, fontsize=size)
     figure.supxlabel(f"{note}; {tally(claims)}", fontsize=8)
     return figure
-
-
-def plain(ax: Axes) -> None:
-    """Write the numbers of a logarithmic axis as they are, a few in every decade."""
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def describe(data: Mapping[str, jr.Dataset]) -> str:

@@ -13,8 +13,9 @@ class the plateau predicts is counted only where that plateau is as long as for 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -24,16 +25,16 @@ from evidence import panels
 from evidence.cells import QUIET, trained
 from evidence.figure import Flags, Made
 from evidence.jobs import over
-from evidence.judging import tally, within
+from evidence.judging import judge, within
 from evidence.proportions import counted
-from evidence.rows import Row, Rows, about
+from evidence.rows import Array, Row, Rows, about
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.wang import networks as wang
 from papers.wang.networks import CLASSES, NAMES, TRAINED, Cell
 
 import jumpretrain as jr
+from jumpretrain.paths.biases import BiasReport
 from jumpretrain.plots import canvas
 
 ALPHAS = 101
@@ -69,37 +70,22 @@ SCATTERS = (
 )
 
 
-@dataclass(frozen=True)
-class Case:
-    """A network's path, its report on biases, and the epoch at which each class is learned."""
-
-    data: str
-    seed: int
-    path: jr.Path
-    report: Any
-    learned: NDArray[np.float64]
-
-
 def make(asked: Flags) -> Made:
     names, depth = ("digits",) if asked.quick else ("fashion_mnist", "digits"), 5
     size, seeds, recipe = 2000, list(range(10)), replace(wang.RECIPE, record_every=1)
     if asked.quick:
         depth, size, seeds, recipe = 3, 400, [0, 1, 2], replace(wang.QUICK, record_every=1)
     cells = [Cell(name, depth, 0.25, "last") for name in names]
-    jobs = [
-        (asked, cell, size, recipe, seeds[first : first + CHUNK])
-        for cell in cells
-        for first in range(0, len(seeds), CHUNK)
-    ]
-    every = [case for cases in over(asked, followed, jobs, "cells") for case in cases]
-    cases = [case for case in every if case.path.metrics["train_loss"][-1] <= TRAINED]
-    table = pd.DataFrame([measured(case) for case in cases])
+    parts = [seeds[first : first + CHUNK] for first in range(0, len(seeds), CHUNK)]
+    jobs = [(asked, cell, size, recipe, some) for cell, some in product(cells, parts)]
+    every = pd.DataFrame([row for rows in over(asked, followed, jobs, "cells") for row in rows])
+    table = every[[path.values("train_loss")[-1] <= TRAINED for path in every["path"]]]
     claims = [claim for name in names for claim in judged(name, table[table["data"] == name])]
-    shown = {name: next(case for case in cases if case.data == name) for name in names}
-    lost = len(every) - len(cases)
+    shown = {name: table[table["data"] == name].iloc[0] for name in names}
+    lost = len(every) - len(table)
     network = f"He-normal weights x {cells[0].scale}, a bias in the last layer only, 0 at first"
     said = f"MLP, ReLU, depth {depth}, width {wang.WIDTH}, {network}; {wang.trainings(recipe)}"
-    return drawn(cases, shown, table, claims, described(said, lost, shown, table)), {
+    return drawn(shown, table, claims, described(said, lost, shown, table)), {
         "data": names,
         "training_examples": size,
         "recipe": asdict(recipe),
@@ -108,15 +94,15 @@ def make(asked: Flags) -> Made:
         "left_out": f"{lost} networks with a final loss above {TRAINED}",
         "claims": claims,
         "rising": rising(table),
-        "networks": table.to_dict("records"),
+        "networks": table.drop(columns=["path", "first"]).to_dict("records"),
         "paths": {
             name: {
-                "seed": case.seed,
-                "alphas": case.path.alphas,
-                "class_error": np.round(np.asarray(case.path.class_error["train"]), 4),
-                "train_loss": np.round(case.path.metrics["train_loss"], 4),
+                "seed": int(row["seed"]),
+                "alphas": row["path"].alphas,
+                "class_error": np.round(np.asarray(row["path"].class_error["train"]), 4),
+                "train_loss": np.round(row["path"].metrics["train_loss"], 4),
             }
-            for name, case in shown.items()
+            for name, row in shown.items()
         },
     }
 
@@ -126,9 +112,7 @@ def chance(label: int, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Te
     return outputs.softmax(1)[:, label] * (targets == label)
 
 
-def followed(
-    asked: Flags, cell: Cell, size: int, recipe: jr.Recipe, seeds: list[int]
-) -> list[Case]:
+def followed(asked: Flags, cell: Cell, size: int, recipe: jr.Recipe, seeds: list[int]) -> Rows:
     """Train networks and see when each class is learned, and when it turns right on the path."""
     measures = {f"chance{label}": partial(chance, label) for label in range(CLASSES)}
     task = replace(wang.task(cell, size), metrics=measures)
@@ -136,39 +120,41 @@ def followed(
     labels = task.tensors["scored_y"].cpu().numpy()
     shares = np.bincount(labels, minlength=CLASSES) / len(labels)
     means = np.stack([runs.metrics[f"train_{name}"] for name in measures], axis=-1) / shares
-    cases = []
+    rows = []
     for seed, mean, *ends in zip(seeds, means, runs.initial, runs.final, strict=True):
         path = jr.interpolate(task, *ends, ALPHAS, execution=QUIET)
         learned = np.array([reached(runs.epoch, column) for column in mean.T])
-        cases.append(Case(cell.data, seed, path, jr.bias_report(task, path), learned))
-    return cases
+        found = measured(path, jr.bias_report(task, path), learned)
+        rows.append({"data": cell.data, "seed": seed, **found})
+    return rows
 
 
-def reached(epoch: NDArray[np.float64], means: NDArray[np.float64]) -> float:
+def reached(epoch: Array, means: Array) -> float:
     """Find when means first reach 1/2, between two records by a straight line; or the end."""
     after = int((means >= 0.5).argmax())
     pair = slice(after - 1, after + 1)
     return float(np.interp(0.5, means[pair], epoch[pair]) if after else epoch[-1])
 
 
-def measured(case: Case) -> Row:
-    """Measure a network, as a row of a table."""
-    report, path, plateau = case.report, case.path, case.path.plateau()
-    largest, held = report.order[0], plateau.error >= HELD
+def measured(path: jr.Path, report: BiasReport, learned: Array) -> Row:
+    """Measure a network, as a row of a table, with its path."""
+    plateau, largest, first = path.plateau(), report.order[0], report.plateau_class
+    held = plateau.error >= HELD
+    values = {"biases": report.biases, "learned": learned, "turns": report.turns}
+    biases, late, turns = map(pd.Series, values.values())
+    rho = partial(pd.Series.corr, method="spearman")
     return {
-        "data": case.data,
-        "seed": case.seed,
-        "biases": report.biases.tolist(),
-        "learned": case.learned.tolist(),
-        "turns": report.turns.tolist(),
+        "path": path,
+        "first": f"class {first}" if held else "no class",
+        **{name: each.tolist() for name, each in values.items()},
         "predicted": report.predicted.tolist(),
-        "bias_and_learning": ranked(report.biases, case.learned),
-        "bias_and_turning": ranked(-report.biases, report.turns),
-        "learning_and_turning": ranked(case.learned, report.turns),
+        "bias_and_learning": rho(biases, late),
+        "bias_and_turning": rho(-biases, turns),
+        "learning_and_turning": rho(late, turns),
         "agreement": report.agreement,
         "off": float(np.abs(report.predicted - report.turns).mean()),
-        "last_is_largest": bool(case.learned.argmax() == largest),
-        "plateau_class_is_largest": bool(report.plateau_class == largest) if held else None,
+        "last_is_largest": bool(learned.argmax() == largest),
+        "plateau_class_is_largest": bool(first == largest) if held else None,
         "error_plateau": plateau.error,
         "loss_plateau": plateau.loss,
         "gap": report.gap,
@@ -178,16 +164,12 @@ def measured(case: Case) -> Row:
     }
 
 
-def ranked(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Correlate two values of the classes of one network by rank."""
-    return float(pd.Series(first).corr(pd.Series(second), method="spearman"))
-
-
 def judged(data: str, table: pd.DataFrame) -> Rows:
-    claims = [
-        within(f"interpolation-{name}", f"{data}: {claim}", how, table[column], *smallest)
+    rows = [
+        (name, f"{data}: {claim}", how, table[column], *smallest)
         for name, claim, how, column, *smallest in JUDGED
     ]
+    claims = judge("interpolation-", rows)
     claim = f"{data}: the class learned last has the largest bias"
     claims.insert(2, counted("interpolation-H16", claim, table["last_is_largest"], SHARE))
     held = table[table["error_plateau"] >= HELD]
@@ -202,63 +184,54 @@ def judged(data: str, table: pd.DataFrame) -> Rows:
 
 def rising(table: pd.DataFrame) -> dict[str, Row]:
     """Count the paths that rise, for which monotonic linear interpolation fails."""
-    return {
-        str(data): {
-            "networks": len(some),
-            "rise_by_more": int((some["min_delta"] > RISES).sum()),
-            "nats": RISES,
-            "largest": float(some["min_delta"].max()),
-        }
-        for data, some in table.groupby("data")
-    }
+    table = table.assign(rise_by_more=table["min_delta"] > RISES)
+    found = table.groupby("data").agg(
+        networks=("min_delta", "size"),
+        rise_by_more=("rise_by_more", "sum"),
+        largest=("min_delta", "max"),
+    )
+    return found.assign(nats=RISES).to_dict("index")
 
 
-def drawn(
-    cases: list[Case], shown: dict[str, Case], table: pd.DataFrame, claims: Rows, note: str
-) -> Figure:
+def drawn(shown: dict[str, Any], table: pd.DataFrame, claims: Rows, note: str) -> Figure:
     figure = canvas.new_figure(19.5, 4.6 * len(shown) + 1.9)
     axes = figure.subplots(len(shown), 5, squeeze=False)
-    for line, (data, case) in zip(axes, shown.items(), strict=True):
-        some = [other for other in cases if other.data == data]
+    for line, (data, one) in zip(axes, shown.items(), strict=True):
         rows = table[table["data"] == data]
-        _errors(line[0], case)
+        _errors(line[0], one)
         for ax, (across, up, title, column, sign) in zip(line[1:4], SCATTERS, strict=True):
-            _scatter(ax, case, some, across, up)
+            _scatter(ax, one, rows[rows["seed"] != one["seed"]], across, up)
             found = f"{title} = {_mean(sign * rows[column])}"
-            panels.named(ax, found, SIDES[across], SIDES[up], legend=0)
+            panels.label(ax, SIDES[across], SIDES[up], found)
         panels.equal(line[3])
         _excess(line[4], rows, rising(rows)[data], claims)
-    figure.suptitle(f"{finding(claims)}; {tally(claims)}", fontsize=13, x=0.01, ha="left")
-    canvas.note(figure, note)
+    panels.head(figure, finding(claims), claims, note)
     return figure
 
 
-def described(said: str, lost: int, shown: dict[str, Case], table: pd.DataFrame) -> str:
+def described(said: str, lost: int, shown: dict[str, Any], table: pd.DataFrame) -> str:
     sizes = ", ".join(f"{n} {NAMES[str(d)]}" for d, n in table.groupby("data").size().items())
     rises = [
         f"{NAMES[d]} {n['rise_by_more']} of {n['networks']}" for d, n in rising(table).items()
     ]
+    coloured = ", ".join(str(row["seed"]) for row in shown.values())
     return (
-        f"{said}; n = {sizes} networks, "
-        f"{lost} with a final loss above {TRAINED} nats left out. A dot a class; "
-        f"coloured: seed {', '.join(str(c.seed) for c in shown.values())}, by its bias; grey: the "
-        "other networks. Learned: mean probability of the class reaches 1/2 on its training "
-        f"examples. Means over networks with their 95 % intervals. Path: linear, {ALPHAS} alphas; "
-        f"the training loss rises by more than {RISES} nats along it, and is not monotonic, in "
-        f"{', '.join(rises)} networks."
+        f"{said}; n = {sizes} networks, {lost} with a final loss above {TRAINED} nats left out. A "
+        f"dot a class; coloured: seed {coloured}, by its bias; grey: the other networks. Learned: "
+        "mean probability of the class reaches 1/2 on its training examples. Means over networks "
+        f"with their 95 % intervals. Path: linear, {ALPHAS} alphas; the training loss rises by "
+        f"more than {RISES} nats along it, and is not monotonic, in {', '.join(rises)} networks."
     )
 
 
 def finding(claims: Rows) -> str:
-    said = [
-        f"{start}: {wang.listed(claims, words)}"
-        for start, words in (
-            ("Later learned, larger bias", "learned later have"),
-            ("last learned, largest bias", "the class learned last has"),
-            ("larger bias, right earlier on the path", "smaller biases turn"),
-            ("loss above log k", "the loss rises above"),
-        )
-    ]
+    words = {
+        "Later learned, larger bias": "learned later have",
+        "last learned, largest bias": "the class learned last has",
+        "larger bias, right earlier on the path": "smaller biases turn",
+        "loss above log k": "the loss rises above",
+    }
+    said = [f"{start}: {wang.listed(claims, inner)}" for start, inner in words.items()]
     return f"{'; '.join(said[:2])};\n{'; '.join(said[2:])}"
 
 
@@ -270,38 +243,31 @@ def _mean(values: pd.Series[float]) -> str:
     return f"{claim['effect']:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def _palette(case: Case) -> dict[int, canvas.Colour]:
-    return dict(zip(case.report.order, canvas.ramp(CLASSES, "viridis"), strict=True))
+def _palette(row: pd.Series[Any]) -> dict[int, canvas.Colour]:
+    """Colour classes from the largest bias to the smallest."""
+    order = np.argsort(-np.array(row["biases"]), kind="stable")
+    return dict(zip(order, canvas.ramp(CLASSES, "viridis"), strict=True))
 
 
-def _errors(ax: Axes, case: Case) -> None:
-    path, error = case.path, np.asarray(case.path.class_error["train"])
-    held = path.plateau().error >= HELD
-    first = f"class {case.report.plateau_class}" if held else "no class"
-    for label, colour in _palette(case).items():
-        bias = f"{label}: {case.report.biases[label]:+.1f}"
+def _errors(ax: Axes, row: pd.Series[Any]) -> None:
+    path, error = row["path"], np.asarray(row["path"].class_error["train"])
+    for label, colour in _palette(row).items():
+        bias = f"{label}: {row['biases'][label]:+.1f}"
         ax.plot(path.alphas, error[:, label], color=colour, lw=1.4, label=bias)
     ax.plot(path.alphas, path.metrics["train_error"], color="black", lw=2, ls="--", label="all")
     ax.axhline(1 - 1 / CLASSES, color="0.4", ls=":", lw=1.2)
-    title = f"{NAMES[case.data]}, seed {case.seed}:\n{first} is predicted first"
-    panels.named(ax, title, "alpha", "training error of a class (fraction)", legend=0)
-    ax.legend(
-        title="class: bias", fontsize=8, title_fontsize=8, frameon=False, loc="upper left",
-        bbox_to_anchor=(1.0, 1.02), handlelength=1.2,
-    )  # fmt: skip
+    title = f"{NAMES[row['data']]}, seed {row['seed']}:\n{row['first']} is predicted first"
+    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02), "handlelength": 1.2}
+    words = {"title": "class: bias", "fontsize": 8, "title_fontsize": 8}
+    panels.label(ax, "alpha", "training error of a class (fraction)", title, **place, **words)
 
 
-def _scatter(ax: Axes, case: Case, cases: list[Case], across: str, up: str) -> None:
-    for other in cases:
-        if other.seed != case.seed:
-            ax.scatter(_values(other, across), _values(other, up), s=14, color="0.75", lw=0)
-    x, y = _values(case, across), _values(case, up)
-    for label, colour in _palette(case).items():
-        ax.scatter(x[label], y[label], s=55, color=[colour], edgecolor="black", lw=0.6, zorder=3)
-
-
-def _values(case: Case, name: str) -> NDArray[np.float64]:
-    return np.asarray(case.learned if name == "learned" else getattr(case.report, name))
+def _scatter(ax: Axes, row: pd.Series[Any], others: pd.DataFrame, across: str, up: str) -> None:
+    for x, y in zip(others[across], others[up], strict=True):
+        ax.scatter(x, y, s=14, color="0.75", lw=0)
+    style = {"s": 55, "edgecolor": "black", "lw": 0.6, "zorder": 3}
+    for label, colour in _palette(row).items():
+        ax.scatter(row[across][label], row[up][label], color=[colour], **style)
 
 
 def _excess(ax: Axes, rows: pd.DataFrame, rises: Row, claims: Rows) -> None:
@@ -321,4 +287,4 @@ def _excess(ax: Axes, rows: pd.DataFrame, rises: Row, claims: Rows) -> None:
         f"the path {rises['rise_by_more']} of {rises['networks']} rise by over {RISES:g}, at most "
         f"{rises['largest']:.2g}"
     )
-    panels.named(ax, title, *wang.MIDDLE, legend=8)
+    panels.label(ax, *wang.MIDDLE, title, fontsize=8)

@@ -13,11 +13,11 @@ verdicts of H15 in all `versions`.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,12 @@ from evidence import panels
 from evidence.cells import QUIET, trained
 from evidence.figure import Flags, Made
 from evidence.jobs import over
-from evidence.judging import between, within
-from evidence.rows import Rows, about
+from evidence.judging import between, judge
+from evidence.rows import Array, Rows, about
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from papers.wang import networks as wang
-from papers.wang.networks import NAMES, TRAINED, Biases, Cell
+from papers.wang.networks import NAMES, TRAINED, Cell
 
 import jumpretrain as jr
 from jumpretrain.plots import canvas
@@ -68,46 +68,27 @@ class Plan:
     recipe: jr.Recipe
     size: int
 
-    def main(self, data: str, biases: Biases) -> Cell:
-        """Name a cell whose paths are drawn."""
-        return Cell(data, self.depth, self.scale, biases)
 
-    def grid(self, data: str) -> list[Cell]:
-        """List the cells of different depth and scale."""
-        grid = itertools.product(self.depths, self.scales[data])
-        return [Cell(data, depth, scale, "last") for depth, scale in grid]
-
-    def cells(self) -> list[Cell]:
-        """List all cells once, those first that take longest."""
-        pairs = itertools.product(self.data, ("last", "all", "none"))
-        chosen = [self.main(*pair) for pair in pairs]  # type: ignore[arg-type]
-        chosen += [cell for data in self.data for cell in self.grid(data)]
-        return sorted(dict.fromkeys(chosen), key=lambda cell: (-cell.depth, cell.scale))
-
-
-FULL = Plan(
-    ("fashion_mnist", "digits"), 5, 0.25, (3, 4, 5, 6),
-    {"fashion_mnist": (0.25, 0.5, 1.0), "digits": (0.25, 0.35, 0.5, 1.0)}, tuple(range(5)),
-    wang.RECIPE, 2000,
-)  # fmt: skip
+SEVERAL = {"fashion_mnist": (0.25, 0.5, 1.0), "digits": (0.25, 0.35, 0.5, 1.0)}
+FULL = Plan(tuple(SEVERAL), 5, 0.25, (3, 4, 5, 6), SEVERAL, tuple(range(5)), wang.RECIPE, 2000)
 SMALL = Plan(("digits",), 3, 0.25, (2, 3), {"digits": (0.25, 1.0)}, (0, 1, 2), wang.QUICK, 400)
 
 
 def make(asked: Flags) -> Made:
     plan = SMALL if asked.quick else FULL
     final, ways = measured(asked, plan)
-    claims = [claim for data in plan.data for claim in compared(plan, ways[JUDGED], data)]
-    claims += grown(ways[JUDGED])
+    table = ways[JUDGED]
+    claims = [claim for data in plan.data for claim in compared(plan, table, data)] + grown(table)
     shown = {
         data: {
-            name: final[plan.main(data, biases)][1][kind]  # type: ignore[arg-type]
+            name: final[Cell(data, plan.depth, plan.scale, biases)][1][kind]
             for name, (biases, kind) in COMPARED.items()
         }
         for data in plan.data
     }
-    every = pd.concat([ways[JUDGED].assign(judged=True), *ways.values()])
+    every = pd.concat([table.assign(judged=True), *ways.values()])
     once = every.drop_duplicates([*CELL, "epochs", "seed"]).fillna({"judged": False})
-    return drawn(plan, shown, ways[JUDGED], claims), {
+    return drawn(plan, shown, table, claims), {
         "data": plan.data,
         "training_examples": plan.size,
         "recipe": asdict(plan.recipe),
@@ -135,18 +116,24 @@ def make(asked: Flags) -> Made:
 def measured(asked: Flags, plan: Plan) -> tuple[Networks, dict[str, pd.DataFrame]]:
     """Train all cells until they are trained, and those on digits as long as the longest.
 
-    Returns:
-        The cells with their epochs and paths, and a table of networks for each version of H15.
+    Gives cells with their epochs and paths, and a table of networks for each version of H15.
     """
-    cells = plan.cells()
+    pairs = product(plan.data, ("last", "all", "none"))
+    chosen = [Cell(data, plan.depth, plan.scale, biases) for data, biases in pairs]
+    grids = {
+        data: [Cell(data, *pair, "last") for pair in product(plan.depths, plan.scales[data])]
+        for data in plan.data
+    }
+    chosen += [cell for grid in grids.values() for cell in grid]
+    cells = sorted(dict.fromkeys(chosen), key=lambda cell: (-cell.depth, cell.scale))
     trials = over(asked, lowered, [(asked, plan, cell) for cell in cells], "cells")
     first = {cell: min(found.items()) for cell, found in zip(cells, trials, strict=True)}
     final = {cell: max(found.items()) for cell, found in zip(cells, trials, strict=True)}
-    grid = {cell: final[cell] for cell in plan.grid("digits")}
-    most = max(epochs for epochs, _ in grid.values())
-    short = [cell for cell, (epochs, _) in grid.items() if epochs < most]
+    alike = {cell: final[cell] for cell in grids["digits"]}
+    most = max(epochs for epochs, _ in alike.values())
+    short = [cell for cell, (epochs, _) in alike.items() if epochs < most]
     more = over(asked, paths, [(asked, plan, cell, most) for cell in short], "as long")
-    alike = grid | {cell: (most, found) for cell, found in zip(short, more, strict=True)}
+    alike |= {cell: (most, found) for cell, found in zip(short, more, strict=True)}
     begun = tabled(plan, first)
     return final, {
         JUDGED: tabled(plan, final),
@@ -157,11 +144,7 @@ def measured(asked: Flags, plan: Plan) -> tuple[Networks, dict[str, pd.DataFrame
 
 
 def lowered(asked: Flags, plan: Plan, cell: Cell) -> dict[int, Paths]:
-    """Train a cell anew for twice as many epochs until all its networks end at a low loss.
-
-    Returns:
-        Paths by the number of epochs.
-    """
+    """Double the epochs of a cell until all networks end at a low loss: paths by the epochs."""
     found: dict[int, Paths] = {}
     epochs = plan.recipe.epochs
     while True:
@@ -193,31 +176,38 @@ def tabled(plan: Plan, networks: Networks) -> pd.DataFrame:
     table = []
     for cell, (epochs, kinds) in networks.items():
         for seed, *pair in zip(plan.seeds, *(kinds[kind] for kind in KINDS), strict=True):
-            row: dict[str, Any] = asdict(cell) | {"epochs": epochs, "seed": seed}
+            row = asdict(cell) | {"epochs": epochs, "seed": seed}
             for kind, path in zip(KINDS, pair, strict=True):
                 plateau = path.plateau()
                 row |= {f"{kind}_error": plateau.error, f"{kind}_loss": plateau.loss}
-            last = pair[0].values("train_loss")[-1]
-            row |= {"final_loss": last, "trained": bool(last <= TRAINED)}
-            table.append(row | {"min_delta": pair[0].monotonicity().min_delta})
+            last, rise = pair[0].values("train_loss")[-1], pair[0].monotonicity().min_delta
+            row |= {"final_loss": last, "trained": bool(last <= TRAINED), "min_delta": rise}
+            table.append(row)
     return pd.DataFrame(table)
 
 
 def grown(table: pd.DataFrame) -> Rows:
     """Judge how plateaus grow with depth and with a smaller initial scale."""
-    claims = []
+    rows = []
     grid = table[table["biases"] == "last"]
-    for (data, some), metric in itertools.product(grid.groupby("data"), METRICS):
-        slopes = pd.DataFrame([growth(group, metric) for _, group in some.groupby("seed")])
-        for what, words in (("depth", "layer"), ("halving", "halving of the initial scale")):
+    for (data, some), metric in product(grid.groupby("data"), METRICS):
+        slopes = np.array([growth(group, metric) for _, group in some.groupby("seed")])
+        for words, slope in zip(("layer", "halving of the initial scale"), slopes.T, strict=True):
             claim = f"{data}: the {metric} plateau of the linear path grows with each {words}"
             how = f"slope in alpha over the {words}s, of one seed's cells together"
-            claims.append(within("interpolation-H15", claim, how, slopes[what], STEP))
-    return claims
+            rows.append(("H15", claim, how, slope, STEP))
+    return judge("interpolation-", rows)
+
+
+def growth(group: pd.DataFrame, metric: str) -> Array:
+    """Fit a plane through the plateaus of one seed: slopes over depth and halvings of scale."""
+    halvings = -np.log2(group["scale"])
+    design = np.column_stack([np.ones(len(group)), group["depth"], halvings])
+    return np.linalg.lstsq(design, group[f"linear_{metric}"], rcond=None)[0][1:]
 
 
 def compared(plan: Plan, table: pd.DataFrame, data: str) -> Rows:
-    main = table[table[CELL[:3]].eq((data, plan.depth, plan.scale)).all(axis=1)]
+    main = table[table[CELL[:3]].eq([data, plan.depth, plan.scale]).all(axis=1)]
     last, bare = (main[main["biases"] == biases] for biases in ("last", "none"))
     longer = last["linear_error"] - last["homogeneous_error"]
     drop = last["linear_loss"] - last["homogeneous_loss"]
@@ -233,20 +223,11 @@ def compared(plan: Plan, table: pd.DataFrame, data: str) -> Rows:
         ("H14", "a loss plateau remains without biases",
          "the loss plateau, in alpha", bare["linear_loss"], LASTS),
     )  # fmt: skip
-    claims = [within(f"interpolation-{name}", f"{data}: {claim}", *rest)
-              for name, claim, *rest in rows]  # fmt: skip
+    claims = judge("interpolation-", [(row[0], f"{data}: {row[1]}", *row[2:]) for row in rows])
     both = last["linear_error"], bare["linear_error"]
     claim = f"{data}: the last layer's bias lengthens the error plateau of the linear path"
     how = "the error plateau, with that bias against without biases"
     return [*claims[:2], between("interpolation-H13", claim, how, *both), *claims[2:]]
-
-
-def growth(group: pd.DataFrame, metric: str) -> dict[str, float]:
-    """Fit a plane through the plateaus of one seed, over depth and halvings of the scale."""
-    halvings = -np.log2(group["scale"])
-    design = np.column_stack([np.ones(len(group)), group["depth"], halvings])
-    _, depth, halving = np.linalg.lstsq(design, group[f"linear_{metric}"], rcond=None)[0]
-    return {"depth": float(depth), "halving": float(halving)}
 
 
 def drawn(plan: Plan, shown: Mapping[str, Paths], table: pd.DataFrame, claims: Rows) -> Figure:
@@ -314,11 +295,10 @@ def _share(axes: Any) -> None:
 
 def _lengths(ax: Axes, data: str, table: pd.DataFrame, metric: str, claims: Rows) -> None:
     scales, column = sorted(table["scale"].unique()), f"linear_{metric}"
-    marks = itertools.cycle("os^Dv")
     for place, (scale, colour) in enumerate(zip(scales, canvas.ramp(len(scales)), strict=True)):
-        some, mark = table[table["scale"] == scale], next(marks)
+        some = table[table["scale"] == scale]
         shift = 0.06 * (place - (len(scales) - 1) / 2)
-        style = {"color": colour, "marker": mark}
+        style = {"color": colour, "marker": "os^Dv"[place]}
         ax.scatter(some["depth"] + shift, some[column], s=16, alpha=0.55, lw=0, **style)
         middle = some.groupby("depth")[column].median()
         ax.plot(middle.index + shift, middle, lw=1.8, ms=6, label=f"scale {scale:g}", **style)
@@ -329,5 +309,6 @@ def _lengths(ax: Axes, data: str, table: pd.DataFrame, metric: str, claims: Rows
     title = f"{NAMES[data]}, last layer's bias: {metric} plateau {', '.join(said)}"
     length = f"{metric} plateau of the linear path (alpha)"
     top = 1.05 * math.ceil(20 * highest) / 20
-    panels.named(ax, title, "depth (layers with weights)", length, ylim=(-0.03, top))
-    ax.legend(fontsize=9, frameon=False, title="lines: medians", title_fontsize=9)
+    ax.set_ylim(-0.03, top)
+    words = {"title": "lines: medians", "title_fontsize": 9}
+    panels.label(ax, "depth (layers with weights)", length, title, **words)

@@ -12,18 +12,16 @@ one network with a share at or below 0 broke them before. Claims are as they wer
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 from evidence import panels
 from evidence.cells import QUIET, trained
 from evidence.figure import Flags, Made, device
 from evidence.jobs import over, recipe
-from evidence.judging import within
-from evidence.rows import Rows, about
+from evidence.judging import judge, within
+from evidence.rows import Array, Row, Rows, about
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.wang import networks as wang
 from papers.wang.networks import CLASSES, NAMES, WIDTH
 from torch import nn
@@ -38,6 +36,9 @@ SHOWN = (0.1, 0.3, 0.5, 0.7, 0.9)
 JUDGED = 0.5
 HALF = ALPHAS.index(JUDGED)
 DECAY, STRAIGHT = 0.1, 0.8  # the least fall of log signal a layer, the least R² of a straight line
+Signals = dict[str, Array]
+"""Of n networks with L layers at A alphas: shares of the signal at the end (n, A, L), what they
+are shares of, slopes over depth and R² (n, A), and final losses (n,)."""
 
 
 @dataclass(frozen=True)
@@ -52,26 +53,29 @@ class Plan:
     recipes: dict[str, jr.Recipe]
 
 
-FULL = Plan(
-    "fashion_mnist", 5000, 8, 3, tuple(range(5)),
-    {"MLP": recipe(30, 0.02, 128), "CNN": recipe(15, 0.02, 64)},
-)  # fmt: skip
-SMALL = Plan(
-    "digits", 300, 5, 1, (0, 1, 2), {"MLP": recipe(6, 0.05, 32), "CNN": recipe(4, 0.05, 32)}
-)
+LONG = {"MLP": recipe(30, 0.02, 128), "CNN": recipe(15, 0.02, 64)}
+BRIEF = {"MLP": recipe(6, 0.05, 32), "CNN": recipe(4, 0.05, 32)}
+FULL = Plan("fashion_mnist", 5000, 8, 3, tuple(range(5)), LONG)
+SMALL = Plan("digits", 300, 5, 1, (0, 1, 2), BRIEF)
 
 
 def make(asked: Flags) -> Made:
     plan = SMALL if asked.quick else FULL
-    jobs = [(asked, plan, name, seed) for name in reversed(plan.recipes) for seed in plan.seeds]
-    every = over(asked, measured, jobs, "networks")
-    found = {name: [held for net, held in every if net == name] for name in plan.recipes}
+    found = {name: sampled(asked, plan, name) for name in plan.recipes}
     claims = [claim for name, nets in found.items() for claim in judged(name, nets)]
-
-    def stacked(what: str) -> dict[str, NDArray[np.float64]]:
-        return {name: np.stack([getattr(n, what) for n in nets]) for name, nets in found.items()}
-
-    return drawn(plan, found, claims), {
+    figure = canvas.new_figure(16, 6)
+    *panels_of, last = figure.subplots(1, 3)
+    for ax, (name, nets) in zip(panels_of, found.items(), strict=True):
+        _depths(ax, name, nets)
+    _slopes(last, found)
+    falls = ", ".join(
+        f"{claim['claim'].split(':')[0]} {np.exp(claim['effect']):.2f} ({claim['verdict']})"
+        for claim in about(claims, "falls with depth")
+    )
+    finding = f"Half way, signal is multiplied by this from layer to layer: {falls}"
+    panels.head(figure, finding, claims, described(plan, found))
+    names = "relative_signal", "signal", "slopes", "final_train_loss"
+    return figure, {
         "data": plan.data,
         "training_examples": plan.size,
         "recipes": {name: asdict(chosen) for name, chosen in plan.recipes.items()},
@@ -80,44 +84,9 @@ def make(asked: Flags) -> Made:
         f"{CHANNELS}, {2 * CHANNELS} and {2 * CHANNELS} channels, one linear layer",
         "seeds": plan.seeds,
         "alphas": ALPHAS,
-        "relative_signal": stacked("share"),
-        "signal": stacked("values"),
         "shares_at_or_below_0": {name: not_above_0(nets) for name, nets in found.items()},
-        "slopes": stacked("slopes"),
-        "final_train_loss": stacked("loss"),
         "claims": claims,
-    }
-
-
-@dataclass(frozen=True)
-class Held:
-    """Signal of L layers at A alphas: its share of that at the end, and itself, both (A, L)."""
-
-    share: NDArray[np.float64]
-    values: NDArray[np.float64]
-    loss: float
-
-    @cached_property
-    def fits(self) -> NDArray[np.float64]:
-        """Lines through the log signal over depth, where it is above 0 in three layers or more.
-
-        Slopes, in nats a layer, and R² (2, A).
-        """
-        lines = np.full((2, len(self.share)), np.nan)
-        for place, row in enumerate(self.share):
-            depth = np.flatnonzero(row > 0)
-            if len(depth) > 2:
-                height = np.log(row[depth])
-                slope, start = np.polyfit(depth, height, 1)
-                left = ((height - slope * depth - start) ** 2).sum()
-                whole = ((height - height.mean()) ** 2).sum()
-                lines[:, place] = slope, 1 - left / whole if whole else np.nan
-        return lines
-
-    @property
-    def slopes(self) -> NDArray[np.float64]:
-        """Change of the log signal from layer to layer (A,)."""
-        return self.fits[0]
+    } | {what: {name: nets[what] for name, nets in found.items()} for what in names}
 
 
 def plain_cnn(shape: tuple[int, ...], convolutions: int) -> nn.Sequential:
@@ -132,7 +101,12 @@ def plain_cnn(shape: tuple[int, ...], convolutions: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(wide, CLASSES))
 
 
-def measured(asked: Flags, plan: Plan, name: str, seed: int) -> tuple[str, Held]:
+def sampled(asked: Flags, plan: Plan, name: str) -> Signals:
+    rows = over(asked, measured, [(asked, plan, name, seed) for seed in plan.seeds], name)
+    return {what: np.stack([row[what] for row in rows]) for what in rows[0]}
+
+
+def measured(asked: Flags, plan: Plan, name: str, seed: int) -> Row:
     """Train a network and measure the signal of its layers along its path."""
     data = wang.images(plan.data, plan.size, 500)
     build, size = {"MLP": (wang.network, plan.depth), "CNN": (plain_cnn, plan.convolutions)}[name]
@@ -141,38 +115,51 @@ def measured(asked: Flags, plan: Plan, name: str, seed: int) -> tuple[str, Held]
     runs = trained(asked, f"{name}-{seed}", task, plan.recipes[name], [seed], jobs=1)
     path = jr.interpolate(task, runs.initial[0], runs.final[0], ALPHAS, execution=QUIET)
     held = signals(task, path, execution=QUIET)
-    loss = float(runs.metrics["train_loss"][0, -1])
-    return name, Held(held.relative, held.values, loss)
+    slopes, straight = np.transpose([fitted(row) for row in held.relative])
+    return {
+        "relative_signal": held.relative,
+        "signal": held.values,
+        "slopes": slopes,
+        "straight": straight,
+        "final_train_loss": float(runs.metrics["train_loss"][0, -1]),
+    }
 
 
-def judged(name: str, nets: list[Held]) -> Rows:
-    slopes, explained = np.array([net.fits[:, HALF] for net in nets]).T
+def fitted(shares: Array) -> tuple[float, float]:
+    """Fit a line to the log signal over depth, where it is above 0 in three layers or more.
+
+    Its slope, in nats a layer, and R².
+    """
+    depth = np.flatnonzero(shares > 0)
+    if len(depth) < 3:
+        return np.nan, np.nan
+    height = np.log(shares[depth])
+    slope, start = np.polyfit(depth, height, 1)
+    left = ((height - slope * depth - start) ** 2).sum()
+    whole = ((height - height.mean()) ** 2).sum()
+    return slope, 1 - left / whole if whole else np.nan
+
+
+def judged(name: str, nets: Signals) -> Rows:
     falls = f"{name}: half way along the path the signal falls with depth, relative to the end's"
     fall = f"slope of the log signal, in nats a layer, at alpha {JUDGED}"
     straight = f"{name}: that fall is close to exponential"
     how = f"R² of the straight line through the log signal at alpha {JUDGED}"
-    return [
-        within("interpolation-signal", falls, fall, slopes, DECAY, -1),
-        within("interpolation-signal", straight, how, explained, STRAIGHT),
-    ]
+    return judge(
+        "interpolation-",
+        [
+            ("signal", falls, fall, nets["slopes"][:, HALF], DECAY, -1),
+            ("signal", straight, how, nets["straight"][:, HALF], STRAIGHT),
+        ],
+    )
 
 
-def drawn(plan: Plan, found: dict[str, list[Held]], claims: Rows) -> Figure:
-    figure = canvas.new_figure(16, 6)
-    *panels_of, last = figure.subplots(1, 3)
-    for ax, (name, nets) in zip(panels_of, found.items(), strict=True):
-        _depths(ax, name, nets)
-    _slopes(last, found)
-    panels.head(figure, finding(claims), claims, described(plan, found))
-    return figure
-
-
-def described(plan: Plan, found: dict[str, list[Held]]) -> str:
+def described(plan: Plan, found: dict[str, Signals]) -> str:
     low = ", ".join(f"{name} {sum(not_above_0(nets))}" for name, nets in found.items())
     ways = "; ".join(
         f"{name}: {chosen.epochs} epochs, learning rate {chosen.lr}, batches of "
         f"{chosen.batch_size}, final training loss "
-        f"{np.median([n.loss for n in found[name]]):.2g} nats (median)"
+        f"{np.median(found[name]['final_train_loss']):.2g} nats (median)"
         for name, chosen in plan.recipes.items()
     )
     return (
@@ -187,51 +174,31 @@ def described(plan: Plan, found: dict[str, list[Held]]) -> str:
     )
 
 
-def not_above_0(nets: list[Held]) -> list[int]:
+def not_above_0(nets: Signals) -> list[int]:
     """Count the shares at or below 0, over networks and layers, at each alpha."""
-    return [int(count) for count in (np.stack([n.share for n in nets]) <= 0).sum(axis=(0, 2))]
+    return (nets["relative_signal"] <= 0).sum(axis=(0, 2)).tolist()
 
 
-def finding(claims: Rows) -> str:
-    words = [
-        f"{claim['claim'].split(':')[0]} {np.exp(claim['effect']):.2f} ({claim['verdict']})"
-        for claim in about(claims, "falls with depth")
-    ]
-    return f"Half way, signal is multiplied by this from layer to layer: {', '.join(words)}"
-
-
-def _depths(ax: Axes, name: str, nets: list[Held]) -> None:
-    layers = np.arange(1, nets[0].share.shape[1] + 1)
+def _depths(ax: Axes, name: str, nets: Signals) -> None:
+    layers = np.arange(1, nets["signal"].shape[2] + 1)
     for alpha, colour in zip(SHOWN, canvas.ramp(len(SHOWN), "viridis_r"), strict=True):
-        rows = np.array([net.share[ALPHAS.index(alpha)] for net in nets])
-        middle = np.median(rows, axis=0)
-        ax.plot(layers, _positive(rows).T, color=colour, lw=0.7, alpha=0.6)
-        ax.plot(layers, _positive(middle), ".-", color=colour, lw=2, label=f"alpha {alpha:g}")
+        rows = nets["relative_signal"][:, ALPHAS.index(alpha)]
+        panels.lines(ax, layers, rows, colour, f"alpha {alpha:g}", np.median, ".-", lw=2)
     half = JUDGED ** layers.astype(float)
     ax.plot(layers, half, color="0.3", ls=":", lw=1.4, label=f"{JUDGED:g}^layer, from zero")
-    ax.set_yscale("log")
+    ax.set_yscale("log", nonpositive="mask")  # a gap where a share has no place
     ax.set_xticks(layers)
-    slope = np.mean([net.slopes[HALF] for net in nets])
+    slope = nets["slopes"][:, HALF].mean()
     change = f"at alpha {JUDGED:g} log signal changes by {slope:+.2f} a layer"
-    panels.named(
-        ax,
-        f"{name}, n = {len(nets)}: {change}",
-        "layer, from the input",
-        "share of the signal at the end (alpha 1)",
-    )
+    sides = "layer, from the input", "share of the signal at the end (alpha 1)"
+    panels.label(ax, *sides, f"{name}, n = {len(rows)}: {change}", fontsize=9)
 
 
-def _positive(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Leave a gap where a logarithmic axis has no place."""
-    return np.where(values > 0, values, np.nan)
-
-
-def _slopes(ax: Axes, found: dict[str, list[Held]]) -> None:
+def _slopes(ax: Axes, found: dict[str, Signals]) -> None:
     styles = zip(found.items(), canvas.colours(len(found)), ("o", "s"), strict=True)
     ends = []
     for (name, nets), colour, mark in styles:
-        slopes = np.array([net.slopes for net in nets])[:, :-1]
-        summary = [within("", "", "", column, 0) for column in slopes.T]
+        summary = [within("", "", "", column, 0) for column in nets["slopes"].T[:-1]]
         means = [row["effect"] for row in summary]
         low, high = np.array([row["interval"] for row in summary], dtype=float).T
         ax.plot(ALPHAS[:-1], means, color=colour, marker=mark, lw=1.8, label=name)
@@ -240,4 +207,4 @@ def _slopes(ax: Axes, found: dict[str, list[Held]]) -> None:
     ax.plot(ALPHAS, np.log(ALPHAS), color="0.3", ls=":", lw=1.4, label="log alpha, from zero")
     ax.axhline(0, color="0.8", lw=0.8)
     title = f"slope at alpha {ALPHAS[0]:g} and {ALPHAS[-2]:g}: {', '.join(ends)}"
-    panels.named(ax, title, "alpha", "slope of the log signal (nats a layer)")
+    panels.label(ax, "alpha", "slope of the log signal (nats a layer)", title, fontsize=9)

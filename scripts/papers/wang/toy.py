@@ -17,7 +17,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,15 +24,13 @@ import pandas as pd
 from evidence import panels
 from evidence.figure import Flags, Made
 from evidence.jobs import over
-from evidence.judging import entry, tally, within
+from evidence.judging import entry, judge, tally
 from evidence.proportions import counted
 from evidence.rows import Row, Rows, about
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from papers.wang import networks as wang
 
 from jumpretrain.comparison.hypothesis_tests import spearman
-from jumpretrain.paths.path import Path
 from jumpretrain.plots import canvas
 from jumpretrain.toys.bias_toy import BiasToy, train_toys
 
@@ -48,32 +45,29 @@ SHARE, CORRELATION, REACH = 0.9, 0.5, 0.1  # the smallest effects of interest
 LONGER, LASTS = 0.08, 0.1  # the least difference of error plateaus, the least loss plateau
 RANKED = 0.2  # the least rank correlation
 HELD = 0.2  # the shortest error plateau on which the loss is compared with log k
+WAYS = "linear", "homogeneous"
 OVER = "over cells of degree and scale: "
 PLACES = "first", "2nd", "3rd", "last"
-
-
-@dataclass(frozen=True)
-class Course:
-    """A trained toy, the scale of its start, and its paths with biases as alpha or alpha^r."""
-
-    scale: float
-    seed: int
-    toy: BiasToy
-    linear: Path
-    homogeneous: Path
 
 
 def make(asked: Flags) -> Made:
     cells = ((2, 0.3), (3, 0.1), (4, 0.3)) if asked.quick else CELLS
     shown, count = ((4, 0.3), 3) if asked.quick else (SHOWN, 20)
-    jobs = [(degree, scale, count) for degree, scale in cells]
-    found = dict(zip(cells, over(asked, trained, jobs, "toys"), strict=True))
-    courses, same = [course for some in found.values() for course in some], found[shown]
-    history = training(same[0])
-    table = pd.DataFrame([measured(course) for course in courses])
-    claims = judged(table)
-    drift = max(course.toy.drift for course in courses)
-    return drawn(same, history, table, claims, drift), {
+    found = over(asked, trained, [(*cell, count) for cell in cells], "toys")
+    table = pd.DataFrame([row for rows in found for row in rows])
+    same = table[(table["degree"] == shown[0]) & (table["scale"] == shown[1])]
+    claims, history = judged(table), training(same.iloc[0])
+    drift = max(toy.drift for toy in table["toy"])
+    figure = canvas.new_figure(16, 10.2)
+    axes = figure.subplots(2, 3)
+    _training(axes[0, 0], history, same.iloc[0])
+    _orders(axes[0, 1], table)
+    _paths(axes[0, 2], same, "error", "training error", 1 - 1 / CLASSES, "1 − 1/k")
+    _turning(axes[1, 0], table)
+    _excess(axes[1, 1], table)
+    _paths(axes[1, 2], same, "loss", "training loss (nats)", math.log(CLASSES), "log k")
+    panels.head(figure, finding(table, claims), claims, described(table, drift))
+    return figure, {
         "classes": CLASSES,
         "recipe": {"lr": LR, "until": UNTIL, "optimiser": "gradient descent"},
         "cells": [{"degree": d, "scale": s, "networks": count} for d, s in cells],
@@ -82,24 +76,22 @@ def make(asked: Flags) -> Made:
         "one_sample": pooled(table),
         "degrees": by_degree(table),
         "largest_sum_of_biases": drift,
-        "networks": table.to_dict("records"),
-        "training": {"degree": shown[0], "scale": shown[1], "seed": same[0].seed, **history},
+        "networks": table.drop(columns=["toy", *WAYS]).to_dict("records"),
+        "training": {"degree": shown[0], "scale": shown[1], **history},
         "paths": [
-            {"seed": c.seed, "linear": c.linear.metrics, "homogeneous": c.homogeneous.metrics}
-            for c in same
+            {"seed": row["seed"]} | {way: row[way].metrics for way in WAYS}
+            for row in same.to_dict("records")
         ],
     }
 
 
-def trained(degree: int, scale: float, count: int) -> list[Course]:
-    """Train the toys of a cell, those that do not take too long, and interpolate both ways."""
+def trained(degree: int, scale: float, count: int) -> Rows:
+    """Train the toys of a cell, those that do not take too long, and measure them."""
     short = (seed for seed in itertools.count() if escape(seed, degree, scale) <= LONGEST)
     seeds = list(itertools.islice(short, count))
     toys = train_toys(seeds, CLASSES, degree, scale, LR, UNTIL)
-    return [
-        Course(scale, seed, toy, toy.path(ALPHAS), toy.path(ALPHAS, "homogeneous"))
-        for seed, toy in zip(seeds, toys, strict=True)
-    ]
+    cell = {"degree": degree, "scale": scale}
+    return [cell | {"seed": seed} | measured(toy) for seed, toy in zip(seeds, toys, strict=True)]
 
 
 def escape(seed: int, degree: int, scale: float) -> float:
@@ -116,34 +108,36 @@ def escape(seed: int, degree: int, scale: float) -> float:
     return float(smallest ** (2 - degree) / rate)
 
 
-def training(course: Course) -> Row:
+def training(row: pd.Series[Any]) -> Row:
     """Follow a toy through training: descent is the same however early it is stopped."""
-    toy, degree = course.toy, course.toy.degree
+    toy, seed = row["toy"], int(row["seed"])
     levels = np.linspace(math.log(CLASSES), UNTIL, 120)[1:-1]
-    cell = [course.seed], CLASSES, degree, course.scale, LR
+    cell = [seed], CLASSES, toy.degree, row["scale"], LR
     stages = [*(train_toys(*cell, level)[0] for level in levels), toy]
     weights = [toy.initial, *(stage.weights for stage in stages)]
     return {
+        "seed": seed,
         "steps": [0, *(stage.steps for stage in stages)],
-        "signal": [(some.diagonal() ** degree).tolist() for some in weights],
+        "signal": [(some.diagonal() ** toy.degree).tolist() for some in weights],
         "bias": [[0.0] * CLASSES, *(stage.biases.tolist() for stage in stages)],
         "learned": toy.learned.tolist(),
     }
 
 
-def measured(course: Course) -> Row:
-    """Measure a toy, as a row of a table."""
-    toy, linear, homogeneous = course.toy, course.linear.plateau(), course.homogeneous.plateau()
-    wrong = np.asarray(course.linear.class_error["train"]) > 0
-    turns = np.where(wrong, course.linear.alphas[:, None], 0).max(axis=0)
+def measured(toy: BiasToy) -> Row:
+    """Measure a toy, as a row of a table, with its paths, whose biases are alpha or alpha^r."""
+    paths = toy.path(ALPHAS), toy.path(ALPHAS, "homogeneous")
+    linear, homogeneous = (path.plateau() for path in paths)
+    wrong = np.asarray(paths[0].class_error["train"]) > 0
+    turns = np.where(wrong, paths[0].alphas[:, None], 0).max(axis=0)
     order = np.argsort(toy.learned, kind="stable")
     lists = {"learned": toy.learned, "biases": toy.biases, "predicted": toy.predicted}
+    lists["turns"] = turns
     return {
-        "degree": toy.degree,
-        "scale": course.scale,
-        "seed": course.seed,
+        "toy": toy,
+        **dict(zip(WAYS, paths, strict=True)),
         "steps": toy.steps,
-        **{name: values.tolist() for name, values in {**lists, "turns": turns}.items()},
+        **{name: values.tolist() for name, values in lists.items()},
         "off": float(np.abs(np.minimum(toy.predicted, 1) - turns).mean()),
         "same_order": bool((order == np.argsort(toy.biases)).all()),
         "last_is_largest": bool(order[-1] == toy.biases.argmax()),
@@ -153,9 +147,9 @@ def measured(course: Course) -> Row:
         "homogeneous_error": homogeneous.error,
         "homogeneous_loss": homogeneous.loss,
         "excess": linear.excess,
-        "rise": course.linear.monotonicity().min_delta,
+        "rise": paths[0].monotonicity().min_delta,
         "variance": float(toy.biases.var()),
-        **wang.middle(course.linear, toy.biases),
+        **wang.middle(paths[0], toy.biases),
     }
 
 
@@ -223,11 +217,10 @@ def plateaus(table: pd.DataFrame, where: str = "") -> Rows:
     longer = f"{where}the error stays high longer on the linear path than on the homogeneous one"
     lasts = f"{where}the loss has a plateau on the homogeneous path too"
     gap, loss = table["linear_error"] - table["homogeneous_error"], table["homogeneous_loss"]
-    how = "length of the loss plateau, in alpha"
-    return [
-        within("interpolation-H13", longer, "difference of error plateaus, in alpha", gap, LONGER),
-        within("interpolation-H14", lasts, how, loss, LASTS),
-    ]
+    return judge("interpolation-", [
+        ("H13", longer, "difference of error plateaus, in alpha", gap, LONGER),
+        ("H14", lasts, "length of the loss plateau, in alpha", loss, LASTS),
+    ])  # fmt: skip
 
 
 def turning(table: pd.DataFrame, where: str = "") -> Rows:
@@ -236,10 +229,8 @@ def turning(table: pd.DataFrame, where: str = "") -> Rows:
     rho = "Pearson's correlation over classes of minus the bias and alpha"
     near = f"{where}degree counting predicts to {REACH} at which alpha a class turns right"
     left = f"{REACH} minus the mean absolute difference over classes"
-    return [
-        within("interpolation-H17", later, rho, table["correlation"], CORRELATION),
-        within("interpolation-H17", near, left, REACH - table["off"], 0),
-    ]
+    rows = (later, rho, table["correlation"], CORRELATION), (near, left, REACH - table["off"], 0)
+    return judge("interpolation-", [("H17", *row) for row in rows])
 
 
 def ranked(table: pd.DataFrame, where: str = "") -> Rows:
@@ -255,28 +246,12 @@ def ranked(table: pd.DataFrame, where: str = "") -> Rows:
 
 def by_degree(table: pd.DataFrame) -> Rows:
     """Summarise the toys of each degree, as rows of a table."""
-    groups = table.groupby("degree")
-    names = ["linear_error", "homogeneous_error", "linear_loss", "homogeneous_loss", "correlation",
-             "off", "rise", "excess"]  # fmt: skip
-    counts = groups[["same_order", "last_is_largest"]].sum()
-    means = groups[names].mean().add_prefix("mean_")
-    joined = pd.concat([groups.size().rename("networks"), counts, means], axis=1)
-    return joined.reset_index().to_dict("records")
-
-
-def drawn(
-    same: list[Course], history: Row, table: pd.DataFrame, claims: Rows, drift: float
-) -> Figure:
-    figure = canvas.new_figure(16, 10.2)
-    axes = figure.subplots(2, 3)
-    _training(axes[0, 0], history, same[0])
-    _orders(axes[0, 1], table)
-    _paths(axes[0, 2], same, "error", "training error", 1 - 1 / CLASSES, "1 − 1/k")
-    _turning(axes[1, 0], table)
-    _excess(axes[1, 1], table)
-    _paths(axes[1, 2], same, "loss", "training loss (nats)", math.log(CLASSES), "log k")
-    panels.head(figure, finding(table, claims), claims, described(table, drift))
-    return figure
+    names = "linear_error", "homogeneous_error", "linear_loss", "homogeneous_loss"
+    names = *names, "correlation", "off", "rise", "excess"
+    found = {"networks": ("seed", "size")}
+    found |= {name: (name, "sum") for name in ("same_order", "last_is_largest")}
+    found |= {f"mean_{name}": (name, "mean") for name in names}
+    return table.groupby("degree").agg(**found).reset_index().to_dict("records")
 
 
 def described(table: pd.DataFrame, drift: float) -> str:
@@ -307,18 +282,18 @@ def finding(table: pd.DataFrame, claims: Rows) -> str:
 
 def _said(claims: Rows, part: str, margin: float | None = None) -> str:
     """Say what claims find over cells and in each; of a margin, what it was taken from."""
-    some = about(claims, part)
-    apart = [c for c in some if c["claim"].startswith("r = ")]
-    whole = [f"over cells {_shown(c, margin)}, {c['verdict']}" for c in some if c not in apart]
-    tallied = tally(apart).replace("claims", "cells")
+    found = {True: [], False: []}
+    for claim in about(claims, part):
+        found[claim["claim"].startswith("r = ")].append(claim)
+    whole = [
+        f"over cells {margin - c['effect'] if margin else c['effect']:.2f}, {c['verdict']}"
+        for c in found[False]
+    ]
+    tallied = tally(found[True]).replace("claims", "cells")
     return f"{' '.join(whole) or 'not judged over cells'}; {tallied}"
 
 
-def _shown(claim: Row, margin: float | None) -> str:
-    return f"{margin - claim['effect'] if margin else claim['effect']:.2f}"
-
-
-def _training(ax: Axes, history: Row, course: Course) -> None:
+def _training(ax: Axes, history: Row, row: pd.Series[Any]) -> None:
     order = np.argsort(history["learned"])
     signal, bias = np.array(history["signal"]), np.array(history["bias"])
     for place, label, colour in zip(PLACES, order, canvas.colours(CLASSES), strict=True):
@@ -327,10 +302,10 @@ def _training(ax: Axes, history: Row, course: Course) -> None:
         ax.plot(history["steps"], bias[:, label], color=colour, lw=1.5, ls="--")
     ax.plot([], [], color="0.3", lw=2, label="signal W^r")
     ax.plot([], [], color="0.3", lw=1.5, ls="--", label="bias b")
-    how = f"(r = {course.toy.degree}, scale {course.scale})"
-    title = f"training of one toy, seed {course.seed} {how}"
-    output = "contribution to the class's own output"
-    panels.named(ax, title, "steps of gradient descent", output)
+    how = f"(r = {row['degree']}, scale {row['scale']})"
+    title = f"training of one toy, seed {row['seed']} {how}"
+    sides = "steps of gradient descent", "contribution to the class's own output"
+    panels.label(ax, *sides, title, fontsize=9)
 
 
 def _orders(ax: Axes, table: pd.DataFrame) -> None:
@@ -345,27 +320,23 @@ def _orders(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_yticks(range(CLASSES), ["smallest", "2nd", "3rd", "largest"])
     title = "number of toys by both orders; diagonal: the same place"
     sides = "place in the order of learning", "place in the order of biases"
-    panels.named(ax, title, *sides, legend=0)
+    panels.label(ax, *sides, title)
 
 
-def _paths(
-    ax: Axes, courses: list[Course], kind: str, label: str, level: float, words: str
-) -> None:
-    medians = {}
-    styles = zip(("linear", "homogeneous"), ("-", "--"), canvas.colours(2), strict=True)
-    for name, style, colour in styles:
-        paths = [getattr(course, name) for course in courses]
-        medians[name] = np.median([getattr(path.plateau(), kind) for path in paths])
-        for path in paths:
-            values = path.metrics[f"train_{kind}"]
-            ax.plot(path.alphas, values, style, color=colour, lw=0.9, alpha=0.7)
-        ax.plot([], [], style, color=colour, lw=2, label=f"{name} path, n = {len(paths)}")
+def _paths(ax: Axes, rows: pd.DataFrame, kind: str, label: str, level: float, words: str) -> None:
+    for way, style, colour in zip(WAYS, ("-", "--"), canvas.colours(2), strict=True):
+        losses = [path.metrics[f"train_{kind}"] for path in rows[way]]
+        style = {"color": colour, "ls": style}
+        ax.plot(rows[way].iloc[0].alphas, np.transpose(losses), lw=0.9, alpha=0.7, **style)
+        ax.plot([], [], lw=2, label=f"{way} path, n = {len(rows)}", **style)
     ax.axhline(level, color="0.4", ls=":", lw=1.2, label=words)
+    linear, homogeneous = (rows[f"{way}_{kind}"].median() for way in WAYS)
+    degree, scale = rows[["degree", "scale"]].iloc[0]
     title = (
-        f"{kind} plateau, median: {medians['linear']:.2f} linear, {medians['homogeneous']:.2f} "
-        f"homogeneous (r = {courses[0].toy.degree}, scale {courses[0].scale})"
+        f"{kind} plateau, median: {linear:.2f} linear, {homogeneous:.2f} "
+        f"homogeneous (r = {degree:g}, scale {scale})"
     )
-    panels.named(ax, title, "alpha", label)
+    panels.label(ax, "alpha", label, title, fontsize=9)
 
 
 def _turning(ax: Axes, table: pd.DataFrame) -> None:
@@ -374,8 +345,8 @@ def _turning(ax: Axes, table: pd.DataFrame) -> None:
         ax.scatter(np.minimum(predicted, 1), turns, s=22, **style)
     panels.equal(ax, label="equal")
     predicted = "alpha predicted by degree counting, a dot a class"
-    wrong = "last alpha at which the class is wrong"
-    panels.named(ax, "where classes turn right on the linear path", predicted, wrong)
+    sides = predicted, "last alpha at which the class is wrong"
+    panels.label(ax, *sides, "where classes turn right on the linear path", fontsize=9)
 
 
 def _excess(ax: Axes, table: pd.DataFrame) -> None:
@@ -387,7 +358,7 @@ def _excess(ax: Axes, table: pd.DataFrame) -> None:
         "the loss half way along the error plateau; along the whole path it rises by up to "
         f"{float(table['rise'].max()):.2g} nats"
     )
-    panels.named(ax, title, *wang.MIDDLE)
+    panels.label(ax, *wang.MIDDLE, title, fontsize=9)
 
 
 def _degrees(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
