@@ -10,8 +10,6 @@ random where no data are needed to time. Other libraries are compared where they
 see scripts/benchmarks/peers.py.
 """
 
-from __future__ import annotations
-
 import argparse
 import platform
 import time

@@ -4,8 +4,6 @@
 .venv/bin/python scripts/claims.py --folder DIR         # of other figures
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -5,8 +5,6 @@
 A wing stands below all that it imports. Arrows that follow from others are left out.
 """
 
-from __future__ import annotations
-
 import ast
 import textwrap
 from collections.abc import Iterator

@@ -8,8 +8,6 @@ goes on where it was stopped. The full form needs Fashion-MNIST and CIFAR-10 in 
 environment variable JUMPRETRAIN_DATA names.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

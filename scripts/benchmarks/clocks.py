@@ -1,7 +1,5 @@
 """Time several ways of doing the same work, in turn, with the processor time of all processes."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable

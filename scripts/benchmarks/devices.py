@@ -1,7 +1,5 @@
 """Retraining on one device: the library, stacked and looped, beside the plain loop."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

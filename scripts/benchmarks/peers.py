@@ -7,8 +7,6 @@ loss-landscapes 3.0.6 (MIT), install it where this script finds it:
     .venv/bin/pip install --no-deps loss-landscapes==3.0.6
 """
 
-from __future__ import annotations
-
 import copy
 from functools import partial
 from typing import Any

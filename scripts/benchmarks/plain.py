@@ -1,7 +1,5 @@
 """The plain loops that a user writes, to compare the library with."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from typing import Any

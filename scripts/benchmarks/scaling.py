@@ -1,7 +1,5 @@
 """Whether time grows in proportion to jumps, epochs and snapshots: timings, lines, one plot."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Train and measure the networks of a cell of a design, or read what was kept."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path

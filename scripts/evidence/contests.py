@@ -1,7 +1,5 @@
 """Compare how well two methods rank the same networks, by resampling and swapping networks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

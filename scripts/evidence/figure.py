@@ -1,7 +1,5 @@
 """Make one figure: a PNG, and a JSON of the same name with the numbers behind it."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import platform

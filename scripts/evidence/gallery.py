@@ -3,8 +3,6 @@
 Redo it with `python scripts/reproduce.py`, or `python scripts/claims.py` for committed figures.
 """
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 from typing import Any

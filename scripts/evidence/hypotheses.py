@@ -22,8 +22,6 @@ the source's table, not of two rates over kinds; H2 on the finer grid, as length
 words of H4 and H10 were narrowed then to what is measured.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 PAPERS = {

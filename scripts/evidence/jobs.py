@@ -1,7 +1,5 @@
 """Describe a figure's training, spread it over processes and share it within the paper."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar

@@ -4,8 +4,6 @@ Intervals are of 95 % each, without a correction for how many claims there are. 
 interval and the smallest effect that the claim means; p is of there being any effect, either way.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import Any, Literal

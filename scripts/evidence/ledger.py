@@ -12,8 +12,6 @@ Finer claims are counted by verdict (`parts`), save those without an effect, whe
 judged.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Draw what most figures show: each network as dots or thin lines, what is typical as thick."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Judge shares: of networks of which something holds, and of one sum over networks in another."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

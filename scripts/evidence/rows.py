@@ -1,7 +1,5 @@
 """Rows as the JSON files hold them: claims, networks, lines."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Write numbers of claims as titles and sentences have them."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

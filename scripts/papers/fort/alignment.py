@@ -7,8 +7,6 @@ the straight line (arXiv:1912.05671), and the directions of weights, of starts a
 start to optimum are compared. H1, H9 and H12 are judged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path

@@ -6,8 +6,6 @@ connector of the same budget (the null). Loss along them, cosines between deviat
 straight line, labels that change, angles between networks. H1 to H3 and H9 are judged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial

@@ -7,8 +7,6 @@ tenths of what it falls without a plane, is compared with the number of sharp di
 networks without a plane: at the end of training, and with both at one loss.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace

@@ -7,8 +7,6 @@ differently independent networks, snapshots and random networks from subspaces a
 predict. H10 is judged.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 

@@ -6,8 +6,6 @@ same planes, beside training without a plane. At Xavier's radius, over many netw
 ratio go with the first loss, or with the accuracy in the end?
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace

@@ -4,8 +4,6 @@ The paper's tanh CNN (section 4.1) on Fashion-MNIST, at laptop size: images of 1
 few thousand of them. In its narrow form the Hessian can be computed exactly.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from functools import partial, reduce
@@ -15,11 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from evidence.cells import QUIET
 from evidence.figure import device
-from evidence.judging import entry, within
+from evidence.judging import within
 from evidence.panels import label
+from evidence.proportions import counted
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 import jumpretrain as jr
 
@@ -109,10 +107,9 @@ def judge(about: str, rows: Iterable[tuple[Any, ...]]) -> list[Found]:
 
 def judge_share(claim: str, statistic: str, holds: NDArray[np.bool_], least: float) -> Found:
     """Judge for H2 how often something holds, by Wilson's interval of the share."""
-    share = binomtest(int(holds.sum()), len(holds))
-    low, high = share.proportion_ci(method="wilson")
-    effect, low = min(share.statistic, high), min(low, share.statistic)
-    return entry("wedges-H2", claim, statistic, effect, low, high, len(holds), least)
+    found = counted("wedges-H2", claim, holds, least) | {"statistic": statistic}
+    del found["holds"]
+    return found
 
 
 def show_cosines(ax: Axes, rows: Sequence[Any], over: str, shrink: float, title: str) -> None:

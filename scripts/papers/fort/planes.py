@@ -6,8 +6,6 @@ tells where either tunnel ends; and how much the loss depends on the direction i
 is left, beside what its Hessian says. H8 and H11 are judged.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass
 from itertools import pairwise

@@ -8,8 +8,6 @@ with the gradient norm held fixed. H4 and the curvature half of H5 are judged. C
 gradient norm held fixed were added when the others had been seen.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial

@@ -7,8 +7,6 @@ loss on them and on the flat simplex, the loss in the middle, what is removed at
 node. The paper gives none of these numbers. H13 is judged.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 

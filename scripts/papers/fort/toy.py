@@ -7,8 +7,6 @@ width of tunnels, beside their closed forms; short axes where wedges meet. H1 to
 and H13 are judged on the toy.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 
 import numpy as np

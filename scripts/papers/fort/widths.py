@@ -6,8 +6,6 @@ widths, one choice at a time; and the width against the number of sharp directio
 model makes a power of -1/2. H5 and H6 are judged.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace

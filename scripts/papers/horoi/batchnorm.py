@@ -7,8 +7,6 @@ labels, half redrawn ones or redrawn ones. H12 is judged by the size of the gap 
 claim on the gap with its sign was added in a review, after numbers were seen.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass
 from functools import partial

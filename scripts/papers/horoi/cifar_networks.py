@@ -6,8 +6,6 @@ of the landscape and not of the protocol. The filtration is the training loss, w
 the test loss: what shall tell the test loss may not be made of it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product

@@ -4,8 +4,6 @@ The conditions of arXiv:2102.00485, section 4.1, at laptop size: digits, an MLP 
 size in place of augmentation. Every network is retrained by one common recipe.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import product
 from pathlib import Path

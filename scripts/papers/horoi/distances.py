@@ -8,8 +8,6 @@ of a statistic rank networks alike; right, whether they order the groups alike. 
 a clear difference in weight space make no claim; the first figure counted them as undecided ones.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial

@@ -5,8 +5,6 @@ pieces of its graph joined), PCA, MDS, t-SNE and, where umap-learn is installed,
 underneath says what each keeps of the trajectories, over the networks of each group (H10).
 """
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from typing import Any
 

@@ -6,8 +6,6 @@ Right, what is left: finite persistence of the joined graph, with the range held
 of the loss, which have none.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import numpy as np

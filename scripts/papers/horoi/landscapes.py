@@ -5,8 +5,6 @@ differ in what they were trained on; `few` takes its 3 batches an epoch seven ti
 the others take their 20, so that all groups are trained, jump and retrain for as many steps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial

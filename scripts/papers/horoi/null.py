@@ -6,8 +6,6 @@ take its step lengths in isotropic random directions. The silhouette by directio
 network by network: on distances in weight space, on PHATE's potentials and in its plane.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -6,8 +6,6 @@ released script calls total persistence, beside the squared range of the loss an
 persistence of bars that do end. H9 is judged.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Draw how predictors of generalisation do, and the networks that they are of."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -13,8 +13,6 @@ networks were judged with redrawn labels set against true ones. The quick form h
 digits.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import asdict

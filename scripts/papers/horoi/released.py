@@ -6,8 +6,6 @@ has ratios too, since a review). Middle, the finite bars of the joined 20-neares
 against it. Right, what those bars say about test accuracy once the range is held fixed.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

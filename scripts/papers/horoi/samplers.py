@@ -6,8 +6,6 @@ well a statistic of those losses ranks test accuracy is compared between sampler
 networks: over all of them, and among networks of the same group.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

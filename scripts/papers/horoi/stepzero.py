@@ -8,8 +8,6 @@ between groups only those that jumps show are looked for without one, a rule of 
 figure, which looked for all.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from typing import Any

@@ -6,8 +6,6 @@ one row, so a fold holds it whole. Jump and retrain is compared with rays, with 
 itself after the networks were shuffled.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import numpy as np

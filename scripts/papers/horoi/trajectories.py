@@ -6,8 +6,6 @@ H3 to H6 are judged in weight space and on potential distances, over the network
 `bad` is trained on true labels, but on 150 examples.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -7,8 +7,6 @@ training loss is at most 0.1 count, as in the released code. Cells with fewer th
 are hatched, as one network is no share (added after a review, having seen the numbers).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict

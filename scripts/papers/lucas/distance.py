@@ -13,8 +13,6 @@ the tolerance of reaching the targets was a residual of an output and is a share
 distance; outputs that approach their last ones may rise by 1e-9 of it, not 1e-3 (the same 19).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial

@@ -4,8 +4,6 @@ A cell is what networks of several seeds have in common. Each network is scored 
 straight line from its initialisation to where training ended.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -10,8 +10,6 @@ networks that have an end, as most that did not train are at the larger rate, an
 kinds and optimisers alone of which networks trained at both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial

@@ -4,8 +4,6 @@ The angles between the steps of a ReLU network's outputs add up to more the fine
 kinks come into sight. What is measured so belongs to its grid, and each number says to which.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial

@@ -10,8 +10,6 @@ rise above what was reached, and correlations at equal weight decay those of ran
 weight decay instead of ranks over all with the means of each taken out.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict
 from itertools import product

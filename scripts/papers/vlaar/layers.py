@@ -8,8 +8,6 @@ statistics, as the earlier grid of steps of .02 had it at its last point in all 
 networks; it is judged in alpha, as before, and as the share of the way that is left.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from functools import partial
 from itertools import product

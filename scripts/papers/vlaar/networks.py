@@ -6,8 +6,6 @@ interpolated as all else (`stored`), and with statistics re-estimated at each st
 (`recalibrate`); the paper's curves start above log 10 and are flat at it, as only the former do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial

@@ -22,8 +22,6 @@ A barrier with a top is one above both ends: on small images few lines from a ne
 have one without weight decay, so that there the line from unrelated weights is climbed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial

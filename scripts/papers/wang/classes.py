@@ -11,8 +11,6 @@ plateau was judged by the mean of ratios with tiny denominators, and is by the r
 class the plateau predicts is counted only where that plateau is as long as for the loss.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import product
@@ -235,7 +233,7 @@ def finding(claims: Rows) -> str:
     return f"{'; '.join(said[:2])};\n{'; '.join(said[2:])}"
 
 
-def _mean(values: pd.Series[float]) -> str:
+def _mean(values: pd.Series) -> str:
     claim = within("", "", "", values, 0)
     if None in claim["interval"]:
         return "none to estimate"

@@ -1,7 +1,5 @@
 """What figures on arXiv:2210.01019 share: ReLU networks, and how their findings are said."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import partial

@@ -11,8 +11,6 @@ Fashion-MNIST too, not on digits alone. The rules of the verdicts are as before.
 verdicts of H15 in all `versions`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace

@@ -9,8 +9,6 @@ Changed after a review that had seen the numbers: thick lines are medians over a
 one network with a share at or below 0 broke them before. Claims are as they were.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from functools import partial
 

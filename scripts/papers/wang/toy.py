@@ -12,8 +12,6 @@ the verdicts before; H16 still counts toys). The loss half way along the plateau
 mean of ratios with tiny denominators; now it is by the ratio of sums.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterator
