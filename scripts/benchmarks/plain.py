@@ -19,11 +19,10 @@ Scores = list[float]
 def retrain(
     task: jr.Task, recipe: jr.Recipe, states: NDArray[Any], seeds: Sequence[int]
 ) -> NDArray[np.float64]:
-    """Retrain jump by jump: load_state_dict, DataLoader, SGD; record states and scores.
+    """Retrain jump by jump: load_state_dict, DataLoader, SGD; record states and scores (K, T, M).
 
-    Returns:
-        Losses and accuracies on training and test examples, with stale and with recalibrated
-        statistics where there is BatchNorm (K, T, M); the training loss to compare is at -4.
+    Scores are losses and accuracies on training and test examples, with stale and with
+    recalibrated statistics where there is BatchNorm; the training loss to compare is at -4.
     """
     model = copy.deepcopy(task.template).to(task.device)
     train, test = (dataset(task, split) for split in ("train", "test"))
@@ -88,9 +87,6 @@ def interpolate(
     """Score a straight path: load_state_dict and a pass over all data for each alpha.
 
     Only tensors whose name begins with `select` move; the others are held at the end.
-
-    Returns:
-        Losses of the training examples.
     """
     ends = [task.module(state).state_dict() for state in (start, end)]
     model = copy.deepcopy(task.template)

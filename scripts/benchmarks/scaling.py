@@ -17,11 +17,7 @@ FEW, TIMES = 64, 10  # training examples, and copies of the test set: snapshots 
 
 
 def sizes(quick: bool) -> dict[str, dict[int, tuple[int, int, int]]]:
-    """List four sizes of each kind; what is not varied stays.
-
-    Returns:
-        By what is varied and its amount: jumps, epochs, and epochs between snapshots.
-    """
+    """List four sizes of each kind by what is varied and its amount; what is not varied stays."""
     jumps, epochs = (2, 1) if quick else (32, 2)  # 32 and more: always chunks of 16
     last = 8 if quick else 32
     times = (1, 2, 4, 8)
@@ -33,11 +29,9 @@ def sizes(quick: bool) -> dict[str, dict[int, tuple[int, int, int]]]:
 
 
 def costs(task: jr.Task, repeats: int, quick: bool) -> dict[str, Any]:
-    """Time each size in turn and fit a straight line to the medians.
+    """Time each size in turn and fit a straight line to the medians, by what is varied.
 
-    Returns:
-        By what is varied: amounts, processor seconds of each repeat, medians, intercept, slope
-        and the share of variance R^2 that the line explains.
+    The fit has intercept, slope and the share of variance R^2 that the line explains.
     """
     found, data = {}, task.data
     x, y = (np.concatenate([part] * TIMES) for part in (data.test_x, data.test_y))

@@ -49,14 +49,8 @@ def spread_kept(
 ) -> list[Any]:
     """Measure job by job, in worker processes, or read what was kept of the same.
 
-    Args:
-        asked: The script's flags; the small form takes one process.
-        measure: Called with the flags and what a job gives.
-        jobs: The name of a job's JSON file, what is measured (see `kept`), and what it gives.
-        label: What the bar says.
-
-    Returns:
-        The measurements, in the order of the jobs.
+    A job has the name of its JSON file, what is measured (see `kept`), and what `measure` takes
+    after the flags. The small form takes one process.
     """
     work = [
         (asked.work / f"{name}.json", of, partial(measure, asked, *given))

@@ -13,31 +13,18 @@ Parts = NDArray[np.str_] | None
 
 @dataclass(frozen=True)
 class Contest:
-    """How much better the first method ranks than the second, one entry a statistic.
+    """How much better the first method ranks than the second, one entry a statistic (S,)."""
 
-    Attributes:
-        gap: Difference of the sizes of the rank correlations (S,).
-        low: Lower end of the 95 % interval (S,).
-        high: Upper end (S,).
-        p: Two-sided p of swapping the methods network by network (S,).
-    """
-
-    gap: Array
-    low: Array
+    gap: Array  # difference of the sizes of the rank correlations
+    low: Array  # lower end of the 95 % interval
     high: Array
-    p: Array
+    p: Array  # two-sided, of swapping the methods network by network
 
 
 def correlate(values: Array, target: Array, parts: Parts = None) -> Array:
-    """Correlate ranks over networks.
+    """Correlate ranks of values and a target (..., n) over networks; 0 if one is constant.
 
-    Args:
-        values: One value a network (..., n).
-        target: What they are compared with (..., n).
-        parts: A label a network (n,): ranks are then freed of the means of these parts.
-
-    Returns:
-        Spearman's correlation (...); 0 where one side is constant.
+    Ranks are freed of the means of `parts`, a label a network (n,).
     """
     left, right = (_scaled(rankdata(side, axis=-1), parts) for side in (values, target))
     return np.asarray((left * right).sum(axis=-1))
@@ -49,17 +36,9 @@ def strength(values: Array, target: Array, parts: Parts = None) -> Array:
 
 
 def contest(first: Array, second: Array, target: Array, parts: Parts, groups: Parts) -> Contest:
-    """Compare two methods by several statistics, the last entry being the mean over them.
+    """Compare how two methods (S, n) rank a target (n,); the last entry is the mean over S.
 
-    Args:
-        first: The first method's values (S, n).
-        second: The second's.
-        target: What is to be ranked (n,).
-        parts: As in `correlate`.
-        groups: A label a network; networks are resampled within groups, which keeps the design.
-
-    Returns:
-        S + 1 comparisons. Intervals are percentiles of the bootstrap.
+    Networks are resampled within `groups`, which keeps the design; intervals are percentiles.
     """
     rng = np.random.default_rng(0)
     gap = _with_mean(strength(first, target, parts) - strength(second, target, parts))

@@ -27,21 +27,13 @@ Made = tuple[Figure, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Flags:
-    """How a figure is made.
+    """How a figure is made."""
 
-    Attributes:
-        name: The figure's, `<paper>_<topic>`.
-        quick: Whether to run in small, in a minute or two.
-        out: Folder of the PNG and the JSON.
-        work: Folder of what was sampled; a second call reads it again.
-        jobs: Worker processes.
-    """
-
-    name: str
-    quick: bool
-    out: Path
-    work: Path
-    jobs: int
+    name: str  # <paper>_<topic>
+    quick: bool  # in small, in a minute or two
+    out: Path  # folder of the PNG and the JSON
+    work: Path  # folder of what was sampled; a second call reads it again
+    jobs: int  # worker processes
 
 
 def scripts(papers: Iterator[str] | list[str]) -> dict[str, Path]:
@@ -88,15 +80,7 @@ def make(name: str, quick: bool, out: Path, work: Path, jobs: int, device: str) 
 def compute_on(name: str, work: Path) -> Path:
     """Choose the device of this process and of the workers that it starts from now on.
 
-    Args:
-        name: Such as `cpu`, `cuda` or `cuda:1`.
-        work: Folder of the samples.
-
-    Returns:
-        The folder of the samples made on that device: numbers differ in their last digits.
-
-    Raises:
-        SystemExit: If torch cannot compute there.
+    Returns the folder of the samples made on that device: numbers differ in their last digits.
     """
     try:
         torch.zeros(1, device=name)

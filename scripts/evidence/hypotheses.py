@@ -41,29 +41,17 @@ PAPERS = {
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What a paper says, or what we say of it, and where that is judged.
+    """What a paper says, or what we say of it, and where that is judged."""
 
-    Attributes:
-        id: Such as `horoi-H1`.
-        claim: The hypothesis, in our words.
-        source: Paper and place, or `derived` where the hypothesis is ours.
-        figure: Name of the figure that judges it.
-        headline: Words of the claim that stands for it.
-        groups: What is compared.
-        data: What the networks were trained on, in the full form.
-        on: Words of the claim that name its data.
-        note: What the verdict does not say by itself.
-    """
-
-    id: str
-    claim: str
-    source: str
-    figure: str
-    headline: str
-    groups: str
-    data: str
-    on: str = ""
-    note: str = ""
+    id: str  # such as horoi-H1
+    claim: str  # in our words
+    source: str  # paper and place, or `derived` where the hypothesis is ours
+    figure: str  # that judges it
+    headline: str  # words of the claim that stands for it
+    groups: str  # what is compared
+    data: str  # what the networks were trained on, in the full form
+    on: str = ""  # words of the claim that name its data
+    note: str = ""  # what the verdict does not say by itself
 
     @property
     def paper(self) -> str:

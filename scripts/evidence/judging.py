@@ -34,12 +34,11 @@ EQUAL = 1e-12
 def between(
     name: str, claim: str, statistic: str, larger: ArrayLike, smaller: ArrayLike
 ) -> dict[str, Any]:
-    """Judge whether the networks of one group have larger values than those of another.
+    """Judge by Cliff's delta whether the networks of one group have larger values than another's.
 
-    Returns:
-        The claim with Cliff's delta, its score interval, both means, the verdict and p, of the
-        permutation test of ranks (exact for small groups, and then Mann and Whitney's). Where
-        all values of both groups are equal nothing differs to be judged: the numbers are None.
+    The interval is the delta's score interval; p is of the permutation test of ranks (exact for
+    small groups, and then Mann and Whitney's). Where all values of both groups are equal nothing
+    differs to be judged: the numbers are None.
     """
     means = {"mean_larger": float(np.mean(larger)), "mean_smaller": float(np.mean(smaller))}
     how = f"Cliff's delta of {statistic}"
@@ -61,12 +60,7 @@ def within(
     smallest: float,
     expected: Literal[1, -1] = 1,
 ) -> dict[str, Any]:
-    """Judge the mean over networks of a value, such as a difference of two methods.
-
-    Returns:
-        The claim with the mean, Student's interval, the verdict and p, of his test against 0;
-        equal values have none.
-    """
+    """Judge a mean over networks by Student's interval and test; equal values have none."""
     array = np.asarray(values, dtype=float)
     mean, count = float(array.mean()), len(array)
     spread = float(array.std(ddof=1))
@@ -90,11 +84,7 @@ def entry(
     expected: Literal[1, -1] = 1,
     p: float = math.nan,
 ) -> dict[str, Any]:
-    """Write a claim with its verdict; where nothing can be estimated, numbers are None.
-
-    Returns:
-        The claim as the JSON files hold it.
-    """
+    """Write a claim with its verdict; where nothing can be estimated, numbers are None."""
     known = [value if math.isfinite(value) else None for value in (effect, low, high, p)]
     return {
         "id": name,
@@ -111,11 +101,7 @@ def entry(
 
 
 def tally(claims: list[dict[str, Any]]) -> str:
-    """Count verdicts.
-
-    Returns:
-        Such as `1 of 3 claims supported, 0 contradicted, 2 undecided`.
-    """
+    """Count verdicts, such as `1 of 3 claims supported, 0 contradicted, 2 undecided`."""
     found = [claim["verdict"] for claim in claims]
     return (
         f"{found.count('supported')} of {len(found)} claims supported, "

@@ -44,12 +44,8 @@ def shown(folder: Path, papers: Iterable[str] = PAPERS) -> list[Path]:
 def ledger(figures: Mapping[str, Found]) -> Found:
     """Gather the headlines of all hypotheses from what the JSON files hold, by figure.
 
-    Returns:
-        `claims`, one a hypothesis; `others`, which no hypothesis stands for; `left_out`, the
-        hypotheses of papers without figures, or that small figures leave out.
-
-    Raises:
-        LookupError: If a hypothesis has no headline, though its paper has figures in full form.
+    `others` are claims that no hypothesis stands for; `left_out` are hypotheses of papers without
+    figures, or that small figures leave out. In full form a missing one is a LookupError.
     """
     there = [known for known in HYPOTHESES if known.figure in figures]
     missing = [known for known in HYPOTHESES if known.figure not in figures]

@@ -75,14 +75,8 @@ def label(
 ) -> None:
     """Name both axes and write the title, once all is drawn, and a legend of what has a label.
 
-    Args:
-        ax: The panel.
-        across: What the horizontal axis shows, with unit.
-        up: What the vertical axis shows, with unit.
-        text: The title.
-        logs: `x`, `y` or both: logarithmic axes, with plain numbers.
-        limits: What `ax.set` takes further, such as `ylim`.
-        **legend: What `ax.legend` takes, where it is not a frameless one of size 9.
+    `logs`, of `x`, `y` or both, makes axes logarithmic, with plain numbers; `limits` is what
+    `ax.set` takes further, `legend` what `ax.legend` takes beside a size of 9 without frame.
     """
     ax.set(xlabel=across, ylabel=up, **limits or {})
     for name in logs:

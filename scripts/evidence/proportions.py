@@ -11,11 +11,7 @@ from scipy.stats import t as student
 
 
 def counted(name: str, claim: str, holds: ArrayLike, smallest: float) -> dict[str, Any]:
-    """Judge how often something holds, by Wilson's interval of the share of networks.
-
-    Returns:
-        The claim, with how many of the networks those are.
-    """
+    """Judge how often something holds, by Wilson's interval of the share of networks."""
     array = np.asarray(holds, dtype=bool)
     share = binomtest(int(array.sum()), len(array))
     low, high = share.proportion_ci(method="wilson")
@@ -30,11 +26,8 @@ def quotient(
 ) -> dict[str, Any]:
     """Judge the ratio of two sums over networks, by Fieller's interval (1954).
 
-    Unlike a mean of ratios, the ratio of sums does not hang on networks with tiny denominators.
-
-    Returns:
-        The claim with the ratio and its interval, none where the sum of the denominators may be 0;
-        its statistic names the median of the ratios too.
+    Unlike a mean of ratios, it does not hang on networks with tiny denominators; there is no
+    interval where the sum of the denominators may be 0.
     """
     part, whole = np.asarray(parts, dtype=float), np.asarray(wholes, dtype=float)
     count = len(part)

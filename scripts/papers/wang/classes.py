@@ -241,13 +241,13 @@ def _mean(values: pd.Series) -> str:
     return f"{claim['effect']:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def _palette(row: pd.Series[Any]) -> dict[int, canvas.Colour]:
+def _palette(row: pd.Series) -> dict[int, canvas.Colour]:
     """Colour classes from the largest bias to the smallest."""
     order = np.argsort(-np.array(row["biases"]), kind="stable")
     return dict(zip(order, canvas.ramp(CLASSES, "viridis"), strict=True))
 
 
-def _errors(ax: Axes, row: pd.Series[Any]) -> None:
+def _errors(ax: Axes, row: pd.Series) -> None:
     path, error = row["path"], np.asarray(row["path"].class_error["train"])
     for label, colour in _palette(row).items():
         bias = f"{label}: {row['biases'][label]:+.1f}"
@@ -260,7 +260,7 @@ def _errors(ax: Axes, row: pd.Series[Any]) -> None:
     panels.label(ax, "alpha", "training error of a class (fraction)", title, **place, **words)
 
 
-def _scatter(ax: Axes, row: pd.Series[Any], others: pd.DataFrame, across: str, up: str) -> None:
+def _scatter(ax: Axes, row: pd.Series, others: pd.DataFrame, across: str, up: str) -> None:
     for x, y in zip(others[across], others[up], strict=True):
         ax.scatter(x, y, s=14, color="0.75", lw=0)
     style = {"s": 55, "edgecolor": "black", "lw": 0.6, "zorder": 3}

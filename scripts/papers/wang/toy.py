@@ -106,7 +106,7 @@ def escape(seed: int, degree: int, scale: float) -> float:
     return float(smallest ** (2 - degree) / rate)
 
 
-def training(row: pd.Series[Any]) -> Row:
+def training(row: pd.Series) -> Row:
     """Follow a toy through training: descent is the same however early it is stopped."""
     toy, seed = row["toy"], int(row["seed"])
     levels = np.linspace(math.log(CLASSES), UNTIL, 120)[1:-1]
@@ -291,7 +291,7 @@ def _said(claims: Rows, part: str, margin: float | None = None) -> str:
     return f"{' '.join(whole) or 'not judged over cells'}; {tallied}"
 
 
-def _training(ax: Axes, history: Row, row: pd.Series[Any]) -> None:
+def _training(ax: Axes, history: Row, row: pd.Series) -> None:
     order = np.argsort(history["learned"])
     signal, bias = np.array(history["signal"]), np.array(history["bias"])
     for place, label, colour in zip(PLACES, order, canvas.colours(CLASSES), strict=True):
