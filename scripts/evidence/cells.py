@@ -57,10 +57,3 @@ def spread_kept(
         for name, of, *given in jobs
     ]
     return spread(kept, work, jr.Execution(n_jobs=1 if asked.quick else asked.jobs), label)
-
-
-def each(
-    function: Callable[..., Any], jobs: Sequence[Sequence[Any]], asked: Flags, label: str
-) -> list[Any]:
-    """Call a function once for each job, in worker processes, with a progress bar."""
-    return spread(function, jobs, jr.Execution(n_jobs=asked.jobs), label)

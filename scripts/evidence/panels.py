@@ -90,3 +90,17 @@ def label(
 def equal(ax: Axes, top: float = 1, label: str | None = None) -> None:
     """Dot the line on which both sides are the same."""
     ax.plot([0, top], [0, top], color="0.4", ls=":", lw=1.2, label=label)
+
+
+def intervals(
+    ax: Axes,
+    places: ArrayLike,
+    middle: ArrayLike,
+    ends: tuple[ArrayLike, ArrayLike],
+    colour: Any,
+    mark: str = "o",
+    **dots: Any,
+) -> None:
+    """Draw effects at heights, each on the line of its interval."""
+    ax.hlines(places, *ends, color=colour, lw=1.6)
+    ax.plot(middle, places, mark, color=colour, **dots)

@@ -13,13 +13,12 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from evidence.cells import QUIET, each, kept
+from evidence.cells import QUIET, spread_kept
+from evidence.contests import Array
 from evidence.figure import Flags, Made, device
 from evidence.judging import between, within
-from evidence.panels import head, lines
+from evidence.panels import head, label, lines
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from papers.fort import networks as fort
 
 import jumpretrain as jr
@@ -33,10 +32,8 @@ REDRAWN = "true labels", "half of the labels redrawn", "all labels redrawn"
 NAMES = dict(zip(SHARES, REDRAWN, strict=True))
 COLOURS = dict(zip(SHARES, canvas.colours(3), strict=True))
 ENDINGS = {"stale": "_stored", "recalibrated": ""}
-LINES = {"stale": "o--", "recalibrated": "o-"}
 SPLITS = {"test": "test", "train": "training"}
 Found = dict[str, Any]
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -58,12 +55,10 @@ class Plan:
 
     def task(self, group: str, seed: int) -> jr.Task:
         """Build the task of one network."""
+        data = fort.examples(self.data, self.sizes)
+        build = partial(jr.models.wide_resnet, depth=10, width=1)
         if self.data == "digits":
-            data = jr.data.digits().subset(*self.sizes)
             build = partial(jr.models.mlp, hidden=(32,), batchnorm=True)
-        else:
-            data = fort.fashion(*self.sizes)
-            build = partial(jr.models.wide_resnet, depth=10, width=1)
         labelled = data.corrupt(SHARES[group], seed) if SHARES[group] else data
         return jr.Task(partial(build, data.train_x.shape[1:], 10), labelled, device=device())
 
@@ -84,18 +79,34 @@ QUICK = Plan(
 
 def make(asked: Flags) -> Made:
     plan = QUICK if asked.quick else FULL
-    cases = [(asked, plan, group, seed) for group in NAMES for seed in range(plan.seeds)]
-    found = each(network, cases, asked, f"{len(cases)} networks")
-    first = {kind: [largest(o, kind) == losses(o, kind).max() for o in found] for kind in LINES}
+    tasks = {(group, s): plan.task(group, s) for group in NAMES for s in range(plan.seeds)}
+    jobs = [
+        (f"{group}-{seed}", (task.fingerprint, plan), plan, task, seed)
+        for (group, seed), task in tasks.items()
+    ]
+    measures = spread_kept(asked, measured, jobs, f"{len(jobs)} networks")
+    found = [
+        {"group": group, "seed": seed} | one
+        for (group, seed), one in zip(tasks, measures, strict=True)
+    ]
+    whole = losses(found)
+    first = (whole[..., 0].max(-1) == whole.max((-2, -1))).mean((1, 2))
     claims = judged(plan, found)
-    return drawn(plan, found, claims), {
+    figure = canvas.new_figure(15.5, 9.4)
+    panels = figure.subplots(2, 2)
+    for ax, split in zip(panels[0], SPLITS, strict=True):
+        after_jump(ax, plan, found, split)
+    draw_gaps(panels[1, 0], found)
+    repair(panels[1, 1], plan, found)
+    head(figure, finding(found, claims), claims, caption(plan, found))
+    return figure, {
         "data": f"{plan.data}, {plan.sizes[0]} training and {plan.sizes[1]} test examples",
         "network": plan.network,
         "plan": asdict(plan),
         "groups": NAMES,
         "seeds": list(range(plan.seeds)),
         "claims": claims,
-        "largest_at_the_jump": {kind: float(np.mean(same)) for kind, same in first.items()},
+        "largest_at_the_jump": dict(zip(ENDINGS, first.tolist(), strict=True)),
         "networks": [
             one | {"metrics": {name: v for name, v in one["metrics"].items() if "loss" in name}}
             for one in found
@@ -103,15 +114,8 @@ def make(asked: Flags) -> Made:
     }
 
 
-def network(asked: Flags, plan: Plan, group: str, seed: int) -> Found:
-    """Train one network, jump from it and retrain, or read what was kept."""
-    task = plan.task(group, seed)
-    measure = partial(measured, plan, task, seed)
-    found = kept(asked.work / f"{group}-{seed}.json", (task.fingerprint, plan), measure)
-    return {"group": group, "seed": seed} | found
-
-
-def measured(plan: Plan, task: jr.Task, seed: int) -> Found:
+def measured(asked: Flags, plan: Plan, task: jr.Task, seed: int) -> Found:
+    """Train one network, jump from it and retrain."""
     optimum = jr.train(task, plan.training, [seed], execution=QUIET).final[0]
     how = plan.retraining, plan.step_sizes, plan.directions
     jumps = jr.sample(task, optimum, *how, execution=QUIET)
@@ -126,48 +130,46 @@ def measured(plan: Plan, task: jr.Task, seed: int) -> Found:
     }
 
 
-def losses(one: Found, kind: str, split: str = "test") -> Values:
-    """Give the loss of all jumps and snapshots (R, T)."""
-    return np.array(one["metrics"][f"{split}_loss{ENDINGS[kind]}"])
+def both(found: list[Found], part: str, name: str) -> Array:
+    """Give a measure by evaluation, stale and recalibrated, by group, by seed."""
+    rows = np.array([[one[part][name + end] for one in found] for end in ENDINGS.values()])
+    return rows.reshape(2, len(NAMES), -1, *rows.shape[2:])
 
 
-def largest(one: Found, kind: str, split: str = "test") -> float:
-    """Give the largest loss of the jumps, before any retraining."""
-    return float(losses(one, kind, split)[:, 0].max())
+def losses(found: list[Found], split: str = "test") -> Array:
+    """Give the loss of all jumps and snapshots (2, groups, n, R, T)."""
+    return both(found, "metrics", f"{split}_loss")
 
 
-def of_group(found: list[Found], group: str) -> list[Found]:
-    return [one for one in found if one["group"] == group]
+def largest(found: list[Found], split: str) -> Array:
+    """Give the largest loss of the jumps, before any retraining (2, groups, n)."""
+    return np.asarray(losses(found, split)[..., 0].max(-1))
 
 
-def heights(found: list[Found], group: str, split: str) -> Values:
-    """Give the largest losses of the jumps of a group's networks, stale and recalibrated."""
-    return np.array([[largest(o, kind, split) for o in of_group(found, group)] for kind in LINES])
-
-
-def gaps(found: list[Found], poor: str, split: str = "test") -> Values:
+def gaps(found: list[Found], poor: str, split: str = "test") -> Array:
     """Give the log ratio of the largest losses, poor over good, stale and recalibrated (2, n)."""
-    return np.log(heights(found, poor, split)) - np.log(heights(found, "good", split))
+    logs = np.log(largest(found, split))
+    return np.asarray(logs[:, list(NAMES).index(poor)] - logs[:, 0])
 
 
-def by_size(one: Found, kind: str, split: str) -> Values:
+def by_size(found: list[Found], split: str) -> Array:
     """Average the loss of the optimum, and of jumps over directions, by step size from 0 on."""
-    sizes, jumps = np.array(one["step_size"]), losses(one, kind, split)[:, 0]
-    means = [jumps[sizes == size].mean() for size in np.unique(sizes)]
-    return np.array([one["optimum"][f"{split}_loss{ENDINGS[kind]}"], *means])
+    sizes, jumps = np.array(found[0]["step_size"]), losses(found, split)[..., 0]
+    means = [jumps[..., sizes == size].mean(-1) for size in np.unique(sizes)]
+    return np.stack([both(found, "optimum", f"{split}_loss"), *means], axis=-1)
 
 
-def stale_share(one: Found, split: str = "train") -> float:
+def stale_share(found: list[Found], split: str = "train") -> Array:
     """Give the share of the rise at the largest jumps that recalibration takes away."""
-    curves = (by_size(one, kind, split) for kind in ENDINGS)
-    stale, recalibrated = (curve[-1] - curve[0] for curve in curves)
-    return float(1 - recalibrated / stale)
+    curves = by_size(found, split)
+    stale, recalibrated = curves[..., -1] - curves[..., 0]
+    return np.asarray(1 - recalibrated / stale)
 
 
-def apart(one: Found) -> Values:
+def apart(found: list[Found]) -> Array:
     """Measure how far both evaluations are apart after each step: |log ratio|, mean over runs."""
-    stale, recalibrated = (losses(one, kind) for kind in ENDINGS)
-    return np.asarray(np.abs(np.log(stale / recalibrated)).mean(axis=0))
+    stale, recalibrated = losses(found)
+    return np.asarray(np.abs(np.log(stale / recalibrated)).mean(axis=-2))
 
 
 def judged(plan: Plan, found: list[Found]) -> list[Found]:
@@ -186,17 +188,16 @@ def judged(plan: Plan, found: list[Found]) -> list[Found]:
         stale, recalibrated = np.abs(gaps(found, poor, split))
         how = f"{size.format(SPLITS[split], poor)}, {change}"
         claims.append(within("horoi-H12", claim, how, stale - recalibrated, SHRUNK))
-    for place, kind in enumerate(ENDINGS):
+    for kind, (good, _, memorise) in zip(ENDINGS, largest(found, "train"), strict=True):
         claim = f"memorising networks have the larger largest training loss, {kind} statistics"
         how = f"largest training loss of the jumps, {kind}, memorise against good"
-        sides = (heights(found, group, "train")[place] for group in ("memorise", "good"))
-        claims.append(between("horoi-H12", claim, how, *sides))
+        claims.append(between("horoi-H12", claim, how, memorise, good))
     stale, recalibrated = gaps(found, "memorise")
-    after = np.array([apart(one)[one["epoch"].index(1.0)] for one in found])
+    after = apart(found)[..., found[0]["epoch"].index(1.0)].ravel()
     rows = (
         (f"at jumps of {max(plan.step_sizes):g} filter norms, half of the rise of the training "
          "loss or more is stale statistics", "1 less the rise, recalibrated over stale",
-         [stale_share(one) for one in found], HALF),
+         stale_share(found).ravel(), HALF),
         ("after one epoch of retraining, stale and recalibrated test loss agree within 10 %",
          "log 1.1 less |log ratio of the test losses after an epoch|, mean over jumps",
          AGREED - after, 0),
@@ -207,36 +208,26 @@ def judged(plan: Plan, found: list[Found]) -> list[Found]:
     return [*claims, *(within("horoi-H12", *row) for row in rows)]
 
 
-def drawn(plan: Plan, found: list[Found], claims: list[Found]) -> Figure:
-    figure = canvas.new_figure(15.5, 9.4)
-    panels = figure.subplots(2, 2)
-    for ax, split in zip(panels[0], SPLITS, strict=True):
-        after_jump(ax, plan, found, split)
-    draw_gaps(panels[1, 0], found)
-    repair(panels[1, 1], plan, found)
-    accuracy = ", ".join(
-        f"{name} {np.mean([o['optimum']['test_accuracy'] for o in of_group(found, group)]):.0%}"
-        for group, name in NAMES.items()
-    )
+def caption(plan: Plan, found: list[Found]) -> str:
+    reached = np.reshape([one["optimum"]["test_accuracy"] for one in found], (len(NAMES), -1))
+    means = zip(NAMES.values(), reached.mean(1), strict=True)
+    accuracy = ", ".join(f"{name} {mean:.0%}" for name, mean in means)
     lost = sum(status != "ok" for one in found for status in one["status"])
-    note = (
+    return (
         f"{'digits' if plan.data == 'digits' else 'Fashion-MNIST at 14x14'}, {plan.sizes[0]} "
         f"training and {plan.sizes[1]} test examples; {plan.network} with BatchNorm; n = "
         f"{plan.seeds} networks a group (seeds 0 to {plan.seeds - 1}): thin lines, dots; thick: "
         f"mean. SGD, momentum .9, batch {plan.training.batch_size}: {plan.training.epochs} epochs "
         f"at lr {plan.training.lr:g}, cosine; {plan.directions} directions, filter-normalised; "
-        f"{plan.retraining.epochs} epochs of retraining at lr {plan.retraining.lr:g}; "
-        f"{lost} runs diverged. Test accuracy: {accuracy}. Recalibrated: statistics re-estimated "
-        "on the training examples. Running statistics have momentum .1. Losses are means over "
-        "directions."
+        f"{plan.retraining.epochs} epochs of retraining at lr {plan.retraining.lr:g}; {lost} runs "
+        f"diverged. Test accuracy: {accuracy}. Recalibrated: statistics re-estimated on the "
+        "training examples. Running statistics have momentum .1. Losses are means over directions."
     )
-    head(figure, finding(found, claims), claims, note)
-    return figure
 
 
 def finding(found: list[Found], claims: list[Found]) -> str:
     stale, recalibrated = np.exp(gaps(found, "memorise").mean(axis=1))
-    share = np.mean([stale_share(one) for one in found])
+    share = stale_share(found).mean()
     left = math.exp(AGREED - claims[-2]["effect"])  # which is less the mean log ratio
     return (
         f"That recalibrating BatchNorm at the jump shrinks the gap in the largest test loss is "
@@ -249,16 +240,14 @@ def finding(found: list[Found], claims: list[Found]) -> str:
 
 
 def after_jump(ax: Axes, plan: Plan, found: list[Found], split: str) -> None:
-    for group, colour in COLOURS.items():
-        for kind, style in LINES.items():
-            curves = [by_size(one, kind, split) for one in of_group(found, group)]
-            lines(ax, [0.0, *plan.step_sizes], curves, colour, style=style, ms=5)
-    ax.set(yscale="log", xlabel="step size of the jump (filter norms; 0: the optimum)")
-    ax.set_ylabel(f"{SPLITS[split]} loss at the jump (nats)")
-    canvas.plain(ax.yaxis)
-    share = np.mean([stale_share(one, split) for one in found])
+    for curves, style in zip(by_size(found, split), ("o--", "o-"), strict=True):
+        for rows, colour in zip(curves, COLOURS.values(), strict=True):
+            lines(ax, [0.0, *plan.step_sizes], rows, colour, style=style, ms=5)
+    share = stale_share(found, split).mean()
     words = f"{SPLITS[split].capitalize()} loss: {share:.0%} of its rise at "
-    canvas.title(ax, f"{words}{max(plan.step_sizes):g} is stale statistics (dashed)")
+    title = f"{words}{max(plan.step_sizes):g} is stale statistics (dashed)"
+    across = "step size of the jump (filter norms; 0: the optimum)"
+    label(ax, across, f"{SPLITS[split]} loss at the jump (nats)", title, "y")
 
 
 def draw_gaps(ax: Axes, found: list[Found]) -> None:
@@ -273,24 +262,20 @@ def draw_gaps(ax: Axes, found: list[Found]) -> None:
     places = [3 * column + end for column in range(len(pairs)) for end in range(2)]
     ax.set_xticks(places, ["stale", "recalib."] * len(pairs))
     ax.margins(y=0.12)
-    ax.set(yscale="log", ylabel="largest loss of the jumps, over that of true labels")
-    canvas.plain(ax.yaxis)
-    canvas.title(ax, "Gap between groups in the largest loss, same seed (bars: geometric means)")
+    title = "Gap between groups in the largest loss, same seed (bars: geometric means)"
+    label(ax, "", "largest loss of the jumps, over that of true labels", title, "y")
 
 
 def repair(ax: Axes, plan: Plan, found: list[Found]) -> None:
     steps = np.array(found[0]["steps"])
-    for group, colour in COLOURS.items():
-        curves = np.exp([apart(one) for one in of_group(found, group)])
+    for curves, (group, colour) in zip(np.exp(apart(found)), COLOURS.items(), strict=True):
         lines(ax, steps, curves, colour, NAMES[group], style="o-", ms=5)
     ax.set_xscale("symlog", base=2, linthresh=1)
     ax.set_xticks(steps, [f"{step}" for step in steps])
-    ax.set(yscale="log", xlabel="steps of retraining")
-    ax.set_ylabel("stale and recalibrated test loss: factor apart")
     ax.axhline(math.exp(AGREED), color="0.4", lw=0.8, ls=":")
     epoch = plan.retraining.batches(plan.sizes[0])
     ax.axvline(epoch, color="0.4", lw=0.8)
     ax.text(epoch, 0.97, "one epoch ", transform=ax.get_xaxis_transform(), ha="right", va="top")
-    ax.legend(fontsize=10, frameon=False, loc="lower left")
-    canvas.plain(ax.yaxis)
-    canvas.title(ax, "How fast retraining repairs the statistics (dotted: 10 % apart)")
+    up = "stale and recalibrated test loss: factor apart"
+    title = "How fast retraining repairs the statistics (dotted: 10 % apart)"
+    label(ax, "steps of retraining", up, title, "y", fontsize=10, loc="lower left")

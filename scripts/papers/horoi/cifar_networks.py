@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET, each, kept, trained
+from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, device
-from numpy.typing import NDArray
 from papers.fort import networks as fort
 
 import jumpretrain as jr
@@ -23,32 +22,25 @@ from jumpretrain.curvature.hessian import hessian_product
 
 FILTER = "train_loss"
 RADIUS = 0.1
-FITTED = 0.99
-PREDICTORS = {
-    "persistence": "finite persistence",
-    "rank_persistence": "finite persistence of ranks",
-    "range_squared": "squared range of the loss",
-    "sharpness": f"sharpness: rise at {RADIUS:g} filter norms",
-    "trace": "sharpness: trace of the Hessian",
-    "train_loss": "training loss of the optimum",
-    "norm": "norm of the weights",
-    "overshoot": "overshoot",
-    "outward": "share of outward steps",
-    "final_distance": "final distance",
-    "sideways": "sideways motion",
-    "turning": "turning angle",
+MEASURES = {  # what each predictor is, and the column of `describe` that has it
+    "persistence": ("finite persistence", "sublevel_values_h0_total_persistence_p2"),
+    "rank_persistence": ("finite persistence of ranks", "sublevel_ranks_h0_total_persistence_p2"),
+    "range_squared": ("squared range of the loss", "loss_range_squared"),
+    "sharpness": (f"sharpness: rise at {RADIUS:g} filter norms", ""),
+    "trace": ("sharpness: trace of the Hessian", ""),
+    "train_loss": ("training loss of the optimum", ""),
+    "norm": ("norm of the weights", ""),
+    "overshoot": ("overshoot", "weights_overshoot"),
+    "outward": ("share of outward steps", "weights_outward_steps"),
+    "final_distance": ("final distance", "weights_final_distance"),
+    "sideways": ("sideways motion", "weights_sideways_distance"),
+    "turning": ("turning angle", "weights_turning_angle"),
 }
+PREDICTORS = {name: words for name, (words, _) in MEASURES.items()}
 STATISTICS = {
-    "persistence": "sublevel_values_h0_total_persistence_p2",
-    "rank_persistence": "sublevel_ranks_h0_total_persistence_p2",
-    "range_squared": "loss_range_squared",
     "released": "released_h0_total_persistence_p2",
     "recovered": "share_of_runs_recovered",
-    "overshoot": "weights_overshoot",
-    "outward": "weights_outward_steps",
-    "final_distance": "weights_final_distance",
-    "sideways": "weights_sideways_distance",
-    "turning": "weights_turning_angle",
+    **{name: statistic for name, (_, statistic) in MEASURES.items() if statistic},
 }
 
 
@@ -112,10 +104,6 @@ class Cell:
         return f"decay {self.weight_decay:g}, {crops}, batch {self.batch_size}"
 
 
-def plan(asked: Flags) -> Plan:
-    return QUICK if asked.quick else FULL
-
-
 def cells(chosen: Plan) -> list[Cell]:
     """List the networks, condition by condition, true labels first."""
     batches, seeds = [size for size, _ in chosen.rates], range(chosen.seeds)
@@ -124,12 +112,16 @@ def cells(chosen: Plan) -> list[Cell]:
     return [Cell(*row) for row in (*true, *redrawn)]
 
 
-def table(asked: Flags) -> pd.DataFrame:
+def table(asked: Flags, chosen: Plan) -> pd.DataFrame:
     """Give a row a network: its cell, how good its optimum is, and the predictors."""
-    chosen = plan(asked)
-    data = images(chosen)
-    jobs = [(asked, chosen, data, cell) for cell in cells(chosen)]
-    return pd.DataFrame(each(network, jobs, asked, f"{len(jobs)} networks"))
+    data, networks, jobs = images(chosen), cells(chosen), []
+    alone = replace(chosen, seeds=0, decays=(), augmented=(), shares=())  # what one depends on
+    for cell in networks:
+        name = "-".join(f"{part:g}" for part in vars(cell).values())
+        jobs.append((name, (alone, cell), chosen, data, cell, name))
+    found = pd.DataFrame(spread_kept(asked, measured, jobs, f"{len(jobs)} networks"))
+    named = [vars(cell) | {"condition": cell.condition} for cell in networks]
+    return pd.DataFrame(named).join(found)
 
 
 def images(chosen: Plan) -> jr.Dataset:
@@ -142,15 +134,6 @@ def images(chosen: Plan) -> jr.Dataset:
         for x in (data.train_x, data.test_x)
     )
     return replace(data, train_x=train, test_x=test, history=(*data.history, "2x2 means"))
-
-
-def network(asked: Flags, chosen: Plan, data: jr.Dataset, cell: Cell) -> dict[str, Any]:
-    """Measure one network, or read what was kept of it."""
-    name = "-".join(f"{part:g}" for part in vars(cell).values())
-    measure = partial(measured, asked, chosen, data, cell, name)
-    alone = replace(chosen, seeds=0, decays=(), augmented=(), shares=())  # what one depends on
-    found = kept(asked.work / f"{name}.json", (alone, cell), measure)
-    return {**vars(cell), "condition": cell.condition, **found}
 
 
 def measured(
@@ -168,6 +151,7 @@ def measured(
     jump = partial(jr.sample, plain, optimum, chosen.retraining, execution=QUIET)
     sampled = jump(step_sizes=chosen.step_sizes, directions=chosen.directions)
     still = jump(step_sizes=(0.0,), directions=1)
+    near = jr.rays(plain, optimum, chosen.rays, (RADIUS,), execution=QUIET)
     described = jr.describe(sampled, metric=FILTER)
     loss = sampled.optimum_metrics[FILTER]
     return {
@@ -177,7 +161,7 @@ def measured(
         "train_accuracy": sampled.optimum_metrics["train_accuracy"],
         "loss_after_retraining": float(still.metrics[FILTER][0, -1]),
         **{short: described[long] for short, long in STATISTICS.items()},
-        "sharpness": rise(plain, optimum, chosen.rays) - loss,
+        "sharpness": float(near.metrics[FILTER].mean()) - loss,
         "trace": trace(plain, optimum, chosen.draws),
         "norm": float(np.linalg.norm(optimum.astype(np.float64))),
     }
@@ -190,18 +174,7 @@ def task(chosen: Plan, data: jr.Dataset) -> jr.Task:
     return jr.Task(partial(build, data.train_x.shape[1:], 10), data, device=device())
 
 
-def fitted(table: pd.DataFrame) -> pd.Series:
-    """Say which networks fit their labels, redrawn ones included."""
-    return table["train_accuracy"] > FITTED
-
-
-def rise(task: jr.Task, optimum: NDArray[Any], rays: int) -> float:
-    """Average the training loss a short jump away over random directions, in nats."""
-    found = jr.rays(task, optimum, directions=rays, radii=(RADIUS,), execution=QUIET)
-    return float(found.metrics[FILTER].mean())
-
-
-def trace(task: jr.Task, optimum: NDArray[Any], draws: int) -> float:
+def trace(task: jr.Task, optimum: Any, draws: int) -> float:
     """Estimate the trace of the Hessian of the training loss by Hutchinson's random signs."""
     product = hessian_product(task, optimum, "float32")
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(draws, task.weight_count))

@@ -11,35 +11,31 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET, each
+from evidence.cells import QUIET
+from evidence.contests import Array
 from evidence.figure import Flags, device
-from numpy.typing import NDArray
+from evidence.jobs import over
 from papers.fort import networks as fort
 
 import jumpretrain as jr
 from jumpretrain.storage import folders
 
 WEIGHT_DECAYS = (0.0, 1e-3, 1e-2)
-DATA_SIZES = (1257, 200)
-BATCH_SIZES = (16, 64, 256)
-SEEDS = 5
 RETRAINING = jr.Recipe(epochs=40, lr=0.01, record_early=False)
-METRICS = ("train_loss", "train_accuracy")
 NAMES = ("weight_decay", "data_size", "batch_size", "seed")
-Features = list[dict[str, NDArray[np.float64]]]
 
 
-def conditions(asked: Flags) -> tuple[pd.DataFrame, Features]:
+def conditions(asked: Flags) -> tuple[pd.DataFrame, list[dict[str, Array]]]:
     """Train, sample and describe 90 networks (18 in quick form), or read what was kept.
 
     A row a network has its condition, the test loss of the optimum and what `describe` measured on
     the jumps; features by sampler are log10 of the training loss, then accuracy, at all points.
     """
-    seeds = range(1 if asked.quick else SEEDS)
-    design = list(product(WEIGHT_DECAYS, DATA_SIZES, BATCH_SIZES, seeds))
+    seeds = range(1 if asked.quick else 5)
+    design = list(product(WEIGHT_DECAYS, (1257, 200), (16, 64, 256), seeds))
     folder = asked.work.parent / ("conditions-quick" if asked.quick else "conditions")
     jobs = [(folder / "-".join(f"{part:g}" for part in row), asked.quick, *row) for row in design]
-    rows, features = zip(*each(_kept, jobs, asked, f"{len(jobs)} networks"), strict=True)
+    rows, features = zip(*over(asked, _kept, jobs, f"{len(jobs)} networks"), strict=True)
     return pd.DataFrame(rows), list(features)
 
 
@@ -67,12 +63,9 @@ def _sampled(
         "grid": jr.grid(task, optimum, (4, 4, 10) if quick else (8, 8, 10), execution=QUIET),
     }
     kept = {name: trajectories.optimum_metrics[name] for name in ("test_loss", "test_accuracy")}
-    features = {name: _features(found) for name, found in samples.items()}
+    features = {}
+    for name, found in samples.items():
+        some = found.select(times=slice(0, 40))  # each sampler has the same number of points
+        loss, accuracy = some.values("train_loss"), some.values("train_accuracy")
+        features[name] = np.r_[np.log10(loss + 1e-8), accuracy]
     return features, {**kept, "statistics": jr.describe(trajectories)}
-
-
-def _features(found: jr.Trajectories) -> NDArray[np.float64]:
-    """Use 40 snapshots a run at most, so that each sampler has the same number of points."""
-    kept = found.select(times=slice(0, 40))
-    loss, accuracy = (kept.values(name) for name in METRICS)
-    return np.r_[np.log10(loss + 1e-8), accuracy]

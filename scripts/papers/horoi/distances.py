@@ -16,16 +16,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.contests import correlate
+from evidence.contests import Array, correlate
 from evidence.figure import Flags, Made
 from evidence.judging import NEGLIGIBLE, entry
-from evidence.panels import dots, head
+from evidence.panels import dots, label
 from evidence.wording import Claims, effect
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from papers.horoi import landscapes
-from papers.horoi.landscapes import COLOURS, GROUPS, NEIGHBOURS, SHOWN, Network
+from papers.horoi.landscapes import COLOURS, GROUPS, NEIGHBOURS, Network, by_group
 from scipy.stats import t as student
 
 from jumpretrain import describe, embed
@@ -52,33 +51,43 @@ STATISTICS = {
 }
 DOTTED = "embedding_silhouette_by_direction"
 PAIRS = list(combinations(GROUPS, 2))
-Array = NDArray[np.float64]
 Values = dict[tuple[str, str], Array]
 Labels = NDArray[np.str_]
-Sheets = dict[str, pd.DataFrame]
+Table = pd.DataFrame
 
 
 def make(asked: Flags) -> Made:
     nets, points = landscapes.networks(asked), QUICK_POINTS if asked.quick else POINTS
     jobs = [((points, list(STATISTICS)), net) for net in nets]
-    described = landscapes.each_kept(partial(measured, points=points), jobs, asked, "describing")
+    described = landscapes.each_kept(asked, partial(measured, points=points), jobs, "describing")
     table, groups = pd.DataFrame(chain(*described)), np.array([net.group for net in nets])
     rows = table.groupby("distance")
     values = {(name, d): one[name].to_numpy() for d, one in rows for name in STATISTICS}
-    claims = judged(values, groups)
     sheets = {
         "cliffs_delta": sheet(values, 1, partial(delta, groups)),
         "rank_correlation": sheet(values, 2, correlate),
         "rank_correlation_within_groups": sheet(values, 2, partial(correlate, parts=groups)),
         "pairs_of_groups_in_the_same_order": sheet(values, 2, partial(same_order, groups)),
     }
+    figure = canvas.new_figure(16, 10)
+    above, below = figure.subfigures(2, 1, height_ratios=(1.5, 1))
+    shades(above.subplots(1, 3, sharey=True), *sheets.values())
+    for ax, distance in zip(below.subplots(1, 3), DISTANCES, strict=True):
+        draw_groups(ax, values[DOTTED, distance], groups, DISTANCES[distance])
+    note = (
+        f"n = {len(groups)} networks, {len(groups) // len(GROUPS)} a "
+        f"group. Sublevels on the {NEIGHBOURS}-nearest-neighbour graph joined by the spanning "
+        f"tree, flag complex; Vietoris-Rips on {POINTS} points or fewer; bars that never end left "
+        "out. PHATE knn 5, cosine about the mean, joined, smacof, seed 0. Purple: larger or "
+        "alike; orange: smaller or opposite. Bars: medians."
+    )
     found = {
         name: made.astype(object).where(made.notna(), None).to_dict("index")
         for name, made in sheets.items()
     }
     found |= {"statistics": STATISTICS, "neighbours": NEIGHBOURS, "rips_points": points}
-    figure = drawn(asked, values, groups, sheets, claims)
-    return figure, landscapes.facts(asked, **found, claims=claims, measures=table)
+    claims = judged(values, groups)
+    return landscapes.made(asked, figure, finding(claims), claims, note, **found, measures=table)
 
 
 def measured(net: Network, points: int) -> list[dict[str, Any]]:
@@ -136,11 +145,8 @@ def judged(values: Values, groups: Labels) -> Claims:
                     "distances in weight space"
                 )
                 after = sides(groups, values[name, distance])
-                numbers = (
-                    float(cliffs_delta(*after)),
-                    *delta_interval(*after),
-                    sum(map(len, after)),
-                )
+                ends, count = delta_interval(*after), sum(map(len, after))
+                numbers = float(cliffs_delta(*after)), *ends, count
                 expected = 1 if low > 0 else -1
                 claims.append(entry(ID, claim, how.format(name), *numbers, NEGLIGIBLE, expected))
         for inside, words in ((None, "networks"), (groups, "networks of the same group")):
@@ -168,31 +174,16 @@ def ranked(values: Values, inside: Labels | None, distance: str, claim: str) -> 
     return entry(ID, claim, how, whole, *ends, len(places), SMALLEST)
 
 
-def drawn(asked: Flags, values: Values, groups: Labels, sheets: Sheets, claims: Claims) -> Figure:
-    figure = canvas.new_figure(16, 10)
-    above, below = figure.subfigures(2, 1, height_ratios=(1.5, 1))
-    shades(above.subplots(1, 3, sharey=True), sheets)
-    for ax, distance in zip(below.subplots(1, 3), DISTANCES, strict=True):
-        found = values[DOTTED, distance]
-        for place, (group, colour) in enumerate(COLOURS.items()):
-            dots(ax, place, found[groups == group], colour)
-        ax.set_xticks(range(len(GROUPS)), [SHOWN[group].replace(" (", "\n(") for group in GROUPS])
-        ax.set_ylabel(STATISTICS[DOTTED])
-        words = f"{FIRST} against {SECOND} {delta(groups, found):+.2f}"
-        canvas.title(ax, f"{STATISTICS[DOTTED]}, {DISTANCES[distance]}:\n{words}")
-    note = (
-        f"{landscapes.caption(asked)}. n = {len(groups)} networks, {len(groups) // len(GROUPS)} a "
-        f"group. Sublevels on the {NEIGHBOURS}-nearest-neighbour graph joined by the spanning "
-        f"tree, flag complex; Vietoris-Rips on {POINTS} points or fewer; bars that never end left "
-        "out. PHATE knn 5, cosine about the mean, joined, smacof, seed 0. Purple: larger or "
-        "alike; orange: smaller or opposite. Bars: medians."
-    )
-    head(figure, finding(claims), claims, note)
-    return figure
+def draw_groups(ax: Axes, values: Array, groups: Labels, distance: str) -> None:
+    for place, (group, colour) in enumerate(COLOURS.items()):
+        dots(ax, place, values[groups == group], colour)
+    by_group(ax)
+    name, words = STATISTICS[DOTTED], f"{FIRST} against {SECOND} {delta(groups, values):+.2f}"
+    label(ax, "", name, f"{name}, {distance}:\n{words}")
 
 
-def shades(panels: Any, sheets: Sheets) -> None:
-    (left, middle, right), (deltas, rho, inside, orders) = panels, sheets.values()
+def shades(panels: Any, deltas: Table, rho: Table, inside: Table, orders: Table) -> None:
+    left, middle, right = panels
     count, pairs = len(PAIRS), [",\n".join(pair) for pair in combinations(DISTANCES.values(), 2)]
     shade(left, deltas, deltas.map("{:+.2f}".format), list(DISTANCES.values()))
     words = rho.map("{:+.2f}".format) + inside.map("\n({:+.2f})".format)
@@ -204,7 +195,7 @@ def shades(panels: Any, sheets: Sheets) -> None:
     left.set_yticks(range(len(STATISTICS)), list(STATISTICS.values()))
 
 
-def shade(ax: Axes, table: pd.DataFrame, words: pd.DataFrame, columns: list[str]) -> None:
+def shade(ax: Axes, table: Table, words: Table, columns: list[str]) -> None:
     ax.imshow(table.to_numpy(), cmap="PuOr", vmin=-1.6, vmax=1.6, aspect="auto")
     ax.set_xticks(range(len(columns)), columns)
     ax.tick_params(length=0)

@@ -8,14 +8,13 @@ underneath says what each keeps of the trajectories, over the networks of each g
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from evidence.cells import each
 from evidence.figure import Flags, Made
+from evidence.jobs import over
 from evidence.judging import within
-from evidence.panels import head
 from evidence.wording import Claims
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from papers.horoi import landscapes
 from papers.horoi.landscapes import Network
 
@@ -47,18 +46,39 @@ COMPARED = (
     ("UMAP", "rank_correlation_weights", "keeps more of the whole than UMAP"),
 )
 FORMS = {"PHATE, paper": "PHATE with the paper's settings", "PHATE, joined": "PHATE joined"}
-Pictures = dict[tuple[str, str], Embedding | None]
 
 
 def make(asked: Flags) -> Made:
     methods = {name: how for name, how in METHODS.items() if name != "UMAP" or find_spec("umap")}
     jobs = [(net, name) for net in landscapes.networks(asked, GROUPS) for name in methods]
-    made = each(embedded, jobs, asked, "embedding")
+    made = over(asked, embedded, jobs, "embedding")
     table = pd.DataFrame([row for row, _ in made])
-    shown: Pictures = {(row["group"], row["method"]): seen for row, seen in made if seen}
-    claims = judged(table)
-    found = {"methods": methods, "umap": "UMAP" in methods, "fidelity": table, "claims": claims}
-    return drawn(asked, shown, table, claims), landscapes.facts(asked, GROUPS, **found)
+    figure = canvas.new_figure(2.9 * len(methods), 11.2)
+    above, below = figure.subfigures(2, 1, height_ratios=(2, 1.05))
+    shown = [(row, seen) for row, seen in made if seen]
+    for ax, (row, seen) in zip(above.subplots(2, len(methods)).flat, shown, strict=True):
+        plots.trajectories(seen, ax=ax)
+        ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
+        words = f"{row['group']}: {row['method']}\ncontinuity {row['continuity']:.2f}"
+        canvas.title(ax, words, 10)
+    canvas.share_legend(above)
+    for ax, group in zip(below.subplots(1, 2, sharey=True), GROUPS, strict=True):
+        fidelity(ax, table[table["group"] == group], list(methods), group)
+    note = (
+        "Panels: seed 0, colours fade with the epoch; axes "
+        "in arbitrary units, PCA's in weights, to one scale a panel. Table: mean and range over "
+        f"{table['seed'].nunique()} networks; continuity: consecutive snapshots among each "
+        "other's 5 nearest. PHATE knn 5, cosine about the mean, smacof; paper: connect none; "
+        "joined: spanning tree; t-SNE perplexity 30; one seed of each layout (0)"
+        + ("." if "UMAP" in methods else "; UMAP left out, as umap-learn is not installed.")
+    )
+    means = table.groupby("method")["continuity"].mean().sort_values(ascending=False)
+    finding = (
+        f"Trajectories hold together best in {means.index[0]}; consecutive snapshots that stay "
+        f"neighbours: {', '.join(f'{name} {mean:.2f}' for name, mean in means.items())}"
+    )
+    found = {"methods": methods, "umap": "UMAP" in methods, "fidelity": table}
+    return landscapes.made(asked, figure, finding, judged(table), note, GROUPS, **found)
 
 
 def embedded(net: Network, name: str) -> tuple[dict[str, Any], Embedding | None]:
@@ -82,49 +102,15 @@ def judged(table: pd.DataFrame) -> Claims:
     return claims
 
 
-def drawn(asked: Flags, shown: Pictures, table: pd.DataFrame, claims: Claims) -> Figure:
-    methods = list(dict.fromkeys(table["method"]))
-    figure = canvas.new_figure(2.9 * len(methods), 11.2)
-    above, below = figure.subfigures(2, 1, height_ratios=(2, 1.05))
-    first = table[table["seed"] == 0].set_index(["group", "method"])["continuity"]
-    cells = [(group, name) for group in GROUPS for name in methods]
-    for ax, (group, name) in zip(above.subplots(2, len(methods)).flat, cells, strict=True):
-        plots.trajectories(shown[group, name], ax=ax)
-        ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
-        canvas.title(ax, f"{group}: {name}\ncontinuity {first[group, name]:.2f}", 10)
-    canvas.share_legend(above)
-    for ax, group in zip(below.subplots(1, 2, sharey=True), GROUPS, strict=True):
-        fidelity(ax, table[table["group"] == group], methods, group)
-    note = (
-        f"{landscapes.caption(asked, GROUPS)}. Panels: seed 0, colours fade with the epoch; axes "
-        "in arbitrary units, PCA's in weights, to one scale a panel. Table: mean and range over "
-        f"{table['seed'].nunique()} networks; continuity: consecutive snapshots among each "
-        "other's 5 nearest. PHATE knn 5, cosine about the mean, smacof; paper: connect none; "
-        "joined: spanning tree; t-SNE perplexity 30; one seed of each layout (0)"
-        + ("." if "UMAP" in methods else "; UMAP left out, as umap-learn is not installed.")
-    )
-    head(figure, finding(table), claims, note)
-    return figure
-
-
 def fidelity(ax: Axes, table: pd.DataFrame, methods: list[str], group: str) -> None:
     grouped = table.groupby("method")[list(MEASURES)]
     means, low, high = (getattr(grouped, how)().loc[methods] for how in ("mean", "min", "max"))
     plots.fidelity(means.rename(columns=MEASURES), ax)
     for text in ax.texts:
         text.set(y=text.get_position()[1] - 0.14)
-    for row, column in [(r, c) for r in range(len(methods)) for c in range(len(MEASURES))]:
+    for row, column in np.ndindex(means.shape):
         colour = "black" if means.iat[row, column] > 0.55 else "white"
         span = f"{low.iat[row, column]:.2f} to {high.iat[row, column]:.2f}"
         ax.text(column, row + 0.22, span, ha="center", va="center", color=colour, fontsize=8)
     best = means["continuity"].idxmax()
     canvas.title(ax, f"{group}: continuity is best with {best} ({means['continuity'].max():.2f})")
-
-
-def finding(table: pd.DataFrame) -> str:
-    means = table.groupby("method")["continuity"].mean().sort_values(ascending=False)
-    numbers = ", ".join(f"{name} {mean:.2f}" for name, mean in means.items())
-    return (
-        f"Trajectories hold together best in {means.index[0]}; consecutive snapshots that stay "
-        f"neighbours: {numbers}"
-    )

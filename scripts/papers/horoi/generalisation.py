@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 from evidence.figure import Flags, Made
 from evidence.judging import adjusted, correlated
-from evidence.panels import head
+from evidence.panels import head, label
 from evidence.wording import Claims, effect
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from papers.horoi.conditions import NAMES, RETRAINING, WEIGHT_DECAYS, conditions
 
 from jumpretrain.comparison.hypothesis_tests import partial_spearman, spearman
@@ -35,8 +34,38 @@ FALLS = "total persistence falls with weight decay, within data size, batch size
 def make(asked: Flags) -> Made:
     table, _ = conditions(asked)
     claims = judged(table)
+    figure = canvas.new_figure(13.5, 5.6)
+    left, middle, right = figure.subplots(1, 3)
+    nats, persistence = "test loss at the optimum (nats)", "released total persistence (nats²)"
+    all_, alone, _, held, ranked, _ = (effect(claim) for claim in claims)
+    title = f"the paper's claim:\nρ = {all_}"
+    scatter(left, table, "test_loss", RELEASED, nats, persistence, title)
+    line = [table[SQUARED].min(), table[SQUARED].max()]
+    middle.plot(line, line, color="black", lw=0.8)
+    across = "(max − min of the test loss)² (nats²)"
+    title = f"its control: it is the squared range;\nthat held fixed, ρ = {alone}"
+    scatter(middle, table, SQUARED, RELEASED, across, persistence, title)
+    up = "finite persistence, joined graph (nats²)"
+    title = f"finite bars, range² held fixed:\nρ = {held}; on ranks of the loss: {ranked}"
+    scatter(right, table, "test_loss", FINITE, nats, up, title)
+    for decay, colour in COLOURS.items():
+        middle.plot([], [], "s", color=colour, label=f"weight decay {decay:g}")
+    for size, shape in SHAPES.items():
+        middle.plot([], [], shape, color="#666666", label=f"{size} examples")
+    middle.legend(fontsize=8, frameon=False, loc="lower right")
+    first, beyond, rest = (claims[place]["verdict"] for place in (0, 3, 4))
+    finding = (
+        f"Higher persistence in networks that generalise worse:\nas released {first}; as finite "
+        f"bars, beyond the range, {beyond}; on ranks of the loss {rest}"
+    )
+    note = (
+        f"n = {len(table)} digits networks (MLP 64-64-10, {table['seed'].nunique()} seeds); ρ: "
+        f"Spearman, 95 % interval; 4 directions x 4 step sizes x {10 if asked.quick else 40} "
+        "epochs, one common recipe; PHATE, cosine, knn 5, joined; k = 20"
+    )
+    head(figure, finding, claims, note)
     numbers = {"data": "digits", "retraining": asdict(RETRAINING), "claims": claims}
-    return drawn(asked, table, claims), numbers | {"networks": table[SHOWN].to_dict("records")}
+    return figure, numbers | {"networks": table[SHOWN].to_dict("records")}
 
 
 def judged(table: pd.DataFrame) -> Claims:
@@ -51,52 +80,18 @@ def judged(table: pd.DataFrame) -> Claims:
     ranks, decays = (blocks[name].rank(method="first") for name in (RELEASED, "weight_decay"))
     tests[FALLS] = spearman(ranks, -decays)
     how = "Spearman's rho over networks; the test loss filters"
+    numbers = len(table), SMALLEST
     return adjusted([
-        correlated(
-            "horoi-H8" if claim == FALLS else "horoi-H7", claim, how, test, len(table), SMALLEST
-        )
+        correlated("horoi-H8" if claim == FALLS else "horoi-H7", claim, how, test, *numbers)
         for claim, test in tests.items()
     ])
 
 
-def drawn(asked: Flags, table: pd.DataFrame, claims: Claims) -> Figure:
-    figure = canvas.new_figure(13.5, 5.6)
-    left, middle, right = figure.subplots(1, 3)
-    nats, persistence = "test loss at the optimum (nats)", "released total persistence (nats²)"
-    all_, alone, _, held, ranked, _ = (effect(claim) for claim in claims)
-    scatter(left, table, "test_loss", RELEASED, nats, persistence)
-    canvas.title(left, f"the paper's claim:\nρ = {all_}")
-    across = "(max − min of the test loss)² (nats²)"
-    scatter(middle, table, SQUARED, RELEASED, across, persistence)
-    line = [table[SQUARED].min(), table[SQUARED].max()]
-    middle.plot(line, line, color="black", lw=0.8)
-    canvas.title(middle, f"its control: it is the squared range;\nthat held fixed, ρ = {alone}")
-    scatter(right, table, "test_loss", FINITE, nats, "finite persistence, joined graph (nats²)")
-    words = f"finite bars, range² held fixed:\nρ = {held}; on ranks of the loss: {ranked}"
-    canvas.title(right, words)
-    for decay, colour in COLOURS.items():
-        middle.plot([], [], "s", color=colour, label=f"weight decay {decay:g}")
-    for size, shape in SHAPES.items():
-        middle.plot([], [], shape, color="#666666", label=f"{size} examples")
-    middle.legend(fontsize=8, frameon=False, loc="lower right")
-    first, beyond, rest = (claims[place]["verdict"] for place in (0, 3, 4))
-    finding = (
-        f"Higher persistence in networks that generalise worse:\nas released {first}; as finite "
-        f"bars, beyond the range, {beyond}; on ranks of the loss {rest}"
-    )
-    note = (
-        f"n = {len(table)} digits networks (MLP 64-64-10, {table['seed'].nunique()} seeds); ρ: "
-        "Spearman, 95 % interval; 4 directions x 4 step sizes x "
-        f"{10 if asked.quick else 40} epochs, one common recipe; PHATE, cosine, knn 5, joined; "
-        "k = 20"
-    )
-    head(figure, finding, claims, note)
-    return figure
-
-
-def scatter(ax: Axes, table: pd.DataFrame, x: str, y: str, across: str, up: str) -> None:
+def scatter(
+    ax: Axes, table: pd.DataFrame, x: str, y: str, across: str, up: str, title: str
+) -> None:
     for (decay, size), rows in table.groupby(["weight_decay", "data_size"]):
         mark = {"color": COLOURS[decay], "ms": 6, "alpha": 0.8, "mec": "white", "mew": 0.4}
         ax.plot(rows[x], rows[y], SHAPES[size], **mark)
-    ax.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
-    canvas.plain(ax.xaxis)
+    ax.set_yscale("log")
+    label(ax, across, up, title, "x")

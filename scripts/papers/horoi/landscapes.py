@@ -5,7 +5,7 @@ differ in what they were trained on; `few` takes its 3 batches an epoch seven ti
 the others take their 20, so that all groups are trained, jump and retrain for as many steps.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET, each, kept
-from evidence.figure import Flags, device
+from evidence.cells import QUIET, kept
+from evidence.figure import Flags, Made, device
+from evidence.jobs import over
 from evidence.judging import between
+from evidence.panels import head
+from evidence.wording import Claims
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.spatial.distance import pdist, squareform
 
 import jumpretrain as jr
@@ -70,27 +75,39 @@ def networks(asked: Flags, groups: Iterable[str] = GROUPS) -> list[Network]:
     """Train and sample the networks of some groups, one by one, or read those of before."""
     chosen = QUICK if asked.quick else FULL
     folder = asked.work.parent / ("landscapes-quick" if asked.quick else "landscapes")
-    cases = [(group, seed) for group in groups for seed in range(chosen.seeds)]
-    places = [folder / f"{group}-{seed}" for group, seed in cases]
+    cases = [(chosen, folder, group, seed) for group in groups for seed in range(chosen.seeds)]
     with folders.lock(folder):
         manifests.claim(folder / "design.json", vars(chosen))
-        pairs = zip(cases, places, strict=True)
-        jobs = [(chosen, *case, place) for case, place in pairs if not _finished(place, chosen)]
-        each(_sampled, jobs, asked, "training, jumping and retraining")
-    return [
-        Network(*case, _task(*case), jr.Trajectories.load(place / "sampled"))
-        for case, place in zip(cases, places, strict=True)
-    ]
+        return over(asked, _network, cases, "training, jumping and retraining")
 
 
 def each_kept(
-    function: Callable[..., Any], jobs: Sequence[Sequence[Any]], asked: Flags, label: str
+    asked: Flags, function: Callable[..., Any], jobs: Iterable[Sequence[Any]], label: str
 ) -> list[Any]:
-    """Measure as `each` does, or read what was kept.
+    """Call a function in worker processes, or read what was kept.
 
     A job holds what tells measurements apart, a network, and what else the function takes.
     """
-    return each(partial(_kept, asked.work, function), jobs, asked, label)
+    work = []
+    for of, net, *more in jobs:
+        name = "-".join(map(str, (net.group, net.seed, *more)))
+        whole = (*of, *(net.trajectories.provenance[part] for part in ("optimum", "recipe")))
+        work.append((asked.work / f"{name}.json", whole, partial(function, net, *more)))
+    return over(asked, kept, work, label)
+
+
+def made(
+    asked: Flags,
+    figure: Figure,
+    finding: str,
+    claims: Claims,
+    note: str,
+    groups: Iterable[str] = GROUPS,
+    **found: Any,
+) -> Made:
+    """Write the finding above a figure, what was done below, and give it with what was found."""
+    head(figure, finding, claims, f"{caption(asked, groups)}. {note}")
+    return figure, facts(asked, groups, claims=claims, **found)
 
 
 def facts(asked: Flags, groups: Iterable[str] = GROUPS, **found: Any) -> dict[str, Any]:
@@ -135,6 +152,11 @@ def compared(
     return between(f"horoi-{name}", claim, f"{measure}, {larger} against {smaller}", *sides)
 
 
+def by_group(ax: Axes, names: Mapping[str, str] = SHOWN) -> None:
+    """Write the groups along an axis."""
+    ax.set_xticks(range(len(GROUPS)), [names[group].replace(" (", "\n(") for group in GROUPS])
+
+
 def whole_epochs(runs: jr.Trajectories) -> Any:
     """Find the snapshots at the ends of epochs."""
     return np.flatnonzero(np.abs(runs.epoch - np.round(runs.epoch)) < 1e-9)
@@ -167,35 +189,20 @@ def topology(net: Network, maxdim: int = 1) -> tuple[dict[str, Any], Topology]:
     return row, (placed, loss, diagrams)
 
 
-def _kept(
-    folder: Path, function: Callable[..., Any], of: Sequence[Any], network: Network, *more: Any
-) -> Any:
-    name = "-".join(map(str, (network.group, network.seed, *more)))
-    whole = (*of, *(network.trajectories.provenance[part] for part in ("optimum", "recipe")))
-    return kept(folder / f"{name}.json", whole, partial(function, network, *more))
-
-
-def _task(group: str, seed: int) -> jr.Task:
-    data = jr.data.digits()
+def _network(chosen: Design, folder: Path, group: str, seed: int) -> Network:
+    data, longer, place = jr.data.digits(), 1, folder / f"{group}-{seed}"
     if group == "few":
-        data = data.subset(EXAMPLES, seed=seed)
+        data, longer = data.subset(EXAMPLES, seed=seed), LONGER
     elif SHARES[group]:
         data = data.corrupt(SHARES[group], seed)
-    return jr.Task(partial(jr.models.mlp, (1, 8, 8), 10), data, device=device())
-
-
-def _finished(place: Path, chosen: Design) -> bool:
+    task = jr.Task(partial(jr.models.mlp, (1, 8, 8), 10), data, device=device())
     runs = chosen.directions * len(chosen.step_sizes)
-    return all(folders.run_path(place / "sampled", run).exists() for run in range(runs))
-
-
-def _sampled(chosen: Design, group: str, seed: int, place: Path) -> None:
-    task, longer = _task(group, seed), LONGER if group == "few" else 1
-    training, retraining = (
-        replace(recipe, epochs=recipe.epochs * longer, record_every=recipe.record_every * longer)
-        for recipe in (chosen.training, chosen.retraining)
-    )
-    fit = jr.train(task, training, [seed], folder=place / "training", execution=QUIET)
-    how = {"folder": place / "sampled", "execution": QUIET}
-    sizes, directions = chosen.step_sizes, chosen.directions
-    jr.sample(task, fit.final[0], retraining, sizes, directions, **how)
+    if not all(folders.run_path(place / "sampled", run).exists() for run in range(runs)):
+        training, retraining = (
+            replace(how, epochs=how.epochs * longer, record_every=how.record_every * longer)
+            for how in (chosen.training, chosen.retraining)
+        )
+        fit = jr.train(task, training, [seed], folder=place / "training", execution=QUIET)
+        jumps = retraining, chosen.step_sizes, chosen.directions
+        jr.sample(task, fit.final[0], *jumps, folder=place / "sampled", execution=QUIET)
+    return Network(group, seed, task, jr.Trajectories.load(place / "sampled"))

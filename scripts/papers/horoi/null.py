@@ -13,12 +13,11 @@ import pandas as pd
 from evidence.cells import QUIET
 from evidence.figure import Flags, Made
 from evidence.judging import between, within
-from evidence.panels import head
+from evidence.panels import label
 from evidence.wording import Claims
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from papers.horoi import landscapes
-from papers.horoi.landscapes import GROUPS, POOR, SHOWN, Network
+from papers.horoi.landscapes import GROUPS, POOR, SHOWN, Network, by_group
 
 from jumpretrain import Trajectories, embed, plots
 from jumpretrain.comparison.geometry import silhouette
@@ -48,11 +47,32 @@ WORDS = {
 def make(asked: Flags) -> Made:
     nets, count = landscapes.networks(asked), QUICK_WALKS if asked.quick else WALKS
     jobs = [((net.seed, draw), net, draw) for net in nets for draw in range(-1, count)]
-    table = pd.DataFrame(landscapes.each_kept(measured, jobs, asked, "walking and embedding"))
-    claims = judged(table)
+    table = pd.DataFrame(landscapes.each_kept(asked, measured, jobs, "walking and embedding"))
+    figure = canvas.new_figure(15.5, 9.6)
+    above, below = figure.subfigures(2, 1, height_ratios=(1.12, 1))
     shown = [net for net in nets if net.seed == 0 and net.group in PICTURED]
-    figure = drawn(asked, shown, table, claims)
-    return figure, landscapes.facts(asked, walks=count, claims=claims, measures=table)
+    cells = [(net, draw) for net in shown for draw in (-1, 0)]
+    plane = table.set_index(["group", "seed", "draw"])["plane"]
+    for ax, (net, draw) in zip(above.subplots(1, 4), cells, strict=True):
+        plots.trajectories(embed(runs_of(net, draw)), ax=ax)
+        ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
+        name = f"{net.group}: retraining" if draw < 0 else f"random walk for {net.group}"
+        found = plane[net.group, net.seed, draw]
+        canvas.title(ax, f"{name}\nsilhouette in the plane {found:.2f}")
+    canvas.share_legend(above, 2)
+    for ax, distance in zip(below.subplots(1, 3), DISTANCES, strict=True):
+        pairs(ax, table, distance)
+    note = (
+        "Top: seed 0 and the first of its walks, colours fade with the epoch, axes in arbitrary "
+        f"units. Below: a line a network, {table['seed'].nunique()} a group, to the mean of "
+        f"{count} random walks from its own jumps with its own step lengths (bars: their range). "
+        "Silhouette by direction: 1 apart, 0 mixed. PHATE knn 5, cosine about the mean, joined by "
+        "the spanning tree; the paper's settings, pieces left apart, on potentials: retraining "
+        f"less walks {gaps(table, 'paper_potential')}."
+    )
+    claims = judged(table)
+    said = finding(table, claims)
+    return landscapes.made(asked, figure, said, claims, note, walks=count, measures=table)
 
 
 def measured(net: Network, draw: int) -> dict[str, Any]:
@@ -83,43 +103,19 @@ def excess(table: pd.DataFrame, distance: str) -> dict[str, Any]:
 def judged(table: pd.DataFrame) -> Claims:
     claims = []
     for distance, where in DISTANCES.items():
-        gaps, how = excess(table, distance), HOW.format(where)
+        found, how = excess(table, distance), HOW.format(where)
         for group, words in PICTURED.items():
             claim = f"{where}, {SHARPER.format(words)}"
-            claims.append(within("horoi-H4", claim, f"{how}, {group}", gaps[group], SMALLEST))
+            claims.append(within("horoi-H4", claim, f"{how}, {group}", found[group], SMALLEST))
         for group, words in POOR.items():
-            claim, sides = f"{where}, {CLEARER.format(words)}", (gaps["good"], gaps[group])
+            claim, sides = f"{where}, {CLEARER.format(words)}", (found["good"], found[group])
             claims.append(between("horoi-H4", claim, f"{how}, good against {group}", *sides))
     return claims
 
 
-def drawn(asked: Flags, shown: list[Network], table: pd.DataFrame, claims: Claims) -> Figure:
-    figure = canvas.new_figure(15.5, 9.6)
-    above, below = figure.subfigures(2, 1, height_ratios=(1.12, 1))
-    cells = [(net, draw) for net in shown for draw in (-1, 0)]
-    plane = table.set_index(["group", "seed", "draw"])["plane"]
-    for ax, (net, draw) in zip(above.subplots(1, 4), cells, strict=True):
-        plots.trajectories(embed(runs_of(net, draw)), ax=ax)
-        ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
-        name = f"{net.group}: retraining" if draw < 0 else f"random walk for {net.group}"
-        found = plane[net.group, net.seed, draw]
-        canvas.title(ax, f"{name}\nsilhouette in the plane {found:.2f}")
-    canvas.share_legend(above, 2)
-    for ax, distance in zip(below.subplots(1, 3), DISTANCES, strict=True):
-        pairs(ax, table, distance)
-    paper = excess(table, "paper_potential")
-    gaps = ", ".join(f"{group} {paper[group].mean():+.3f}" for group in PICTURED)
-    note = (
-        f"{landscapes.caption(asked)}. Top: seed 0 and the first of its walks, colours fade with "
-        "the epoch, axes in arbitrary units. Below: a line a network, "
-        f"{table['seed'].nunique()} a group, to the mean of {table['draw'].max() + 1} random "
-        "walks from its own jumps with its own step lengths (bars: their range). Silhouette by "
-        "direction: 1 apart, 0 mixed. PHATE knn 5, cosine about the mean, joined by the spanning "
-        "tree; the paper's settings, pieces left apart, on potentials: retraining less walks "
-        f"{gaps}."
-    )
-    head(figure, finding(table, claims), claims, note)
-    return figure
+def gaps(table: pd.DataFrame, distance: str) -> str:
+    found = excess(table, distance)
+    return ", ".join(f"{group} {found[group].mean():+.3f}" for group in PICTURED)
 
 
 def pairs(ax: Axes, table: pd.DataFrame, distance: str) -> None:
@@ -135,14 +131,12 @@ def pairs(ax: Axes, table: pd.DataFrame, distance: str) -> None:
         ax.plot(left, real, "o", color=REAL, ms=5.5, alpha=0.8, zorder=3)
     ax.plot([], [], "o", color=REAL, label="retraining")
     ax.plot([], [], "s-", color=NULL, label="random walks")
-    ax.set_xticks(range(len(GROUPS)), [SHOWN[group].replace(" (", "\n(") for group in GROUPS])
+    by_group(ax)
     low, high = ax.get_ylim()
     spare = max(0, 4 * SMALLEST - (high - low)) / 2
-    ax.set(ylim=(low - spare, high + spare), ylabel="silhouette by direction")
-    ax.legend(frameon=False, fontsize=9)
-    found = excess(table, distance)
-    gaps = ", ".join(f"{group} {found[group].mean():+.3f}" for group in PICTURED)
-    canvas.title(ax, f"{DISTANCES[distance]}: retraining less walks\n{gaps}")
+    ax.set_ylim(low - spare, high + spare)
+    title = f"{DISTANCES[distance]}: retraining less walks\n{gaps(table, distance)}"
+    label(ax, "", "silhouette by direction", title, fontsize=9)
 
 
 def finding(table: pd.DataFrame, claims: Claims) -> str:

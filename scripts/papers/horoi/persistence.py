@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import each
 from evidence.figure import Flags, Made
+from evidence.jobs import over
 from evidence.judging import between
-from evidence.panels import head
 from evidence.wording import Claims
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from papers.horoi import landscapes
-from papers.horoi.landscapes import NEIGHBOURS, SHOWN, Network, Topology, caption, column
+from papers.horoi.landscapes import NEIGHBOURS, SHOWN, Network, Topology, column
 
 from jumpretrain import plots
 from jumpretrain.plots import canvas
@@ -34,12 +32,30 @@ AMOUNTS = {
 
 def make(asked: Flags) -> Made:
     jobs = [(net,) for net in landscapes.networks(asked, GROUPS)]
-    made = each(measured, jobs, asked, "embedding and homology")
-    table = pd.DataFrame([row for row, _ in made])
-    claims = judged(table)
-    figure = drawn(asked, [seen for _, seen in made if seen], table, claims)
+    measures = over(asked, measured, jobs, "embedding and homology")
+    table = pd.DataFrame([row for row, _ in measures])
+    figure = canvas.new_figure(15.5, 4.7 * len(GROUPS) + 1.6)
+    panels = figure.subplots(len(GROUPS), 3)
+    amounts = table[list(AMOUNTS)].to_numpy()
+    limits = amounts[amounts > 0].min() / 3, amounts.max() * 3
+    shown = [(row, *seen) for row, seen in measures if seen]
+    for ax, (row, placed, loss, diagrams) in zip(panels, shown, strict=True):
+        name, words = SHOWN[row["group"]], f"test accuracy {row['test_accuracy']:.2f}"
+        plots.trajectories(placed, loss, ax[0], "test loss (nats)")
+        canvas.title(ax[0], f"{name}: {words}, {placed.components} pieces joined")
+        plots.diagram(diagrams, ax[1], log=True, unit="test loss, nats")
+        canvas.title(ax[1], f"{name}: " + ax[1].get_title(loc="left").replace("\n", " "))
+        draw_amounts(ax[2], table[table["group"] == row["group"]], name, limits)
+    note = (
+        f"Left and middle: seed 0; right: {table['seed'].nunique()} "
+        "networks a group, a dot each. PHATE knn 5, cosine about the mean, joined by the spanning "
+        f"tree, axes in arbitrary units. Middle: flag complex of the {NEIGHBOURS}-nearest-"
+        "neighbour graph of potential distances, joined by the spanning tree. Exponent 2; bars "
+        "that never end left out of the joined graph's."
+    )
     found = {"neighbours": NEIGHBOURS, "red_box": [EARLY, LATE], "measures": table}
-    return figure, landscapes.facts(asked, GROUPS, claims=claims, **found)
+    claims = judged(table)
+    return landscapes.made(asked, figure, finding(table), claims, note, GROUPS, **found)
 
 
 def measured(net: Network) -> tuple[dict[str, Any], Topology | None]:
@@ -53,45 +69,23 @@ def measured(net: Network) -> tuple[dict[str, Any], Topology | None]:
 
 
 def judged(table: pd.DataFrame) -> Claims:
-    rows = []
+    claims = []
     for poor in ("few", "memorise"):
         name = SHOWN[poor]
-        rows += [
+        boxes, births = (
+            [column(table, group, measure) for group in (poor, "good")]
+            for measure in ("red_box", "mean_birth")
+        )
+        rows = (
             (f"{name} has more pieces that are born early and merge late than good",
              f"number of finite bars from below {EARLY} to above {LATE} of the loss's range, "
-             f"{name} against good", "red_box", poor, "good"),
+             f"{name} against good", *boxes),
             (f"the pieces around good optima are born later than those of {name}",
              f"mean birth of finite bars in units of the loss's range, good against {name}",
-             "mean_birth", "good", poor),
-        ]  # fmt: skip
-    return [
-        between("horoi-H9", claim, how, column(table, one, measure), column(table, two, measure))
-        for claim, how, measure, one, two in rows
-    ]
-
-
-def drawn(asked: Flags, shown: list[Topology], table: pd.DataFrame, claims: Claims) -> Figure:
-    figure = canvas.new_figure(15.5, 4.7 * len(GROUPS) + 1.6)
-    panels = figure.subplots(len(GROUPS), 3)
-    amounts = table[list(AMOUNTS)].to_numpy()
-    limits = amounts[amounts > 0].min() / 3, amounts.max() * 3
-    for row, group, (placed, loss, diagrams) in zip(panels, GROUPS, shown, strict=True):
-        name, rows = SHOWN[group], table[table["group"] == group]
-        plots.trajectories(placed, loss, row[0], "test loss (nats)")
-        accuracy, pieces = rows["test_accuracy"].iloc[0], placed.components
-        canvas.title(row[0], f"{name}: test accuracy {accuracy:.2f}, {pieces} pieces joined")
-        plots.diagram(diagrams, row[1], log=True, unit="test loss, nats")
-        canvas.title(row[1], f"{name}: " + row[1].get_title(loc="left").replace("\n", " "))
-        draw_amounts(row[2], rows, name, limits)
-    note = (
-        f"{caption(asked, GROUPS)}. Left and middle: seed 0; right: {table['seed'].nunique()} "
-        "networks a group, a dot each. PHATE knn 5, cosine about the mean, joined by the spanning "
-        f"tree, axes in arbitrary units. Middle: flag complex of the {NEIGHBOURS}-nearest-"
-        "neighbour graph of potential distances, joined by the spanning tree. Exponent 2; bars "
-        "that never end left out of the joined graph's."
-    )
-    head(figure, finding(table), claims, note)
-    return figure
+             *births[::-1]),
+        )  # fmt: skip
+        claims += [between("horoi-H9", *row) for row in rows]
+    return claims
 
 
 def draw_amounts(ax: Axes, table: pd.DataFrame, name: str, limits: tuple[float, float]) -> None:

@@ -18,22 +18,43 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from evidence.contests import Array
 from evidence.figure import Flags, Made
 from evidence.judging import entry
-from evidence.wording import Claims
+from evidence.panels import head, intervals, lines
+from evidence.wording import Claims, bounded, effect
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from papers.horoi import cifar_networks as cifar
-from papers.horoi.cifar_networks import PREDICTORS
-from papers.horoi.predictor_panels import ALL, FIT, RECIPE, drawn
+from papers.horoi.cifar_networks import PREDICTORS, Plan
 from scipy.stats import rankdata
 
 from jumpretrain.comparison.correlation import TIE, partial_spearman, residual_maker
 from jumpretrain.comparison.relabelling import draw_permutations, p_value
+from jumpretrain.plots import canvas
 
+BLUE, ORANGE, GREEN, RED, PINK, SKY = canvas.OKABE_ITO
+COLOURS = dict.fromkeys(PREDICTORS, GREEN)
+COLOURS |= dict.fromkeys(("persistence", "rank_persistence"), BLUE)
+COLOURS |= dict.fromkeys(("sharpness", "trace"), ORANGE)
+COLOURS |= dict.fromkeys(("range_squared", "train_loss", "norm"), "0.45")
+ALL, FIT, RECIPE = "all networks", "fitted, at equal share", "seeds of one recipe"
+NETWORKS = (
+    (ALL, "", ALL, "o", True),
+    (FIT, "", FIT, "o", False),
+    (RECIPE, "", RECIPE, "D", False),
+)
+FREED = (
+    (ALL, "range_squared", "range² fixed", "s", True),
+    (ALL, "sharpness", "sharpness fixed", "o", False),
+    (ALL, "train_loss", "training loss fixed", "D", False),
+)
+UNITS = {"train_loss": "nats", "persistence": "nats²"}
+FITTED = 0.99
 LEAST_RHO, LEAST_GAIN = 0.3, 0.1
 FEWEST = 8
 RESAMPLES, PERMUTATIONS = 2000, 5  # permutations a bootstrap draw
@@ -59,21 +80,34 @@ RISING = (
           ("H3", "runs end further away", "final_distance"),
           ("H5", "runs turn more", "turning"))),
 )  # fmt: skip
-
 COLUMNS = ("rho", "low", "high", "low_networks", "high_networks", "p", "n", "conditions")
-Array = NDArray[np.float64]
 Places = NDArray[np.intp]
 Ends = tuple[float, float]
 
 
 def make(asked: Flags) -> Made:
-    chosen, table = cifar.plan(asked), cifar.table(asked)
+    chosen = cifar.QUICK if asked.quick else cifar.FULL
+    table = cifar.table(asked, chosen)
     resamples = 100 if asked.quick else RESAMPLES
     rows = correlations(table, resamples)
     keyed = rows[rows["target"] == "test_loss"].set_index(["networks", "predictor", "fixed"])
     keyed = keyed.sort_index()
     claims = [*judged(keyed), *gains(table, resamples), *trends(table, resamples)]
-    numbers = {
+    size = keyed["rho"].abs().fillna(0)
+    order = sorted(PREDICTORS, key=lambda name: float(size[ALL, name, ""]))
+    figure = canvas.new_figure(18, 11.5)
+    panels = figure.subplots(2, 3, width_ratios=(1.1, 1.1, 1))
+    forest(panels[0, 0], keyed, order, NETWORKS)
+    forest(panels[0, 1], keyed, order, FREED)
+    panels[0, 1].set_yticklabels([])
+    by_condition(panels[0, 2], table)
+    for ax, predictor in zip(panels[1], UNITS, strict=False):
+        scatter(ax, table, predictor)
+    decays(panels[1, 2], table, chosen)
+    for ax, said in zip(panels.flat, titles(keyed, claims), strict=True):
+        canvas.title(ax, said)
+    head(figure, finding(keyed), claims, caption(chosen, table))
+    return figure, {
         "data": "digits" if asked.quick else "CIFAR-10, means of 2x2 pixels",
         "model": "mlp 64-32-10" if asked.quick else "simple_cnn",
         "plan": asdict(chosen),
@@ -84,7 +118,6 @@ def make(asked: Flags) -> Made:
         "correlations": rows.astype(object).where(rows.notna(), None).to_dict("records"),
         "claims": claims,
     }
-    return drawn(chosen, table, keyed, claims), numbers
 
 
 def correlations(table: pd.DataFrame, resamples: int) -> pd.DataFrame:
@@ -101,12 +134,11 @@ def correlations(table: pd.DataFrame, resamples: int) -> pd.DataFrame:
                 values = part[[name for name in (predictor, target, fixed) if name]]
                 row = correlated(values.to_numpy(float).T, groups, resamples)
                 found[networks, predictor, target, fixed] = row
-    within = ((FIT, table[cifar.fitted(table)], "share"), (RECIPE, true, "condition"))
+    within = ((FIT, table[table["train_accuracy"] > FITTED], "share"), (RECIPE, true, "condition"))
     for networks, part, block in within:
         for target, predictor in product(TARGETS, PREDICTORS):
             found[networks, predictor, target, ""] = inside(part, predictor, target, block)
-    names = ["networks", "predictor", "target", "fixed"]
-    index = pd.MultiIndex.from_tuples(found, names=names)
+    index = pd.MultiIndex.from_tuples(found, names=["networks", "predictor", "target", "fixed"])
     return pd.DataFrame(list(found.values()), index).reset_index()
 
 
@@ -123,7 +155,7 @@ def resampled(
     The last ends are those of networks drawn one by one; none leave out the statistic itself.
     """
     everyone, ends = np.arange(groups.size), []
-    effect = float(statistic(everyone[None])[0])
+    whole = float(statistic(everyone[None])[0])
     for some in (groups, everyone[:, None]):
         rng = np.random.default_rng(0)
         picks = rng.integers(len(some), size=(resamples, len(some)))
@@ -131,9 +163,9 @@ def resampled(
         low = high = np.nan
         if np.isfinite(draws).any():
             low, high = np.nanquantile(draws, (0.025, 0.975))
-            low, high = min(low, effect), max(high, effect)
+            low, high = min(low, whole), max(high, whole)
         ends.append((float(low), float(high)))
-    return effect, *ends
+    return whole, *ends
 
 
 def correlated(values: Array, groups: Places, resamples: int) -> dict[str, float]:
@@ -217,13 +249,13 @@ def gains(table: pd.DataFrame, resamples: int) -> Claims:
         def gain(places: Places, pairs: list[Array] = pairs) -> Array:
             return np.subtract(*(np.abs(rhos(pair, places)) for pair in pairs))
 
-        effect, ends, alone = resampled(gain, groups, resamples)
+        gap, ends, alone = resampled(gain, groups, resamples)
         claim = f"finite persistence tells the test loss better than {word} does"
         how = (
             f"difference of |Spearman's rho| with the test loss, persistence less {word}; "
             f"interval over {len(groups)} conditions; {FILTRATION}"
         )
-        numbers = effect, *ends, len(table), LEAST_GAIN
+        numbers = gap, *ends, len(table), LEAST_GAIN
         claims.append(claimed(alone, "horoi-H7", claim, how, *numbers))
     return claims
 
@@ -241,14 +273,14 @@ def trends(table: pd.DataFrame, resamples: int) -> Claims:
         ordered = true.sort_values([*blocks, "weight_decay"])
         ranks = ordered.groupby(blocks)[name].rank().to_numpy()
         ranks = ranks.reshape(true.groupby(recipe).ngroups, -1, true["weight_decay"].nunique())
-        effect, ends, p = trend(ranks - ranks.mean(), resamples)
+        rho, ends, p = trend(ranks - ranks.mean(), resamples)
         claim = f"{word} persistence falls with weight decay, within a block"
         how = (
             f"Spearman's rho of {word} persistence and weight decay, ranks within {blocks}; "
             f"interval and p over {len(ranks)} recipes of {recipe}; {FILTRATION}"
         )
         fisher = inside(numbered, name, "weight_decay", "block")
-        numbers = effect, *ends, len(true), LEAST_RHO, -1
+        numbers = rho, *ends, len(true), LEAST_RHO, -1
         alone = fisher["low"], fisher["high"]
         claims.append(claimed(alone, "horoi-H8", claim, how, *numbers, p=p))
     return claims
@@ -266,7 +298,156 @@ def trend(ranks: Array, resamples: int) -> tuple[float, Ends, float]:
             spread = np.sqrt(sizes[places].sum(-1) * steps[places].sum(-1))
             return np.asarray(along[places].sum(-1) / spread)
 
-    effect, ends, _ = resampled(rho, np.arange(count)[:, None], resamples)
+    whole, ends, _ = resampled(rho, np.arange(count)[:, None], resamples)
     orders, _ = draw_permutations(decays, np.random.default_rng(0), 1)
     ways = np.array(list(product(*(ranks.sum(1) @ line[orders].T))))
-    return effect, ends, p_value(np.abs(ways.sum(1)), abs(along.sum()), TIE)
+    return whole, ends, p_value(np.abs(ways.sum(1)), abs(along.sum()), TIE)
+
+
+def forest(ax: Axes, keyed: pd.DataFrame, order: list[str], marks: Any) -> None:
+    shifts = np.linspace(0.25, -0.25, len(marks))
+    for shift, (networks, fixed, name, mark, filled) in zip(shifts, marks, strict=True):
+        for place, predictor in enumerate(order):
+            if predictor != fixed:
+                row, colour = keyed.loc[(networks, predictor, fixed)], COLOURS[predictor]
+                ends, face = (row["low"], row["high"]), colour if filled else "white"
+                intervals(ax, place + shift, row["rho"], ends, colour, mark, mfc=face)
+        ax.plot([], [], mark, color="0.2", mfc="0.2" if filled else "white", label=name)
+    ax.axvline(0, color="0.2", lw=0.8)
+    ax.vlines((-LEAST_RHO, LEAST_RHO), -1.6, len(order), color="0.6", lw=0.8, ls=":")
+    ax.set_yticks(range(len(order)), [PREDICTORS[name] for name in order])
+    ax.set(xlim=(-1.02, 1.02), ylim=(-1.6, len(order) - 0.4))
+    ax.set_xlabel("Spearman's rho with the test loss (dotted: smallest effect)")
+    narrow = {"columnspacing": 1, "handletextpad": 0.3}
+    ax.legend(fontsize=8, loc="lower center", ncols=len(marks), frameon=False, **narrow)
+
+
+def by_condition(ax: Axes, table: pd.DataFrame) -> None:
+    """Draw the persistence of the networks of each condition, by their mean test loss."""
+    means = table.groupby("condition")["test_loss"].mean().sort_values()
+    for place, name in enumerate(means.index):
+        part = table[table["condition"] == name]
+        colour, _ = colour_and_word(part.iloc[0])
+        ax.plot(part["persistence"], [place] * len(part), "o", color=colour, alpha=0.6, mew=0)
+        ax.plot(part["persistence"].median(), place, "|", color="black", ms=14, mew=2)
+    ax.set_yticks(range(len(means)), [f"{name}: {mean:.1f}" for name, mean in means.items()])
+    ax.tick_params(axis="y", labelsize=8)
+    ax.set_xlabel("finite persistence (nats²); bar: median; left: mean test loss (nats)")
+    stretch(ax, "x", table["persistence"])
+
+
+def scatter(ax: Axes, table: pd.DataFrame, predictor: str) -> None:
+    largest, seen = table["batch_size"].max(), {}
+    for _, part in table.groupby("condition", sort=False):
+        first = part.iloc[0]
+        colour, word = colour_and_word(first)
+        mark = "^" if first["augmented"] else "o"
+        edge = "black" if first["batch_size"] == largest else "white"
+        ax.plot(part[predictor], part["test_loss"], mark, color=colour, mec=edge, mew=0.8, ms=7)
+        seen.setdefault(word, colour)
+    stretch(ax, "x", table[predictor])
+    stretch(ax, "y", table["test_loss"])
+    ax.set_xlabel(f"{PREDICTORS[predictor]} ({UNITS[predictor]})")
+    ax.set_ylabel("test loss of the optimum (nats)")
+    for word, colour in seen.items():
+        ax.plot([], [], "s", color=colour, label=word)
+    ax.plot([], [], "^", color="0.6", label="crops and flips")
+    ax.plot([], [], "o", color="0.6", mec="black", label=f"batch {largest}")
+    ax.legend(fontsize=8, frameon=True)
+
+
+def decays(ax: Axes, table: pd.DataFrame, chosen: Plan) -> None:
+    true, places = table[table["share"] == 0], range(len(chosen.decays))
+    for (augmented, size), part in true.groupby(["augmented", "batch_size"]):
+        rows = part.pivot(index="seed", columns="weight_decay", values="persistence")
+        name = f"{'crops and flips' if augmented else 'plain'}, batch {size}"
+        style = "o-" if size == true["batch_size"].min() else "o--"
+        colour = RED if augmented else BLUE
+        lines(ax, places, rows, colour, name, np.median, style, 0.6, lw=2.5)
+    ax.set_xticks(places, [f"{decay:g}" for decay in chosen.decays])
+    stretch(ax, "y", true["persistence"])
+    ax.set(xlabel="weight decay (thin: a seed, thick: median)")
+    ax.set_ylabel("finite persistence (nats²)")
+    ax.legend(fontsize=8, frameon=True)
+
+
+def stretch(ax: Axes, name: Literal["x", "y"], values: pd.Series) -> None:
+    """Make an axis logarithmic, from the smallest positive value on where there are zeros."""
+    scale, limit = getattr(ax, f"set_{name}scale"), getattr(ax, f"set_{name}lim")
+    if (values > 0).all():
+        scale("log")
+        canvas.plain(getattr(ax, f"{name}axis"))
+    elif (values >= 0).all() and values.max() > 0:
+        smallest = 10 ** np.ceil(np.log10(values[values > 0].min()))
+        scale("symlog", linthresh=smallest)
+        limit(-smallest / 2, None)
+
+
+def titles(keyed: pd.DataFrame, claims: Claims) -> list[str]:
+    plain = keyed.xs("", level="fixed")
+    counts = ", ".join(f"{name} {clear(plain.loc[name]).sum()}" for name in (ALL, RECIPE))
+    ours = keyed.loc[(ALL, "persistence"), "rho"]
+    left = ", ".join(f"{name} {ours[fixed]:+.2f}" for _, fixed, name, *_ in FREED)
+    trend, released = (f"{claim['verdict']} (ρ {effect(claim)})" for claim in claims[-2:])
+    return [
+        f"{len(PREDICTORS)} numbers by |ρ| in all networks; intervals (unadjusted) that leave out "
+        f"0: {counts}",
+        f"all networks, another number held fixed; persistence: {left}",
+        "conditions by test loss: finite persistence of each network",
+        *(f"{PREDICTORS[p]}: {words(keyed, ALL, p)}; {FIT} {words(keyed, FIT, p)}" for p in UNITS),
+        f"weight decay lowers finite persistence: {trend}; by the released rule {released}",
+    ]
+
+
+def finding(keyed: pd.DataFrame) -> str:
+    ours = keyed.loc[(ALL, "persistence")]
+    more = "more" if ours.loc["", "rho"] > 0 else "less"
+    if not clear(ours)[""]:
+        more = "neither more nor less"
+    held, level, plain = (
+        words(keyed, ALL, "persistence", name) for name in ("range_squared", "train_loss", "")
+    )
+    return (
+        f"Conditions of higher test loss have {more} finite persistence of the training loss: "
+        f"ρ {plain}; seeds of one recipe {words(keyed, RECIPE, 'persistence')}\n"
+        f"At equal range of the loss {held}, p {ours.loc['range_squared', 'p']:.1g}; at equal "
+        f"training loss {level}, p {ours.loc['train_loss', 'p']:.2f}"
+    )
+
+
+def clear(rows: pd.DataFrame) -> pd.Series:
+    return (rows["low"] > 0) | (rows["high"] < 0)
+
+
+def words(keyed: pd.DataFrame, networks: str, predictor: str, fixed: str = "") -> str:
+    return bounded(*keyed.loc[(networks, predictor, fixed), ["rho", "low", "high"]])
+
+
+def caption(chosen: Plan, table: pd.DataFrame) -> str:
+    data = f"digits, {chosen.sizes[0]} images, MLP 64-32-10"
+    if chosen.channels:
+        cnn = "-".join(map(str, chosen.channels))
+        data = f"CIFAR-10, {chosen.sizes[0]} training images of 16x16 pixels, simple_cnn {cnn}"
+    sizes = ", ".join(f"{size:g}" for size in chosen.step_sizes)
+    rates = ", ".join(f"{rate:g} for {size}" for size, rate in chosen.rates)
+    fit = (table["train_accuracy"] > FITTED).mean()
+    return (
+        f"{len(table)} networks, {chosen.seeds} seeds in each of {table['condition'].nunique()} "
+        f"conditions; {data}; {chosen.epochs} epochs of SGD, momentum .9, cosine from {rates}; "
+        f"{fit:.0%} fit over {FITTED:.0%} of their labels (fitted). One common recipe after jumps "
+        f"of {sizes} filter norms in {chosen.directions} directions: {chosen.retraining.epochs} "
+        f"epochs, batch {chosen.retraining.batch_size}, lr {chosen.retraining.lr:g}, without "
+        "decay and crops. All predictors from the training loss on plain images and the network's "
+        "own labels; PHATE, cosine, joined, k = 20. Bars: 95 %; all networks: conditions drawn "
+        "anew with all seeds; fitted (ranks within a share of redrawn labels; not judged) and "
+        "seeds of one recipe (ranks within a condition): Fisher, over networks."
+    )
+
+
+def colour_and_word(row: pd.Series) -> tuple[str, str]:
+    """Say how a network was trained, by the colour and the word of the legends."""
+    if row["share"]:
+        colour = {0.25: "#fdc086", 0.5: ORANGE}.get(row["share"], RED)
+        return colour, f"{row['share']:.0%} redrawn"
+    colour = {0.0: BLUE, 1e-3: SKY}.get(row["weight_decay"], GREEN)
+    return colour, f"true labels, decay {row['weight_decay']:g}"

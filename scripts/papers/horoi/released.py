@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import each
 from evidence.figure import Flags, Made
+from evidence.jobs import over
 from evidence.judging import correlated, entry
 from evidence.panels import head
 from evidence.wording import Claims, effect
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from papers.horoi import landscapes
 from papers.horoi.landscapes import GROUPS, NEIGHBOURS, Network
@@ -36,11 +34,37 @@ MORE = "networks that generalise worse have more finite persistence"
 
 def make(asked: Flags) -> Made:
     jobs = [(net,) for net in landscapes.networks(asked)]
-    table = pd.DataFrame(each(measured, jobs, asked, "embedding and homology"))
-    claims = judged(table)
-    found = {"claims": claims, "slope_log_log": slope(table), "neighbours": NEIGHBOURS}
-    found |= {"median_ratio_to_squared_range": ratios(table), "measures": table}
-    return drawn(asked, table, claims), landscapes.facts(asked, **found)
+    table = pd.DataFrame(over(asked, measured, jobs, "embedding and homology"))
+    claims, squared = judged(table), table["range_squared"]
+    ratios = (table["released"] / squared).groupby(table["group"]).median().loc[list(GROUPS)]
+    slope = float(np.polyfit(np.log(squared), np.log(table["released"]), 1)[0])
+    figure = canvas.new_figure(15.5, 6.2)
+    left, middle, right = figure.subplots(1, 3)
+    plots.range_law(squared, table["released"], table["group"], left)
+    plots.range_law(squared, table["finite"], table["group"], middle)
+    middle.set(ylabel="finite total persistence, p = 2 (nats²)", xlim=left.get_xlim())
+    for axis in (left.xaxis, left.yaxis, middle.xaxis, middle.yaxis):
+        canvas.plain(axis)
+    left.legend(loc="upper left", frameon=False)
+    shares = table.assign(share=table["finite"] / squared).groupby("group")
+    for colour, marker, (_, rows) in zip(canvas.colours(4), MARKERS, shares, strict=True):
+        right.scatter(
+            "test_accuracy", "share", color=[colour], marker=marker, alpha=0.8, data=rows
+        )
+    right.set(yscale="log", xlabel="test accuracy of the optimum (fraction)")
+    right.set_ylabel("finite total persistence over squared range")
+    for ax, text in zip((left, middle, right), titles(table, ratios, claims), strict=True):
+        canvas.title(ax, text)
+    note = (
+        f"{len(table)} networks: {', '.join(f'{name}: {GROUPS[name]}' for name in GROUPS)}. "
+        f"{landscapes.caption(asked)}. PHATE knn 5, cosine about the mean, joined by the spanning "
+        f"tree; {NEIGHBOURS} edges a point. Conditions drive accuracy, range and persistence: all "
+        "correlations are across conditions."
+    )
+    head(figure, finding(slope, ratios, claims), claims, note)
+    found = {"claims": claims, "slope_log_log": slope, "neighbours": NEIGHBOURS}
+    found |= {"median_ratio_to_squared_range": ratios.to_dict(), "measures": table}
+    return figure, landscapes.facts(asked, **found)
 
 
 def measured(net: Network) -> dict[str, Any]:
@@ -76,69 +100,26 @@ def fitted(logs: NDArray[np.float64]) -> float:
     return float(sums[0, 1] ** 2 / scale) if scale > 0 else 0.0
 
 
-def slope(table: pd.DataFrame) -> float:
-    x, y = np.log(table["range_squared"]), np.log(table["released"])
-    return float(np.polyfit(x, y, 1)[0])
-
-
-def ratios(table: pd.DataFrame) -> dict[str, float]:
-    """Give the median over networks of released persistence over squared range, by group."""
-    found = (table["released"] / table["range_squared"]).groupby(table["group"]).median()
-    return {group: float(found[group]) for group in GROUPS}
-
-
-def drawn(asked: Flags, table: pd.DataFrame, claims: Claims) -> Figure:
-    figure = canvas.new_figure(15.5, 6.2)
-    left, middle, right = figure.subplots(1, 3)
-    plots.range_law(table["range_squared"], table["released"], table["group"], left)
-    plots.range_law(table["range_squared"], table["finite"], table["group"], middle)
-    beyond(right, table)
-    titles((left, middle, right), table, claims)
-    middle.set(ylabel="finite total persistence, p = 2 (nats²)", xlim=left.get_xlim())
-    for axis in (left.xaxis, left.yaxis, middle.xaxis, middle.yaxis):
-        canvas.plain(axis)
-    left.legend(loc="upper left", frameon=False)
-    note = (
-        f"{len(table)} networks: {', '.join(f'{name}: {GROUPS[name]}' for name in GROUPS)}. "
-        f"{landscapes.caption(asked)}. PHATE knn 5, cosine about the mean, joined by the spanning "
-        f"tree; {NEIGHBOURS} edges a point. Conditions drive accuracy, range and persistence: all "
-        "correlations are across conditions."
-    )
-    head(figure, finding(table, claims), claims, note)
-    return figure
-
-
-def titles(panels: tuple[Axes, ...], table: pd.DataFrame, claims: Claims) -> None:
+def titles(table: pd.DataFrame, ratios: pd.Series, claims: Claims) -> tuple[str, ...]:
     few, many = table["released_pieces"].min(), table["released_pieces"].max()
     graph = "one piece" if many == 1 else f"{few} to {many} pieces"
-    medians = ", ".join(f"{group} {ratio:.2f}" for group, ratio in ratios(table).items())
+    medians = ", ".join(f"{group} {ratio:.2f}" for group, ratio in ratios.items())
     plain, held = (f"{effect(claim, '.2f')}, {claim['verdict']}" for claim in claims[1:])
-    words = (
+    return (
         f"released rule (graph in {graph}): log-log R² {claims[0]['effect']:.3f} with the squared "
         f"range; median ratio {medians}",
         f"joined 20-NN, bars that end: rank correlation with test accuracy {plain}",
         f"with the squared range held fixed: {held}",
     )
-    for ax, text in zip(panels, words, strict=True):
-        canvas.title(ax, text)
 
 
-def finding(table: pd.DataFrame, claims: Claims) -> str:
+def finding(slope: float, ratios: pd.Series, claims: Claims) -> str:
     law, plain, held = (claim["verdict"] for claim in claims)
-    *others, (most, group) = sorted((ratio, group) for group, ratio in ratios(table).items())
+    least, *_, next_, most = ratios.sort_values()
     return (
         f"That the released rule's total persistence follows the squared range of the loss is "
-        f"{law}, at a log-log slope of {slope(table):.2f}\n"
-        f"Its ratio to the squared range (median) is ×{most:.2f} for {group}, ×{others[0][0]:.2f} "
-        f"to ×{others[-1][0]:.2f} for the other groups\n"
+        f"{law}, at a log-log slope of {slope:.2f}\n"
+        f"Its ratio to the squared range (median) is ×{most:.2f} for {ratios.idxmax()}, "
+        f"×{least:.2f} to ×{next_:.2f} for the other groups\n"
         f"That bars which end tell poor generalisation is {plain}, beyond the range {held}"
     )
-
-
-def beyond(ax: Axes, table: pd.DataFrame) -> None:
-    groups = table.groupby("group")
-    for colour, marker, (_, rows) in zip(canvas.colours(4), MARKERS, groups, strict=True):
-        share = rows["finite"] / rows["range_squared"]
-        ax.scatter(rows["test_accuracy"], share, color=[colour], marker=marker, alpha=0.8)
-    ax.set(yscale="log", xlabel="test accuracy of the optimum (fraction)")
-    ax.set_ylabel("finite total persistence over squared range")

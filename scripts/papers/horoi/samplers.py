@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET, each
-from evidence.contests import Contest, contest, resampled_strength, strength
+from evidence.cells import QUIET
+from evidence.contests import Array, Contest, contest, resampled_strength, strength
 from evidence.figure import Flags, Made
+from evidence.jobs import over
 from evidence.judging import adjusted, entry
-from evidence.panels import head
+from evidence.panels import intervals, label
 from evidence.wording import Claims, effect
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -42,14 +43,13 @@ STATISTICS = {
 MEAN = "mean of the five"
 NAMES = (*STATISTICS.values(), MEAN)
 SCOPES = {"all": "all networks", "within": "networks of the same group"}
-Array = NDArray[np.float64]
 Values = dict[str, Array]
 Contests = dict[tuple[str, str], Contest]
 
 
 def make(asked: Flags) -> Made:
     nets = landscapes.networks(asked)
-    rows = each(measured, [(net, asked.quick) for net in nets], asked, "sampling")
+    rows = over(asked, measured, [(net, asked.quick) for net in nets], "sampling")
     ends = [net.trajectories.optimum_metrics | {"group": net.group, "seed": net.seed}
             for net in nets]  # fmt: skip
     table = pd.DataFrame(ends)
@@ -64,19 +64,26 @@ def make(asked: Flags) -> Made:
         for other in OTHERS
     }
     claims = judged(contests, len(nets))
-    strengths = {scope: by_statistic(values, strength, accuracy, parts).to_dict()
-                 for scope, parts in scopes.items()}  # fmt: skip
     deltas = by_statistic(values, apart, groups)
-    figure = drawn(asked, values, table, contests, claims)
-    return figure, landscapes.facts(asked, claims=claims) | {
+    optimum = float(strength(table["train_loss"], accuracy))
+    note = (
+        f"n = {len(table)} networks, {90 if asked.quick else 640} points of the training loss "
+        "each a sampler: whole epochs of all jumps; rays to 1 filter norm; grid of three "
+        f"directions to ±1. Persistence: {NEIGHBOURS} nearest neighbours in weight space, joined "
+        "by the spanning tree, exponent 2. Bars: 95 %, networks resampled within groups."
+    )
+    found = {
         "points": rows[0][OURS]["points"],
         "statistics": STATISTICS,
         "neighbours": NEIGHBOURS,
-        "strength": strengths,
-        "strength_of_the_optimum's_training_loss": of_the_optimum(table),
+        "strength": {scope: by_statistic(values, strength, accuracy, parts).to_dict()
+                     for scope, parts in scopes.items()},
+        "strength_of_the_optimum's_training_loss": optimum,
         "good_against_memorise": deltas.to_dict(),
         "networks": [end | {"samples": row} for end, row in zip(ends, rows, strict=True)],
-    }
+    }  # fmt: skip
+    figure = drawn(values, table, contests, optimum)
+    return landscapes.made(asked, figure, finding(deltas, claims), claims, note, **found)
 
 
 def by_statistic(values: Values, measure: Callable[..., Any], *others: Any) -> pd.DataFrame:
@@ -89,10 +96,6 @@ def apart(rows: Array, groups: NDArray[np.str_]) -> list[float]:
     """Measure how far statistics separate networks that generalise and that memorise."""
     good, poor = (groups == group for group in ("good", "memorise"))
     return [float(cliffs_delta(row[good], row[poor])) for row in rows]
-
-
-def of_the_optimum(table: pd.DataFrame) -> float:
-    return float(strength(table["train_loss"], table["test_accuracy"]))
 
 
 def measured(net: Network, quick: bool) -> dict[str, dict[str, float]]:
@@ -138,40 +141,30 @@ def judged(contests: Contests, count: int) -> Claims:
     return adjusted(claims)
 
 
-def drawn(
-    asked: Flags, values: Values, table: pd.DataFrame, contests: Contests, claims: Claims
-) -> Figure:
+def drawn(values: Values, table: pd.DataFrame, contests: Contests, optimum: float) -> Figure:
     figure = canvas.new_figure(16, 9.4)
     above, below = figure.subfigures(2, 1, height_ratios=(1, 0.95))
     left, middle, right = above.subplots(1, 3, sharey=True)
-    intervals(left, values, table, None)
+    samplers(left, values, table, None)
+    left.axvline(optimum, color="black", lw=1, ls=":")
     left.legend(frameon=False, fontsize=9, loc="upper left")
-    left.axvline(of_the_optimum(table), color="black", lw=1, ls=":")
     canvas.title(left, "all networks: how well samples rank\n(dotted: the optimum's own loss)")
-    intervals(middle, values, table, table["group"].to_numpy())
+    samplers(middle, values, table, table["group"].to_numpy())
     canvas.title(middle, "networks of the same group:\nhow well samples rank")
     gaps(right, contests)
     for ax, (sampler, rows) in zip(below.subplots(1, 3, sharey=True), values.items(), strict=True):
         scatter(ax, table.assign(median=rows[0]), sampler)
-    note = (
-        f"{landscapes.caption(asked)}. n = {len(table)} networks, {90 if asked.quick else 640} "
-        "points of the training loss each a sampler: whole epochs of all jumps; rays to 1 filter "
-        f"norm; grid of three directions to ±1. Persistence: {NEIGHBOURS} nearest neighbours in "
-        "weight space, joined by the spanning tree, exponent 2. Bars: 95 %, networks resampled "
-        "within groups."
-    )
-    head(figure, finding(values, table, claims), claims, note)
     return figure
 
 
-def intervals(ax: Axes, values: Values, table: pd.DataFrame, parts: Any) -> None:
+def samplers(ax: Axes, values: Values, table: pd.DataFrame, parts: Any) -> None:
     places = np.arange(len(NAMES))
     accuracy, groups = (table[name].to_numpy() for name in ("test_accuracy", "group"))
     for shift, (sampler, colour) in zip((-0.22, 0, 0.22), SAMPLERS.items(), strict=True):
         middle = strength(values[sampler], accuracy, parts)
-        low, high = resampled_strength(values[sampler], accuracy, parts, groups)
-        ax.hlines(places + shift, low, high, color=colour, lw=1.6)
-        ax.plot(np.r_[middle, middle.mean()], places + shift, "o", color=colour, label=sampler)
+        ends = resampled_strength(values[sampler], accuracy, parts, groups)
+        sizes = np.r_[middle, middle.mean()]
+        intervals(ax, places + shift, sizes, ends, colour, label=sampler)
     ax.set(xlim=(0, 1.02), ylim=(len(places) - 0.5, -0.5))
     ax.set_xlabel("|ρ| with test accuracy (Spearman)")
     ax.set_yticks(places, NAMES)
@@ -180,18 +173,16 @@ def intervals(ax: Axes, values: Values, table: pd.DataFrame, parts: Any) -> None
 
 
 def gaps(ax: Axes, contests: Contests) -> None:
-    rows = np.arange(len(NAMES))
     ax.axvspan(-SMALLEST, SMALLEST, color="0.92", zorder=0)
     shifts = (-0.27, -0.09, 0.09, 0.27)
     for shift, ((scope, other), found) in zip(shifts, contests.items(), strict=True):
         kept = slice(None) if scope == "all" else slice(-1, None)  # what is judged
-        face, colour = "white" if scope == "within" else None, SAMPLERS[other]
-        label = f"less {other}, {SCOPES[scope].split(' of ')[-1]}"
-        ax.hlines(rows[kept] + shift, found.low[kept], found.high[kept], color=colour, lw=1.6)
-        ax.plot(found.gap[kept], rows[kept] + shift, "o", color=colour, mfc=face, label=label)
-    ax.set_xlabel(f"|ρ| of {OURS} less that of the other (grey: below {SMALLEST:g})")
-    ax.legend(frameon=False, fontsize=8, loc="best")
-    canvas.title(ax, f"{OURS} less the others,\npaired by network")
+        ends, places = (found.low[kept], found.high[kept]), np.arange(len(NAMES))[kept] + shift
+        face, name = "white" if scope == "within" else None, SCOPES[scope].split(" of ")[-1]
+        marks = {"mfc": face, "label": f"less {other}, {name}"}
+        intervals(ax, places, found.gap[kept], ends, SAMPLERS[other], **marks)
+    across = f"|ρ| of {OURS} less that of the other (grey: below {SMALLEST:g})"
+    label(ax, across, "", f"{OURS} less the others,\npaired by network", fontsize=8)
 
 
 def scatter(ax: Axes, table: pd.DataFrame, sampler: str) -> None:
@@ -199,18 +190,15 @@ def scatter(ax: Axes, table: pd.DataFrame, sampler: str) -> None:
         rows = table[table["group"] == group]
         how = {"color": colour, "alpha": 0.8, "label": SHOWN[group]}
         ax.plot(rows["median"], rows["test_accuracy"], mark, **how)
-    ax.set_xlabel("median of log10 training loss (nats)")
-    if sampler == OURS:
-        ax.set_ylabel("test accuracy (fraction)")
-        ax.legend(frameon=False, fontsize=9)
     rho = float(strength(table["median"], table["test_accuracy"]))
-    canvas.title(ax, f"{sampler}: |ρ| = {rho:.2f}")
+    up, legend = ("test accuracy (fraction)", {"fontsize": 9}) if sampler == OURS else ("", {})
+    label(ax, "median of log10 training loss (nats)", up, f"{sampler}: |ρ| = {rho:.2f}", **legend)
 
 
-def finding(values: Values, table: pd.DataFrame, claims: Claims) -> str:
+def finding(deltas: pd.DataFrame, claims: Claims) -> str:
     means = [claim for claim in claims if claim["claim"].endswith(MEAN)]
     numbers = ", ".join(f"{o} {effect(c)}" for o, c in zip(OTHERS, means, strict=False))
-    clear = (by_statistic(values, apart, table["group"].to_numpy()).abs() == 1).sum()
+    clear = (deltas.abs() == 1).sum()
     split = ", ".join(f"{sampler} {count}" for sampler, count in clear.items())
     better = [claim for claim in claims if claim["verdict"] == "supported"]
     sure = sum(claim["p_holm"] < 0.05 for claim in better)

@@ -10,17 +10,17 @@ figure, which looked for all.
 
 import math
 from dataclasses import replace
-from typing import Any
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from evidence.figure import Flags, Made
 from evidence.judging import NEGLIGIBLE, between, within
-from evidence.panels import head, lines
+from evidence.panels import label, lines
+from evidence.rows import Row, Rows
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from papers.horoi import landscapes
-from papers.horoi.landscapes import COLOURS, GROUPS, NEIGHBOURS, POOR, Network, column, compared
+from papers.horoi.landscapes import COLOURS, GROUPS, NEIGHBOURS, POOR, Network, by_group, column
 
 from jumpretrain import Trajectories, embed, geometry, sublevel
 from jumpretrain.comparison.hypothesis_tests import cliffs_delta, delta_interval
@@ -46,24 +46,38 @@ CORRECTED = {
     "final_corrected": "runs end closer to good optima than {} ones",
     "outward_corrected": "more steps lead outward around {} optima than good ones",
 }
-Row = dict[str, Any]
 Laid = dict[str, pd.DataFrame]
 
 
 def make(asked: Flags) -> Made:
     jobs = [((NEIGHBOURS, list(MEASURES)), net) for net in landscapes.networks(asked)]
-    rows = landscapes.each_kept(measured, jobs, asked, "measuring")
+    rows = landscapes.each_kept(asked, measured, jobs, "measuring")
     table = pd.DataFrame([row for sizes, _ in rows for row in sizes])
     attracted = pd.DataFrame([row for _, row in rows])
     laid = {measure: still_and_jumped(table, measure) for measure in MEASURES}
-    claims = judged(laid, attracted)
+    after = after_jumps(laid)
+    claims = [*little(laid), *differences(laid, after), *attraction_judged(attracted)]
+    figure = canvas.new_figure(16.5, 10)
+    panels = figure.subplots(2, 3)
+    said = {measure: percent(one) for measure, one in laid.items()}
+    for ax, (measure, words) in zip(panels.flat, said.items(), strict=False):
+        along(ax, table, measure, words)
+    ends(panels[1, 2], attracted)
+    panels[0, 0].legend(fontsize=10, frameon=False)
+    note = (
+        f"n = {table['seed'].nunique()} networks a group: thin lines, marks; thick: mean. Each "
+        "step size has as many runs; those of step size 0 differ in the order of the data. Shares "
+        "are means over the networks of a group, least and greatest group. Zeros are not drawn on "
+        "logarithmic axes. Persistence: bars that end, of the sublevels on the joined "
+        f"{NEIGHBOURS}-nearest-neighbour graph of PHATE's potentials, step size by step size."
+    )
     shares = pd.concat([one.assign(measure=measure) for measure, one in laid.items()])
-    found = {"neighbours": NEIGHBOURS, "differences_after_jumps": after_jumps(laid)}
-    found |= {"claims": claims, "shares": shares, "measures": table, "attraction": attracted}
-    return drawn(asked, table, laid, attracted, claims), landscapes.facts(asked, **found)
+    found = {"neighbours": NEIGHBOURS, "differences_after_jumps": after}
+    found |= {"shares": shares, "measures": table, "attraction": attracted}
+    return landscapes.made(asked, figure, finding(said, claims), claims, note, **found)
 
 
-def measured(net: Network) -> tuple[list[Row], Row]:
+def measured(net: Network) -> tuple[Rows, Row]:
     """Measure one network: a row for each step size, over runs, and one on the jumps' ends."""
     runs = net.trajectories
     whole = runs.select(runs=runs.status == "ok")
@@ -129,7 +143,7 @@ def still_and_jumped(table: pd.DataFrame, measure: str) -> pd.DataFrame:
     return pd.DataFrame(found).eval("share = still / jumped").reset_index()
 
 
-def judged(laid: Laid, attracted: pd.DataFrame) -> list[Row]:
+def little(laid: Laid) -> Rows:
     share = {measure: one["share"] for measure, one in laid.items()}
     how = "log ratio of the distances from start to end, mean of jumps over mean of controls"
     further = {group: -np.log(column(laid["movement"], group, "share")) for group in GROUPS}
@@ -149,68 +163,45 @@ def judged(laid: Laid, attracted: pd.DataFrame) -> list[Row]:
         ("half of the turning or more is there without a jump", f"ratio of mean angles, {means}",
          share["turning"], HALF),
     )  # fmt: skip
-    claims = [within("horoi-step0", *row) for row in rows] + differences(laid)
-    corrected = "corrected for step 0"
-    claims += [
-        compared(attracted, "H3", f"{corrected}, {words.format(who)}", measure, poor, "good")
-        for measure, words in CORRECTED.items()
-        for poor, who in POOR.items()
-    ]
+    return [within("horoi-step0", *row) for row in rows]
+
+
+def attraction_judged(attracted: pd.DataFrame) -> Rows:
+    claims, corrected = [], "corrected for step 0"
+    for measure, words in CORRECTED.items():
+        for poor, who in POOR.items():
+            claim = f"{corrected}, {words.format(who)}"
+            claims.append(landscapes.compared(attracted, "H3", claim, measure, poor, "good"))
     how = "1 less the distance from where the control stands at the end, over the jump's"
     back = 1 - column(attracted, "good", "final_corrected")
     words = f"{corrected}, runs come back to good optima"
     return [*claims, within("horoi-H3", words, how, back, BACK)]
 
 
-def after_jumps(laid: Laid) -> list[Row]:
+def after_jumps(laid: Laid) -> Rows:
     """Compare poor groups with the good one over jumps: Cliff's deltas with their intervals."""
     rows = []
-    for measure, found in laid.items():
-        for poor in POOR:
-            sides = [column(found, group, "jumped") for group in (poor, "good")]
-            low, high = delta_interval(*sides)
-            row = {"measure": measure, "poor": poor, "effect": float(cliffs_delta(*sides))}
-            clear = bool(max(low, -high) > NEGLIGIBLE)
-            rows.append(row | {"interval": [low, high], "clear": clear})
+    for measure, poor in product(laid, POOR):
+        sides = [column(laid[measure], group, "jumped") for group in (poor, "good")]
+        low, high = delta_interval(*sides)
+        row = {"measure": measure, "poor": poor, "effect": float(cliffs_delta(*sides))}
+        clear = bool(max(low, -high) > NEGLIGIBLE)
+        rows.append(row | {"interval": [low, high], "clear": clear})
     return rows
 
 
-def differences(laid: Laid) -> list[Row]:
+def differences(laid: Laid, after: Rows) -> Rows:
     """Judge whether groups differ as they clearly do after jumps; these give the direction."""
     claims = []
-    for row in after_jumps(laid):
-        if row["clear"]:
-            measure, poor = row["measure"], row["poor"]
-            words = f"{POOR[poor]} and good networks differ in {measure.replace('_', ' ')}"
-            claim = f"{words} without a jump as they do after one"
-            pair = (poor, "good") if row["effect"] > 0 else ("good", poor)
-            how = f"{measure} at step size 0, {pair[0]} against {pair[1]}"
-            still = (column(laid[measure], group, "still") for group in pair)
-            claims.append(between("horoi-step0", claim, how, *still))
+    for row in [row for row in after if row["clear"]]:
+        measure, poor = row["measure"], row["poor"]
+        words = f"{POOR[poor]} and good networks differ in {measure.replace('_', ' ')}"
+        claim = f"{words} without a jump as they do after one"
+        pair = (poor, "good") if row["effect"] > 0 else ("good", poor)
+        how = f"{measure} at step size 0, {pair[0]} against {pair[1]}"
+        still = (column(laid[measure], group, "still") for group in pair)
+        claims.append(between("horoi-step0", claim, how, *still))
     return claims
-
-
-def drawn(
-    asked: Flags, table: pd.DataFrame, laid: Laid, attracted: pd.DataFrame, claims: list[Row]
-) -> Figure:
-    figure = canvas.new_figure(16.5, 10)
-    panels = figure.subplots(2, 3)
-    said = {measure: percent(one) for measure, one in laid.items()}
-    for ax, measure in zip(panels.flat, MEASURES, strict=False):
-        along(ax, table, measure)
-        canvas.title(ax, f"{MEASURES[measure][0]}: step 0 has {said[measure]} of the jumps'")
-    ends(panels[1, 2], attracted)
-    panels[0, 0].legend(fontsize=10, frameon=False)
-    note = (
-        f"{landscapes.caption(asked)}. n = {table['seed'].nunique()} networks a group: thin "
-        "lines, marks; thick: mean. Each step size has as many runs; those of step size 0 differ "
-        "in the order of the data. Shares are means over the networks of a group, least and "
-        "greatest group. Zeros are not drawn on logarithmic axes. Persistence: bars that end, of "
-        f"the sublevels on the joined {NEIGHBOURS}-nearest-neighbour graph of PHATE's potentials, "
-        "step size by step size."
-    )
-    head(figure, finding(said, claims), claims, note)
-    return figure
 
 
 def percent(found: pd.DataFrame) -> str:
@@ -222,7 +213,7 @@ def percent(found: pd.DataFrame) -> str:
     return f"{least:g} to {most:g} %"
 
 
-def finding(said: dict[str, str], claims: list[Row]) -> str:
+def finding(said: dict[str, str], claims: Rows) -> str:
     same = [claim["verdict"] for claim in claims if "differ in" in claim["claim"]]
     drift = [claim["verdict"] for claim in claims if claim["id"] == "horoi-H3"]
     return (
@@ -235,7 +226,7 @@ def finding(said: dict[str, str], claims: list[Row]) -> str:
     )
 
 
-def along(ax: Axes, table: pd.DataFrame, measure: str) -> None:
+def along(ax: Axes, table: pd.DataFrame, measure: str, share: str) -> None:
     for group, colour in COLOURS.items():
         rows = table[table["group"] == group].pivot_table(measure, "seed", "step_size")
         lines(ax, rows.columns, rows, colour, SHOWN[group], style="o-", ms=6)
@@ -245,7 +236,9 @@ def along(ax: Axes, table: pd.DataFrame, measure: str) -> None:
     else:
         ax.set_ylim(bottom=0)
     ax.axvspan(-0.06, 0.06, color="0.92", zorder=0)
-    ax.set(xlabel="step size of the jump (filter norms; 0: no jump)", ylabel=MEASURES[measure][1])
+    name, up = MEASURES[measure]
+    across = "step size of the jump (filter norms; 0: no jump)"
+    label(ax, across, up, f"{name}: step 0 has {share} of the jumps'")
 
 
 def ends(ax: Axes, attracted: pd.DataFrame) -> None:
@@ -258,9 +251,8 @@ def ends(ax: Axes, attracted: pd.DataFrame) -> None:
         ax.plot([], [], mark, color="0.3", mfc=face, label=f"to the {words}")
     ax.axhline(0, color="0.4", lw=0.8)
     ax.axhline(100 * BACK, color="0.4", lw=0.8, ls=":")
-    ax.set_xticks(range(len(GROUPS)), list(SHOWN.values()))
-    ax.set_ylabel("way back that is covered (% of the jump)")
-    ax.legend(fontsize=10, frameon=False)
+    by_group(ax, SHOWN)
     moved = np.abs(attracted["final_corrected"] - attracted["final_plain"]).max()
     words = f"at most {100 * moved:.2g} points of difference"
-    canvas.title(ax, f"The way back, corrected for the control's movement: {words}")
+    title = f"The way back, corrected for the control's movement: {words}"
+    label(ax, "", "way back that is covered (% of the jump)", title, fontsize=10)

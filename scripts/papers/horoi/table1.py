@@ -10,13 +10,13 @@ from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
-from evidence.cells import each
+from evidence.contests import Array
 from evidence.figure import Flags, Made
+from evidence.jobs import over
 from evidence.judging import adjusted, entry
-from evidence.panels import head
+from evidence.panels import head, label
 from evidence.wording import Claims, effect
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from papers.horoi.conditions import RETRAINING, conditions
 from sklearn.base import ClassifierMixin
@@ -46,7 +46,6 @@ TARGETS = {
     "weight decay (3 classes)": 3,
     "data size (2 classes)": 2,
 }
-Array = NDArray[np.float64]
 Found = dict[str, dict[str, Array]]
 
 
@@ -54,19 +53,31 @@ def make(asked: Flags) -> Made:
     table, sampled = conditions(asked)
     features = {name: np.stack([one[name] for one in sampled]) for name in (OURS, *OTHERS)}
     features["shuffled"] = features[OURS][np.random.default_rng(0).permutation(len(table))]
-    points = {name: values.shape[1] // 2 for name, values in features.items()}
     targets, repeats = labels(table), 1 if asked.quick else 4
     jobs = [(features[s], labelled, repeats) for labelled in targets.values() for s in SAMPLERS]
-    results = iter(each(hits, jobs, asked, "classifying"))
+    results = iter(over(asked, hits, jobs, "classifying"))
     found = {target: {sampler: next(results) for sampler in SAMPLERS} for target in targets}
-    claims = judged(found)
-    seeds = np.unique(table["seed"]).tolist()
-    numbers = {
+    claims, seeds = judged(found), np.unique(table["seed"]).tolist()
+    figure = canvas.new_figure(12.5, 5.6)
+    for column, (ax, target) in enumerate(zip(figure.subplots(1, 3), found, strict=True)):
+        panel(ax, target, found[target], column, claims[2 * column : 2 * column + 2])
+    better = sum(claim["verdict"] == "supported" for claim in claims)
+    finding = (
+        f"Jump and retrain beats the other samplers by {100 * SMALLEST:.0f} points or more "
+        f"in {better} of {len(claims)} comparisons"
+    )
+    note = (
+        "dot: a classifier (7, default settings); bar: their mean; black: the paper's 108 CIFAR "
+        f"networks and augmentation for data size; n = {len(table)} digits networks, seeds a "
+        f"cell: {len(seeds)}"
+    )
+    head(figure, finding, claims, note)
+    return figure, {
         "data": "digits",
         "networks": len(table),
         "seeds": seeds,
         "retraining": asdict(RETRAINING),
-        "points": points,
+        "points": {name: values.shape[1] // 2 for name, values in features.items()},
         "classifiers": list(classifiers()),
         "accuracy": {
             target: {sampler: shares.mean(1).tolist() for sampler, shares in row.items()}
@@ -74,7 +85,6 @@ def make(asked: Flags) -> Made:
         },
         "claims": claims,
     }
-    return drawn(found, claims, len(table), len(seeds)), numbers
 
 
 def classifiers() -> dict[str, ClassifierMixin]:
@@ -136,35 +146,17 @@ def judged(found: Found) -> Claims:
     return adjusted(claims)
 
 
-def drawn(found: Found, claims: Claims, count: int, seeds: int) -> Figure:
-    figure = canvas.new_figure(12.5, 5.6)
-    for column, (ax, target) in enumerate(zip(figure.subplots(1, 3), found, strict=True)):
-        panel(ax, found[target], column)
-        ax.axhline(100 / TARGETS[target], color="black", lw=0.8, ls=":", label="chance")
-        rays, grid = (effect(one, "+.0f", 100) for one in claims[2 * column : 2 * column + 2])
-        canvas.title(ax, f"{target}:\nminus rays {rays},\nminus grid {grid}")
-        ax.legend(fontsize=8, loc="upper right", frameon=False)
-    better = sum(claim["verdict"] == "supported" for claim in claims)
-    finding = (
-        f"Jump and retrain beats the other samplers by {100 * SMALLEST:.0f} points or more "
-        f"in {better} of {len(claims)} comparisons"
-    )
-    note = (
-        "dot: a classifier (7, default settings); bar: their mean; black: the paper's 108 CIFAR "
-        f"networks and augmentation for data size; n = {count} digits networks, seeds a cell: "
-        f"{seeds}"
-    )
-    head(figure, finding, claims, note)
-    return figure
-
-
-def panel(ax: Axes, found: dict[str, Array], column: int) -> None:
+def panel(ax: Axes, target: str, found: dict[str, Array], column: int, claims: Claims) -> None:
     for place, (sampler, (colour, paper)) in enumerate(SAMPLERS.items()):
         shares = 100 * found[sampler].mean(1)
-        spots = place + np.linspace(-0.18, 0.18, len(shares))
-        ax.plot(spots, shares, "o", color=colour, alpha=0.75)
+        ax.plot(
+            place + np.linspace(-0.18, 0.18, len(shares)), shares, "o", color=colour, alpha=0.75
+        )
         ax.hlines(shares.mean(), place - 0.32, place + 0.32, color=colour, lw=3)
         ax.plot(place + 0.4, paper[column], "_", color="black", ms=14, mew=1.5)
     ax.lines[-1].set_label("paper")
     ax.set_xticks(range(4), [name.replace(" and ", "\nand ") for name in SAMPLERS])
-    ax.set_ylabel("networks predicted right when left out (%)")
+    ax.axhline(100 / TARGETS[target], color="black", lw=0.8, ls=":", label="chance")
+    rays, grid = (effect(claim, "+.0f", 100) for claim in claims)
+    title, up = f"{target}:\nminus rays {rays},\nminus grid {grid}", "networks predicted right"
+    label(ax, "", f"{up} when left out (%)", title, fontsize=8, loc="upper right")

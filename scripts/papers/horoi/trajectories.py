@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET, each
+from evidence.cells import QUIET
 from evidence.figure import Flags, Made
+from evidence.jobs import over
 from evidence.judging import tally, within
 from evidence.wording import Claims
-from matplotlib.figure import Figure
 from papers.horoi import landscapes
 from papers.horoi.landscapes import POOR, Network, caption, column, compared, facts
 
@@ -45,16 +45,28 @@ ORDERED = (
 def make(asked: Flags) -> Made:
     nets = landscapes.networks(asked, GROUPS)
     good = [(net,) for net in nets if net.group == "good"]
-    cases = [(net,) for net in (*nets, *each(walked, good, asked, "random walks"))]
-    table = pd.DataFrame(each(measured, cases, asked, "embedding"))
+    cases = [(net,) for net in (*nets, *over(asked, walked, good, "random walks"))]
+    table = pd.DataFrame(over(asked, measured, cases, "embedding"))
     shown = [case for case in cases if case[0].seed == 0]
-    sheet = dict(each(showcase, shown, asked, "drawing"))
+    sheet = dict(over(asked, showcase, shown, "drawing"))
     claims = judged(table)
     still: dict[str, list[float]] = {group: [] for group in GROUPS}
     for net in nets:
         still[net.group].append(control_displacement(net.trajectories))
+    figure = sheets.showcases(sheet, "test loss (nats)")
+    figure.legends[0].set_title(finding(table, claims) + "\n", prop={"size": 15})
+    figure.legends[0].set_alignment("left")
+    moved = ", ".join(f"{group} {100 * np.mean(value):.2g} %" for group, value in still.items())
+    canvas.note(
+        figure,
+        f"Without a jump, retraining moves the weights by (of their length, mean): {moved}. "
+        f"{caption(asked, GROUPS)}. Panels: seed 0; numbers in the title and the JSON: mean over "
+        f"{table['seed'].nunique()} networks a group. PHATE knn 5, cosine about the mean, "
+        "without the optimum, as in the released script; left: connect none, others: spanning "
+        "tree; axes in arbitrary units; colours fade with the epoch.",
+    )
     found = {"claims": claims, "measures": table, "displacement_without_jump": still}
-    return drawn(asked, sheet, table, still, claims), facts(asked, GROUPS, **found)
+    return figure, facts(asked, GROUPS, **found)
 
 
 def walked(net: Network) -> Network:
@@ -88,24 +100,6 @@ def judged(table: pd.DataFrame) -> Claims:
     how = "the slope of the share of outward steps over the jump, memorise"
     slopes = column(table, "memorise", "outward_steps_by_step_size")
     return [*claims, within("horoi-H6", words, how, slopes, SMALLEST_SLOPE, -1)]
-
-
-def drawn(
-    asked: Flags, sheet: dict[str, Any], table: pd.DataFrame, still: dict[str, Any], claims: Claims
-) -> Figure:
-    figure = sheets.showcases(sheet, "test loss (nats)")
-    figure.legends[0].set_title(finding(table, claims) + "\n", prop={"size": 15})
-    figure.legends[0].set_alignment("left")
-    moved = ", ".join(f"{group} {100 * np.mean(value):.2g} %" for group, value in still.items())
-    canvas.note(
-        figure,
-        f"Without a jump, retraining moves the weights by (of their length, mean): {moved}. "
-        f"{caption(asked, GROUPS)}. Panels: seed 0; numbers in the title and the JSON: mean over "
-        f"{table['seed'].nunique()} networks a group. PHATE knn 5, cosine about the mean, "
-        "without the optimum, as in the released script; left: connect none, others: spanning "
-        "tree; axes in arbitrary units; colours fade with the epoch.",
-    )
-    return figure
 
 
 def finding(table: pd.DataFrame, claims: Claims) -> str:
