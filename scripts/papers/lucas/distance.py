@@ -51,18 +51,12 @@ GROUPS = {
     ("sgd", True): ("SGD, BatchNorm", RED, "s"),
     ("adam", True): ("Adam, BatchNorm", "#E69F00", "s"),
 }
-SIDES = {"distance": "weight distance from initialisation"}
-SIDES |= {"relative": "weight distance / norm of the initialisation"}
 SMALL = {"fontsize": 8, "frameon": False}
 RISES = {"y": lucas.RISE, "color": "#888888", "lw": 0.8, "ls": ":"}
 
 
 class Found(NamedTuple):
-    """Networks that trained, the turning of some on two grids, and what is fitted to both.
-
-    Then those that reach their targets, random curves, and ways from unrelated starts; and counts
-    of what is certified on each grid, and of random curves.
-    """
+    """Trained networks, turning on two grids, fits to both, tests of the theorem, and counts."""
 
     kept: pd.DataFrame
     grids: Mapping[int, pd.DataFrame]
@@ -77,7 +71,9 @@ class Found(NamedTuple):
 def make(asked: Flags) -> Made:
     place = shared(asked)
     cells = hard(asked) + shapes(asked) + rates(asked) + far(asked)
-    squared, approached = turnings.squared(asked), ends(asked)
+    squared, lrs = turnings.squared(asked), {"sgd": 0.01, "adam": 0.003}
+    lrs = {"sgd": 0.1, "adam": 0.01} if asked.quick else lrs
+    approached = [lucas.classifier(asked.quick, *pair) for pair in lrs.items()] + [spiral(asked)]
     table = lucas.measured(place, cells)
     kept = table[table["trained"]].reset_index(drop=True)
     fine = lucas.measured(place, cells, turnings.finely, "-turning")
@@ -88,8 +84,7 @@ def make(asked: Flags) -> Made:
     grids = {int(count): some for count, some in fine.groupby("points")}
     most, alphas = max(grids), cells[0].alphas
     fits = fitted({alphas: kept, most: grids[most]})
-    counts = certified(exact), below(curves)
-    found = Found(kept, grids, fits, exact, curves, starts, *counts)
+    found = Found(kept, grids, fits, exact, curves, starts, certified(exact), below(curves))
     claims = [*judge(found), *judge_exact(found), *judge_starts(starts[starts["trained"]])]
     return draw(asked, found, claims), {
         "data": {cell.name: " ".join(cell.task.data.history) for cell in [cells[0], *approached]},
@@ -144,13 +139,6 @@ def far(asked: Flags) -> list[lucas.Cell]:
     ]
 
 
-def ends(asked: Flags) -> list[lucas.Cell]:
-    """Describe networks that are approached from unrelated initialisations."""
-    lrs = {"sgd": 0.1, "adam": 0.01} if asked.quick else {"sgd": 0.01, "adam": 0.003}
-    images = [lucas.classifier(asked.quick, name, lr) for name, lr in lrs.items()]
-    return [*images, spiral(asked)]
-
-
 def spiral(asked: Flags) -> lucas.Cell:
     data = jr.data.spirals(200 if asked.quick else 1000, turns=3.5)
     build = jr.initialise(partial(jr.models.mlp, (2,), 2, hidden=(64, 64, 64)), "he")
@@ -163,8 +151,7 @@ def spiral(asked: Flags) -> lucas.Cell:
 def unrelated(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
     """Take min Delta of paths to each network, from its own initialisation and from others.
 
-    Their seeds (1000 to 1009) are the same for all networks, so that an interval over networks
-    does not cover the draw of these ten.
+    All networks have the same others: an interval over networks does not cover the draw of these.
     """
     others = [cell.task.initial(1000 + draw) for draw in range(DRAWS)]
     for number in np.flatnonzero(runs.status == "ok"):
@@ -200,17 +187,15 @@ def judge_exact(found: Found) -> Rows:
         grid, falls = f"steps of {count:,} alphas", some["share"][some["holds"]] <= FALLS
         turned = some[some[["largest", "joint"]].min(axis=1) < np.pi / 2]
         close = turned["away_share"] <= ROUNDING
-        cases += [
-            (f"squared error falls where the certificate holds, {grid}", above, falls),
-            (f"outputs approach their last values {near}, {grid}", beyond, close),
-        ]
+        cases.append((f"squared error falls where the certificate holds, {grid}", above, falls))
+        cases.append((f"outputs approach their last values {near}, {grid}", beyond, close))
     close = found.curves["share"][found.curves["largest"] < np.pi / 2] <= ROUNDING
     cases.append((f"random curves approach their ends {near}", beyond, close))
-    how = "no rise {}, Gauss length below pi / 2"
-    return [
-        lucas.mostly("interpolation-H4", claim, how.format(rise), hits, EXACT)
-        for claim, rise, hits in cases
-    ]
+    how, judged = (
+        "no rise {}, Gauss length below pi / 2",
+        partial(lucas.mostly, "interpolation-H4"),
+    )
+    return [judged(claim, how.format(rise), hits, EXACT) for claim, rise, hits in cases]
 
 
 def judge_starts(fitted: pd.DataFrame) -> Rows:
@@ -225,11 +210,9 @@ def judge_starts(fitted: pd.DataFrame) -> Rows:
         (images, "share of monotone paths from ten draws", share, MOST),
         (bends, "mean min Delta of ten draws minus own, nats", worse, WORSE),
     ):
-        if len(values) > 1:
-            claims.append(within("interpolation-H5", claim, how, values, smallest))
-        else:
-            none = *lucas.NONE, len(values), smallest
-            claims.append(entry("interpolation-H5", claim, how, *none))
+        said, none = ("interpolation-H5", claim, how), (*lucas.NONE, len(values), smallest)
+        enough = len(values) > 1
+        claims.append(within(*said, values, smallest) if enough else entry(*said, *none))
     return [claims[0] | {"p": None}, claims[1]]  # a share of 0 is no null
 
 
@@ -237,7 +220,8 @@ def draw(asked: Flags, found: Found, claims: Rows) -> Figure:
     figure = Figure(figsize=(14, 8.6), layout="constrained")
     axes = figure.subplots(2, 3)
     fine, coarse = sorted(found.grids, reverse=True)
-    for (x, label), (above, below) in zip(SIDES.items(), axes[:, :2].T, strict=True):
+    labels = "weight distance from initialisation", "weight distance / norm of the initialisation"
+    for x, label, (above, below) in zip(DISTANCES, labels, axes[:, :2].T, strict=True):
         some, name = found.grids[coarse], f"above: the same, {coarse:,} alphas"
         above.plot(some[x], some["gauss_mean"], ".", ms=3, color="#999999", zorder=1, label=name)
         cloud(above, found.grids[fine], x, "gauss_mean")
@@ -325,13 +309,11 @@ def theorem(ax: Axes, found: Found) -> None:
     ax.axvline(np.pi / 2, color="black", lw=1, ls="--")
     ax.set_xticks([0, np.pi / 2, 4, 6, 8, 10, 12], ["0", "π/2", "4", "6", "8", "10", "12"])
     from_zero(ax, 1e-6)
-    sides = (
-        "Gauss length (rad), the smaller of joint and the largest example's",
-        "rise of the squared error / its first value",
-    )
+    across = "Gauss length (rad), the smaller of joint and the largest example's"
+    up = "rise of the squared error / its first value"
     title = f"certified or random, below π/2: {rising(found) or 'none'} rise; open: target missed"
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "ncols": 3}
-    panels.label(ax, *sides, title, columnspacing=1, **SMALL, **place)
+    panels.label(ax, across, up, title, columnspacing=1, **SMALL, **place)
 
 
 def rising(found: Found) -> int:

@@ -37,13 +37,11 @@ BLUE = "#0072B2"
 RESIDUAL = "residual network"
 IDENTITY = f"{RESIDUAL} started as the identity"
 KINDS = {"none": "no normalisation", "batch": "BatchNorm"}
-ENOUGH = 20
-"""Trained networks that a group shall have."""
-LENGTH = 16
-"""Characters that a language model sees."""
+ENOUGH = 20  # trained networks that a group shall have
 TRAINED = {"images": 1.0, "text": 1.5}
 """Final training loss, in nats, up to which residual networks (the released code's) and language
 models (chosen: half of what letter frequencies alone give) count as trained."""
+LENGTH = 16  # characters that a language model sees
 LARGER = "the larger of two learning rates has larger min Delta"
 ADAM = "Adam has larger min Delta than SGD, all panels"
 Rates = tuple[float, float, float, float]
@@ -67,10 +65,7 @@ def make(asked: Flags) -> Made:
         "recipes": {cell.name: asdict(cell.recipe) for cell in cells},
         "thresholds": {cell.name: cell.limit for cell in cells},
         "seeds": {cell.name: [cell.first, cell.first + cell.seeds - 1] for cell in cells},
-        "groups": [
-            {"panel": panel, "group": name, **shares(some)}
-            for (panel, name), some in tables.items()
-        ],
+        "groups": [{"panel": k[0], "group": k[1], **shares(some)} for k, some in tables.items()],
         "rates": by_rate(table),
         "distinct": distinct(place, table),
         "claims": claims,
@@ -146,8 +141,8 @@ def sequences(asked: Flags) -> Groups:
         ("transformer", transformer, (0.1, 0.3, 0.003, 0.01)),
     ):
         task = jr.Task(build, data, device=device())
-        some = cells(name.lower(), task, rates, way, TRAINED["text"], asked.quick)
-        groups[f"{name}, next character", ""] = some
+        key = f"{name}, next character", ""
+        groups[key] = cells(name.lower(), task, rates, way, TRAINED["text"], asked.quick)
     return groups
 
 
@@ -194,9 +189,8 @@ def small_images(quick: bool) -> jr.Dataset:
 
 def distinct(asked: Flags, table: pd.DataFrame) -> Rows:
     """Count the networks that figures hold together; some classifiers are in more than one."""
-    cells = delta.rates(asked)
-    if not asked.quick:
-        cells = delta.hard(asked) + delta.shapes(asked) + cells
+    more = [] if asked.quick else delta.hard(asked) + delta.shapes(asked)
+    cells = more + delta.rates(asked)
     tables = [table, lucas.measured(asked, cells), lucas.measured(asked, far(asked))]
     names = ["lucas_paths", "lucas_delta", "lucas_distance, classifiers"]
     once = [pd.concat(tables[:n]).drop_duplicates(["cell", "seed"]) for n in (1, 2, 3)]
@@ -229,39 +223,30 @@ def by_rate(table: pd.DataFrame) -> Row:
 
 def judge(tables: Tables) -> Rows:
     deltas = {key: lucas.rises(some[some["trained"]]) for key, some in tables.items()}
-    claims = []
-    pairs = [
-        (f"BatchNorm raises min Delta, {panel}", (panel, name), (panel, "no normalisation"))
-        for panel, name in tables
-        if name == "BatchNorm"
-    ]
-    lowers = "starting as the identity lowers min Delta of residual networks"
+    claims, judged = [], partial(lucas.larger, "interpolation-H3")
+    for panel, name in tables:
+        if name == "BatchNorm":
+            pair = deltas[panel, name], deltas[panel, "no normalisation"]
+            claims.append(judged(f"BatchNorm raises min Delta, {panel}", *pair))
     for name in reversed(KINDS.values()):
-        pairs.append((f"{lowers}, {name}", (RESIDUAL, name), (IDENTITY, name)))
-    for claim, more, fewer in pairs:
-        claims.append(lucas.larger("interpolation-H3", claim, deltas[more], deltas[fewer]))
+        claim = f"starting as the identity lowers min Delta of residual networks, {name}"
+        claims.append(judged(claim, deltas[RESIDUAL, name], deltas[IDENTITY, name]))
     networks = pd.concat(tables.values())
     kept, ended = networks[networks["trained"]], networks[~networks["diverged"]]
     also = "networks that trained or not, without those that diverged"
-    for some, claim, column, more in (
-        (kept, f"{LARGER}, all panels", "faster", True),
-        (kept, ADAM, "optimiser", "adam"),
-        (ended, f"{LARGER}, all panels, {also}", "faster", True),
-        (ended, f"{ADAM}, {also}", "optimiser", "adam"),
+    both = kept[kept.groupby(["network", "optimiser"])["faster"].transform("nunique") > 1]
+    fit = "networks that trained"
+    paired = f"{fit}, without kinds x optimisers that have none at one of the rates"
+    for some, claim, column, more, which in (
+        (kept, f"{LARGER}, all panels", "faster", True, fit),
+        (kept, ADAM, "optimiser", "adam", fit),
+        (ended, f"{LARGER}, all panels, {also}", "faster", True, also),
+        (ended, f"{ADAM}, {also}", "optimiser", "adam", also),
+        (both, f"{LARGER}, kinds and optimisers that trained at both", "faster", True, paired),
     ):
-        which = {"which": also} if some is ended else {}
         pair = lucas.rises(some[some[column] == more]), lucas.rises(some[some[column] != more])
-        claims.append(lucas.larger("interpolation-H1", claim, *pair, **which))
-    return [*claims, judge_both(kept)]
-
-
-def judge_both(kept: pd.DataFrame) -> Row:
-    """Judge rates where a kind with an optimiser has networks at both, all such as one sample."""
-    some = kept[kept.groupby(["network", "optimiser"])["faster"].transform("nunique") > 1]
-    claim = f"{LARGER}, kinds and optimisers that trained at both"
-    pair = lucas.rises(some[some["faster"]]), lucas.rises(some[~some["faster"]])
-    without = "without kinds x optimisers that have none at one of the rates"
-    return lucas.larger("interpolation-H1", claim, *pair, f"networks that trained, {without}")
+        claims.append(lucas.larger("interpolation-H1", claim, *pair, which))
+    return claims
 
 
 def shares(some: pd.DataFrame) -> Row:
@@ -318,10 +303,9 @@ def curves(ax: Axes, title: str, groups: Mapping[str, pd.DataFrame]) -> None:
             thick = {"lw": 1.8, "alpha": 0.9} if rise else {"lw": 0.7, "alpha": 0.6}
             ax.plot(np.linspace(0, 1, len(values)), values, color=colour, **thick)
         lost = found["networks"] - found["trained"]
-        said = f"{name}: " if name else ""
-        said += f"{found['rose']} of {found['trained']} rise"
-        said += f" ({lost} did not train)" if lost else ""
-        ax.plot([], [], color=colour, label=said)
+        said = f"{name}: " if name else "", f" ({lost} did not train)" if lost else ""
+        rise = f"{found['rose']} of {found['trained']} rise"
+        ax.plot([], [], color=colour, label=rise.join(said))
     bottom, top = ax.get_ylim()
     ax.set(xlim=(0, 1), ylim=(min(0, bottom), top + 0.25 * (top - bottom)))
     up = f"training loss ({'squared error a pixel' if 'autoencoder' in title else 'nats'})"

@@ -43,10 +43,7 @@ def in_double(task: jr.Task, data: jr.Dataset) -> jr.Task:
 def followed(
     cell: lucas.Cell, data: jr.Dataset, ends: ArrayLike, steps: int, split: str
 ) -> tuple[Array, Array]:
-    """Follow the outputs (A, n, d) between two states (2, S) at the cell's alphas and finer.
-
-    Finer by so many steps to one, or by four in quick form.
-    """
+    """Follow outputs (A, n, d) between states (2, S) at the cell's alphas and `steps` to each."""
     steps = steps if cell.alphas > 11 else 4
     start, end = np.asarray(ends, float)
     curve = Curve(start, end, np.ones(len(start), np.uint8))
@@ -56,13 +53,9 @@ def followed(
 
 
 def finely(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
-    """Measure how much the outputs for test examples turn, for one network of a cell.
-
-    It is the first that trained: networks of a cell hardly differ, and one takes up to a minute.
-    Training examples are scored only where BatchNorm's statistics come from them.
-    """
+    """Measure how much test outputs turn for the first trained network: a cell's hardly differ."""
     data = cell.task.data
-    if not cell.facts["batchnorm"]:
+    if not cell.facts["batchnorm"]:  # whose statistics come from training examples
         data = replace(data, train_x=data.train_x[:2], train_y=data.train_y[:2])
     fitted = (runs.status == "ok") & (runs.metrics["train_loss"][:, -1] <= cell.threshold)
     for number in np.flatnonzero(fitted)[:1]:
@@ -88,10 +81,7 @@ def squared(asked: Flags) -> list[lucas.Cell]:
 
 
 def certify(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
-    """Test the theorem on each network: on its loss, and on the distance to its last outputs.
-
-    What a certificate says is of the steps of its grid, and holds for them whatever lies between.
-    """
+    """Test the theorem on each network, for the steps of two grids: on loss and last outputs."""
     data = cell.task.data
     data = replace(data, test_x=data.test_x[:2], test_y=data.test_y[:2])
     targets = in_double(cell.task, data).tensors["scored_y"].cpu().numpy()
@@ -135,10 +125,7 @@ def by_norm(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def fit(table: pd.DataFrame, x: str, y: str) -> Row:
-    """Fit a line to logarithms; cells are resampled, each with all its networks.
-
-    Its slope with interval and p, its height at 1, R2, and how many networks and cells.
-    """
+    """Fit a line to logarithms (`level`: height at 1); cells are resampled with their networks."""
     size = {"networks": len(table), "cells": table["cell"].nunique()}
     if size["cells"] < 4:
         return dict.fromkeys(("slope", "low", "high", "p", "level", "r2"), np.nan) | size
