@@ -191,11 +191,8 @@ def judge_exact(found: Found) -> Rows:
         cases.append((f"outputs approach their last values {near}, {grid}", beyond, close))
     close = found.curves["share"][found.curves["largest"] < np.pi / 2] <= ROUNDING
     cases.append((f"random curves approach their ends {near}", beyond, close))
-    how, judged = (
-        "no rise {}, Gauss length below pi / 2",
-        partial(lucas.mostly, "interpolation-H4"),
-    )
-    return [judged(claim, how.format(rise), hits, EXACT) for claim, rise, hits in cases]
+    judged, how = partial(lucas.mostly, "interpolation-H4"), "Gauss length below pi / 2"
+    return [judged(claim, f"no rise {rise}, {how}", hits, EXACT) for claim, rise, hits in cases]
 
 
 def judge_starts(fitted: pd.DataFrame) -> Rows:
