@@ -284,12 +284,10 @@ def split(words: list[str]) -> str:
 
 def correlation(claims: Rows, x: str) -> str:
     """Write the rank correlations of a distance with min Delta."""
-    found = about(claims, f"min Delta grows with {DISTANCES[x]}, ")
-    return "ranks, ρ: " + split([
-        estimate(group, claim["effect"], *claim["interval"])
-        for group, claim in zip(SHORT, found, strict=True)
-        if claim["effect"] is not None
-    ])
+    found = zip(SHORT, about(claims, f"min Delta grows with {DISTANCES[x]}, "), strict=True)
+    known = [(group, claim) for group, claim in found if claim["effect"] is not None]
+    words = [estimate(group, claim["effect"], *claim["interval"]) for group, claim in known]
+    return "ranks, ρ: " + split(words)
 
 
 def theorem(ax: Axes, found: Found) -> None:
