@@ -66,6 +66,7 @@ class Found(NamedTuple):
     starts: pd.DataFrame
     certified: Rows
     random: Row
+    rising: int
 
 
 def make(asked: Flags) -> Made:
@@ -84,7 +85,9 @@ def make(asked: Flags) -> Made:
     grids = {int(count): some for count, some in fine.groupby("points")}
     most, alphas = max(grids), cells[0].alphas
     fits = fitted({alphas: kept, most: grids[most]})
-    found = Found(kept, grids, fits, exact, curves, starts, certified(exact), below(curves))
+    certain, random = certified(exact), below(curves)
+    rising = sum(grid["rise"] for grid in certain) + random["below_and_rise"]  # against theory
+    found = Found(kept, grids, fits, exact, curves, starts, certain, random, rising)
     claims = [*judge(found), *judge_exact(found), *judge_starts(starts[starts["trained"]])]
     return draw(asked, found, claims), {
         "data": {cell.name: " ".join(cell.task.data.history) for cell in [cells[0], *approached]},
@@ -123,11 +126,8 @@ def certified(exact: pd.DataFrame) -> Rows:
 def below(curves: pd.DataFrame) -> Row:
     """Count the random curves that turn by less than pi / 2, and rise."""
     small, rose = curves["largest"] < np.pi / 2, curves["share"] > ROUNDING
-    return {
-        "below": int(small.sum()),
-        "below_and_rise": int((small & rose).sum()),
-        "smallest_that_rises": float(curves["largest"][rose].min()),
-    }
+    found = {"below": int(small.sum()), "below_and_rise": int((small & rose).sum())}
+    return found | {"smallest_that_rises": float(curves["largest"][rose].min())}
 
 
 def far(asked: Flags) -> list[lucas.Cell]:
@@ -306,14 +306,9 @@ def theorem(ax: Axes, found: Found) -> None:
     from_zero(ax, 1e-6)
     across = "Gauss length (rad), the smaller of joint and the largest example's"
     up = "rise of the squared error / its first value"
-    title = f"certified or random, below π/2: {rising(found) or 'none'} rise; open: target missed"
+    title = f"certified or random, below π/2: {found.rising or 'none'} rise; open: target missed"
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "ncols": 3}
     panels.label(ax, across, up, title, columnspacing=1, **SMALL, **place)
-
-
-def rising(found: Found) -> int:
-    """Count the networks certified and the random curves that turn little, and yet rise."""
-    return sum(grid["rise"] for grid in found.certified) + found.random["below_and_rise"]
 
 
 def approach(ax: Axes, starts: pd.DataFrame) -> None:
@@ -345,7 +340,7 @@ def headline(claims: Rows, found: Found) -> str:
     worse = {verdict: word.replace("more", "worse") for verdict, word in more.items()}
     over, none, normed = (more[claim["verdict"]] for claim in turned)
     share, (fine, coarse) = images["effect"], found.certified[::-1]
-    falls = "does not always fall" if rising(found) else "falls"
+    falls = "does not always fall" if found.rising else "falls"
     finest = turned[0]["claim"].split(", ")[-1]
     words = {"turning": ("H2", finest), "rise of the loss": ("H2", "min Delta")}
     return (

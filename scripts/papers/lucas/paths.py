@@ -180,11 +180,9 @@ def small_images(quick: bool) -> jr.Dataset:
     if quick:
         return jr.data.digits().subset(100, 50)
     data = jr.data.load("cifar10").subset(256, 100)
-    halves = {
-        name: getattr(data, name).reshape(-1, 3, 16, 2, 16, 2).mean((3, 5)).astype(np.float32)
-        for name in ("train_x", "test_x")
-    }
-    return replace(data, **halves, history=(*data.history, "2x2 means"))
+    parts = (x.reshape(-1, 3, 16, 2, 16, 2) for x in (data.train_x, data.test_x))
+    train, test = (x.mean((3, 5)).astype(np.float32) for x in parts)
+    return replace(data, train_x=train, test_x=test, history=(*data.history, "2x2 means"))
 
 
 def distinct(asked: Flags, table: pd.DataFrame) -> Rows:

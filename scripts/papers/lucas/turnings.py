@@ -91,11 +91,8 @@ def certify(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
             away, loss = (((some - to) ** 2).mean((1, 2)) for to in (some[-1], targets))
             path = jr.Path(np.linspace(0, 1, len(some)), {"away": away, "loss": loss})
             largest = float(found.length.per_example.max())
-            yield {
-                "seed": int(seed),
-                "points": len(some),
-                "largest": largest,
-                "joint": found.length.joint,
+            turned = {"largest": largest, "joint": found.length.joint}
+            yield {"seed": int(seed), "points": len(some), **turned} | {
                 "missed": float(np.linalg.norm(found.residual) / np.linalg.norm(found.first)),
                 "holds": found.holds,
                 "by_joint_alone": found.holds and largest >= np.pi / 2,

@@ -75,18 +75,12 @@ def measured(asked: Flags, data: jr.Dataset, weight_decay: float, seed: int) -> 
     name = f"standard-{weight_decay:g}-{seed}"
     found = {}
     for policy in vlaar.POLICIES:
-        path = vlaar.path(asked, data, name, net.start, net.end, policy)
+        path = vlaar.path(asked, data, name, net.start, net.end, policy=policy)
         found[policy] = vlaar.facts(path) | {"train_loss": path.values("train_loss").round(5)}
     moved = jr.weight_distance(vlaar.task(data), net.start, net.end)
-    return {
-        "weight_decay": weight_decay,
-        "seed": seed,
-        "accuracy": net.accuracy,
-        "accuracy_recalibrated": net.recalibrated,
-        "train_accuracy": net.train_accuracy,
-        "relative_distance": moved.relative,
-        **found,
-    }
+    reached = {"accuracy": net.accuracy, "accuracy_recalibrated": net.recalibrated}
+    reached |= {"train_accuracy": net.train_accuracy, "relative_distance": moved.relative}
+    return {"weight_decay": weight_decay, "seed": seed, **reached, **found}
 
 
 def judged(table: pd.DataFrame) -> Rows:

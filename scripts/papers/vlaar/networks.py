@@ -87,10 +87,9 @@ def _cifar() -> Iterator[jr.Dataset]:
 
 def _fashion() -> jr.Dataset:
     chosen = jr.data.load("fashion_mnist").subset(OTHERS, SHOWN)
-    train, test = (
-        _halved(np.pad(x, ((0, 0), (0, 0), (2, 2), (2, 2)))).repeat(3, axis=1)
-        for x in (chosen.train_x, chosen.test_x)
-    )
+    edges = (0, 0), (0, 0), (2, 2), (2, 2)
+    padded = (np.pad(x, edges) for x in (chosen.train_x, chosen.test_x))
+    train, test = (_halved(x).repeat(3, axis=1) for x in padded)
     history = (*chosen.history, "padded to 32x32", "2x2 means", "3 channels")
     return jr.Dataset(train, chosen.train_y, test, chosen.test_y, history=history)
 
@@ -142,16 +141,10 @@ def standard(asked: Flags, data: jr.Dataset, weight_decay: float, seed: int) -> 
 
 
 def path(
-    asked: Flags,
-    data: jr.Dataset,
-    name: str,
-    start: NDArray[Any],
-    end: NDArray[Any],
-    policy: Policy = "stored",
-    **where: Any,
+    asked: Flags, data: jr.Dataset, name: str, *ends: Any, policy: Policy = "stored", **line: Any
 ) -> jr.Path:
-    """Score the line between two states on the first 500 test images, or read what was kept."""
-    return kept_path(asked, task(data, policy, SHOWN), name, start, end, **where)
+    """Score the line between two states on the first 500 test images, as `kept_path` does."""
+    return kept_path(asked, task(data, policy, SHOWN), name, *ends, **line)
 
 
 def kept_path(

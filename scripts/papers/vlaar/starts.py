@@ -156,7 +156,7 @@ def lined(
     score = partial(vlaar.path, asked, data, name, net.start, net.end)
     reached = net.accuracy, net.train_accuracy
     return [
-        Line(IMAGES, decay, kind, seed, policy, vlaar.facts(score(policy)), *reached)
+        Line(IMAGES, decay, kind, seed, policy, vlaar.facts(score(policy=policy)), *reached)
         for policy in vlaar.POLICIES
     ]
 
@@ -178,12 +178,12 @@ def restarted(asked: Flags, data: jr.Dataset, decay: float, seed: int) -> Lines:
     if not decay:
         name, start = f"{name}-{UNRELATED}0", unrelated(vlaar.task(data), seed, 0)
     climb = partial(vlaar.path, asked, data, name, start, net.end)
-    begin = top(asked, climb("stored"))
+    begin = top(asked, climb())
     if begin is None:
         return []
     again = vlaar.network(asked, data, f"from-a-barrier-{decay:g}", seed, decay, begin)
     lines = lined(asked, data, TOP, decay, seed, again)
-    return [replace(line, climbed=vlaar.facts(climb(line.policy))) for line in lines]
+    return [replace(line, climbed=vlaar.facts(climb(policy=line.policy))) for line in lines]
 
 
 def smallest_top(asked: Flags) -> float:
