@@ -124,11 +124,8 @@ def judge(rate: pd.DataFrame, shape: pd.DataFrame, data: pd.DataFrame) -> Rows:
         claims.append(lucas.larger("interpolation-H3", claim, norm, plain))
     most, few = data["examples"].max(), data["examples"].min()
     how = "no rise above 1e-3, networks that trained at moderate rates without BatchNorm"
-    for what, noise, size in (
-        ("a quarter of labels redrawn", 0.25, most),
-        ("all labels redrawn", 1, most),
-        ("a quarter of the data", 0, few),
-    ):
+    harder = [("a quarter of labels redrawn", 0.25, most), ("all labels redrawn", 1, most)]
+    for what, noise, size in (*harder, ("a quarter of the data", 0, few)):
         some = data[data["trained"] & (data["noise"] == noise) & (data["examples"] == size)]
         claim = f"{what} do not by themselves break monotonicity"
         claims.append(lucas.mostly("interpolation-H6", claim, how, lucas.rises(some) == 0, MOST))
@@ -165,11 +162,9 @@ def draw(
     axes = figure.subplots(2, 4, width_ratios=[1.6, 0.9, 0.9, 1.0])
     means = [cell["mean_min_delta"] or 0 for _, cells in grids for cell in cells]
     larger = LogNorm(1e-4, max(1e-2, *means), clip=True)
-    scales = {
-        "share that rises by more than 1e-3": ScalarMappable(Normalize(0, 1), "Blues"),
-        "mean min Δ (nats)": ScalarMappable(larger, "Oranges"),
-    }
-    for line, (label, mappable) in zip(axes, scales.items(), strict=True):
+    scales = ScalarMappable(Normalize(0, 1), "Blues"), ScalarMappable(larger, "Oranges")
+    labels = "share that rises by more than 1e-3", "mean min Δ (nats)"
+    for line, label, mappable in zip(axes, labels, scales, strict=True):
         for ax, (grid, cells) in zip(line, grids, strict=True):
             heat(ax, grid, cells, mappable, share=label.startswith("share"))
         figure.colorbar(mappable, ax=line, label=label, pad=0.01, aspect=30)

@@ -24,10 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 import jumpretrain as jr
 from jumpretrain.storage import folders
 
-RISE = 1e-3
-"""A run is called non-monotone where its training loss rises by more (released code)."""
-DEPTH, WIDTH = 4, 128
-"""Hidden layers of a classifier and their units, where nothing else is said."""
+RISE = 1e-3  # nats; a run is non-monotone where its training loss rises by more (released code)
+DEPTH, WIDTH = 4, 128  # hidden layers of a classifier and their units, unless said otherwise
 FITTED = 0.1  # final training loss of trained classifiers, in nats (released code)
 NONE = (math.nan,) * 3  # effect and interval where nothing can be estimated
 

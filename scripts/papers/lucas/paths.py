@@ -44,12 +44,9 @@ models (chosen: half of what letter frequencies alone give) count as trained."""
 LENGTH = 16  # characters that a language model sees
 LARGER = "the larger of two learning rates has larger min Delta"
 ADAM = "Adam has larger min Delta than SGD, all panels"
-Rates = tuple[float, float, float, float]
-"""A slower and a faster one of SGD, then of Adam."""
-Tables = Mapping[tuple[str, str], pd.DataFrame]
-"""Networks by panel and group."""
-Groups = dict[tuple[str, str], list[lucas.Cell]]
-"""Cells by panel and group; those with BatchNorm are drawn in red."""
+Rates = tuple[float, float, float, float]  # a slower and a faster one of SGD, then of Adam
+Tables = Mapping[tuple[str, str], pd.DataFrame]  # networks by panel and group
+Groups = dict[tuple[str, str], list[lucas.Cell]]  # cells by panel and group
 
 
 def make(asked: Flags) -> Made:
@@ -199,11 +196,9 @@ def counted(some: pd.DataFrame) -> dict[str, int]:
     """Count networks: those that trained, and those that rise."""
     lost = some[~some["diverged"] & ~some["trained"]]
     found = lucas.counts(some)
-    return {
-        **{name: found[name] for name in ("networks", "diverged", "trained", "rose")},
-        "untrained": found["networks"] - found["trained"],
-        "rose_untrained": int((lucas.rises(lost) > 0).sum()),
-    }
+    kept = {name: found[name] for name in ("networks", "diverged", "trained", "rose")}
+    rose, untrained = int((lucas.rises(lost) > 0).sum()), found["networks"] - found["trained"]
+    return {**kept, "untrained": untrained, "rose_untrained": rose}
 
 
 def by_rate(table: pd.DataFrame) -> Row:
@@ -212,11 +207,9 @@ def by_rate(table: pd.DataFrame) -> Row:
     larger = int(kept["faster"].sum())
     most = np.arange(larger) < (lucas.rises(kept) > 0).sum(), np.zeros(len(kept) - larger)
     low, high = delta_interval(*most) if min(map(len, most)) > 1 else (None, None)
-    return {
-        "smaller": counted(table[~table["faster"]]),
-        "larger": counted(table[table["faster"]]),
-        "interval_were_all_risers_at_the_larger": [low, high],
-    }
+    slow, fast = counted(table[~table["faster"]]), counted(table[table["faster"]])
+    rates = {"smaller": slow, "larger": fast}
+    return rates | {"interval_were_all_risers_at_the_larger": [low, high]}
 
 
 def judge(tables: Tables) -> Rows:

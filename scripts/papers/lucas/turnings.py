@@ -24,8 +24,7 @@ from jumpretrain.paths.gauss_length import turning
 from jumpretrain.paths.outputs import outputs_at
 from jumpretrain.states.curves import Curve
 
-TOLERANCE = 1e-2
-"""Largest distance from the targets that counts as reaching them, as a share of the first one."""
+TOLERANCE = 1e-2  # distance from the targets that counts as reaching them, over the first one
 FALLS, ROUNDING = 1e-3, 1e-9
 """Rises over the first value that do not count: where targets are nearly reached, or reached."""
 DISTANCES = {"distance": "weight distance", "relative": "distance over the initial norm"}
