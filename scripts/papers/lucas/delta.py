@@ -18,7 +18,7 @@ import pandas as pd
 from evidence import panels
 from evidence.figure import Flags, Made
 from evidence.jobs import shared
-from evidence.judging import entry
+from evidence.judging import correlated
 from evidence.rows import Row, Rows
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -27,22 +27,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from papers.lucas import networks as lucas
 
-from jumpretrain.comparison.hypothesis_tests import spearman
+from jumpretrain.comparison.hypothesis_tests import Correlation, spearman
 
-LRS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-DEPTHS, WIDTHS = (1, 2, 4, 6), (16, 64, 256)
 NOISES = (0.0, 0.25, 1.0)
 NAMES = {"sgd": "SGD", "adam": "Adam"}
 MODERATE = {"sgd": 0.03, "adam": 0.001}
 """Learning rates at which harder data are tried: H6 asks what data do, not rates."""
-STEEP = 0.01
-"""Learning rate of Adam at which depth and width are tried."""
-RHO, MOST = 0.2, 0.75
-"""Smallest rank correlation of interest; share of monotone networks that counts as unbroken."""
-FEW = 3
-"""Cells with fewer trained networks than this are hatched, not coloured."""
-
-
+RHO, MOST = 0.2, 0.75  # smallest rank correlation; share of monotone networks that is most
+STEEP = 0.01  # learning rate of Adam at which depth and width are tried
+FEW = 3  # cells with fewer trained networks than this are hatched, not coloured
 NORMS = {False: "no normalisation", True: "BatchNorm"}
 LABELS = {"lr": "learning rate", "width": "units a layer", "column": "training examples"}
 LABELS |= {"row": "", "depth": "hidden layers", "noise": "share of labels redrawn"}
@@ -88,19 +81,15 @@ def make(asked: Flags) -> Made:
 
 
 def rates(asked: Flags) -> list[lucas.Cell]:
-    lrs = (0.01, 0.1) if asked.quick else LRS
-    return [
-        lucas.classifier(asked.quick, optimiser, lr, batchnorm)
-        for optimiser, batchnorm, lr in product(("sgd", "adam"), (False, True), lrs)
-    ]
+    lrs = (0.01, 0.1) if asked.quick else (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    several = product(NAMES, NORMS, lrs)
+    return [lucas.classifier(asked.quick, name, lr, norm) for name, norm, lr in several]
 
 
 def shapes(asked: Flags) -> list[lucas.Cell]:
-    depths, widths = ((1,), (32,)) if asked.quick else (DEPTHS, WIDTHS)
-    return [
-        lucas.classifier(asked.quick, "adam", STEEP, batchnorm, depth, width)
-        for batchnorm, depth, width in product((False, True), depths[::-1], widths[::-1])
-    ]
+    depths, widths = ((1,), (32,)) if asked.quick else ((6, 4, 2, 1), (256, 64, 16))
+    several = product((False, True), depths, widths)
+    return [lucas.classifier(asked.quick, "adam", STEEP, *shape) for shape in several]
 
 
 def hard(asked: Flags) -> list[lucas.Cell]:
@@ -119,11 +108,10 @@ def judge(rate: pd.DataFrame, shape: pd.DataFrame, data: pd.DataFrame) -> Rows:
         some = rate[(rate["optimiser"] == optimiser) & (rate["batchnorm"] == norm)]
         claim = f"min Delta rises with the learning rate, {optimiser}, {NORMS[norm]}"
         how = "Spearman's rho of learning rate and min Delta, networks that trained"
-        numbers, p = lucas.NONE, math.nan
+        found = Correlation(*[math.nan] * 4)  # of too few nothing is known
         if len(some) > 3:
             found = spearman(some["lr"], lucas.rises(some))
-            numbers, p = (found.rho, found.low, found.high), found.p
-        claims.append(entry("interpolation-H1", claim, how, *numbers, len(some), RHO, p=p))
+        claims.append(correlated("interpolation-H1", claim, how, found, len(some), RHO))
     for norm in NORMS:
         some = rate[rate["batchnorm"] == norm]
         adam, sgd = (lucas.rises(some[some["optimiser"] == name]) for name in ("adam", "sgd"))
@@ -136,11 +124,8 @@ def judge(rate: pd.DataFrame, shape: pd.DataFrame, data: pd.DataFrame) -> Rows:
         claims.append(lucas.larger("interpolation-H3", claim, norm, plain))
     most, few = data["examples"].max(), data["examples"].min()
     how = "no rise above 1e-3, networks that trained at moderate rates without BatchNorm"
-    for what, noise, size in (
-        ("a quarter of labels redrawn", 0.25, most),
-        ("all labels redrawn", 1, most),
-        ("a quarter of the data", 0, few),
-    ):
+    harder = [("a quarter of labels redrawn", 0.25, most), ("all labels redrawn", 1, most)]
+    for what, noise, size in (*harder, ("a quarter of the data", 0, few)):
         some = data[data["trained"] & (data["noise"] == noise) & (data["examples"] == size)]
         claim = f"{what} do not by themselves break monotonicity"
         claims.append(lucas.mostly("interpolation-H6", claim, how, lucas.rises(some) == 0, MOST))
@@ -177,11 +162,9 @@ def draw(
     axes = figure.subplots(2, 4, width_ratios=[1.6, 0.9, 0.9, 1.0])
     means = [cell["mean_min_delta"] or 0 for _, cells in grids for cell in cells]
     larger = LogNorm(1e-4, max(1e-2, *means), clip=True)
-    scales = {
-        "share that rises by more than 1e-3": ScalarMappable(Normalize(0, 1), "Blues"),
-        "mean min Δ (nats)": ScalarMappable(larger, "Oranges"),
-    }
-    for line, (label, mappable) in zip(axes, scales.items(), strict=True):
+    scales = ScalarMappable(Normalize(0, 1), "Blues"), ScalarMappable(larger, "Oranges")
+    labels = "share that rises by more than 1e-3", "mean min Δ (nats)"
+    for line, label, mappable in zip(axes, labels, scales, strict=True):
         for ax, (grid, cells) in zip(line, grids, strict=True):
             heat(ax, grid, cells, mappable, share=label.startswith("share"))
         figure.colorbar(mappable, ax=line, label=label, pad=0.01, aspect=30)

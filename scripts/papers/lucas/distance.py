@@ -51,18 +51,12 @@ GROUPS = {
     ("sgd", True): ("SGD, BatchNorm", RED, "s"),
     ("adam", True): ("Adam, BatchNorm", "#E69F00", "s"),
 }
-SIDES = {"distance": "weight distance from initialisation"}
-SIDES |= {"relative": "weight distance / norm of the initialisation"}
 SMALL = {"fontsize": 8, "frameon": False}
 RISES = {"y": lucas.RISE, "color": "#888888", "lw": 0.8, "ls": ":"}
 
 
 class Found(NamedTuple):
-    """Networks that trained, the turning of some on two grids, and what is fitted to both.
-
-    Then those that reach their targets, random curves, and ways from unrelated starts; and counts
-    of what is certified on each grid, and of random curves.
-    """
+    """Trained networks, turning on two grids, fits to both, tests of the theorem, and counts."""
 
     kept: pd.DataFrame
     grids: Mapping[int, pd.DataFrame]
@@ -72,12 +66,15 @@ class Found(NamedTuple):
     starts: pd.DataFrame
     certified: Rows
     random: Row
+    rising: int
 
 
 def make(asked: Flags) -> Made:
     place = shared(asked)
     cells = hard(asked) + shapes(asked) + rates(asked) + far(asked)
-    squared, approached = turnings.squared(asked), ends(asked)
+    squared, lrs = turnings.squared(asked), {"sgd": 0.01, "adam": 0.003}
+    lrs = {"sgd": 0.1, "adam": 0.01} if asked.quick else lrs
+    approached = [lucas.classifier(asked.quick, *pair) for pair in lrs.items()] + [spiral(asked)]
     table = lucas.measured(place, cells)
     kept = table[table["trained"]].reset_index(drop=True)
     fine = lucas.measured(place, cells, turnings.finely, "-turning")
@@ -88,8 +85,9 @@ def make(asked: Flags) -> Made:
     grids = {int(count): some for count, some in fine.groupby("points")}
     most, alphas = max(grids), cells[0].alphas
     fits = fitted({alphas: kept, most: grids[most]})
-    counts = certified(exact), below(curves)
-    found = Found(kept, grids, fits, exact, curves, starts, *counts)
+    certain, random = certified(exact), below(curves)
+    rising = sum(grid["rise"] for grid in certain) + random["below_and_rise"]  # against theory
+    found = Found(kept, grids, fits, exact, curves, starts, certain, random, rising)
     claims = [*judge(found), *judge_exact(found), *judge_starts(starts[starts["trained"]])]
     return draw(asked, found, claims), {
         "data": {cell.name: " ".join(cell.task.data.history) for cell in [cells[0], *approached]},
@@ -128,11 +126,8 @@ def certified(exact: pd.DataFrame) -> Rows:
 def below(curves: pd.DataFrame) -> Row:
     """Count the random curves that turn by less than pi / 2, and rise."""
     small, rose = curves["largest"] < np.pi / 2, curves["share"] > ROUNDING
-    return {
-        "below": int(small.sum()),
-        "below_and_rise": int((small & rose).sum()),
-        "smallest_that_rises": float(curves["largest"][rose].min()),
-    }
+    found = {"below": int(small.sum()), "below_and_rise": int((small & rose).sum())}
+    return found | {"smallest_that_rises": float(curves["largest"][rose].min())}
 
 
 def far(asked: Flags) -> list[lucas.Cell]:
@@ -142,13 +137,6 @@ def far(asked: Flags) -> list[lucas.Cell]:
         lucas.classifier(asked.quick, name, lrs[name], norm, push=PUSH, radius=radius)
         for name, norm, radius in product(lrs, (False, True), radii)
     ]
-
-
-def ends(asked: Flags) -> list[lucas.Cell]:
-    """Describe networks that are approached from unrelated initialisations."""
-    lrs = {"sgd": 0.1, "adam": 0.01} if asked.quick else {"sgd": 0.01, "adam": 0.003}
-    images = [lucas.classifier(asked.quick, name, lr) for name, lr in lrs.items()]
-    return [*images, spiral(asked)]
 
 
 def spiral(asked: Flags) -> lucas.Cell:
@@ -163,8 +151,7 @@ def spiral(asked: Flags) -> lucas.Cell:
 def unrelated(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
     """Take min Delta of paths to each network, from its own initialisation and from others.
 
-    Their seeds (1000 to 1009) are the same for all networks, so that an interval over networks
-    does not cover the draw of these ten.
+    All networks have the same others: an interval over networks does not cover the draw of these.
     """
     others = [cell.task.initial(1000 + draw) for draw in range(DRAWS)]
     for number in np.flatnonzero(runs.status == "ok"):
@@ -200,17 +187,12 @@ def judge_exact(found: Found) -> Rows:
         grid, falls = f"steps of {count:,} alphas", some["share"][some["holds"]] <= FALLS
         turned = some[some[["largest", "joint"]].min(axis=1) < np.pi / 2]
         close = turned["away_share"] <= ROUNDING
-        cases += [
-            (f"squared error falls where the certificate holds, {grid}", above, falls),
-            (f"outputs approach their last values {near}, {grid}", beyond, close),
-        ]
+        cases.append((f"squared error falls where the certificate holds, {grid}", above, falls))
+        cases.append((f"outputs approach their last values {near}, {grid}", beyond, close))
     close = found.curves["share"][found.curves["largest"] < np.pi / 2] <= ROUNDING
     cases.append((f"random curves approach their ends {near}", beyond, close))
-    how = "no rise {}, Gauss length below pi / 2"
-    return [
-        lucas.mostly("interpolation-H4", claim, how.format(rise), hits, EXACT)
-        for claim, rise, hits in cases
-    ]
+    judged, how = partial(lucas.mostly, "interpolation-H4"), "Gauss length below pi / 2"
+    return [judged(claim, f"no rise {rise}, {how}", hits, EXACT) for claim, rise, hits in cases]
 
 
 def judge_starts(fitted: pd.DataFrame) -> Rows:
@@ -225,11 +207,9 @@ def judge_starts(fitted: pd.DataFrame) -> Rows:
         (images, "share of monotone paths from ten draws", share, MOST),
         (bends, "mean min Delta of ten draws minus own, nats", worse, WORSE),
     ):
-        if len(values) > 1:
-            claims.append(within("interpolation-H5", claim, how, values, smallest))
-        else:
-            none = *lucas.NONE, len(values), smallest
-            claims.append(entry("interpolation-H5", claim, how, *none))
+        said, none = ("interpolation-H5", claim, how), (*lucas.NONE, len(values), smallest)
+        enough = len(values) > 1
+        claims.append(within(*said, values, smallest) if enough else entry(*said, *none))
     return [claims[0] | {"p": None}, claims[1]]  # a share of 0 is no null
 
 
@@ -237,7 +217,8 @@ def draw(asked: Flags, found: Found, claims: Rows) -> Figure:
     figure = Figure(figsize=(14, 8.6), layout="constrained")
     axes = figure.subplots(2, 3)
     fine, coarse = sorted(found.grids, reverse=True)
-    for (x, label), (above, below) in zip(SIDES.items(), axes[:, :2].T, strict=True):
+    labels = "weight distance from initialisation", "weight distance / norm of the initialisation"
+    for x, label, (above, below) in zip(DISTANCES, labels, axes[:, :2].T, strict=True):
         some, name = found.grids[coarse], f"above: the same, {coarse:,} alphas"
         above.plot(some[x], some["gauss_mean"], ".", ms=3, color="#999999", zorder=1, label=name)
         cloud(above, found.grids[fine], x, "gauss_mean")
@@ -303,12 +284,10 @@ def split(words: list[str]) -> str:
 
 def correlation(claims: Rows, x: str) -> str:
     """Write the rank correlations of a distance with min Delta."""
-    found = about(claims, f"min Delta grows with {DISTANCES[x]}, ")
-    return "ranks, ρ: " + split([
-        estimate(group, claim["effect"], *claim["interval"])
-        for group, claim in zip(SHORT, found, strict=True)
-        if claim["effect"] is not None
-    ])
+    found = zip(SHORT, about(claims, f"min Delta grows with {DISTANCES[x]}, "), strict=True)
+    known = [(group, claim) for group, claim in found if claim["effect"] is not None]
+    words = [estimate(group, claim["effect"], *claim["interval"]) for group, claim in known]
+    return "ranks, ρ: " + split(words)
 
 
 def theorem(ax: Axes, found: Found) -> None:
@@ -325,18 +304,11 @@ def theorem(ax: Axes, found: Found) -> None:
     ax.axvline(np.pi / 2, color="black", lw=1, ls="--")
     ax.set_xticks([0, np.pi / 2, 4, 6, 8, 10, 12], ["0", "π/2", "4", "6", "8", "10", "12"])
     from_zero(ax, 1e-6)
-    sides = (
-        "Gauss length (rad), the smaller of joint and the largest example's",
-        "rise of the squared error / its first value",
-    )
-    title = f"certified or random, below π/2: {rising(found) or 'none'} rise; open: target missed"
+    across = "Gauss length (rad), the smaller of joint and the largest example's"
+    up = "rise of the squared error / its first value"
+    title = f"certified or random, below π/2: {found.rising or 'none'} rise; open: target missed"
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "ncols": 3}
-    panels.label(ax, *sides, title, columnspacing=1, **SMALL, **place)
-
-
-def rising(found: Found) -> int:
-    """Count the networks certified and the random curves that turn little, and yet rise."""
-    return sum(grid["rise"] for grid in found.certified) + found.random["below_and_rise"]
+    panels.label(ax, across, up, title, columnspacing=1, **SMALL, **place)
 
 
 def approach(ax: Axes, starts: pd.DataFrame) -> None:
@@ -368,7 +340,7 @@ def headline(claims: Rows, found: Found) -> str:
     worse = {verdict: word.replace("more", "worse") for verdict, word in more.items()}
     over, none, normed = (more[claim["verdict"]] for claim in turned)
     share, (fine, coarse) = images["effect"], found.certified[::-1]
-    falls = "does not always fall" if rising(found) else "falls"
+    falls = "does not always fall" if found.rising else "falls"
     finest = turned[0]["claim"].split(", ")[-1]
     words = {"turning": ("H2", finest), "rise of the loss": ("H2", "min Delta")}
     return (

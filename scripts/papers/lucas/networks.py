@@ -24,27 +24,15 @@ from numpy.typing import ArrayLike, NDArray
 import jumpretrain as jr
 from jumpretrain.storage import folders
 
-RISE = 1e-3
-"""A run is called non-monotone where its training loss rises by more (released code)."""
-
-DEPTH, WIDTH = 4, 128
-"""Hidden layers of a classifier and their units, where nothing else is said."""
-
-FITTED = 0.1
-"""Final training loss, in nats, up to which a classifier counts as trained (released code); in
-quick form every network that did not diverge does."""
-
-NONE = (math.nan,) * 3
-"""Effect and interval where nothing can be estimated."""
+RISE = 1e-3  # nats; a run is non-monotone where its training loss rises by more (released code)
+DEPTH, WIDTH = 4, 128  # hidden layers of a classifier and their units, unless said otherwise
+FITTED = 0.1  # final training loss of trained classifiers, in nats (released code)
+NONE = (math.nan,) * 3  # effect and interval where nothing can be estimated
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """Networks that are trained the same way, but for the seed.
-
-    `facts` tell the cell from others; networks count as trained up to a loss of `threshold`;
-    `outputs` says whether their turning is measured at the `alphas` points, too.
-    """
+    """Networks trained the same way, up to a loss of `threshold`; `outputs`: with turning."""
 
     name: str
     facts: Mapping[str, Any]
@@ -104,10 +92,7 @@ def along(cell: Cell, fit: jr.Runs) -> Iterator[Row]:
 def measured(
     asked: Flags, cells: Sequence[Cell], measure: Measure = along, kind: str = ""
 ) -> pd.DataFrame:
-    """Train the networks of cells and measure them, a row each, or read what was kept.
-
-    `kind` ends the names of the files with other rows than those of paths.
-    """
+    """Train and measure networks, or read what was kept in files whose names end in `kind`."""
     jobs = [(asked, cell, measure, kind) for cell in cells]
     parts = over(asked, _rows, jobs, f"{len(cells)} cells{kind}")
     return pd.DataFrame([row for part in parts for row in part])
@@ -115,19 +100,11 @@ def measured(
 
 @cache
 def images(quick: bool, noise: float = 0.0, examples: int = 0) -> jr.Dataset:
-    """Load what classifiers are trained on, with a share of training labels redrawn.
-
-    Fashion-MNIST, 1,000 training images where no number is given, and 500 test images; or 200 and
-    100 digits.
-    """
+    """Load images of Fashion-MNIST, or digits, with a share of training labels redrawn."""
     most, test = (200, 100) if quick else (1000, 500)
-    data = (jr.data.digits() if quick else _fashion()).subset(examples or most, test)
+    data = jr.data.digits() if quick else jr.data.load("fashion_mnist")
+    data = data.subset(examples or most, test)
     return data.corrupt(noise) if noise else data
-
-
-@cache
-def _fashion() -> jr.Dataset:
-    return jr.data.load("fashion_mnist")
 
 
 def classifier(
@@ -202,10 +179,7 @@ def mostly(name: str, claim: str, statistic: str, hits: ArrayLike, smallest: flo
 
 
 def verdicts(claims: Rows, chosen: Mapping[str, tuple[str, str]]) -> str:
-    """Count the verdicts on claims by what to call them: the end of their id, words in them.
-
-    Such as `BatchNorm raises it: 1 of 3 supported, 2 undecided`.
-    """
+    """Count the verdicts on claims by what to call them: the end of their id, words in them."""
     words = []
     for what, (ending, inner) in chosen.items():
         some = about(claims, inner, name=ending)

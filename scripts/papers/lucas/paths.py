@@ -37,21 +37,16 @@ BLUE = "#0072B2"
 RESIDUAL = "residual network"
 IDENTITY = f"{RESIDUAL} started as the identity"
 KINDS = {"none": "no normalisation", "batch": "BatchNorm"}
-ENOUGH = 20
-"""Trained networks that a group shall have."""
-LENGTH = 16
-"""Characters that a language model sees."""
+ENOUGH = 20  # trained networks that a group shall have
 TRAINED = {"images": 1.0, "text": 1.5}
 """Final training loss, in nats, up to which residual networks (the released code's) and language
 models (chosen: half of what letter frequencies alone give) count as trained."""
+LENGTH = 16  # characters that a language model sees
 LARGER = "the larger of two learning rates has larger min Delta"
 ADAM = "Adam has larger min Delta than SGD, all panels"
-Rates = tuple[float, float, float, float]
-"""A slower and a faster one of SGD, then of Adam."""
-Tables = Mapping[tuple[str, str], pd.DataFrame]
-"""Networks by panel and group."""
-Groups = dict[tuple[str, str], list[lucas.Cell]]
-"""Cells by panel and group; those with BatchNorm are drawn in red."""
+Rates = tuple[float, float, float, float]  # a slower and a faster one of SGD, then of Adam
+Tables = Mapping[tuple[str, str], pd.DataFrame]  # networks by panel and group
+Groups = dict[tuple[str, str], list[lucas.Cell]]  # cells by panel and group
 
 
 def make(asked: Flags) -> Made:
@@ -67,10 +62,7 @@ def make(asked: Flags) -> Made:
         "recipes": {cell.name: asdict(cell.recipe) for cell in cells},
         "thresholds": {cell.name: cell.limit for cell in cells},
         "seeds": {cell.name: [cell.first, cell.first + cell.seeds - 1] for cell in cells},
-        "groups": [
-            {"panel": panel, "group": name, **shares(some)}
-            for (panel, name), some in tables.items()
-        ],
+        "groups": [{"panel": k[0], "group": k[1], **shares(some)} for k, some in tables.items()],
         "rates": by_rate(table),
         "distinct": distinct(place, table),
         "claims": claims,
@@ -146,8 +138,8 @@ def sequences(asked: Flags) -> Groups:
         ("transformer", transformer, (0.1, 0.3, 0.003, 0.01)),
     ):
         task = jr.Task(build, data, device=device())
-        some = cells(name.lower(), task, rates, way, TRAINED["text"], asked.quick)
-        groups[f"{name}, next character", ""] = some
+        key = f"{name}, next character", ""
+        groups[key] = cells(name.lower(), task, rates, way, TRAINED["text"], asked.quick)
     return groups
 
 
@@ -185,18 +177,15 @@ def small_images(quick: bool) -> jr.Dataset:
     if quick:
         return jr.data.digits().subset(100, 50)
     data = jr.data.load("cifar10").subset(256, 100)
-    halves = {
-        name: getattr(data, name).reshape(-1, 3, 16, 2, 16, 2).mean((3, 5)).astype(np.float32)
-        for name in ("train_x", "test_x")
-    }
-    return replace(data, **halves, history=(*data.history, "2x2 means"))
+    parts = (x.reshape(-1, 3, 16, 2, 16, 2) for x in (data.train_x, data.test_x))
+    train, test = (x.mean((3, 5)).astype(np.float32) for x in parts)
+    return replace(data, train_x=train, test_x=test, history=(*data.history, "2x2 means"))
 
 
 def distinct(asked: Flags, table: pd.DataFrame) -> Rows:
     """Count the networks that figures hold together; some classifiers are in more than one."""
-    cells = delta.rates(asked)
-    if not asked.quick:
-        cells = delta.hard(asked) + delta.shapes(asked) + cells
+    more = [] if asked.quick else delta.hard(asked) + delta.shapes(asked)
+    cells = more + delta.rates(asked)
     tables = [table, lucas.measured(asked, cells), lucas.measured(asked, far(asked))]
     names = ["lucas_paths", "lucas_delta", "lucas_distance, classifiers"]
     once = [pd.concat(tables[:n]).drop_duplicates(["cell", "seed"]) for n in (1, 2, 3)]
@@ -207,11 +196,9 @@ def counted(some: pd.DataFrame) -> dict[str, int]:
     """Count networks: those that trained, and those that rise."""
     lost = some[~some["diverged"] & ~some["trained"]]
     found = lucas.counts(some)
-    return {
-        **{name: found[name] for name in ("networks", "diverged", "trained", "rose")},
-        "untrained": found["networks"] - found["trained"],
-        "rose_untrained": int((lucas.rises(lost) > 0).sum()),
-    }
+    kept = {name: found[name] for name in ("networks", "diverged", "trained", "rose")}
+    rose, untrained = int((lucas.rises(lost) > 0).sum()), found["networks"] - found["trained"]
+    return {**kept, "untrained": untrained, "rose_untrained": rose}
 
 
 def by_rate(table: pd.DataFrame) -> Row:
@@ -220,38 +207,33 @@ def by_rate(table: pd.DataFrame) -> Row:
     larger = int(kept["faster"].sum())
     most = np.arange(larger) < (lucas.rises(kept) > 0).sum(), np.zeros(len(kept) - larger)
     low, high = delta_interval(*most) if min(map(len, most)) > 1 else (None, None)
-    return {
-        "smaller": counted(table[~table["faster"]]),
-        "larger": counted(table[table["faster"]]),
-        "interval_were_all_risers_at_the_larger": [low, high],
-    }
+    slow, fast = counted(table[~table["faster"]]), counted(table[table["faster"]])
+    rates = {"smaller": slow, "larger": fast}
+    return rates | {"interval_were_all_risers_at_the_larger": [low, high]}
 
 
 def judge(tables: Tables) -> Rows:
     deltas = {key: lucas.rises(some[some["trained"]]) for key, some in tables.items()}
-    claims = []
-    pairs = [
-        (f"BatchNorm raises min Delta, {panel}", (panel, name), (panel, "no normalisation"))
-        for panel, name in tables
-        if name == "BatchNorm"
-    ]
-    lowers = "starting as the identity lowers min Delta of residual networks"
+    claims, judged = [], partial(lucas.larger, "interpolation-H3")
+    for panel, name in tables:
+        if name == "BatchNorm":
+            pair = deltas[panel, name], deltas[panel, "no normalisation"]
+            claims.append(judged(f"BatchNorm raises min Delta, {panel}", *pair))
     for name in reversed(KINDS.values()):
-        pairs.append((f"{lowers}, {name}", (RESIDUAL, name), (IDENTITY, name)))
-    for claim, more, fewer in pairs:
-        claims.append(lucas.larger("interpolation-H3", claim, deltas[more], deltas[fewer]))
+        claim = f"starting as the identity lowers min Delta of residual networks, {name}"
+        claims.append(judged(claim, deltas[RESIDUAL, name], deltas[IDENTITY, name]))
     networks = pd.concat(tables.values())
     kept, ended = networks[networks["trained"]], networks[~networks["diverged"]]
     also = "networks that trained or not, without those that diverged"
-    for some, claim, column, more in (
-        (kept, f"{LARGER}, all panels", "faster", True),
-        (kept, ADAM, "optimiser", "adam"),
-        (ended, f"{LARGER}, all panels, {also}", "faster", True),
-        (ended, f"{ADAM}, {also}", "optimiser", "adam"),
+    fit = "networks that trained"
+    for some, claim, column, more, which in (
+        (kept, f"{LARGER}, all panels", "faster", True, fit),
+        (kept, ADAM, "optimiser", "adam", fit),
+        (ended, f"{LARGER}, all panels, {also}", "faster", True, also),
+        (ended, f"{ADAM}, {also}", "optimiser", "adam", also),
     ):
-        which = {"which": also} if some is ended else {}
         pair = lucas.rises(some[some[column] == more]), lucas.rises(some[some[column] != more])
-        claims.append(lucas.larger("interpolation-H1", claim, *pair, **which))
+        claims.append(lucas.larger("interpolation-H1", claim, *pair, which))
     return [*claims, judge_both(kept)]
 
 
@@ -318,10 +300,9 @@ def curves(ax: Axes, title: str, groups: Mapping[str, pd.DataFrame]) -> None:
             thick = {"lw": 1.8, "alpha": 0.9} if rise else {"lw": 0.7, "alpha": 0.6}
             ax.plot(np.linspace(0, 1, len(values)), values, color=colour, **thick)
         lost = found["networks"] - found["trained"]
-        said = f"{name}: " if name else ""
-        said += f"{found['rose']} of {found['trained']} rise"
-        said += f" ({lost} did not train)" if lost else ""
-        ax.plot([], [], color=colour, label=said)
+        said = f"{name}: " if name else "", f" ({lost} did not train)" if lost else ""
+        rise = f"{found['rose']} of {found['trained']} rise"
+        ax.plot([], [], color=colour, label=rise.join(said))
     bottom, top = ax.get_ylim()
     ax.set(xlim=(0, 1), ylim=(min(0, bottom), top + 0.25 * (top - bottom)))
     up = f"training loss ({'squared error a pixel' if 'autoencoder' in title else 'nats'})"

@@ -24,8 +24,7 @@ from jumpretrain.paths.gauss_length import turning
 from jumpretrain.paths.outputs import outputs_at
 from jumpretrain.states.curves import Curve
 
-TOLERANCE = 1e-2
-"""Largest distance from the targets that counts as reaching them, as a share of the first one."""
+TOLERANCE = 1e-2  # distance from the targets that counts as reaching them, over the first one
 FALLS, ROUNDING = 1e-3, 1e-9
 """Rises over the first value that do not count: where targets are nearly reached, or reached."""
 DISTANCES = {"distance": "weight distance", "relative": "distance over the initial norm"}
@@ -43,10 +42,7 @@ def in_double(task: jr.Task, data: jr.Dataset) -> jr.Task:
 def followed(
     cell: lucas.Cell, data: jr.Dataset, ends: ArrayLike, steps: int, split: str
 ) -> tuple[Array, Array]:
-    """Follow the outputs (A, n, d) between two states (2, S) at the cell's alphas and finer.
-
-    Finer by so many steps to one, or by four in quick form.
-    """
+    """Follow outputs (A, n, d) between states (2, S) at the cell's alphas and `steps` to each."""
     steps = steps if cell.alphas > 11 else 4
     start, end = np.asarray(ends, float)
     curve = Curve(start, end, np.ones(len(start), np.uint8))
@@ -56,13 +52,9 @@ def followed(
 
 
 def finely(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
-    """Measure how much the outputs for test examples turn, for one network of a cell.
-
-    It is the first that trained: networks of a cell hardly differ, and one takes up to a minute.
-    Training examples are scored only where BatchNorm's statistics come from them.
-    """
+    """Measure how much test outputs turn for the first trained network: a cell's hardly differ."""
     data = cell.task.data
-    if not cell.facts["batchnorm"]:
+    if not cell.facts["batchnorm"]:  # whose statistics come from training examples
         data = replace(data, train_x=data.train_x[:2], train_y=data.train_y[:2])
     fitted = (runs.status == "ok") & (runs.metrics["train_loss"][:, -1] <= cell.threshold)
     for number in np.flatnonzero(fitted)[:1]:
@@ -88,10 +80,7 @@ def squared(asked: Flags) -> list[lucas.Cell]:
 
 
 def certify(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
-    """Test the theorem on each network: on its loss, and on the distance to its last outputs.
-
-    What a certificate says is of the steps of its grid, and holds for them whatever lies between.
-    """
+    """Test the theorem on each network, for the steps of two grids: on loss and last outputs."""
     data = cell.task.data
     data = replace(data, test_x=data.test_x[:2], test_y=data.test_y[:2])
     targets = in_double(cell.task, data).tensors["scored_y"].cpu().numpy()
@@ -101,11 +90,8 @@ def certify(cell: lucas.Cell, runs: jr.Runs) -> Iterator[Row]:
             away, loss = (((some - to) ** 2).mean((1, 2)) for to in (some[-1], targets))
             path = jr.Path(np.linspace(0, 1, len(some)), {"away": away, "loss": loss})
             largest = float(found.length.per_example.max())
-            yield {
-                "seed": int(seed),
-                "points": len(some),
-                "largest": largest,
-                "joint": found.length.joint,
+            turned = {"largest": largest, "joint": found.length.joint}
+            yield {"seed": int(seed), "points": len(some), **turned} | {
                 "missed": float(np.linalg.norm(found.residual) / np.linalg.norm(found.first)),
                 "holds": found.holds,
                 "by_joint_alone": found.holds and largest >= np.pi / 2,
@@ -135,10 +121,7 @@ def by_norm(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def fit(table: pd.DataFrame, x: str, y: str) -> Row:
-    """Fit a line to logarithms; cells are resampled, each with all its networks.
-
-    Its slope with interval and p, its height at 1, R2, and how many networks and cells.
-    """
+    """Fit a line to logarithms (`level`: height at 1); cells are resampled with their networks."""
     size = {"networks": len(table), "cells": table["cell"].nunique()}
     if size["cells"] < 4:
         return dict.fromkeys(("slope", "low", "high", "p", "level", "r2"), np.nan) | size

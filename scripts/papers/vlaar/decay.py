@@ -19,7 +19,7 @@ import pandas as pd
 from evidence import panels
 from evidence.figure import Flags, Made
 from evidence.jobs import over
-from evidence.judging import entry, within
+from evidence.judging import correlated, entry, within
 from evidence.rows import Row, Rows, about
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -31,18 +31,15 @@ from jumpretrain.comparison.hypothesis_tests import Correlation, partial_spearma
 
 DECAYS = (0.0, 1e-3, 3e-3, vlaar.DECAY, 2e-2, 3e-2)
 PREDICTS = 0.5  # a correlation of this size or more would say something of a network's accuracy
-SMALLEST_TREND = 0.2
-SMALLEST_DELAY = 0.1  # of the fall, in alpha
-SHOWN = "above_ends"
-"""The barrier of title and scatter: the paper's are hills between the ends."""
+SMALLEST_TREND, SMALLEST_DELAY = 0.2, 0.1  # a correlation; of the fall, in alpha
+SHOWN = "above_ends"  # the barrier of title and scatter: the paper's are hills between the ends
 SHORT = {vlaar.BARRIER: "the barrier", SHOWN: "the barrier above both ends"}
 SHORT |= {"train_rise": "the barrier of the training loss", "half": "the place of the fall"}
+LITTLE = f"{SHORT[SHOWN]} (stored) says little"  # of accuracy: over all, at equal weight decay
 JUDGED = [("stored", measure) for measure in SHORT]
 JUDGED += [("recalibrate", vlaar.BARRIER), ("recalibrate", "half")]
-CLIFF = (
-    f"at weight decay {vlaar.DECAY:g} the fall is late only where BatchNorm statistics are "
-    "interpolated"
-)
+CLIFF = f"at weight decay {vlaar.DECAY:g} the fall is late only where BatchNorm statistics are "
+CLIFF += "interpolated"
 LINES = (
     ("stored.test_loss", "test loss, BatchNorm statistics interpolated"),
     ("stored.train_loss", "training loss, BatchNorm statistics interpolated"),
@@ -78,18 +75,12 @@ def measured(asked: Flags, data: jr.Dataset, weight_decay: float, seed: int) -> 
     name = f"standard-{weight_decay:g}-{seed}"
     found = {}
     for policy in vlaar.POLICIES:
-        path = vlaar.path(asked, data, name, net.start, net.end, policy)
-        found[policy] = {**vlaar.facts(path), "train_loss": path.values("train_loss").round(5)}
+        path = vlaar.path(asked, data, name, net.start, net.end, policy=policy)
+        found[policy] = vlaar.facts(path) | {"train_loss": path.values("train_loss").round(5)}
     moved = jr.weight_distance(vlaar.task(data), net.start, net.end)
-    return {
-        "weight_decay": weight_decay,
-        "seed": seed,
-        "accuracy": net.accuracy,
-        "accuracy_recalibrated": net.recalibrated,
-        "train_accuracy": net.train_accuracy,
-        "relative_distance": moved.relative,
-        **found,
-    }
+    reached = {"accuracy": net.accuracy, "accuracy_recalibrated": net.recalibrated}
+    reached |= {"train_accuracy": net.train_accuracy, "relative_distance": moved.relative}
+    return {"weight_decay": weight_decay, "seed": seed, **reached, **found}
 
 
 def judged(table: pd.DataFrame) -> Rows:
@@ -101,13 +92,11 @@ def judged(table: pd.DataFrame) -> Rows:
         over = spearman(table[column], accuracy)
         inside = partial_spearman(inner[column].rank(), inner["accuracy"].rank(), groups)
         verb, way = ("comes later", 1) if measure == "half" else ("falls", -1)
-        trend, found = f"{SHORT[measure]} {verb} with weight decay", spearman(decay, table[column])
-        numbers = found.rho, found.low, found.high, n, SMALLEST_TREND, way, found.p
-        claims += [
-            weak(f"{what} accuracy, over all weight decays", over, n),
-            weak(f"{what} accuracy, at equal weight decay", inside, n),
-            entry("interpolation-H8", f"{trend} ({policy})", "Spearman's rho", *numbers),
-        ]
+        trend = f"{SHORT[measure]} {verb} with weight decay ({policy})", "Spearman's rho"
+        found = spearman(decay, table[column]), n, SMALLEST_TREND, way
+        claims.append(weak(f"{what} accuracy, over all weight decays", over, n))
+        claims.append(weak(f"{what} accuracy, at equal weight decay", inside, n))
+        claims.append(correlated("interpolation-H8", *trend, *found))
     base = table[table["weight_decay"] == vlaar.DECAY]
     late = base["stored.half"] - base["recalibrate.half"]
     statistic = "alpha of the half fall, stored minus re-estimated"
@@ -140,7 +129,7 @@ def drawn(table: pd.DataFrame, claims: Rows, what: str) -> Figure:
     for (_, rows), colour in zip(groups, ramp, strict=True):
         place = rows[f"stored.{SHOWN}"], 100 * rows["accuracy"]
         scatter.plot(*place, "o", color=colour, mec="white")
-    over, inside = map(shown, little(claims))
+    over, inside = map(shown, about(claims, LITTLE))
     title = "barrier above both ends and accuracy, colours as above\n"
     sides = "test loss above both ends, interpolated statistics (nats)", "test accuracy (%)"
     panels.label(scatter, *sides, f"{title}ρ {over}; within each decay {inside}")
@@ -152,12 +141,11 @@ def drawn(table: pd.DataFrame, claims: Rows, what: str) -> Figure:
     places.set_ylim(0, 1.03)
     step = 1 / (len(table["stored.test_loss"].iloc[0]) - 1)
     falls = f"where the training loss is half way down (steps of {step:g})"
-    for ax, *words in (
-        (heights, "barrier (nats)", "barriers, statistics interpolated"),
-        (places, "α of the half fall", falls),
-    ):
+    for ax in (heights, places):
         ax.set_xticks(range(groups.ngroups), [f"{decay:g}" for decay in groups.groups])
-        panels.label(ax, "weight decay", *words, fontsize=8)
+    barriers = "barrier (nats)", "barriers, statistics interpolated"
+    panels.label(heights, "weight decay", *barriers, fontsize=8)
+    panels.label(places, "weight decay", "α of the half fall", falls, fontsize=8)
     count = table["seed"].nunique()
     note = f"n = {len(table)} networks ({count} seeds each): {what}; thin: networks, thick: means"
     return vlaar.framed(figure, headline(claims, table), note, claims)
@@ -177,14 +165,9 @@ def shown(claim: Row) -> str:
     return f"{claim['rho']:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
-def little(claims: Rows) -> Rows:
-    """Find what is said of the barrier shown and accuracy: over all, and at equal weight decay."""
-    return about(claims, f"{SHORT[SHOWN]} (stored) says little")
-
-
 def headline(claims: Rows, table: pd.DataFrame) -> str:
     verdicts = {claim["claim"]: claim["verdict"] for claim in claims}
-    over, inside = (claim["verdict"] for claim in little(claims))
+    over, inside = (claim["verdict"] for claim in about(claims, LITTLE))
     falls = "falls with weight decay (stored)"
     lowers = {measure: verdicts[f"{SHORT[measure]} {falls}"] for measure, *_ in BARRIERS}
     means = table.groupby("weight_decay")[f"stored.{SHOWN}"].mean()

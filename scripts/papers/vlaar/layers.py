@@ -26,8 +26,7 @@ from papers.vlaar import networks as vlaar
 
 import jumpretrain as jr
 
-AGAIN = ("none", "B1", "B2", "B3", "fc")
-"""Blocks that are re-initialised; `none` is trained again as it is."""
+AGAIN = ("none", "B1", "B2", "B3", "fc")  # blocks re-initialised; `none`: trained again as it is
 COLOURS = {"all": "#000000", "stem": "0.6", "B1": "#E69F00", "B2": "#D55E00"}
 COLOURS |= {"B3": "#0072B2", "fc": "#009E73"}
 TITLES = {"base": "all of the data", "half": "half of the data"}
@@ -43,7 +42,7 @@ MARKS = (
     *zip(CONDITIONS, ("stored",) * 3, "os^", TITLES.values(), strict=True),
     ("base", "recalibrate", "D", "all, statistics re-estimated"),
 )
-NEAR, FINE = 0.94, 0.002  # from where on, and in which steps, the fall of a whole path is found
+FINE = 0.002  # steps near the end in which the fall of a whole path is found
 SMALLEST_EXCESS = 0.1  # nats, of the mean test loss on a path above its last value
 GAIN = 0.01  # of accuracy over training from scratch, that would be one
 SHARE = 0.25  # of the blocks' range that a change of the data may shift a block
@@ -86,25 +85,16 @@ def layered(asked: Flags, data: jr.Dataset, condition: str, seed: int) -> Row:
                 part = score(name=f"{name}-{stage}", select=modules)
                 paths[policy][stage] = vlaar.facts(part)
         if policy == "stored":
-            steps = np.arange(round((1 - NEAR) / FINE) + 1)[:: 10 if asked.quick else 1]
+            steps = np.arange(0, 31, 10 if asked.quick else 1)  # back to .94
             near = np.sort((1 - FINE * steps).round(6))
             whole.append(score(name=f"{name}-near", alphas=near))
         falls[policy] = fall(whole)
-    return {
-        "condition": condition,
-        "seed": seed,
-        "accuracy": net.accuracy,
-        "train_accuracy": net.train_accuracy,
-        "fall": falls,
-        **paths,
-    }
+    reached = {"accuracy": net.accuracy, "train_accuracy": net.train_accuracy}
+    return {"condition": condition, "seed": seed, **reached, "fall": falls, **paths}
 
 
 def fall(paths: list[jr.Path]) -> float:
-    """Find where the training loss comes to be below the mean of its ends, between points too.
-
-    At 1 where the loss does not end lower than it began.
-    """
+    """Find where the training loss falls below the mean of its ends; 1 where it is no lower."""
     alphas, first = np.unique(np.concatenate([path.alphas for path in paths]), return_index=True)
     loss = np.concatenate([path.values("train_loss") for path in paths])[first]
     middle = (loss[0] + loss[-1]) / 2
@@ -123,13 +113,8 @@ def renewed(asked: Flags, data: jr.Dataset, block: str, seed: int) -> Row:
         modules = vlaar.STAGES[block]
         start = jr.controls.reinitialise(vlaar.task(data), start, modules, 1000 + seed)
     net = vlaar.network(asked, data, f"again-{block}", 100 + seed, vlaar.DECAY, start)
-    return {
-        "block": block,
-        "seed": seed,
-        "accuracy": net.accuracy,
-        "accuracy_recalibrated": net.recalibrated,
-        "scratch": scratch.accuracy,
-    }
+    reached = {"accuracy": net.accuracy, "accuracy_recalibrated": net.recalibrated}
+    return {"block": block, "seed": seed, **reached, "scratch": scratch.accuracy}
 
 
 def judged(table: pd.DataFrame, after: pd.DataFrame) -> Rows:

@@ -29,9 +29,7 @@ from jumpretrain.storage import folders
 from jumpretrain.tasks.task import digest
 
 Policy = Literal["stored", "recalibrate"]
-
 POLICIES: tuple[Policy, ...] = ("stored", "recalibrate")
-SEEDS = 5
 DECAY = 1e-2
 """Weight decay of the standard network: in a trial its path was a plateau with a late cliff, as
 the paper's with 5e-4, whose training is far longer."""
@@ -41,16 +39,12 @@ KINDS = ("running_minimum", "above_ends", "above_chord")
 BARRIER = KINDS[0]
 """The largest rise of the test loss above what was reached before, into the trained end too."""
 CHANCE = np.log(10)
-EXAMPLES, OTHERS, SCORED, SHOWN = 1000, 4000, 250, 500
+EXAMPLES, OTHERS, SHOWN = 1000, 4000, 500
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network: the states where training began and ended (S,), and its accuracies.
-
-    On all test images with the state's BatchNorm statistics and with statistics re-estimated on
-    training images, and on the scored training images.
-    """
+    """The states where training began and ended (S,), and accuracies: `train` of those scored."""
 
     start: NDArray[Any]
     end: NDArray[Any]
@@ -93,10 +87,9 @@ def _cifar() -> Iterator[jr.Dataset]:
 
 def _fashion() -> jr.Dataset:
     chosen = jr.data.load("fashion_mnist").subset(OTHERS, SHOWN)
-    train, test = (
-        _halved(np.pad(x, ((0, 0), (0, 0), (2, 2), (2, 2)))).repeat(3, axis=1)
-        for x in (chosen.train_x, chosen.test_x)
-    )
+    edges = (0, 0), (0, 0), (2, 2), (2, 2)
+    padded = (np.pad(x, edges) for x in (chosen.train_x, chosen.test_x))
+    train, test = (_halved(x).repeat(3, axis=1) for x in padded)
     history = (*chosen.history, "padded to 32x32", "2x2 means", "3 channels")
     return jr.Dataset(train, chosen.train_y, test, chosen.test_y, history=history)
 
@@ -111,7 +104,7 @@ def task(data: jr.Dataset, policy: Policy = "stored", most: int | None = None) -
     """Set the residual network to some data, scored on so many test images."""
     data = replace(data, test_x=data.test_x[:most], test_y=data.test_y[:most])
     build = partial(jr.models.wide_resnet, data.train_x.shape[1:], 10)
-    return jr.Task(build, data, batchnorm=policy, device=device(), scored=SCORED)
+    return jr.Task(build, data, batchnorm=policy, device=device(), scored=250)
 
 
 def recipe(quick: bool, weight_decay: float, epochs: int = 40) -> jr.Recipe:
@@ -121,8 +114,7 @@ def recipe(quick: bool, weight_decay: float, epochs: int = 40) -> jr.Recipe:
 
 
 def seeds(asked: Flags) -> range:
-    """Give the seeds: five, or two in quick form."""
-    return range(2 if asked.quick else SEEDS)
+    return range(2 if asked.quick else 5)
 
 
 def network(
@@ -139,8 +131,8 @@ def network(
     way = recipe(asked.quick, weight_decay, epochs)
     fit = trained(shared(asked), f"{name}/{seed}", task(data), way, [seed], states, jobs=1)
     measures = "test_accuracy", "test_accuracy_recalibrated", "train_accuracy"
-    accuracies = (float(fit.metrics[measure][0, -1]) for measure in measures)
-    return Network(fit.initial[0], fit.final[0], *accuracies)
+    reached = (float(fit.metrics[measure][0, -1]) for measure in measures)
+    return Network(fit.initial[0], fit.final[0], *reached)
 
 
 def standard(asked: Flags, data: jr.Dataset, weight_decay: float, seed: int) -> Network:
@@ -149,16 +141,10 @@ def standard(asked: Flags, data: jr.Dataset, weight_decay: float, seed: int) -> 
 
 
 def path(
-    asked: Flags,
-    data: jr.Dataset,
-    name: str,
-    start: NDArray[Any],
-    end: NDArray[Any],
-    policy: Policy = "stored",
-    **where: Any,
+    asked: Flags, data: jr.Dataset, name: str, *ends: Any, policy: Policy = "stored", **line: Any
 ) -> jr.Path:
-    """Score the line between two states on the first 500 test images, or read what was kept."""
-    return kept_path(asked, task(data, policy, SHOWN), name, start, end, **where)
+    """Score the line between two states on the first 500 test images, as `kept_path` does."""
+    return kept_path(asked, task(data, policy, SHOWN), name, *ends, **line)
 
 
 def kept_path(
@@ -170,19 +156,12 @@ def kept_path(
     select: str | Sequence[str] | None = None,
     alphas: ArrayLike | None = None,
 ) -> jr.Path:
-    """Score the line between two states (S,), or read what was kept of the same line.
-
-    At evenly spread points unless told; modules to `select` move alone. The path has its curve
-    unless only a part of the weights moves.
-    """
+    """Score the line between two states (S,), or some modules' alone, or read what was kept."""
     file = shared(asked).work / "paths" / f"{name}-{made.batchnorm}.safetensors"
     places = (5 if asked.quick else 51) if alphas is None else np.asarray(alphas).tolist()
-    facts: dict[str, Any] = {
-        "task": made.fingerprint,
-        "ends": [digest(start), digest(end)],
-        "select": "everything" if select is None else list(np.atleast_1d(select)),
-        "alphas": places,
-    }
+    moved = "everything" if select is None else list(np.atleast_1d(select))
+    ends = [digest(start), digest(end)]
+    facts = {"task": made.fingerprint, "ends": ends, "select": moved, "alphas": places}
     if not file.exists() or folders.read_arrays(file)[1] != facts:
         found = jr.interpolate(made, start, end, places, select)
         arrays = {f"metrics.{key}": values for key, values in found.metrics.items()}
@@ -233,8 +212,8 @@ def describe(data: Mapping[str, jr.Dataset]) -> str:
     """Say on what the networks were trained."""
     base = data["base"]
     name = base.history[0].partition("(")[0].strip().replace("cifar10", "CIFAR-10")
+    (count, _, height, width), tested = base.train_x.shape, len(base.test_x)
     return (
-        f"pre-activation ResNet, 3 blocks, {len(base.train_x):,} {name} images "
-        f"{base.train_x.shape[2]}x{base.train_x.shape[3]}, test loss on "
-        f"{min(SHOWN, len(base.test_x))}, accuracy on {len(base.test_x):,} test images"
+        f"pre-activation ResNet, 3 blocks, {count:,} {name} images {height}x{width}, test loss on "
+        f"{min(SHOWN, tested)}, accuracy on {tested:,} test images"
     )

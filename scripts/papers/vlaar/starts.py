@@ -43,11 +43,10 @@ from papers.vlaar import networks as vlaar
 import jumpretrain as jr
 
 OWN, TOP, UNRELATED = "fresh weights", "top of a barrier", "unrelated weights"
+BOTH = 0.0, vlaar.DECAY
 BEFORE = {"Fashion-MNIST": 10, "other images": 10, "random labels": 80}
 """Epochs of pre-training; 10 on 4,000 images are as many steps as 40 on the 1,000."""
-BOTH = 0.0, vlaar.DECAY
 AFTER = {"Fashion-MNIST": BOTH[1:], "other images": BOTH, "random labels": BOTH[:1]}
-"""Weight decays of the training that follows."""
 IMAGES, SPIRAL, MNIST = "CIFAR-10", "spiral", "MNIST"
 DEFAULT = "spiral, torch's weights"
 DRAWS, FEW_DRAWS = 10, 3  # few where statistics are re-estimated or there is weight decay
@@ -56,7 +55,6 @@ SHOWN = "above_ends"
 LOSSES = {vlaar.BARRIER: "", SHOWN: ", above both ends", "train_rise": ", training loss"}
 """Barriers that are judged, and what is said of them: the test loss above what was reached unless
 said otherwise."""
-HIGH = {SHOWN: " (nearly 0 by construction where the start is high)"}
 MONOTONE = 0.01  # nats: a training loss that rises less is called monotone
 SMALLEST_RISE, SMALLEST_LOSS = 0.1, 0.02  # nats; of accuracy, by a restart
 CHEAP = "starting at the top of a barrier costs no accuracy"
@@ -76,10 +74,8 @@ ORDERED = (
 COLOURS = {OWN: "#000000", "Fashion-MNIST": "#E69F00", "other images": "#009E73"}
 COLOURS |= {"other spiral": "#009E73", "random labels": "#D55E00", TOP: "#CC79A7"}
 COLOURS |= {UNRELATED: "#0072B2", "noise": "#56B4E9", "zero": "0.55"}
-DASHES = {UNRELATED: "--", "noise": ":", "zero": ":"}
 DECAYED, FREE = f"weight decay {vlaar.DECAY:g}", f"{IMAGES}, no weight decay"
-Case = tuple[str, float, str]
-"""Data, weight decay and how BatchNorm is scored."""
+Case = tuple[str, float, str]  # data, weight decay and how BatchNorm is scored
 BASE, PLAIN = (IMAGES, vlaar.DECAY, "stored"), (IMAGES, 0.0, "stored")
 AGAIN, BENT = (IMAGES, 0.0, "recalibrate"), (SPIRAL, 0.0, "stored")
 PANELS = {
@@ -89,8 +85,6 @@ PANELS = {
     BENT: f"{SPIRAL}, He's weights",
 }
 MARKS = {BASE: "o", PLAIN: "D", AGAIN: "s", BENT: "^", (DEFAULT, 0.0, "stored"): "v"}
-MEANT = f"{IMAGES}, {DECAYED}", FREE, "the same, re-estimated", PANELS[BENT], DEFAULT
-"""What marks mean."""
 PLACE = ["data", "weight_decay", "policy", "start"]
 
 
@@ -98,9 +92,8 @@ PLACE = ["data", "weight_decay", "policy", "start"]
 class Line:
     """The line from one start to one network, or the mean of several.
 
-    `found` is what `vlaar.facts` gives, or means over draws with their standard deviation;
-    `climbed` is that of the line at whose top training began, if it did. Accuracies are of the
-    network, None where no training began at the start, and `before` of the end of pre-training.
+    `climbed` is of the line at whose top training began; accuracies are of the network, None
+    where no training began at the start, and `before` of the end of pre-training.
     """
 
     data: str
@@ -163,7 +156,7 @@ def lined(
     score = partial(vlaar.path, asked, data, name, net.start, net.end)
     reached = net.accuracy, net.train_accuracy
     return [
-        Line(IMAGES, decay, kind, seed, policy, vlaar.facts(score(policy)), *reached)
+        Line(IMAGES, decay, kind, seed, policy, vlaar.facts(score(policy=policy)), *reached)
         for policy in vlaar.POLICIES
     ]
 
@@ -185,12 +178,12 @@ def restarted(asked: Flags, data: jr.Dataset, decay: float, seed: int) -> Lines:
     if not decay:
         name, start = f"{name}-{UNRELATED}0", unrelated(vlaar.task(data), seed, 0)
     climb = partial(vlaar.path, asked, data, name, start, net.end)
-    begin = top(asked, climb("stored"))
+    begin = top(asked, climb())
     if begin is None:
         return []
     again = vlaar.network(asked, data, f"from-a-barrier-{decay:g}", seed, decay, begin)
     lines = lined(asked, data, TOP, decay, seed, again)
-    return [replace(line, climbed=vlaar.facts(climb(line.policy))) for line in lines]
+    return [replace(line, climbed=vlaar.facts(climb(policy=line.policy))) for line in lines]
 
 
 def smallest_top(asked: Flags) -> float:
@@ -207,11 +200,11 @@ def top(asked: Flags, path: jr.Path) -> Any:
 
 def elsewhere(asked: Flags, data: jr.Dataset, decay: float, seed: int) -> Lines:
     net = vlaar.standard(asked, data, decay, seed)
-    lines = []
+    lines, name = [], f"standard-{decay:g}-{seed}-{{}}"
     for policy in vlaar.POLICIES:
         draws = DRAWS if policy == "stored" and not decay else FEW_DRAWS
         score = partial(vlaar.path, asked, data, end=net.end, policy=policy)
-        name, task = f"standard-{decay:g}-{seed}-{{}}", vlaar.task(data, policy)
+        task = vlaar.task(data, policy)
         for kind, found in strangers(asked, task, score, name, net.start, seed, draws):
             lines.append(Line(IMAGES, decay, kind, seed, policy, found))
     return lines
@@ -227,13 +220,9 @@ def strangers(
     draws: int = DRAWS,
 ) -> Iterator[tuple[str, Row]]:
     """Score lines from states that no training of this network began at."""
-    several = range(2 if asked.quick else draws)
-    states = {
-        UNRELATED: [unrelated(task, seed, draw) for draw in several],
-        "noise": [jr.controls.noise(task, start, seed)],
-        "zero": [jr.controls.zero(task, start)],
-    }
-    for kind, some in states.items():
+    several = [unrelated(task, seed, draw) for draw in range(2 if asked.quick else draws)]
+    noise, zero = [jr.controls.noise(task, start, seed)], [jr.controls.zero(task, start)]
+    for kind, some in ((UNRELATED, several), ("noise", noise), ("zero", zero)):
         paths = [score(name=name.format(f"{kind}{n}"), start=one) for n, one in enumerate(some)]
         yield kind, averaged([vlaar.facts(path) for path in paths])
 
@@ -289,8 +278,7 @@ def begun_high(
     highest = {seed: top(asked, path) for seed, path in climbed.items()}
     tops = {seed: begin for seed, begin in highest.items() if begin is not None}
     if tops:
-        states = np.stack([*tops.values()])
-        fits[TOP] = train("spiral-top", task, seeds=[*tops], states=states)
+        fits[TOP] = train("spiral-top", task, seeds=[*tops], states=np.stack([*tops.values()]))
     elder = {"other spiral": spiral(asked, 2.0), "random labels": spiral(asked).corrupt(1.0)}
     for kind, data in elder.items():
         name = f"spiral-{slug(kind)}"
@@ -374,7 +362,8 @@ def restart(table: pd.DataFrame, data: str, decay: float) -> Rows:
     for case, measure in cases(data, decay, *LOSSES):
         some = chosen(table, case, TOP)
         claim = f"from the top of a barrier the barrier is lower ({named(case, measure)})"
-        how = f"{measure}, the line climbed against that from its top{HIGH.get(measure, '')}"
+        how = f"{measure}, the line climbed against that from its top"
+        how += " (nearly 0 by construction where the start is high)" if measure == SHOWN else ""
         pair = some[f"climbed.{measure}"], some[f"found.{measure}"]
         claims.append(between("interpolation-H9", claim, how, *pair))
     before, after = (nets.set_index("seed")["accuracy"] for nets in (own, again))
@@ -414,14 +403,13 @@ def drawn(asked: Flags, table: pd.DataFrame, claims: Rows, what: str) -> Figure:
 
 def curves(ax: Axes, table: pd.DataFrame, title: str, **legend: Any) -> None:
     for start, colour in COLOURS.items():
-        style = DASHES.get(start, "-")
+        style = {UNRELATED: "--", "noise": ":", "zero": ":"}.get(start, "-")
         rows = table[table["start"] == start]
         if len(rows) and start != UNRELATED:
             vlaar.curves(ax, rows["found.test_loss"].tolist(), colour, start, style=style, lw=2)
         elif len(rows):
-            mean, reach = (
-                np.mean(rows[f"found.{what}"].tolist(), axis=0) for what in ("test_loss", "sd")
-            )
+            both = (rows[f"found.{what}"].tolist() for what in ("test_loss", "sd"))
+            mean, reach = (np.mean(some, axis=0) for some in both)
             alphas = np.linspace(0, 1, len(mean))
             ax.fill_between(alphas, mean - reach, mean + reach, color=colour, alpha=0.2, lw=0)
             ax.plot(alphas, mean, color=colour, ls=style, lw=2, label=start)
@@ -436,7 +424,8 @@ def barriers(ax: Axes, table: pd.DataFrame) -> None:
         where = np.full(len(found), row + 0.16 * (shift - 2))
         ax.plot(found, where, MARKS[case], color=COLOURS[start], ms=4.5, alpha=0.7, mec="white")
     titles = "test loss above both ends (nats)", "barrier by start"
-    by_start(ax, starts, dict(zip(MEANT, MARKS.values(), strict=True)), 1.9, *titles)
+    meant = f"{IMAGES}, {DECAYED}", FREE, "the same, re-estimated", PANELS[BENT], DEFAULT
+    by_start(ax, starts, dict(zip(meant, MARKS.values(), strict=True)), 1.9, *titles)
 
 
 def accuracies(ax: Axes, table: pd.DataFrame) -> None:
@@ -474,13 +463,11 @@ def headline(table: pd.DataFrame, claims: Rows) -> str:
         own, other = (values(table, case, start, SHOWN).mean() for start in (OWN, "other images"))
         return f"{own:.2f} to {other:.2f}"
 
-    cheap = ", ".join(
-        f"{verdicts.get(f'{CHEAP} ({where})', 'not judged')} ({where})"
-        for where in (f"{IMAGES}, weight decay 0", f"{IMAGES}, weight decay {decay:g}", SPIRAL)
-    )
-    plain, plain_again, base, base_again = (
-        on(FAR, (IMAGES, *pair)) for pair in product((0.0, decay), vlaar.POLICIES)
-    )
+    places = f"{IMAGES}, weight decay 0", f"{IMAGES}, weight decay {decay:g}", SPIRAL
+    found = (verdicts.get(f"{CHEAP} ({where})", "not judged") for where in places)
+    cheap = ", ".join(f"{said} ({where})" for said, where in zip(found, places, strict=True))
+    several = [(IMAGES, *pair) for pair in product(BOTH, vlaar.POLICIES)]
+    plain, plain_again, base, base_again = (on(FAR, case) for case in several)
     return (
         "Barriers above both ends: pre-training on other images lowers them: "
         f"{on(images, BASE)} at weight decay {decay:g} ({heights(BASE)} nats), "
