@@ -25,7 +25,6 @@ from jumpretrain.plots import canvas
 
 FIRST_TWIN = 10_000  # seed
 GRID = np.linspace(0, 1, 101)
-
 REMOVED, FLOOR = 0.5, 1e-3  # share of the barrier; nats below which none counts
 NULL = 2.0  # the least ratio of the null's largest loss to the connector's
 ALONG, ACROSS = 0.5, 0.2  # cosines within a half and across
@@ -60,6 +59,7 @@ SGD = recipe(30, 0.1, 64, "sgd")
 QUICK = (Setup("digits", (32,), (200, 150), SGD, recipe(4, 0.005, 64), 3, 3, 1),)
 STYLES = {"straight": "--", "hyperplane": "-", "refined": "-.", "bezier": ":", "null": ":"}
 COLOURS = dict(zip(STYLES, canvas.colours(len(STYLES)), strict=True))
+ALPHA = "alpha, share of the way between the networks (1)"
 Results = Mapping[Setup, Rows]
 
 
@@ -240,10 +240,8 @@ def caption(results: Results) -> str:
 def finding(results: Results, claims: list[Found]) -> str:
     said = []
     for setup in results:
-        removed, along, across = (
-            fort.find(claims, f"{setup.name}: {words}")
-            for words in ("the hyperplane", "deviations agree within", "deviations of different")
-        )
+        words = "the hyperplane", "deviations agree within", "deviations of different"
+        removed, along, across = (fort.find(claims, f"{setup.name}: {one}") for one in words)
         said.append(
             f"{setup.name}: a hyperplane connector removes {removed['effect']:.0%} of the barrier "
             f"(at least {REMOVED:.0%}: {removed['verdict']})\n    cosine of deviations "
@@ -257,9 +255,6 @@ def _line(ax: Axes, rows: Iterable[tuple[Any, Any]], key: str, name: str) -> Non
     shown = [np.interp(GRID, alphas, values) for alphas, values in rows]
     lines(ax, GRID, shown, COLOURS[key], name, np.median, STYLES[key])
     ax.set_xlim(0, 1)
-
-
-ALPHA = "alpha, share of the way between the networks (1)"
 
 
 def _losses(ax: Axes, setup: Setup, pairs: Rows) -> None:

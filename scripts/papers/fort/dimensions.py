@@ -62,18 +62,15 @@ FULL = Setup(
     (26, 18, 12), (0.001, 0.003, 0.009), (500, 400), 40,
     (16, 32, 64, 128, 192, 256, 384, 512, 768), (0.03, 0.1, 0.3), 0.5, 5, 4,
 )  # fmt: skip
-QUICK = Setup(
-    (2,), (0.01, 0.03, 0.09), (60, 60), 6, (8, 40, 160), (0.03, 0.1, 0.3), 1.5, 3, 2
-)  # fmt: skip
+CUTS = (0.03, 0.1, 0.3)
+QUICK = Setup((2,), (0.01, 0.03, 0.09), (60, 60), 6, (8, 40, 160), CUTS, 1.5, 3, 2)
 
 
 def make(asked: Flags) -> Made:
     setup = QUICK if asked.quick else FULL
     of = replace(setup, widths=(), rates=(), planes=0)
-    jobs = [
-        (f"mlp-{width}-{rate:g}", (of, width, rate), setup, width, rate)
-        for width, rate in product(setup.widths, setup.rates)
-    ]
+    cells = product(setup.widths, setup.rates)
+    jobs = [(f"mlp-{cell[0]}-{cell[1]:g}", (of, *cell), setup, *cell) for cell in cells]
     rows = [row for some in spread_kept(asked, measured, jobs, "conditions") for row in some]
     of = replace(setup, cuts=())
     jobs = [(f"mlp-planes-{seed}", (of, seed), setup, seed) for seed in range(setup.seeds)]
@@ -145,10 +142,8 @@ def descended(
         held = [Plane(rows[:dim], normal=False) for rows in largest]
         where = folder / str(dim)
         runs.append(jr.train(task, recipe, list(seeds), starts, where, QUIET, planes=held))
-    return {
-        metric: np.stack([run.metrics[metric][:, -1] for run in runs], axis=1)
-        for metric in ("train_loss", "test_accuracy")
-    }
+    names = "train_loss", "test_accuracy"
+    return {name: np.stack([run.metrics[name][:, -1] for run in runs], axis=1) for name in names}
 
 
 def sharp(setup: Setup, task: jr.Task, state: Values) -> dict[str, int]:
@@ -201,13 +196,12 @@ def table(setup: Setup, rows: Sequence[Found]) -> pd.DataFrame:
 
 def rho(found: pd.DataFrame, count: str, threshold: str, block: str = "") -> Values:
     """Correlate ranks over the conditions of each seed, or within blocks, which are averaged."""
-    return np.array([
-        np.mean([
-            spearmanr(part[count], part[threshold]).statistic
-            for _, part in (some.groupby(block) if block else [("", some)])
-        ])
-        for _, some in found.groupby("seed")
-    ])
+    rhos = []
+    for _, some in found.groupby("seed"):
+        parts = [part for _, part in some.groupby(block)] if block else [some]
+        each = [spearmanr(part[count], part[threshold]).statistic for part in parts]
+        rhos.append(np.mean(each))
+    return np.array(rhos)
 
 
 def judged(setup: Setup, found: pd.DataFrame, again: Rows) -> list[Found]:

@@ -109,10 +109,8 @@ def independent(asked: Flags, plan: Plan) -> list[Found]:
     together = jr.ensemble(task, ends, execution=QUIET)
     accuracy, shares = together.members["test_accuracy"], normalised(together)
     others = ~np.eye(plan.seeds, dtype=bool)
-    return [
-        {"accuracy": float(accuracy[row].mean()), "diversity": float(share[row].mean())}
-        for share, row in zip(shares, others, strict=True)
-    ]
+    rows = zip(shares, others, strict=True)
+    return [{"accuracy": accuracy[row].mean(), "diversity": one[row].mean()} for one, row in rows]
 
 
 def normalised(together: Ensemble) -> Values:
@@ -168,11 +166,9 @@ def around(plan: Plan, task: jr.Task, states: Values, seed: int) -> Found:
         accuracy = together.members["test_accuracy"]
         least = min(accuracy[0] - LOST, accuracy[1:].max())  # the best is kept anyway
         good = np.flatnonzero(accuracy[1:] >= least) + 1
-        found[name] = {
-            "kept": len(good),
-            "accuracy": float(accuracy[good].mean()),
-            "diversity": float(normalised(together)[0, good].mean()),
-        }
+        diversity = float(normalised(together)[0, good].mean())
+        mean = float(accuracy[good].mean())
+        found[name] = {"kept": len(good), "accuracy": mean, "diversity": diversity}
     return found
 
 
@@ -202,10 +198,8 @@ def turns(found: Rows) -> Values:
 def kinds_of(plan: Plan, found: Rows, apart: Rows) -> dict[str, list[Values]]:
     """Give accuracy and diversity of each kind of networks (2, seeds)."""
     groups = {"independent": apart} | {law: column(found, "subspaces", law) for law in LAWS}
-    kinds = {
-        name: [column(ones, key) for key in ("accuracy", "diversity")]
-        for name, ones in groups.items()
-    }
+    keys = "accuracy", "diversity"
+    kinds = {name: [column(ones, key) for key in keys] for name, ones in groups.items()}
     for place, rate in enumerate(plan.rates):
         single, diversity = (column(found, "rates", place, key) for key in ("single", "diversity"))
         kinds[f"rate {rate:g}"] = [single.mean(axis=1), diversity]

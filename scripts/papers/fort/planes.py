@@ -26,7 +26,6 @@ from jumpretrain.states.directions import directions
 FACTORS = np.geomspace(0.1, 10, 61)  # of the weights
 OUT = 2.5  # norms of the optima, how far the plane reaches
 RISES = (0.05, 0.1, 0.2, 0.4, 0.8)  # nats above the optimum, by the Hessian's trace
-
 RISE = 0.2  # where wells are judged
 SOONER = math.log(1.1)  # the least log ratio of radii, training over test
 ROUND = 0.25  # the largest spread of the loss that counts as a round well

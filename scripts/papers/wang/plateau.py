@@ -48,7 +48,6 @@ COMPARED = {
 }
 CELL = ["data", "depth", "scale", "biases"]
 JUDGED = "each cell until all its networks are trained"
-ENDS = "a layer", "a halving of the scale"
 Paths = Mapping[str, list[jr.Path]]
 Networks = dict[Cell, tuple[int, Paths]]
 
@@ -77,13 +76,9 @@ def make(asked: Flags) -> Made:
     final, ways = measured(asked, plan)
     table = ways[JUDGED]
     claims = [claim for data in plan.data for claim in compared(plan, table, data)] + grown(table)
-    shown = {
-        data: {
-            name: final[Cell(data, plan.depth, plan.scale, biases)][1][kind]
-            for name, (biases, kind) in COMPARED.items()
-        }
-        for data in plan.data
-    }
+    shown: dict[str, dict[str, list[jr.Path]]] = {data: {} for data in plan.data}
+    for data, (name, (biases, kind)) in product(plan.data, COMPARED.items()):
+        shown[data][name] = final[Cell(data, plan.depth, plan.scale, biases)][1][kind]
     every = pd.concat([table.assign(judged=True), *ways.values()])
     once = every.drop_duplicates([*CELL, "epochs", "seed"]).fillna({"judged": False})
     return drawn(plan, shown, table, claims), {
@@ -160,13 +155,9 @@ def paths(asked: Flags, plan: Plan, cell: Cell, epochs: int) -> Paths:
     name = f"{cell.data}-{cell.depth}-{cell.scale}-{cell.biases}{longer}"
     recipe = replace(plan.recipe, epochs=epochs)
     runs = trained(asked, name, task, recipe, plan.seeds, jobs=1)
-    return {
-        kind: [
-            jr.interpolate(task, start, end, ALPHAS, biases=kind, execution=QUIET)
-            for start, end in zip(runs.initial, runs.final, strict=True)
-        ]
-        for kind in KINDS
-    }
+    way = partial(jr.interpolate, task, alphas=ALPHAS, execution=QUIET)
+    ends = list(zip(runs.initial, runs.final, strict=True))
+    return {kind: [way(*pair, biases=kind) for pair in ends] for kind in KINDS}
 
 
 def tabled(plan: Plan, networks: Networks) -> pd.DataFrame:
@@ -273,11 +264,9 @@ def finding(claims: Rows) -> str:
 def _paths(ax: Axes, data: str, bundle: Paths, metric: str) -> None:
     jr.plots.paths(bundle, f"train_{metric}", ax)
     middle = [np.median([getattr(p.plateau(), metric) for p in some]) for some in bundle.values()]
-    canvas.title(
-        ax,
-        f"{NAMES[data]}: {metric} plateau (median) {middle[0]:.2f} linear, {middle[1]:.2f} "
-        f"homogeneous, {middle[3]:.2f} without biases",
-    )
+    title = f"{NAMES[data]}: {metric} plateau (median) {middle[0]:.2f} linear, {middle[1]:.2f} "
+    title += f"homogeneous, {middle[3]:.2f} without biases"
+    canvas.title(ax, title)
 
 
 def _share(axes: Any) -> None:
@@ -303,8 +292,9 @@ def _lengths(ax: Axes, data: str, table: pd.DataFrame, metric: str, claims: Rows
     ax.set_xticks(sorted(table["depth"].unique()))
     highest = float(table[[f"linear_{metric}" for metric in METRICS]].to_numpy().max())
     slopes = about(claims, f"{data}: the {metric} plateau of")
-    said = [f"{c['effect']:+.2f} {end}" for c, end in zip(slopes, ENDS, strict=True)]
-    title = f"{NAMES[data]}, last layer's bias: {metric} plateau {', '.join(said)}"
+    layer, halving = (f"{claim['effect']:+.2f}" for claim in slopes)
+    title = f"{NAMES[data]}, last layer's bias: {metric} plateau {layer} a layer, {halving} a "
+    title += "halving of the scale"
     length = f"{metric} plateau of the linear path (alpha)"
     top = 1.05 * math.ceil(20 * highest) / 20
     ax.set_ylim(-0.03, top)
