@@ -86,14 +86,10 @@ def make(asked: Flags) -> Made:
         (_angles, apart),
     ])  # fmt: skip
     head(figure, finding(results, claims), claims, caption(results))
-    return figure, {
-        "setups": [asdict(setup) for setup in setups],
-        "seeds": {s.name: [one["seeds"] for one in pairs] for s, pairs in results.items()},
-        "inner": INNER,
-        "alphas": GRID,
-        "claims": claims,
-        "pairs": {setup.name: pairs for setup, pairs in results.items()},
-    }
+    facts = {"setups": [asdict(setup) for setup in setups], "inner": INNER, "alphas": GRID}
+    rows = {setup.name: pairs for setup, pairs in results.items()}
+    seeds = {name: [one["seeds"] for one in pairs] for name, pairs in rows.items()}
+    return figure, facts | {"seeds": seeds, "claims": claims, "pairs": rows}
 
 
 def folder(setup: Setup, number: int) -> str:

@@ -82,14 +82,11 @@ def make(asked: Flags) -> Made:
         (_planes, setup, found, again),
     ])  # fmt: skip
     head(figure, finding(setup, claims), claims, caption(setup))
-    return figure, {
-        "data": "digits",
-        "setup": asdict(setup),
+    facts = {"data": "digits", "setup": asdict(setup), "share": SHARE, "claims": claims}
+    return figure, facts | {
         "recipes": {f"{rate:g}": asdict(fort.recipe(setup.epochs, rate)) for rate in setup.rates},
         "rates": "in planes times the root of weights / d, but for plain_loss",
-        "share": SHARE,
         "seeds": list(range(setup.seeds)),
-        "claims": claims,
         "networks": found.drop(columns="goal").to_dict("records"),
         "planes": again,
     }
@@ -187,10 +184,8 @@ def table(setup: Setup, rows: Sequence[Found]) -> pd.DataFrame:
         ("threshold_accuracy", "plane_accuracy", SHARE * found["free_accuracy"], -1),
         ("threshold_alike", "plane_loss", [setup.level] * len(found), 1),
     ):
-        found[name] = [
-            turn(setup.dims, sign * np.array(losses), sign * least)
-            for losses, least in zip(found[value], goal, strict=True)
-        ]
+        both = zip(found[value], goal, strict=True)
+        found[name] = [turn(setup.dims, sign * np.array(row), sign * least) for row, least in both]
     return found
 
 

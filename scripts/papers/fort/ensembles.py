@@ -87,13 +87,8 @@ def make(asked: Flags) -> Made:
         f"that lose more than {LOST:g} of accuracy left out."
     )
     head(figure, finding(found, claims), claims, note)
-    return figure, {
-        "plan": asdict(plan),
-        "seeds": list(range(plan.seeds)),
-        "claims": claims,
-        "networks": found,
-        "independent": apart,
-    }
+    facts = {"plan": asdict(plan), "seeds": list(range(plan.seeds)), "claims": claims}
+    return figure, facts | {"networks": found, "independent": apart}
 
 
 def start(asked: Flags, plan: Plan, task: jr.Task, seed: int) -> Values:
@@ -141,14 +136,11 @@ def combined(task: jr.Task, snapshots: Values) -> Found:
     shares = np.cumsum(probabilities(task, snapshots, QUIET), axis=0)
     pairs = np.triu_indices(len(snapshots), 1)
     averaged = jr.evaluate(task, middles.astype(snapshots.dtype), execution=QUIET)
-    return {
-        "single": whole.members["test_accuracy"],
-        "weights": averaged["test_accuracy"],
-        "predictions": (shares.argmax(axis=2) == task.data.test_y).mean(axis=1),
-        "angles": np.degrees(np.arccos(np.diag(whole.cosines, 1))),
-        "changes": np.diag(whole.disagreement, 1),
-        "diversity": float(normalised(whole)[pairs].mean()),
-    }
+    found = {"single": whole.members["test_accuracy"], "weights": averaged["test_accuracy"]}
+    found["predictions"] = (shares.argmax(axis=2) == task.data.test_y).mean(axis=1)
+    found["angles"] = np.degrees(np.arccos(np.diag(whole.cosines, 1)))
+    diversity = float(normalised(whole)[pairs].mean())
+    return found | {"changes": np.diag(whole.disagreement, 1), "diversity": diversity}
 
 
 def around(plan: Plan, task: jr.Task, states: Values, seed: int) -> Found:

@@ -90,13 +90,11 @@ def make(asked: Flags) -> Made:
     )  # fmt: skip
     said = "\n".join(found_of(setup, claims) for setup in tables)
     head(figure, said, claims, caption(setups))
-    return figure, {
-        "setups": [asdict(setup) for setup in setups],
+    facts = {"setups": [asdict(setup) for setup in setups], "dims": DIMS, "claims": claims}
+    return figure, facts | {
         "recipes": {setup.name: asdict(fort.recipe(setup.epochs, setup.lr)) for setup in setups},
         "rates": "in planes times the root of weights / d, so that steps are as long",
-        "dims": DIMS,
         "seeds": {setup.name: list(range(setup.networks)) for setup in setups},
-        "claims": claims,
         "networks": {setup.name: table.to_dict("records") for setup, table in tables.items()},
     }
 

@@ -105,13 +105,11 @@ def make(asked: Flags) -> Made:
         (_cuts, kinds), (_losses, kinds), (_gradients, kinds),
     ])  # fmt: skip
     head(figure, finding(kinds, claims), claims, caption(kinds, missed))
-    return figure, {
-        "setups": [asdict(setup) for setup in setups],
+    facts = {"setups": [asdict(setup) for setup in setups], "missed": missed, "claims": claims}
+    return figure, facts | {
         "recipe": asdict(recipe(setups[0].epochs, RATES[-1])),
         "seeds": "network k of a set: set * (largest + 1) + k; of a rate: 0 to sets - 1",
         "spectra": f"by Lanczos above the judged cut; whole up to {SMALL} weights",
-        "missed": missed,
-        "claims": claims,
         "note": f"claims of {HELD} were added when the others had been seen",
         "states": table.astype(object).where(table.notna(), None).to_dict("records"),
     }
@@ -125,10 +123,7 @@ def measured(asked: Flags, setup: Setup, measure: Callable[..., Rows], which: fl
 
 
 def joined(asked: Flags, setup: Setup, task: jr.Task, number: int, look: Any) -> Rows:
-    """Join the first two networks of a set; find centroids of the first m + 1.
-
-    Points between optima are trained in the plane normal to them, in the optima's own way.
-    """
+    """Join the first two networks of a set, and find centroids, in the planes normal to them."""
     name, rows = f"{setup.network}-{number}", []
     seeds = [number * (setup.largest + 1) + k for k in range(setup.largest + 1)]
     how = recipe(setup.epochs, setup.rates[-1])
@@ -186,12 +181,10 @@ def spectrum(asked: Flags, setup: Setup, task: jr.Task, state: Values) -> Found:
     def measure() -> Found:
         method = "exact" if task.weight_count <= SMALL else "lanczos"
         found = fort.sharp_directions(task, state, setup.cut, method, setup.dtype)
-        return {
-            **{f"above {cut:g}": found.above(cut) for cut in setup.cuts},
-            **fort.taken(found, "trace", "frobenius", "loss", "gradient_norm"),
-            "largest": found.eigenvalues.max(initial=0.0),
-            "norm": np.linalg.norm(state[: task.weight_count].astype(np.float64)),
-        }
+        norm = np.linalg.norm(state[: task.weight_count].astype(np.float64))
+        more = {"largest": found.eigenvalues.max(initial=0.0), "norm": norm}
+        more |= {f"above {cut:g}": found.above(cut) for cut in setup.cuts}
+        return fort.taken(found, "trace", "frobenius", "loss", "gradient_norm") | more
 
     folder = asked.work / f"{setup.network}-sharp-{setup.scored}-{setup.cut:g}"
     return dict(kept(folder / f"{digest(state)}.json", setup.cuts, measure))

@@ -122,21 +122,15 @@ def measured(surface: jr.Connector) -> Found:
     nodes = surface.shares.max(axis=1) > 1 - 1e-9
     corners = surface.coordinates.max(axis=1) == 1
     middle = int(surface.coordinates.max(axis=1).argmin())
-    return {
-        "nodes": len(surface.nodes) - int(corners.sum()),
-        "points": len(losses),
-        **fort.taken(surface, "barrier", "linear_barrier"),
-        "mean": float(losses[~nodes].mean()),
-        "straight_mean": float(flat[~nodes].mean()),
-        "mean_with_nodes": float(losses.mean()),
-        "straight_mean_with_nodes": float(flat.mean()),
-        "optima": float(losses[corners].mean()),
-        "highest_optimum": float(losses[corners].max()),
-        "middle": float(losses[middle]),
-        "straight_middle": float(flat[middle]),
-        "mean_test_accuracy": float(surface.metrics["test_accuracy"][~nodes].mean()),
-        "optima_test_accuracy": float(surface.metrics["test_accuracy"][corners].mean()),
-    }
+    accuracy = surface.metrics["test_accuracy"]
+    found = {"nodes": len(surface.nodes) - int(corners.sum()), "points": len(losses)}
+    found |= {"mean": losses[~nodes].mean(), "straight_mean": flat[~nodes].mean()}
+    found |= {"mean_with_nodes": losses.mean(), "straight_mean_with_nodes": flat.mean()}
+    found |= {"optima": losses[corners].mean(), "highest_optimum": losses[corners].max()}
+    found |= {"middle": losses[middle], "straight_middle": flat[middle]}
+    found["mean_test_accuracy"] = accuracy[~nodes].mean()
+    found["optima_test_accuracy"] = accuracy[corners].mean()
+    return found | fort.taken(surface, "barrier", "linear_barrier")
 
 
 def judged(plan: Plan, table: pd.DataFrame) -> list[Found]:

@@ -79,13 +79,11 @@ def make(asked: Flags) -> Made:
         f"most 2000 steps. Directions: {DIRECTIONS} random unit vectors for widths, 32 for wells."
     )
     head(figure, finding(plan, main), claims, note)
-    return figure, {
+    facts = {"plan": asdict(plan), "seeds": list(range(plan.seeds)), "inner": INNER}
+    return figure, facts | {
         "data": "none; the landscape is a closed form",
         "recipe": "conjugate gradients on L^2 / 2, see jumpretrain.toys.wedge_descents",
-        "plan": asdict(plan),
         "wedges": {"few": FEW, "all": "all subsets of axes"},
-        "inner": INNER,
-        "seeds": list(range(plan.seeds)),
         "claims": claims,
         "landscapes": found,
     }
@@ -155,13 +153,9 @@ def well(toy: Toy, point: Values) -> list[Found]:
     for share in (0.0, 0.5):
         start = landed + share * (point - landed)
         table, begin = spun(toy, start, reach, 32), float(toy.loss(start[None])[0])
-        rows.append({
-            "start": begin,
-            "distances": reach.round(4),
-            "mean": table.mean(axis=1).round(4),
-            "deviation": table.std(axis=1).round(4),
-            "predicted": wedges.predict_loss(toy, reach, begin).round(4),
-        })
+        mean, deviation = table.mean(axis=1).round(4), table.std(axis=1).round(4)
+        row = {"start": begin, "distances": reach.round(4), "mean": mean, "deviation": deviation}
+        rows.append(row | {"predicted": wedges.predict_loss(toy, reach, begin).round(4)})
     return rows
 
 

@@ -115,13 +115,10 @@ def make(asked: Flags) -> Made:
     along = [(_along, plan, found, factor) for factor in NAMES]
     figure = sheet((17, 10), (2, 3), [*along, (_against, plan, table, fitted)])
     head(figure, finding(plan, found, table, fitted), claims, caption(plan, table))
-    return figure, {
+    facts = {"plan": asdict(plan), "recipe": asdict(plan.recipe(plan.base)), "claims": claims}
+    facts |= {"seeds": list(range(plan.seeds)), "threshold": THRESHOLD}
+    return figure, facts | {
         "data": f"{plan.data}, {plan.sizes[0]} training and {plan.sizes[1]} test examples",
-        "plan": asdict(plan),
-        "recipe": asdict(plan.recipe(plan.base)),
-        "seeds": list(range(plan.seeds)),
-        "threshold": THRESHOLD,
-        "claims": claims,
         "powers": {name: values.tolist() for name, values in fitted.items()},
         "over_quadratic": {place: over_quadratic(table, place) for place in ("end", "matched")},
         "without_equal_loss": 2 * len(found) - len(table),

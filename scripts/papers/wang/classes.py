@@ -84,12 +84,9 @@ def make(asked: Flags) -> Made:
     lost = len(every) - len(table)
     network = f"He-normal weights x {cells[0].scale}, a bias in the last layer only, 0 at first"
     said = f"MLP, ReLU, depth {depth}, width {wang.WIDTH}, {network}; {wang.trainings(recipe)}"
-    return drawn(shown, table, claims, described(said, lost, shown, table)), {
-        "data": names,
-        "training_examples": size,
-        "recipe": asdict(recipe),
+    facts = {"data": names, "training_examples": size, "recipe": asdict(recipe), "seeds": seeds}
+    return drawn(shown, table, claims, described(said, lost, shown, table)), facts | {
         "network": f"mlp, ReLU, width {wang.WIDTH}, depth {depth}, {network}",
-        "seeds": seeds,
         "left_out": f"{lost} networks with a final loss above {TRAINED}",
         "claims": claims,
         "rising": rising(table),
@@ -139,6 +136,8 @@ def measured(path: jr.Path, report: BiasReport, learned: Array) -> Row:
     """Measure a network, as a row of a table, with its path."""
     plateau, largest, first = path.plateau(), report.order[0], report.plateau_class
     held = plateau.error >= HELD
+    plateaus = {"error_plateau": plateau.error, "loss_plateau": plateau.loss, "gap": report.gap}
+    plateaus |= {"excess": plateau.excess, "agreement": report.agreement}
     values = {"biases": report.biases, "learned": learned, "turns": report.turns}
     biases, late, turns = map(pd.Series, values.values())
     rho = partial(pd.Series.corr, method="spearman")
@@ -150,17 +149,12 @@ def measured(path: jr.Path, report: BiasReport, learned: Array) -> Row:
         "bias_and_learning": rho(biases, late),
         "bias_and_turning": rho(-biases, turns),
         "learning_and_turning": rho(late, turns),
-        "agreement": report.agreement,
         "off": float(np.abs(report.predicted - report.turns).mean()),
         "last_is_largest": bool(learned.argmax() == largest),
         "plateau_class_is_largest": bool(first == largest) if held else None,
-        "error_plateau": plateau.error,
-        "loss_plateau": plateau.loss,
-        "gap": report.gap,
-        "excess": plateau.excess,
         "min_delta": path.monotonicity().min_delta,
         **wang.middle(path, report.biases),
-    }
+    } | plateaus
 
 
 def judged(data: str, table: pd.DataFrame) -> Rows:

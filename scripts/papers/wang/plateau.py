@@ -81,12 +81,10 @@ def make(asked: Flags) -> Made:
         shown[data][name] = final[Cell(data, plan.depth, plan.scale, biases)][1][kind]
     every = pd.concat([table.assign(judged=True), *ways.values()])
     once = every.drop_duplicates([*CELL, "epochs", "seed"]).fillna({"judged": False})
-    return drawn(plan, shown, table, claims), {
-        "data": plan.data,
-        "training_examples": plan.size,
+    facts = {"data": plan.data, "training_examples": plan.size, "seeds": plan.seeds}
+    return drawn(plan, shown, table, claims), facts | {
         "recipe": asdict(plan.recipe),
         "network": f"mlp, ReLU, width {wang.WIDTH}, He-normal weights x scale, biases 0 at first",
-        "seeds": plan.seeds,
         "trained": f"epochs of a cell doubled, {MOST} times as many at most, until each of "
         f"its networks has a final training loss of at most {TRAINED}",
         "claims": claims,
@@ -234,16 +232,14 @@ def drawn(plan: Plan, shown: Mapping[str, Paths], table: pd.DataFrame, claims: R
 
 def _described(plan: Plan, table: pd.DataFrame) -> str:
     longer = table[table["epochs"] > plan.recipe.epochs].groupby([*CELL, "epochs"]).size()
-    words = [
-        f"{NAMES[data]}, depth {depth}, scale {scale}, biases {biases}: {epochs}"
-        for data, depth, scale, biases, epochs in longer.index
-    ]
+    words = "{}, depth {}, scale {}, biases {}: {}"
+    cells = [words.format(NAMES[data], *rest) for data, *rest in longer.index]
     return (
         f"MLP, ReLU, width {wang.WIDTH}, He-normal weights x scale, biases 0 at first; paths: "
         f"depth {plan.depth}, scale {plan.scale}; {len(plan.seeds)} seeds a cell, a dot or thin "
         f"line a network, n = {len(table)}; at most {plan.size} training examples; "
         f"{wang.trainings(plan.recipe)}, doubled for a cell until all its networks end at "
-        f"{TRAINED} nats or below ({'; '.join(words) or 'none'}); "
+        f"{TRAINED} nats or below ({'; '.join(cells) or 'none'}); "
         f"{int((~table['trained']).sum())} networks end higher, none is left out; {ALPHAS} "
         "alphas. Plateau: last alpha at which the error is at least .9 (1 − 1/k), the loss at "
         "least .9 of the first. Slopes: of a plane over layers and halvings, a seed's cells "

@@ -68,18 +68,17 @@ def make(asked: Flags) -> Made:
     finding = f"Half way, signal is multiplied by this from layer to layer: {', '.join(said)}"
     panels.head(figure, finding, claims, described(plan, found))
     names = "relative_signal", "signal", "slopes", "final_train_loss"
-    return figure, {
-        "data": plan.data,
-        "training_examples": plan.size,
+    facts = {"data": plan.data, "training_examples": plan.size, "seeds": plan.seeds}
+    facts |= {what: {name: nets[what] for name, nets in found.items()} for what in names}
+    return figure, facts | {
         "recipes": {name: asdict(chosen) for name, chosen in plan.recipes.items()},
         "networks": f"ReLU, He-normal weights, biases 0 at first; MLP: depth {plan.depth}, "
         f"width {WIDTH}; CNN: 3 stages of {plan.convolutions} 3x3 convolutions, "
         f"{CHANNELS}, {2 * CHANNELS} and {2 * CHANNELS} channels, one linear layer",
-        "seeds": plan.seeds,
         "alphas": ALPHAS,
         "shares_at_or_below_0": {name: not_above_0(nets) for name, nets in found.items()},
         "claims": claims,
-    } | {what: {name: nets[what] for name, nets in found.items()} for what in names}
+    }
 
 
 def plain_cnn(shape: tuple[int, ...], convolutions: int) -> nn.Sequential:

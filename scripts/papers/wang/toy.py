@@ -61,15 +61,12 @@ def make(asked: Flags) -> Made:
         (_excess, table), (_paths, same, "loss", "training loss (nats)", *levels[1]),
     ])  # fmt: skip
     panels.head(figure, finding(table, claims), claims, described(table, drift))
-    return figure, {
-        "classes": CLASSES,
+    facts = {"classes": CLASSES, "claims": claims, "one_sample": pooled(table)}
+    facts |= {"degrees": by_degree(table), "largest_sum_of_biases": drift}
+    return figure, facts | {
         "recipe": {"lr": LR, "until": UNTIL, "optimiser": "gradient descent"},
         "cells": [{"degree": d, "scale": s, "networks": count} for d, s in cells],
         "left_out": f"toys predicted to need more than {LONGEST} steps",
-        "claims": claims,
-        "one_sample": pooled(table),
-        "degrees": by_degree(table),
-        "largest_sum_of_biases": drift,
         "networks": table.drop(columns=["toy", *WAYS]).to_dict("records"),
         "training": {"degree": shown[0], "scale": shown[1], **history},
         "paths": [
@@ -122,6 +119,8 @@ def measured(toy: BiasToy) -> Row:
     """Measure a toy, as a row of a table, with its paths, whose biases are alpha or alpha^r."""
     paths = toy.path(ALPHAS), toy.path(ALPHAS, "homogeneous")
     linear, homogeneous = (path.plateau() for path in paths)
+    plateaus = {"linear_error": linear.error, "linear_loss": linear.loss, "excess": linear.excess}
+    plateaus |= {"homogeneous_error": homogeneous.error, "homogeneous_loss": homogeneous.loss}
     wrong = np.asarray(paths[0].class_error["train"]) > 0
     turns = np.where(wrong, paths[0].alphas[:, None], 0).max(axis=0)
     order = np.argsort(toy.learned, kind="stable")
@@ -136,11 +135,7 @@ def measured(toy: BiasToy) -> Row:
         "same_order": bool((order == np.argsort(toy.biases)).all()),
         "last_is_largest": bool(order[-1] == toy.biases.argmax()),
         "correlation": float(np.corrcoef(-toy.biases, turns)[0, 1]),
-        "linear_error": linear.error,
-        "linear_loss": linear.loss,
-        "homogeneous_error": homogeneous.error,
-        "homogeneous_loss": homogeneous.loss,
-        "excess": linear.excess,
+        **plateaus,
         "rise": paths[0].monotonicity().min_delta,
         "variance": float(toy.biases.var()),
         **wang.middle(paths[0], toy.biases),
@@ -172,8 +167,7 @@ def judged(table: pd.DataFrame) -> Rows:
 
 def pooled(table: pd.DataFrame) -> Rows:
     """Judge toys as they were before: as one sample, and those of a degree with scales pooled."""
-    degrees = [(f"r = {degree}: ", some) for degree, some in table.groupby("degree")]
-    groups = [("", table), *degrees]
+    groups = [("", table)] + [(f"r = {k}: ", some) for k, some in table.groupby("degree")]
     held = [(where, some[some["linear_error"] >= HELD]) for where, some in groups]
     return [
         *plateaus(table),
@@ -194,11 +188,9 @@ def apart(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def ordered(table: pd.DataFrame) -> Rows:
     how = "share of networks, each counted, though those of one degree and scale are alike"
-    claims = {
-        "same_order": "classes are learned in the order of their biases at the end",
-        "last_is_largest": "the class learned last has the largest bias",
-    }
-    found = (counted("interpolation-H16", claims[name], table[name], SHARE) for name in claims)
+    same = "classes are learned in the order of their biases at the end", table["same_order"]
+    last = "the class learned last has the largest bias", table["last_is_largest"]
+    found = (counted("interpolation-H16", *row, SHARE) for row in (same, last))
     return [claim | {"statistic": how} for claim in found]
 
 
