@@ -145,11 +145,9 @@ def measured(toy: BiasToy) -> Row:
 def judged(table: pd.DataFrame) -> Rows:
     """Judge toys: a cell of degree and scale, whose toys are alike, is one of a sample.
 
-    Over cells and in each (H18: in those with two error plateaus or more); claims on the order
-    (H16) count toys.
+    Over cells and in each; claims on the order (H16) count toys.
     """
-    cells, held = by_cell(table), table[table["linear_error"] >= HELD]
-    held = held[held.groupby(["degree", "scale"])["seed"].transform("size") > 1]
+    cells, held = by_cell(table), lasting(table)
     claims = [
         *ordered(table),
         *plateaus(cells, OVER),
@@ -184,6 +182,12 @@ def by_cell(table: pd.DataFrame) -> pd.DataFrame:
 def apart(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     groups = table.groupby(["degree", "scale"])
     return [(f"r = {degree}, scale {scale:g}: ", some) for (degree, scale), some in groups]
+
+
+def lasting(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep toys with an error plateau, of cells that have two of them or more."""
+    held = table[table["linear_error"] >= HELD]
+    return held[held.groupby(["degree", "scale"])["seed"].transform("size") > 1]
 
 
 def ordered(table: pd.DataFrame) -> Rows:
