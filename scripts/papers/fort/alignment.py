@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from evidence.cells import QUIET, spread_kept, trained
 from evidence.figure import Flags, Made
-from evidence.judging import entry
+from evidence.judging import correlated
 from evidence.panels import dots, head, label, lines, sheet
 from matplotlib.axes import Axes
 from papers.fort import networks as fort
@@ -27,7 +27,6 @@ from jumpretrain.ensembles.ensemble import cosines
 from jumpretrain.plots import canvas
 
 GRID = np.linspace(0, 1, 21)
-
 FLOOR = 1e-3  # nats below which no barrier counts
 NONE, STABLE = 0.05, 0.02  # nats; test error, as in arXiv:1912.05671
 
@@ -87,14 +86,10 @@ def make(asked: Flags) -> Made:
         (_angles, apart),
     ])  # fmt: skip
     head(figure, finding(results, claims), claims, caption(results))
-    return figure, {
-        "setups": [asdict(setup) for setup in setups],
-        "seeds": {s.name: [one["seeds"] for one in pairs] for s, pairs in results.items()},
-        "inner": INNER,
-        "alphas": GRID,
-        "claims": claims,
-        "pairs": {setup.name: pairs for setup, pairs in results.items()},
-    }
+    facts = {"setups": [asdict(setup) for setup in setups], "inner": INNER, "alphas": GRID}
+    rows = {setup.name: pairs for setup, pairs in results.items()}
+    seeds = {name: [one["seeds"] for one in pairs] for name, pairs in rows.items()}
+    return figure, facts | {"seeds": seeds, "claims": claims, "pairs": rows}
 
 
 def folder(setup: Setup, number: int) -> str:
@@ -118,20 +113,23 @@ def matched(asked: Flags, setup: Setup, number: int) -> Found:
     }
     for kind, end in (("plain", two), ("aligned", near)):
         found["lines"][kind] = line(jr.interpolate(task, one, end, GRID, execution=QUIET))
-        if setup.points:
-            curve = bent(task, setup.points, np.stack([one, end]), place / kind)
-            found.setdefault("connectors", {})[kind] = curve
+        if not setup.points:
+            continue
+        how = {"recipe": setup.points, "inner": INNER, "each": 5, "folder": place / kind}
+        curve = jr.connect(task, np.stack([one, end]), **how, execution=QUIET)
+        heights = np.interp(GRID, curve.alphas, curve.metrics["train_loss"])
+        both = zip(("within", "across"), curve.half_cosines(), strict=True)
+        bent = {"train_loss": heights, "barrier": curve.barrier, **dict(both)}
+        found.setdefault("connectors", {})[kind] = bent
     return found
 
 
 def line(path: jr.Path) -> Found:
     """Keep what is drawn and judged of a straight line; heights as for branches."""
     error = path.values("test_error")
-    return {
-        "train_loss": path.values("train_loss"),
-        "barrier": path.barrier("above_ends"),
-        "instability": float(error.max() - error[[0, -1]].mean()),
-    }
+    found = {"instability": float(error.max() - error[[0, -1]].mean())}
+    loss, barrier = path.values("train_loss"), path.barrier("above_ends")
+    return found | {"train_loss": loss, "barrier": barrier}
 
 
 def angles(task: jr.Task, starts: Values, optima: Values) -> Found:
@@ -140,30 +138,13 @@ def angles(task: jr.Task, starts: Values, optima: Values) -> Found:
     return {name: float(cosines(row[:, : task.weight_count])[0, 1]) for name, row in rows.items()}
 
 
-def bent(task: jr.Task, points: jr.Recipe, ends: Values, folder: Path) -> Found:
-    """Join two networks by a hyperplane connector."""
-    how = {"inner": INNER, "each": 5, "folder": folder, "execution": QUIET}
-    curve = jr.connect(task, ends, recipe=points, **how)
-    along, across = curve.half_cosines()
-    return {
-        "train_loss": np.interp(GRID, curve.alphas, curve.metrics["train_loss"]),
-        "barrier": curve.barrier,
-        "within": along,
-        "across": across,
-    }
-
-
 def branched(task: jr.Task, setup: Setup, seed: int, shared: int, folder: Path) -> Found:
     """Train two copies on other orders of the data after a shared beginning."""
     how = {"alphas": GRID, "folder": folder / f"shared-{shared}", "execution": QUIET}
     found = jr.branches(task, setup.training, seed, shared, **how)
     start = np.repeat(task.initial(seed)[None], 2, axis=0)
-    return {
-        "shared": shared,
-        **line(found.paths[0, 1]),
-        "instability": found.instability(),
-        "angles": angles(task, start, found.finals),
-    }
+    more = {"instability": found.instability(), "angles": angles(task, start, found.finals)}
+    return {"shared": shared} | line(found.paths[0, 1]) | more
 
 
 def aligned(pairs: Rows) -> Values:
@@ -232,8 +213,7 @@ def judged_by_width(results: Results) -> list[Found]:
         heights = np.concatenate([values(pairs) for pairs in some.values()])
         known = np.isfinite(heights)  # no share where there is no barrier
         found, claim = spearman(widths[known], heights[known]), f"digits MLP: {words}"
-        numbers = found.rho, found.low, found.high, int(known.sum()), 0.3, sign, found.p
-        claims.append(entry("wedges-H12", claim, how, *numbers))
+        claims.append(correlated("wedges-H12", claim, how, found, int(known.sum()), 0.3, sign))
     return claims
 
 
@@ -243,10 +223,8 @@ def finding(results: Results, claims: list[Found]) -> str:
     first, pairs = next((s, found) for s, found in results.items() if s.shared)
     levels = [np.median(column(pairs, "branches", k, "barrier")) for k in (0, -1)]
     gaps = [difference(pairs, kind).mean() for kind in KINDS]
-    lessened, stable = (
-        fort.find(claims, f"{first.name}: ", words)["verdict"]
-        for words in ("halves of the connector", "are stable")
-    )
+    words = "halves of the connector", "are stable"
+    lessened, stable = (fort.find(claims, f"{first.name}: ", one)["verdict"] for one in words)
     return (
         f"Aligning units removes {min(cuts):.0%} to {max(cuts):.0%} of the barrier (half or more: "
         f"supported for {held.count('supported')} of {len(held)} kinds of networks)\n"
@@ -335,15 +313,14 @@ def _branches(ax: Axes, apart: Results, name: str, limit: float) -> None:
     ax.axhline(limit, color="0.4", ls=":", lw=1.2, label="limit judged")
     ax.set_yscale("symlog", linthresh=limit)
     ax.yaxis.set_major_formatter("{x:g}")
-    up, short = {
-        "barrier": ("barrier of the training loss (nats)", "barrier"),
-        "instability": ("rise of the test error above its ends' mean", "test error rises by"),
-    }[name]
+    up, short = "barrier of the training loss (nats)", "barrier"
+    if name == "instability":
+        up, short = "rise of the test error above its ends' mean", "test error rises by"
     title = f"{short}, 0 to half of the epochs shared: {', '.join(ends)}"
     look = {"limits": {"ylim": (-0.1 * limit, None)}, "loc": "center right"}
     across = "share of the epochs before the pairs part (1)"
     label(ax, across, up, title, **look, bbox_to_anchor=(1, 0.7))
-    if name != "barrier":
+    if name == "instability":
         ax.get_legend().remove()
 
 

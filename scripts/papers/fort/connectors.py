@@ -25,7 +25,6 @@ from jumpretrain.plots import canvas
 
 FIRST_TWIN = 10_000  # seed
 GRID = np.linspace(0, 1, 101)
-
 REMOVED, FLOOR = 0.5, 1e-3  # share of the barrier; nats below which none counts
 NULL = 2.0  # the least ratio of the null's largest loss to the connector's
 ALONG, ACROSS = 0.5, 0.2  # cosines within a half and across
@@ -60,6 +59,7 @@ SGD = recipe(30, 0.1, 64, "sgd")
 QUICK = (Setup("digits", (32,), (200, 150), SGD, recipe(4, 0.005, 64), 3, 3, 1),)
 STYLES = {"straight": "--", "hyperplane": "-", "refined": "-.", "bezier": ":", "null": ":"}
 COLOURS = dict(zip(STYLES, canvas.colours(len(STYLES)), strict=True))
+ALPHA = "alpha, share of the way between the networks (1)"
 Results = Mapping[Setup, Rows]
 
 
@@ -75,13 +75,10 @@ def make(asked: Flags) -> Made:
         *((_cosines, *one) for one in results.items()), (_angles, results),
     ])  # fmt: skip
     head(figure, finding(results, claims), claims, caption(results))
-    return figure, {
-        "setups": [asdict(setup) for setup in setups],
-        "seeds": {setup.name: [0, 2 * setup.pairs - 1] for setup in setups},
-        "inner": INNER,
-        "claims": claims,
-        "pairs": {setup.name: pairs for setup, pairs in results.items()},
-    }
+    facts = {"setups": [asdict(setup) for setup in setups], "inner": INNER, "claims": claims}
+    seeds = {setup.name: [0, 2 * setup.pairs - 1] for setup in setups}
+    pairs = {setup.name: rows for setup, rows in results.items()}
+    return figure, facts | {"seeds": seeds, "pairs": pairs}
 
 
 def connected(asked: Flags, setup: Setup, number: int) -> Found:
@@ -96,17 +93,11 @@ def connected(asked: Flags, setup: Setup, number: int) -> Found:
     line = jr.interpolate(task, optima[0], twin, 11, execution=QUIET)
     alphas, changed = curves["hyperplane"].alphas, curves["hyperplane"].changed
     middle = (alphas >= 0.4) & (alphas <= 0.6)
-    return {
-        "seeds": seeds,
-        "final": {name: values[:, -1] for name, values in runs.metrics.items()},
-        "curves": {name: scored(curve, name) for name, curve in curves.items()},
-        **turning(curves["hyperplane"]),
-        "changed": changed.round(4),
-        "apart": float(changed[-1, 0]),
-        "most_changed": float(changed[middle, 0].max()),
-        **angles(task, starts, optima, twin),
-        "twin_barrier": float(line.barrier()),
-    }
+    found = {"seeds": seeds, "twin_barrier": float(line.barrier()), "changed": changed.round(4)}
+    found |= {"apart": float(changed[-1, 0]), "most_changed": float(changed[middle, 0].max())}
+    found["final"] = {name: values[:, -1] for name, values in runs.metrics.items()}
+    found["curves"] = {name: scored(curve, name) for name, curve in curves.items()}
+    return found | turning(curves["hyperplane"]) | angles(task, starts, optima, twin)
 
 
 def joined(
@@ -131,15 +122,11 @@ def scored(curve: jr.Connector, name: str) -> Found:
     alphas, losses = curve.alphas, curve.metrics["train_loss"]
     nodes = alphas[np.flatnonzero(curve.shares.max(axis=1) > 1 - 1e-9)]
     low, high = (1 / (INNER + 1), INNER / (INNER + 1)) if name == "bezier" else nodes[[1, -2]]
-    return {
-        "alphas": alphas.round(4),
-        "train_loss": losses.round(5),
-        "straight_train_loss": curve.straight_metrics["train_loss"].round(5),
-        **fort.taken(curve, "barrier", "linear_barrier", "length_ratio"),
-        "nodes": len(curve.nodes),
-        "peak": float(losses[(alphas >= low) & (alphas <= high)].max()),
-        "lowest_test_accuracy": float(curve.metrics["test_accuracy"].min()),
-    }
+    found = {"alphas": alphas.round(4), "train_loss": losses.round(5), "nodes": len(curve.nodes)}
+    found["straight_train_loss"] = curve.straight_metrics["train_loss"].round(5)
+    found["peak"] = float(losses[(alphas >= low) & (alphas <= high)].max())
+    found["lowest_test_accuracy"] = float(curve.metrics["test_accuracy"].min())
+    return found | fort.taken(curve, "barrier", "linear_barrier", "length_ratio")
 
 
 def turning(curve: jr.Connector) -> Found:
@@ -149,12 +136,9 @@ def turning(curve: jr.Connector) -> Found:
     losses, pieces = curve.metrics["train_loss"], INNER + 1
     each = (len(losses) - 1) // pieces
     tops = [losses[k * each : (k + 1) * each + 1].max() for k in range(pieces)]
-    return {
-        "cosines": cosines.round(4),
-        **dict(zip(names, (*curve.half_cosines(), *sideways(curve)), strict=True)),
-        "turn": int(np.diag(cosines, 1).argmin()) + 1,
-        "top": int(np.argmax(tops)),
-    }
+    found = {"cosines": cosines.round(4), "top": int(np.argmax(tops))}
+    found["turn"] = int(np.diag(cosines, 1).argmin()) + 1
+    return found | dict(zip(names, (*curve.half_cosines(), *sideways(curve)), strict=True))
 
 
 def sideways(curve: jr.Connector) -> tuple[float, float]:
@@ -240,10 +224,8 @@ def caption(results: Results) -> str:
 def finding(results: Results, claims: list[Found]) -> str:
     said = []
     for setup in results:
-        removed, along, across = (
-            fort.find(claims, f"{setup.name}: {words}")
-            for words in ("the hyperplane", "deviations agree within", "deviations of different")
-        )
+        words = "the hyperplane", "deviations agree within", "deviations of different"
+        removed, along, across = (fort.find(claims, f"{setup.name}: {one}") for one in words)
         said.append(
             f"{setup.name}: a hyperplane connector removes {removed['effect']:.0%} of the barrier "
             f"(at least {REMOVED:.0%}: {removed['verdict']})\n    cosine of deviations "
@@ -257,9 +239,6 @@ def _line(ax: Axes, rows: Iterable[tuple[Any, Any]], key: str, name: str) -> Non
     shown = [np.interp(GRID, alphas, values) for alphas, values in rows]
     lines(ax, GRID, shown, COLOURS[key], name, np.median, STYLES[key])
     ax.set_xlim(0, 1)
-
-
-ALPHA = "alpha, share of the way between the networks (1)"
 
 
 def _losses(ax: Axes, setup: Setup, pairs: Rows) -> None:

@@ -62,18 +62,15 @@ FULL = Setup(
     (26, 18, 12), (0.001, 0.003, 0.009), (500, 400), 40,
     (16, 32, 64, 128, 192, 256, 384, 512, 768), (0.03, 0.1, 0.3), 0.5, 5, 4,
 )  # fmt: skip
-QUICK = Setup(
-    (2,), (0.01, 0.03, 0.09), (60, 60), 6, (8, 40, 160), (0.03, 0.1, 0.3), 1.5, 3, 2
-)  # fmt: skip
+CUTS = (0.03, 0.1, 0.3)
+QUICK = Setup((2,), (0.01, 0.03, 0.09), (60, 60), 6, (8, 40, 160), CUTS, 1.5, 3, 2)
 
 
 def make(asked: Flags) -> Made:
     setup = QUICK if asked.quick else FULL
     of = replace(setup, widths=(), rates=(), planes=0)
-    jobs = [
-        (f"mlp-{width}-{rate:g}", (of, width, rate), setup, width, rate)
-        for width, rate in product(setup.widths, setup.rates)
-    ]
+    cells = product(setup.widths, setup.rates)
+    jobs = [(f"mlp-{cell[0]}-{cell[1]:g}", (of, *cell), setup, *cell) for cell in cells]
     rows = [row for some in spread_kept(asked, measured, jobs, "conditions") for row in some]
     of = replace(setup, cuts=())
     jobs = [(f"mlp-planes-{seed}", (of, seed), setup, seed) for seed in range(setup.seeds)]
@@ -85,14 +82,11 @@ def make(asked: Flags) -> Made:
         (_planes, setup, found, again),
     ])  # fmt: skip
     head(figure, finding(setup, claims), claims, caption(setup))
-    return figure, {
-        "data": "digits",
-        "setup": asdict(setup),
+    facts = {"data": "digits", "setup": asdict(setup), "share": SHARE, "claims": claims}
+    return figure, facts | {
         "recipes": {f"{rate:g}": asdict(fort.recipe(setup.epochs, rate)) for rate in setup.rates},
         "rates": "in planes times the root of weights / d, but for plain_loss",
-        "share": SHARE,
         "seeds": list(range(setup.seeds)),
-        "claims": claims,
         "networks": found.drop(columns="goal").to_dict("records"),
         "planes": again,
     }
@@ -145,10 +139,8 @@ def descended(
         held = [Plane(rows[:dim], normal=False) for rows in largest]
         where = folder / str(dim)
         runs.append(jr.train(task, recipe, list(seeds), starts, where, QUIET, planes=held))
-    return {
-        metric: np.stack([run.metrics[metric][:, -1] for run in runs], axis=1)
-        for metric in ("train_loss", "test_accuracy")
-    }
+    names = "train_loss", "test_accuracy"
+    return {name: np.stack([run.metrics[name][:, -1] for run in runs], axis=1) for name in names}
 
 
 def sharp(setup: Setup, task: jr.Task, state: Values) -> dict[str, int]:
@@ -192,22 +184,19 @@ def table(setup: Setup, rows: Sequence[Found]) -> pd.DataFrame:
         ("threshold_accuracy", "plane_accuracy", SHARE * found["free_accuracy"], -1),
         ("threshold_alike", "plane_loss", [setup.level] * len(found), 1),
     ):
-        found[name] = [
-            turn(setup.dims, sign * np.array(losses), sign * least)
-            for losses, least in zip(found[value], goal, strict=True)
-        ]
+        both = zip(found[value], goal, strict=True)
+        found[name] = [turn(setup.dims, sign * np.array(row), sign * least) for row, least in both]
     return found
 
 
 def rho(found: pd.DataFrame, count: str, threshold: str, block: str = "") -> Values:
     """Correlate ranks over the conditions of each seed, or within blocks, which are averaged."""
-    return np.array([
-        np.mean([
-            spearmanr(part[count], part[threshold]).statistic
-            for _, part in (some.groupby(block) if block else [("", some)])
-        ])
-        for _, some in found.groupby("seed")
-    ])
+    rhos = []
+    for _, some in found.groupby("seed"):
+        parts = [part for _, part in some.groupby(block)] if block else [some]
+        each = [spearmanr(part[count], part[threshold]).statistic for part in parts]
+        rhos.append(np.mean(each))
+    return np.array(rhos)
 
 
 def judged(setup: Setup, found: pd.DataFrame, again: Rows) -> list[Found]:

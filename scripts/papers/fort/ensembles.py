@@ -87,13 +87,8 @@ def make(asked: Flags) -> Made:
         f"that lose more than {LOST:g} of accuracy left out."
     )
     head(figure, finding(found, claims), claims, note)
-    return figure, {
-        "plan": asdict(plan),
-        "seeds": list(range(plan.seeds)),
-        "claims": claims,
-        "networks": found,
-        "independent": apart,
-    }
+    facts = {"plan": asdict(plan), "seeds": list(range(plan.seeds)), "claims": claims}
+    return figure, facts | {"networks": found, "independent": apart}
 
 
 def start(asked: Flags, plan: Plan, task: jr.Task, seed: int) -> Values:
@@ -109,10 +104,8 @@ def independent(asked: Flags, plan: Plan) -> list[Found]:
     together = jr.ensemble(task, ends, execution=QUIET)
     accuracy, shares = together.members["test_accuracy"], normalised(together)
     others = ~np.eye(plan.seeds, dtype=bool)
-    return [
-        {"accuracy": float(accuracy[row].mean()), "diversity": float(share[row].mean())}
-        for share, row in zip(shares, others, strict=True)
-    ]
+    rows = zip(shares, others, strict=True)
+    return [{"accuracy": accuracy[row].mean(), "diversity": one[row].mean()} for one, row in rows]
 
 
 def normalised(together: Ensemble) -> Values:
@@ -143,14 +136,11 @@ def combined(task: jr.Task, snapshots: Values) -> Found:
     shares = np.cumsum(probabilities(task, snapshots, QUIET), axis=0)
     pairs = np.triu_indices(len(snapshots), 1)
     averaged = jr.evaluate(task, middles.astype(snapshots.dtype), execution=QUIET)
-    return {
-        "single": whole.members["test_accuracy"],
-        "weights": averaged["test_accuracy"],
-        "predictions": (shares.argmax(axis=2) == task.data.test_y).mean(axis=1),
-        "angles": np.degrees(np.arccos(np.diag(whole.cosines, 1))),
-        "changes": np.diag(whole.disagreement, 1),
-        "diversity": float(normalised(whole)[pairs].mean()),
-    }
+    found = {"single": whole.members["test_accuracy"], "weights": averaged["test_accuracy"]}
+    found["predictions"] = (shares.argmax(axis=2) == task.data.test_y).mean(axis=1)
+    found["angles"] = np.degrees(np.arccos(np.diag(whole.cosines, 1)))
+    diversity = float(normalised(whole)[pairs].mean())
+    return found | {"changes": np.diag(whole.disagreement, 1), "diversity": diversity}
 
 
 def around(plan: Plan, task: jr.Task, states: Values, seed: int) -> Found:
@@ -168,11 +158,9 @@ def around(plan: Plan, task: jr.Task, states: Values, seed: int) -> Found:
         accuracy = together.members["test_accuracy"]
         least = min(accuracy[0] - LOST, accuracy[1:].max())  # the best is kept anyway
         good = np.flatnonzero(accuracy[1:] >= least) + 1
-        found[name] = {
-            "kept": len(good),
-            "accuracy": float(accuracy[good].mean()),
-            "diversity": float(normalised(together)[0, good].mean()),
-        }
+        diversity = float(normalised(together)[0, good].mean())
+        mean = float(accuracy[good].mean())
+        found[name] = {"kept": len(good), "accuracy": mean, "diversity": diversity}
     return found
 
 
@@ -202,10 +190,8 @@ def turns(found: Rows) -> Values:
 def kinds_of(plan: Plan, found: Rows, apart: Rows) -> dict[str, list[Values]]:
     """Give accuracy and diversity of each kind of networks (2, seeds)."""
     groups = {"independent": apart} | {law: column(found, "subspaces", law) for law in LAWS}
-    kinds = {
-        name: [column(ones, key) for key in ("accuracy", "diversity")]
-        for name, ones in groups.items()
-    }
+    keys = "accuracy", "diversity"
+    kinds = {name: [column(ones, key) for key in keys] for name, ones in groups.items()}
     for place, rate in enumerate(plan.rates):
         single, diversity = (column(found, "rates", place, key) for key in ("single", "diversity"))
         kinds[f"rate {rate:g}"] = [single.mean(axis=1), diversity]

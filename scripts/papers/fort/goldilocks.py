@@ -31,7 +31,6 @@ DIMS = (10, 50, 100)  # of the planes of Hessians; the last one is judged
 RATIO = f"ratio_{DIMS[-1]}"
 CHANCE, LOT = 0.1, 10  # accuracy of guessing; networks a job
 INSIDE, OUTSIDE = 0.25, 4.0  # radii at which success is judged, in units of Xavier's
-
 SOUND, COLLAPSE = 0.1, 0.5  # shares of the success at Xavier's radius that are lost
 ORDERED = 0.2  # the least Kendall's tau that counts
 
@@ -51,13 +50,6 @@ class Setup:
     seeds: int  # networks at each radius
     networks: int  # at Xavier's radius, the same ones among them
 
-    def tasks(self, radius: float) -> tuple[jr.Task, jr.Task]:
-        """Build the task of training, and that of the Hessian on fewer examples."""
-        data: fort.Data = "digits" if self.network == "mlp" else "fashion"
-        task = fort.build(data, self.sizes, (32, 32), fort.NARROW)
-        task = replace(task, model=jr.initialise(task.model, "xavier", scale=radius))
-        return task, replace(task, data=task.data.subset(self.examples))
-
     def lots(self) -> list[tuple[float, range]]:
         """Divide the networks into jobs."""
         counts = {radius: self.networks if radius == 1 else self.seeds for radius in self.radii}
@@ -73,8 +65,7 @@ FULL = (
     Setup("digits ReLU MLP", "mlp", (500, 400), 500, 100, 30, 0.003, RADII, 10, 100),
     Setup("Fashion-MNIST tanh CNN", "cnn", (1000, 500), 250, 200, 10, 0.004, RADII, 5, 30),
 )
-SMALL = (0.25, 1.0, 4.0)
-QUICK = (Setup("digits ReLU MLP", "mlp", (150, 150), 60, 100, 8, 0.01, SMALL, 3, 6),)
+QUICK = (Setup("digits ReLU MLP", "mlp", (150, 150), 60, 100, 8, 0.01, (0.25, 1.0, 4.0), 3, 6),)
 WAYS = {"plane": ("in a plane", "o", "-"), "far": ("in a plane, rate x radius", "^", "-."),
         "free": ("without a plane", "s", "--")}  # fmt: skip
 
@@ -99,20 +90,21 @@ def make(asked: Flags) -> Made:
     )  # fmt: skip
     said = "\n".join(found_of(setup, claims) for setup in tables)
     head(figure, said, claims, caption(setups))
-    return figure, {
-        "setups": [asdict(setup) for setup in setups],
+    facts = {"setups": [asdict(setup) for setup in setups], "dims": DIMS, "claims": claims}
+    return figure, facts | {
         "recipes": {setup.name: asdict(fort.recipe(setup.epochs, setup.lr)) for setup in setups},
         "rates": "in planes times the root of weights / d, so that steps are as long",
-        "dims": DIMS,
         "seeds": {setup.name: list(range(setup.networks)) for setup in setups},
-        "claims": claims,
         "networks": {setup.name: table.to_dict("records") for setup, table in tables.items()},
     }
 
 
 def measured(asked: Flags, setup: Setup, radius: float, seeds: range) -> list[Found]:
     """Measure curvature at the start and the success of training."""
-    task, fewer = setup.tasks(radius)
+    data: fort.Data = "digits" if setup.network == "mlp" else "fashion"
+    task = fort.build(data, setup.sizes, (32, 32), fort.NARROW)
+    task = replace(task, model=jr.initialise(task.model, "xavier", scale=radius))
+    fewer = replace(task, data=task.data.subset(setup.examples))
     starts = np.stack([task.initial(seed) for seed in seeds])
     planes = [random_plane(task.weight_count, setup.dim, seed) for seed in seeds]
     long = math.sqrt(task.weight_count / setup.dim)
@@ -143,10 +135,8 @@ def curved(task: jr.Task, state: Values, plane: Plane) -> Found:
     matrix = rows @ np.stack([product(row) for row in rows], axis=1)
     matrix = (matrix + matrix.T) / 2
     parts = {f"ratio_{dim}": matrix[:dim, :dim] for dim in DIMS}
-    return {
-        "positive": float((np.linalg.eigvalsh(matrix) > 0).mean()),
-        **{name: float(np.trace(part) / np.linalg.norm(part)) for name, part in parts.items()},
-    }
+    ratios = {name: np.trace(part) / np.linalg.norm(part) for name, part in parts.items()}
+    return {"positive": float((np.linalg.eigvalsh(matrix) > 0).mean())} | ratios
 
 
 def few(setup: Setup, table: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -225,10 +215,8 @@ def caption(setups: Sequence[Setup]) -> str:
 
 
 def found_of(setup: Setup, claims: list[Found]) -> str:
-    peak, fall, more = (
-        fort.find(claims, f"{setup.name}: ", part)
-        for part in ("peaks within", f"collapses at {OUTSIDE:g} times", "planes lose more")
-    )
+    words = "peaks within", f"collapses at {OUTSIDE:g} times", "planes lose more"
+    peak, fall, more = (fort.find(claims, f"{setup.name}: ", one) for one in words)
     return (
         f"{setup.name}: trace / norm peaks within a factor of 2 of Xavier's radius: "
         f"{peak['verdict']}; at {OUTSIDE:g} times it planes lose half of their success: "

@@ -37,7 +37,8 @@ Values = NDArray[Any]
 def fashion(train: int, test: int) -> jr.Dataset:
     """Draw images of Fashion-MNIST, means of 2x2 pixels: (N, 1, 14, 14), class by class alike."""
     data = jr.data.load("fashion_mnist").subset(train, test)
-    train_x, test_x = _halved(data.train_x), _halved(data.test_x)
+    shape, images = (-1, 1, 14, 2, 14, 2), (data.train_x, data.test_x)
+    train_x, test_x = (x.reshape(shape).mean((3, 5), dtype=np.float32) for x in images)
     history = (*data.history, "2x2 means")
     return jr.Dataset(train_x, data.train_y, test_x, data.test_y, history=history)
 
@@ -120,8 +121,3 @@ def show_cosines(ax: Axes, rows: Sequence[Any], over: str, shrink: float, title:
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks(ticks, [str(k + 1) for k in ticks])
     label(ax, "node, from the first optimum", "node, from the first optimum", title)
-
-
-def _halved(x: NDArray[Any]) -> NDArray[Any]:
-    n, channels, height, width = x.shape
-    return x.reshape(n, channels, height // 2, 2, width // 2, 2).mean((3, 5), dtype=np.float32)

@@ -26,7 +26,6 @@ from jumpretrain.states.directions import directions
 FACTORS = np.geomspace(0.1, 10, 61)  # of the weights
 OUT = 2.5  # norms of the optima, how far the plane reaches
 RISES = (0.05, 0.1, 0.2, 0.4, 0.8)  # nats above the optimum, by the Hessian's trace
-
 RISE = 0.2  # where wells are judged
 SOONER = math.log(1.1)  # the least log ratio of radii, training over test
 ROUND = 0.25  # the largest spread of the loss that counts as a round well
@@ -85,18 +84,10 @@ def make(asked: Flags) -> Made:
         f"and Hessian on {plan.curved} training examples; sharp: curvature above {plan.cut:g}."
     )
     head(figure, finding(cuts, wells), claims, note)
-    return figure, {
-        "data": f"{plan.data}, {plan.sizes[0]} training and {plan.sizes[1]} test examples",
-        "plan": asdict(plan),
-        "recipe": asdict(plan.training),
-        "seeds": list(seeds),
-        "threshold": THRESHOLD,
-        "factors": FACTORS,
-        "claims": claims,
-        "planes": planes,
-        "cuts": cuts,
-        "wells": wells,
-    }
+    data = f"{plan.data}, {plan.sizes[0]} training and {plan.sizes[1]} test examples"
+    facts = {"data": data, "plan": asdict(plan), "recipe": asdict(plan.training)}
+    facts |= {"seeds": list(seeds), "threshold": THRESHOLD, "factors": FACTORS}
+    return figure, facts | {"claims": claims, "planes": planes, "cuts": cuts, "wells": wells}
 
 
 def fitted(asked: Flags, plan: Plan, kind: str, seed: int) -> tuple[jr.Task, Values]:
@@ -124,15 +115,10 @@ def well(asked: Flags, plan: Plan, seed: int) -> Found:
     distances = [math.sqrt(2 * rise * task.weight_count / sharp.trace) for rise in RISES]
     where = distances, plan.directions
     around = jr.isotropy(seen, state, *where, tangential=False, execution=QUIET)
-    return {
-        "weights": task.weight_count,
-        "loss": around.start_loss,
-        "gradient_norm": sharp.gradient_norm,
-        "sharp": sharp.count,
-        "participation": sharp.goldilocks**2,
-        "distances": distances,
-        **fort.taken(around, "mean", "sd", "short"),
-    }
+    found = {"weights": task.weight_count, "loss": around.start_loss, "distances": distances}
+    found |= {"sharp": sharp.count, "participation": sharp.goldilocks**2}
+    found["gradient_norm"] = sharp.gradient_norm
+    return found | fort.taken(around, "mean", "sd", "short")
 
 
 def crossed(asked: Flags, plan: Plan, seed: int) -> Found:

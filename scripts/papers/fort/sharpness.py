@@ -11,7 +11,6 @@ gradient norm held fixed were added when the others had been seen.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +22,7 @@ from evidence.panels import head, label, lines, sheet
 from matplotlib.axes import Axes
 from papers.fort import networks as fort
 from papers.fort.networks import Found, Rows, Values
+from scipy.stats import gmean
 
 import jumpretrain as jr
 from jumpretrain.plots import canvas
@@ -34,7 +34,6 @@ SHORT, EQUAL, LOSS = "a quarter of the epochs", "as many epochs", "equal loss"
 WAYS = (SHORT, EQUAL, LOSS)
 HELD = "equal loss, gradient norm held fixed"
 SMALL = 500  # weights up to which the whole Hessian is cheaper than Lanczos
-
 MORE = float(np.log2(1.25))  # the least ratio of counts that is called more
 TWICE = 1.0  # the model's ratio of the middle to the ends
 FALLS = float(np.log2(1.5))  # the least ratio of counts over eightfold rates
@@ -84,6 +83,7 @@ QUICK = (
           (2.1,), 2.2),
 )  # fmt: skip
 COLOURS = dict(zip(WAYS, canvas.colours(3), strict=True))
+Kinds = Sequence["Counts"]
 recipe = partial(fort.recipe, record_every=1)
 STYLES = (("-", "o"), ("--", "s"))
 IN_THE_MIDDLE = "more directions are sharp in the middle than at the ends"
@@ -105,34 +105,29 @@ def make(asked: Flags) -> Made:
         (_cuts, kinds), (_losses, kinds), (_gradients, kinds),
     ])  # fmt: skip
     head(figure, finding(kinds, claims), claims, caption(kinds, missed))
-    return figure, {
-        "setups": [asdict(setup) for setup in setups],
+    facts = {"setups": [asdict(setup) for setup in setups], "missed": missed, "claims": claims}
+    return figure, facts | {
         "recipe": asdict(recipe(setups[0].epochs, RATES[-1])),
         "seeds": "network k of a set: set * (largest + 1) + k; of a rate: 0 to sets - 1",
         "spectra": f"by Lanczos above the judged cut; whole up to {SMALL} weights",
-        "missed": missed,
-        "claims": claims,
         "note": f"claims of {HELD} were added when the others had been seen",
         "states": table.astype(object).where(table.notna(), None).to_dict("records"),
     }
 
 
 def measured(asked: Flags, setup: Setup, measure: Callable[..., Rows], which: float) -> Rows:
-    """Train and measure a set of networks, or those of a rate: one row a state.
-
-    A row says where a state stands (`set`, `kind`, `m`, `alpha`, `rate`), how it was chosen
-    (`way`, `epoch`, `level`), its loss and its spectrum.
-    """
+    """Train and measure a set of networks, or those of a rate: rows say how states were chosen."""
     data: fort.Data = "digits" if setup.network == "mlp" else "fashion"
     task = fort.build(data, setup.sizes, setup.hidden, fort.NARROW, scored=setup.scored)
     return measure(asked, setup, task, which, partial(along, asked, setup, task))
 
 
 def joined(asked: Flags, setup: Setup, task: jr.Task, number: int, look: Any) -> Rows:
-    """Join the first two networks of a set; find centroids of the first m + 1."""
+    """Join the first two networks of a set, and find centroids, in the planes normal to them."""
     name, rows = f"{setup.network}-{number}", []
     seeds = [number * (setup.largest + 1) + k for k in range(setup.largest + 1)]
-    runs = trained(asked, name, task, recipe(setup.epochs, setup.rates[-1]), seeds, jobs=1)
+    how = recipe(setup.epochs, setup.rates[-1])
+    runs = trained(asked, name, task, how, seeds, jobs=1)
     for k in (0, 1):
         facts = {"set": number, "kind": "end", "m": 0, "alpha": float(k)}
         epochs = dict.fromkeys((SHORT, EQUAL), setup.epochs)
@@ -140,7 +135,12 @@ def joined(asked: Flags, setup: Setup, task: jr.Task, number: int, look: Any) ->
     alphas = np.linspace(0, 1, setup.inner + 2)[1:-1]
     for m in range(1, setup.largest + 1):
         shares = np.c_[1 - alphas, alphas] if m == 1 else np.full((1, m + 1), 1 / (m + 1))
-        nodes = relaxed(setup, task, asked.work / f"{name}-m{m}", runs.final[: m + 1], shares)
+        ends = runs.final[: m + 1]
+        start = (shares @ ends.astype(np.float64)).astype(ends.dtype)
+        plane = normal_to((ends[1:] - ends[0])[:, : task.weight_count])
+        execution = jr.Execution(progress=False, chunk=1 if task.convolutional else len(start))
+        place, numbers = asked.work / f"{name}-m{m}", range(len(start))
+        nodes = jr.train(task, how, numbers, start, place, execution, planes=plane)
         for k, share in enumerate(shares):
             centre = bool(np.allclose(share, share[0]))
             facts = {"set": number, "kind": "node", "m": m, "alpha": share[1], "centre": centre}
@@ -150,22 +150,12 @@ def joined(asked: Flags, setup: Setup, task: jr.Task, number: int, look: Any) ->
     return rows
 
 
-def relaxed(setup: Setup, task: jr.Task, folder: Path, ends: Values, shares: Values) -> jr.Runs:
-    """Train points between optima in the plane normal to them, in the optima's own way."""
-    start = (shares @ ends.astype(np.float64)).astype(ends.dtype)
-    plane = normal_to((ends[1:] - ends[0])[:, : task.weight_count])
-    execution = jr.Execution(progress=False, chunk=1 if task.convolutional else len(start))
-    how, seeds = recipe(setup.epochs, setup.rates[-1]), np.arange(len(start))
-    return jr.train(task, how, seeds, start, folder, execution, planes=plane)
-
-
 def sped(asked: Flags, setup: Setup, task: jr.Task, rate: float, look: Any) -> Rows:
     """Train networks at a rate."""
     name, seeds = f"{setup.network}-rate-{rate:g}", range(setup.sets)
     runs = trained(asked, name, task, recipe(setup.long, rate), seeds, jobs=1)
-    facts = [{"set": seed, "kind": "rate", "rate": rate} for seed in seeds]
-    how = {EQUAL: setup.long}, {LOSS: setup.slow}
-    return [row for seed in seeds for row in look(runs, seed, facts[seed], *how)]
+    facts, how = {"kind": "rate", "rate": rate}, ({EQUAL: setup.long}, {LOSS: setup.slow})
+    return [row for k in seeds for row in look(runs, k, {"set": k} | facts, *how)]
 
 
 def along(
@@ -191,12 +181,10 @@ def spectrum(asked: Flags, setup: Setup, task: jr.Task, state: Values) -> Found:
     def measure() -> Found:
         method = "exact" if task.weight_count <= SMALL else "lanczos"
         found = fort.sharp_directions(task, state, setup.cut, method, setup.dtype)
-        return {
-            **{f"above {cut:g}": found.above(cut) for cut in setup.cuts},
-            **fort.taken(found, "trace", "frobenius", "loss", "gradient_norm"),
-            "largest": found.eigenvalues.max(initial=0.0),
-            "norm": np.linalg.norm(state[: task.weight_count].astype(np.float64)),
-        }
+        norm = np.linalg.norm(state[: task.weight_count].astype(np.float64))
+        more = {"largest": found.eigenvalues.max(initial=0.0), "norm": norm}
+        more |= {f"above {cut:g}": found.above(cut) for cut in setup.cuts}
+        return fort.taken(found, "trace", "frobenius", "loss", "gradient_norm") | more
 
     folder = asked.work / f"{setup.network}-sharp-{setup.scored}-{setup.cut:g}"
     return dict(kept(folder / f"{digest(state)}.json", setup.cuts, measure))
@@ -253,9 +241,6 @@ class Counts:
         logs = np.log(np.maximum(some[[name, "gradient_norm"]].astype(float), 1e-9))
         count, norm = (logs - logs.groupby(some["set"]).transform("mean")).to_numpy().T
         return float(count @ norm / (norm @ norm))
-
-
-Kinds = Sequence[Counts]
 
 
 def judged(counts: Counts) -> list[Found]:
@@ -331,14 +316,10 @@ def _times(values: Values) -> str:
     return f"{2 ** np.mean(values):.2f}"
 
 
-def _mean(rows: Values, axis: int) -> Values:
-    return 2 ** np.mean(np.log2(rows), axis=axis)
-
-
 def _lines(ax: Axes, x: Any, rows: Sequence[Values], style: Any, color: Any, name: str) -> None:
     """Draw a thin line a set through log2 values (X, sets), and a thick one for their means."""
     counts, (dash, mark) = 2 ** np.transpose(rows), style
-    lines(ax, x, counts, color, name, _mean, dash, marker=mark, ms=5)
+    lines(ax, x, counts, color, name, gmean, dash, marker=mark, ms=5)
 
 
 def _finish(ax: Axes, across: str, kinds: Kinds, text: str, logs: str = "y") -> None:

@@ -57,6 +57,9 @@ QUICK = Plan(
     (32,), (200, 150), fort.recipe(30, 0.1, 64, "sgd"), fort.recipe(4, 0.005, 64),
     fort.recipe(8, 0.005, 64), 3, (1, 2, 3), (2,), (4,), 2,
 )  # fmt: skip
+FLAT = {"mean": "straight_mean", "barrier": "linear_barrier", "middle": "straight_middle"}
+KINDS = {"flat simplex": False, "hyperplane": False, "refined": True}
+COLOURS = canvas.colours(len(KINDS))
 
 
 def make(asked: Flags) -> Made:
@@ -109,11 +112,8 @@ def middle(task: jr.Task, points: jr.Recipe, optima: Values) -> Found:
     start = rows.mean(0).astype(optima.dtype)
     found = jr.train(task, points, [0], start[None], execution=QUIET, planes=normal_to(chords))
     losses = found.metrics["train_loss"][0]
-    return {
-        "optima": float(jr.evaluate(task, optima, execution=QUIET)["train_loss"].mean()),
-        "middle": float(losses[-1]),
-        "straight_middle": float(losses[0]),
-    }
+    ends = float(jr.evaluate(task, optima, execution=QUIET)["train_loss"].mean())
+    return {"optima": ends, "middle": float(losses[-1]), "straight_middle": float(losses[0])}
 
 
 def measured(surface: jr.Connector) -> Found:
@@ -122,21 +122,15 @@ def measured(surface: jr.Connector) -> Found:
     nodes = surface.shares.max(axis=1) > 1 - 1e-9
     corners = surface.coordinates.max(axis=1) == 1
     middle = int(surface.coordinates.max(axis=1).argmin())
-    return {
-        "nodes": len(surface.nodes) - int(corners.sum()),
-        "points": len(losses),
-        **fort.taken(surface, "barrier", "linear_barrier"),
-        "mean": float(losses[~nodes].mean()),
-        "straight_mean": float(flat[~nodes].mean()),
-        "mean_with_nodes": float(losses.mean()),
-        "straight_mean_with_nodes": float(flat.mean()),
-        "optima": float(losses[corners].mean()),
-        "highest_optimum": float(losses[corners].max()),
-        "middle": float(losses[middle]),
-        "straight_middle": float(flat[middle]),
-        "mean_test_accuracy": float(surface.metrics["test_accuracy"][~nodes].mean()),
-        "optima_test_accuracy": float(surface.metrics["test_accuracy"][corners].mean()),
-    }
+    accuracy = surface.metrics["test_accuracy"]
+    found = {"nodes": len(surface.nodes) - int(corners.sum()), "points": len(losses)}
+    found |= {"mean": losses[~nodes].mean(), "straight_mean": flat[~nodes].mean()}
+    found |= {"mean_with_nodes": losses.mean(), "straight_mean_with_nodes": flat.mean()}
+    found |= {"optima": losses[corners].mean(), "highest_optimum": losses[corners].max()}
+    found |= {"middle": losses[middle], "straight_middle": flat[middle]}
+    found["mean_test_accuracy"] = accuracy[~nodes].mean()
+    found["optima_test_accuracy"] = accuracy[corners].mean()
+    return found | fort.taken(surface, "barrier", "linear_barrier")
 
 
 def judged(plan: Plan, table: pd.DataFrame) -> list[Found]:
@@ -175,11 +169,6 @@ def judged(plan: Plan, table: pd.DataFrame) -> list[Found]:
          f"{COST:g} minus the share removed by the curve plus that by the surface",
          COST - lost, 0),
     ])  # fmt: skip
-
-
-FLAT = {"mean": "straight_mean", "barrier": "linear_barrier", "middle": "straight_middle"}
-KINDS = {"flat simplex": False, "hyperplane": False, "refined": True}
-COLOURS = canvas.colours(len(KINDS))
 
 
 def finding(claims: list[Found]) -> str:

@@ -31,7 +31,6 @@ THRESHOLD = 0.2  # loss at which a tunnel ends
 DIRECTIONS = 256
 REACHED = 1e-3  # of the loss at the start: a wedge was reached
 FEW, MOST = 8, 10  # wedges; m of the largest simplex
-
 ALONG, ACROSS = 0.5, 0.2  # cosines within a half and across
 EDGE = 0.02  # of s, how far from it planes may begin to reach a wedge
 ROUND = 0.5  # of log2, how far short directions counted from the spread may be off
@@ -80,13 +79,11 @@ def make(asked: Flags) -> Made:
         f"most 2000 steps. Directions: {DIRECTIONS} random unit vectors for widths, 32 for wells."
     )
     head(figure, finding(plan, main), claims, note)
-    return figure, {
+    facts = {"plan": asdict(plan), "seeds": list(range(plan.seeds)), "inner": INNER}
+    return figure, facts | {
         "data": "none; the landscape is a closed form",
         "recipe": "conjugate gradients on L^2 / 2, see jumpretrain.toys.wedge_descents",
-        "plan": asdict(plan),
         "wedges": {"few": FEW, "all": "all subsets of axes"},
-        "inner": INNER,
-        "seeds": list(range(plan.seeds)),
         "claims": claims,
         "landscapes": found,
     }
@@ -103,7 +100,7 @@ def measured(plan: Plan, short: int, seed: int) -> Found:
         if shown:
             found[name] |= {"planes": planes(plan, toy, points[:1]), "well": well(toy, points[0])}
     if shown:
-        found |= met(Toy(plan.dim, short, 2 * FEW, seed), seed)
+        found |= met(Toy(plan.dim, short, 2 * FEW, seed))
     return found
 
 
@@ -145,12 +142,8 @@ def widened(toy: Toy, point: Values, seed: int) -> Found:
     widths = [np.interp(THRESHOLD, top, distances, right=np.inf) for top in tops.T]
     near = table[10]  # at the width expected
     spread_of = float(near.std(ddof=1) / near.mean())
-    return {
-        "width": float(np.median(widths)),
-        "width_predicted": expected,
-        "spread": spread_of,
-        "short_counted": 1 / (2 * spread_of**2),
-    }
+    found = {"width": float(np.median(widths)), "width_predicted": expected}
+    return found | {"spread": spread_of, "short_counted": 1 / (2 * spread_of**2)}
 
 
 def well(toy: Toy, point: Values) -> list[Found]:
@@ -160,13 +153,9 @@ def well(toy: Toy, point: Values) -> list[Found]:
     for share in (0.0, 0.5):
         start = landed + share * (point - landed)
         table, begin = spun(toy, start, reach, 32), float(toy.loss(start[None])[0])
-        rows.append({
-            "start": begin,
-            "distances": reach.round(4),
-            "mean": table.mean(axis=1).round(4),
-            "deviation": table.std(axis=1).round(4),
-            "predicted": wedges.predict_loss(toy, reach, begin).round(4),
-        })
+        mean, deviation = table.mean(axis=1).round(4), table.std(axis=1).round(4)
+        row = {"start": begin, "distances": reach.round(4), "mean": mean, "deviation": deviation}
+        rows.append(row | {"predicted": wedges.predict_loss(toy, reach, begin).round(4)})
     return rows
 
 
@@ -177,9 +166,9 @@ def planes(plan: Plan, toy: Toy, start: Values) -> list[float]:
     return [float(toy.loss(end)[0] / toy.loss(start)[0]) for end in ends]
 
 
-def met(toy: Toy, seed: int) -> Found:
+def met(toy: Toy) -> Found:
     """Count short axes where k wedges meet, and relax the centroids of m + 1 optima."""
-    points = toy.project(np.random.default_rng((seed, 4)).normal(size=(400, toy.dim)))
+    points = toy.project(np.random.default_rng((toy.seed, 4)).normal(size=(400, toy.dim)))
     first = np.unique(toy.nearest(points), return_index=True)[1][: MOST + 1]
     optima = points[first]
     unions = np.logical_or.accumulate(toy.short_axes(optima), axis=0).sum(axis=1)
@@ -211,10 +200,8 @@ def judged(plan: Plan, found: Rows, main: Rows) -> list[Found]:
     few, barriers = [one["few"] for one in main], column(main, "few", "barriers")
     predicted, share = column(few, "predicted"), plan.short / plan.dim
     off = np.abs(np.log2(column(few, "short_counted") / plan.short))
-    deep = [
-        np.log10(np.array(one["centroid_flat"]) / np.maximum(one["centroid_relaxed"], 1e-12)).min()
-        for one in main
-    ]
+    centres = ((np.array(one["centroid_flat"]), one["centroid_relaxed"]) for one in main)
+    deep = [np.log10(flat / np.maximum(bent, 1e-12)).min() for flat, bent in centres]
     said = (
         ("H1", "the straight line between two wedges has a barrier",
          "barrier over sqrt(s (1 - s / D)) / 2", barriers[:, 0] / predicted, 0.5),

@@ -68,21 +68,6 @@ class Plan:
         """List the ways of training that differ in one choice, from its lowest level up."""
         return [replace(self.base, **{factor: level}) for level in self.levels[factor]]
 
-    def examples(self) -> jr.Dataset:
-        """Load the data; of the digits every other pixel each way."""
-        whole = fort.examples(self.data, self.sizes)
-        if self.data == "fashion":
-            return whole
-        train, test = (
-            np.array(x[..., ::2, ::2], order="C") for x in (whole.train_x, whole.test_x)
-        )
-        return replace(whole, train_x=train, test_x=test)
-
-    def build(self, choices: Choices, data: jr.Dataset) -> jr.Task:
-        """Build the task."""
-        widths = [round(choices.width * count) for count in self.channels]
-        return fort.network(self.data, data, widths, choices.dropout)
-
     def recipe(self, choices: Choices) -> jr.Recipe:
         """Write the recipe; every epoch is recorded."""
         how = {"weight_decay": choices.decay, "record_every": 1}
@@ -108,9 +93,7 @@ NAMES = {
     "batch": "batch size", "width": "layer width",
 }  # fmt: skip
 SIGNS = {"rate": 1, "decay": 1, "dropout": 1, "batch": -1}  # of the claim; none of layer widths
-PLACES = {
-    "end": "at the end", "matched": "at equal training loss", "radius": "at equal radius",
-}  # fmt: skip
+PLACES = {"end": "at the end", "matched": "at equal training loss", "radius": "at equal radius"}
 WIDTH = "width of the tunnel (weight units)"
 ALIKE = "networks of equal size only, at equal training loss"
 TRACE = "trace of the Hessian"
@@ -132,13 +115,10 @@ def make(asked: Flags) -> Made:
     along = [(_along, plan, found, factor) for factor in NAMES]
     figure = sheet((17, 10), (2, 3), [*along, (_against, plan, table, fitted)])
     head(figure, finding(plan, found, table, fitted), claims, caption(plan, table))
-    return figure, {
+    facts = {"plan": asdict(plan), "recipe": asdict(plan.recipe(plan.base)), "claims": claims}
+    facts |= {"seeds": list(range(plan.seeds)), "threshold": THRESHOLD}
+    return figure, facts | {
         "data": f"{plan.data}, {plan.sizes[0]} training and {plan.sizes[1]} test examples",
-        "plan": asdict(plan),
-        "recipe": asdict(plan.recipe(plan.base)),
-        "seeds": list(range(plan.seeds)),
-        "threshold": THRESHOLD,
-        "claims": claims,
         "powers": {name: values.tolist() for name, values in fitted.items()},
         "over_quadratic": {place: over_quadratic(table, place) for place in ("end", "matched")},
         "without_equal_loss": 2 * len(found) - len(table),
@@ -148,47 +128,43 @@ def make(asked: Flags) -> Made:
 
 def measured(asked: Flags, plan: Plan, choices: Choices, seed: int) -> Found:
     """Train a network; measure its tunnels along training, and sharp directions at two places."""
-    data = plan.examples()
-    task, seen = (plan.build(choices, some) for some in (data, data.subset(plan.seen, 2)))
+    data = fort.examples(plan.data, plan.sizes)
+    if plan.data == "digits":  # every other pixel each way
+        train, test = (np.array(x[..., ::2, ::2], order="C") for x in (data.train_x, data.test_x))
+        data = replace(data, train_x=train, test_x=test)
+    widths = [round(choices.width * count) for count in plan.channels]
+    both = data, data.subset(plan.seen, 2)
+    task, seen = (fort.network(plan.data, some, widths, choices.dropout) for some in both)
     name = f"{choices.name}-{seed}"
     runs = trained(asked, name, task, plan.recipe(choices), [seed], jobs=1)
     states, losses = runs.states[0], runs.metrics["train_loss"][0]
     places = {level: int(np.argmax(losses <= level)) for level in plan.losses}
     last = len(losses) - 1
     counted = {"end": last, "matched": places[plan.matched]}
+    epochs = sorted({*places.values(), last} - {0})
+    loss = {k: {"train_loss": float(losses[k])} for k in epochs}
     return {
         "weights": task.weight_count,
         "final": {name: float(values[0, -1]) for name, values in runs.metrics.items()},
         "tunnels": [
-            {"epoch": float(runs.epoch[k]), "train_loss": float(losses[k])}
-            | tunnel(plan, seen, states[k])
-            for k in sorted({*places.values(), last} - {0})
+            {"epoch": float(runs.epoch[k])} | loss[k] | tunnel(plan, seen, states[k])
+            for k in epochs
         ],
-        **{
-            name: {"train_loss": float(losses[k])} | sharp(plan, seen, states[k])
-            for name, k in counted.items()
-            if k
-        },
-    }
+    } | {name: loss[k] | sharp(plan, seen, states[k]) for name, k in counted.items() if k}
 
 
 def tunnel(plan: Plan, task: jr.Task, state: Values) -> Found:
     reach = REACH * float(np.linalg.norm(state[: task.weight_count]))
     width = fort.tunnel_width(task, state, THRESHOLD, plan.directions, reach=reach, steps=24)
-    return {
-        **fort.taken(width, "start_loss", "radius", "quartiles", "endless"),
-        "width": width.median,
-        "angle": float(np.median(width.angle)),
-    }
+    found = {"width": width.median, "angle": float(np.median(width.angle))}
+    return found | fort.taken(width, "start_loss", "radius", "quartiles", "endless")
 
 
 def sharp(plan: Plan, task: jr.Task, state: Values) -> Found:
     found = fort.sharp_directions(task, state, plan.cut, plan.method, "float32", draws=16)
-    return {
-        **fort.taken(found, "loss", "gradient_norm", "count", "trace", "frobenius"),
-        "above": {f"{cut:g}": found.above(cut) for cut in plan.cut * np.array([3.0, 10.0])},
-        "largest": float(found.eigenvalues[0]),
-    }
+    above = {f"{cut:g}": found.above(cut) for cut in plan.cut * np.array([3.0, 10.0])}
+    names = "loss", "gradient_norm", "count", "trace", "frobenius"
+    return fort.taken(found, *names) | {"above": above, "largest": float(found.eigenvalues[0])}
 
 
 def of(found: Rows, choices: Choices) -> list[Found]:
@@ -370,9 +346,8 @@ def _against(ax: Axes, plan: Plan, table: pd.DataFrame, fitted: Mapping[str, Val
         for place, face in (("matched", colour), ("end", "none")):
             those, name = nets[nets["place"] == place], NAMES.get(factor, factor)
             look = {"s": 26, "facecolor": face, "edgecolor": [colour], "lw": 0.9, "alpha": 0.8}
-            ax.scatter(
-                those["share"], those["width"], label=name if face == colour else None, **look
-            )
+            look["label"] = name if face == colour else None
+            ax.scatter(those["share"], those["width"], **look)
     matched, end = (fitted[PLACES[place]].mean() for place in ("matched", "end"))
     share, width = np.log(table.loc[table["place"] == "matched", ["share", "width"]]).to_numpy().T
     line = np.exp([share.min(), share.max()])

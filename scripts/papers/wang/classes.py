@@ -26,6 +26,7 @@ from evidence.jobs import over
 from evidence.judging import judge, within
 from evidence.proportions import counted
 from evidence.rows import Array, Row, Rows, about
+from evidence.wording import effect
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from papers.wang import networks as wang
@@ -83,12 +84,9 @@ def make(asked: Flags) -> Made:
     lost = len(every) - len(table)
     network = f"He-normal weights x {cells[0].scale}, a bias in the last layer only, 0 at first"
     said = f"MLP, ReLU, depth {depth}, width {wang.WIDTH}, {network}; {wang.trainings(recipe)}"
-    return drawn(shown, table, claims, described(said, lost, shown, table)), {
-        "data": names,
-        "training_examples": size,
-        "recipe": asdict(recipe),
+    facts = {"data": names, "training_examples": size, "recipe": asdict(recipe), "seeds": seeds}
+    return drawn(shown, table, claims, described(said, lost, shown, table)), facts | {
         "network": f"mlp, ReLU, width {wang.WIDTH}, depth {depth}, {network}",
-        "seeds": seeds,
         "left_out": f"{lost} networks with a final loss above {TRAINED}",
         "claims": claims,
         "rising": rising(table),
@@ -138,6 +136,8 @@ def measured(path: jr.Path, report: BiasReport, learned: Array) -> Row:
     """Measure a network, as a row of a table, with its path."""
     plateau, largest, first = path.plateau(), report.order[0], report.plateau_class
     held = plateau.error >= HELD
+    plateaus = {"error_plateau": plateau.error, "loss_plateau": plateau.loss, "gap": report.gap}
+    plateaus |= {"excess": plateau.excess, "agreement": report.agreement}
     values = {"biases": report.biases, "learned": learned, "turns": report.turns}
     biases, late, turns = map(pd.Series, values.values())
     rho = partial(pd.Series.corr, method="spearman")
@@ -149,25 +149,19 @@ def measured(path: jr.Path, report: BiasReport, learned: Array) -> Row:
         "bias_and_learning": rho(biases, late),
         "bias_and_turning": rho(-biases, turns),
         "learning_and_turning": rho(late, turns),
-        "agreement": report.agreement,
         "off": float(np.abs(report.predicted - report.turns).mean()),
         "last_is_largest": bool(learned.argmax() == largest),
         "plateau_class_is_largest": bool(first == largest) if held else None,
-        "error_plateau": plateau.error,
-        "loss_plateau": plateau.loss,
-        "gap": report.gap,
-        "excess": plateau.excess,
         "min_delta": path.monotonicity().min_delta,
         **wang.middle(path, report.biases),
-    }
+    } | plateaus
 
 
 def judged(data: str, table: pd.DataFrame) -> Rows:
-    rows = [
+    claims = judge("interpolation-", [
         (name, f"{data}: {claim}", how, table[column], *smallest)
         for name, claim, how, column, *smallest in JUDGED
-    ]
-    claims = judge("interpolation-", rows)
+    ])  # fmt: skip
     claim = f"{data}: the class learned last has the largest bias"
     claims.insert(2, counted("interpolation-H16", claim, table["last_is_largest"], SHARE))
     held = table[table["error_plateau"] >= HELD]
@@ -183,12 +177,9 @@ def judged(data: str, table: pd.DataFrame) -> Rows:
 def rising(table: pd.DataFrame) -> dict[str, Row]:
     """Count the paths that rise, for which monotonic linear interpolation fails."""
     table = table.assign(rise_by_more=table["min_delta"] > RISES)
-    found = table.groupby("data").agg(
-        networks=("min_delta", "size"),
-        rise_by_more=("rise_by_more", "sum"),
-        largest=("min_delta", "max"),
-    )
-    return found.assign(nats=RISES).to_dict("index")
+    found = {"networks": ("min_delta", "size"), "largest": ("min_delta", "max")}
+    found["rise_by_more"] = "rise_by_more", "sum"
+    return table.groupby("data").agg(**found).assign(nats=RISES).to_dict("index")
 
 
 def drawn(shown: dict[str, Any], table: pd.DataFrame, claims: Rows, note: str) -> Figure:
@@ -199,8 +190,8 @@ def drawn(shown: dict[str, Any], table: pd.DataFrame, claims: Rows, note: str) -
         _errors(line[0], one)
         for ax, (across, up, title, column, sign) in zip(line[1:4], SCATTERS, strict=True):
             _scatter(ax, one, rows[rows["seed"] != one["seed"]], across, up)
-            found = f"{title} = {_mean(sign * rows[column])}"
-            panels.label(ax, SIDES[across], SIDES[up], found)
+            found = effect(within("", "", "", sign * rows[column], 0), ".2f")
+            panels.label(ax, SIDES[across], SIDES[up], f"{title} = {found}")
         panels.equal(line[3])
         _excess(line[4], rows, rising(rows)[data], claims)
     panels.head(figure, finding(claims), claims, note)
@@ -209,9 +200,8 @@ def drawn(shown: dict[str, Any], table: pd.DataFrame, claims: Rows, note: str) -
 
 def described(said: str, lost: int, shown: dict[str, Any], table: pd.DataFrame) -> str:
     sizes = ", ".join(f"{n} {NAMES[str(d)]}" for d, n in table.groupby("data").size().items())
-    rises = [
-        f"{NAMES[d]} {n['rise_by_more']} of {n['networks']}" for d, n in rising(table).items()
-    ]
+    found = rising(table).items()
+    rises = [f"{NAMES[name]} {n['rise_by_more']} of {n['networks']}" for name, n in found]
     coloured = ", ".join(str(row["seed"]) for row in shown.values())
     return (
         f"{said}; n = {sizes} networks, {lost} with a final loss above {TRAINED} nats left out. A "
@@ -231,14 +221,6 @@ def finding(claims: Rows) -> str:
     }
     said = [f"{start}: {wang.listed(claims, inner)}" for start, inner in words.items()]
     return f"{'; '.join(said[:2])};\n{'; '.join(said[2:])}"
-
-
-def _mean(values: pd.Series) -> str:
-    claim = within("", "", "", values, 0)
-    if None in claim["interval"]:
-        return "none to estimate"
-    low, high = claim["interval"]
-    return f"{claim['effect']:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _palette(row: pd.Series) -> dict[int, canvas.Colour]:
@@ -269,10 +251,8 @@ def _scatter(ax: Axes, row: pd.Series, others: pd.DataFrame, across: str, up: st
 
 
 def _excess(ax: Axes, rows: pd.DataFrame, rises: Row, claims: Rows) -> None:
-    ratios = [
-        f"{claim['effect']:.2f} of what biases make, by sums"
-        for claim in about(claims, f"{rows['data'].iloc[0]}: half way")
-    ]
+    half = about(claims, f"{rows['data'].iloc[0]}: half way")
+    ratios = [f"{claim['effect']:.2f} of what biases make, by sums" for claim in half]
     held = rows["error_plateau"] >= HELD
     for some, face in ((rows[held], "#0072B2"), (rows[~held], "none")):
         style = {"s": 40, "facecolor": face, "edgecolor": "#0072B2", "lw": 1}

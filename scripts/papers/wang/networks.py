@@ -17,14 +17,11 @@ from torch import nn
 import jumpretrain as jr
 
 WIDTH, CLASSES = 100, 10
-TRAINED = 0.1
-"""Nats, as in arXiv:2104.11044."""
+TRAINED = 0.1  # nats, as in arXiv:2104.11044
 RECIPE, QUICK = recipe(120, 0.05, 128, schedule="steps", milestones=(0.8,)), recipe(12, 0.1, 32)
-RISE = 0.5
-"""The least share of the loss that biases alone make."""
+RISE = 0.5  # the least share of the loss that biases alone make
 MIDDLE = "alpha² Var(b) / 2 (nats), a dot a network", "training loss − log k (nats)"
 NAMES = {"digits": "digits", "fashion_mnist": "Fashion-MNIST"}
-
 Biases = Literal["all", "last", "none"]
 
 

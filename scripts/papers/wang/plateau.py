@@ -48,7 +48,6 @@ COMPARED = {
 }
 CELL = ["data", "depth", "scale", "biases"]
 JUDGED = "each cell until all its networks are trained"
-ENDS = "a layer", "a halving of the scale"
 Paths = Mapping[str, list[jr.Path]]
 Networks = dict[Cell, tuple[int, Paths]]
 
@@ -77,21 +76,15 @@ def make(asked: Flags) -> Made:
     final, ways = measured(asked, plan)
     table = ways[JUDGED]
     claims = [claim for data in plan.data for claim in compared(plan, table, data)] + grown(table)
-    shown = {
-        data: {
-            name: final[Cell(data, plan.depth, plan.scale, biases)][1][kind]
-            for name, (biases, kind) in COMPARED.items()
-        }
-        for data in plan.data
-    }
+    shown: dict[str, dict[str, list[jr.Path]]] = {data: {} for data in plan.data}
+    for data, (name, (biases, kind)) in product(plan.data, COMPARED.items()):
+        shown[data][name] = final[Cell(data, plan.depth, plan.scale, biases)][1][kind]
     every = pd.concat([table.assign(judged=True), *ways.values()])
     once = every.drop_duplicates([*CELL, "epochs", "seed"]).fillna({"judged": False})
-    return drawn(plan, shown, table, claims), {
-        "data": plan.data,
-        "training_examples": plan.size,
+    facts = {"data": plan.data, "training_examples": plan.size, "seeds": plan.seeds}
+    return drawn(plan, shown, table, claims), facts | {
         "recipe": asdict(plan.recipe),
         "network": f"mlp, ReLU, width {wang.WIDTH}, He-normal weights x scale, biases 0 at first",
-        "seeds": plan.seeds,
         "trained": f"epochs of a cell doubled, {MOST} times as many at most, until each of "
         f"its networks has a final training loss of at most {TRAINED}",
         "claims": claims,
@@ -160,13 +153,9 @@ def paths(asked: Flags, plan: Plan, cell: Cell, epochs: int) -> Paths:
     name = f"{cell.data}-{cell.depth}-{cell.scale}-{cell.biases}{longer}"
     recipe = replace(plan.recipe, epochs=epochs)
     runs = trained(asked, name, task, recipe, plan.seeds, jobs=1)
-    return {
-        kind: [
-            jr.interpolate(task, start, end, ALPHAS, biases=kind, execution=QUIET)
-            for start, end in zip(runs.initial, runs.final, strict=True)
-        ]
-        for kind in KINDS
-    }
+    way = partial(jr.interpolate, task, alphas=ALPHAS, execution=QUIET)
+    ends = list(zip(runs.initial, runs.final, strict=True))
+    return {kind: [way(*pair, biases=kind) for pair in ends] for kind in KINDS}
 
 
 def tabled(plan: Plan, networks: Networks) -> pd.DataFrame:
@@ -243,16 +232,14 @@ def drawn(plan: Plan, shown: Mapping[str, Paths], table: pd.DataFrame, claims: R
 
 def _described(plan: Plan, table: pd.DataFrame) -> str:
     longer = table[table["epochs"] > plan.recipe.epochs].groupby([*CELL, "epochs"]).size()
-    words = [
-        f"{NAMES[data]}, depth {depth}, scale {scale}, biases {biases}: {epochs}"
-        for data, depth, scale, biases, epochs in longer.index
-    ]
+    words = "{}, depth {}, scale {}, biases {}: {}"
+    cells = [words.format(NAMES[data], *rest) for data, *rest in longer.index]
     return (
         f"MLP, ReLU, width {wang.WIDTH}, He-normal weights x scale, biases 0 at first; paths: "
         f"depth {plan.depth}, scale {plan.scale}; {len(plan.seeds)} seeds a cell, a dot or thin "
         f"line a network, n = {len(table)}; at most {plan.size} training examples; "
         f"{wang.trainings(plan.recipe)}, doubled for a cell until all its networks end at "
-        f"{TRAINED} nats or below ({'; '.join(words) or 'none'}); "
+        f"{TRAINED} nats or below ({'; '.join(cells) or 'none'}); "
         f"{int((~table['trained']).sum())} networks end higher, none is left out; {ALPHAS} "
         "alphas. Plateau: last alpha at which the error is at least .9 (1 − 1/k), the loss at "
         "least .9 of the first. Slopes: of a plane over layers and halvings, a seed's cells "
@@ -273,11 +260,9 @@ def finding(claims: Rows) -> str:
 def _paths(ax: Axes, data: str, bundle: Paths, metric: str) -> None:
     jr.plots.paths(bundle, f"train_{metric}", ax)
     middle = [np.median([getattr(p.plateau(), metric) for p in some]) for some in bundle.values()]
-    canvas.title(
-        ax,
-        f"{NAMES[data]}: {metric} plateau (median) {middle[0]:.2f} linear, {middle[1]:.2f} "
-        f"homogeneous, {middle[3]:.2f} without biases",
-    )
+    title = f"{NAMES[data]}: {metric} plateau (median) {middle[0]:.2f} linear, {middle[1]:.2f} "
+    title += f"homogeneous, {middle[3]:.2f} without biases"
+    canvas.title(ax, title)
 
 
 def _share(axes: Any) -> None:
@@ -303,8 +288,9 @@ def _lengths(ax: Axes, data: str, table: pd.DataFrame, metric: str, claims: Rows
     ax.set_xticks(sorted(table["depth"].unique()))
     highest = float(table[[f"linear_{metric}" for metric in METRICS]].to_numpy().max())
     slopes = about(claims, f"{data}: the {metric} plateau of")
-    said = [f"{c['effect']:+.2f} {end}" for c, end in zip(slopes, ENDS, strict=True)]
-    title = f"{NAMES[data]}, last layer's bias: {metric} plateau {', '.join(said)}"
+    layer, halving = (f"{claim['effect']:+.2f}" for claim in slopes)
+    title = f"{NAMES[data]}, last layer's bias: {metric} plateau {layer} a layer, {halving} a "
+    title += "halving of the scale"
     length = f"{metric} plateau of the linear path (alpha)"
     top = 1.05 * math.ceil(20 * highest) / 20
     ax.set_ylim(-0.03, top)

@@ -61,30 +61,24 @@ def make(asked: Flags) -> Made:
     plan = SMALL if asked.quick else FULL
     found = {name: sampled(asked, plan, name) for name in plan.recipes}
     claims = [claim for name, nets in found.items() for claim in judged(name, nets)]
-    figure = canvas.new_figure(16, 6)
-    *panels_of, last = figure.subplots(1, 3)
-    for ax, (name, nets) in zip(panels_of, found.items(), strict=True):
-        _depths(ax, name, nets)
-    _slopes(last, found)
-    falls = ", ".join(
-        f"{claim['claim'].split(':')[0]} {np.exp(claim['effect']):.2f} ({claim['verdict']})"
-        for claim in about(claims, "falls with depth")
-    )
-    finding = f"Half way, signal is multiplied by this from layer to layer: {falls}"
+    rows = [(_depths, *one) for one in found.items()]
+    figure = panels.sheet((16, 6), (1, 3), [*rows, (_slopes, found)])
+    falls = zip(found, about(claims, "falls with depth"), strict=True)
+    said = [f"{name} {np.exp(one['effect']):.2f} ({one['verdict']})" for name, one in falls]
+    finding = f"Half way, signal is multiplied by this from layer to layer: {', '.join(said)}"
     panels.head(figure, finding, claims, described(plan, found))
     names = "relative_signal", "signal", "slopes", "final_train_loss"
-    return figure, {
-        "data": plan.data,
-        "training_examples": plan.size,
+    facts = {"data": plan.data, "training_examples": plan.size, "seeds": plan.seeds}
+    facts |= {what: {name: nets[what] for name, nets in found.items()} for what in names}
+    return figure, facts | {
         "recipes": {name: asdict(chosen) for name, chosen in plan.recipes.items()},
         "networks": f"ReLU, He-normal weights, biases 0 at first; MLP: depth {plan.depth}, "
         f"width {WIDTH}; CNN: 3 stages of {plan.convolutions} 3x3 convolutions, "
         f"{CHANNELS}, {2 * CHANNELS} and {2 * CHANNELS} channels, one linear layer",
-        "seeds": plan.seeds,
         "alphas": ALPHAS,
         "shares_at_or_below_0": {name: not_above_0(nets) for name, nets in found.items()},
         "claims": claims,
-    } | {what: {name: nets[what] for name, nets in found.items()} for what in names}
+    }
 
 
 def plain_cnn(shape: tuple[int, ...], convolutions: int) -> nn.Sequential:
@@ -114,20 +108,13 @@ def measured(asked: Flags, plan: Plan, name: str, seed: int) -> Row:
     path = jr.interpolate(task, runs.initial[0], runs.final[0], ALPHAS, execution=QUIET)
     held = signals(task, path, execution=QUIET)
     slopes, straight = np.transpose([fitted(row) for row in held.relative])
-    return {
-        "relative_signal": held.relative,
-        "signal": held.values,
-        "slopes": slopes,
-        "straight": straight,
-        "final_train_loss": float(runs.metrics["train_loss"][0, -1]),
-    }
+    found = {"relative_signal": held.relative, "signal": held.values}
+    last = float(runs.metrics["train_loss"][0, -1])
+    return found | {"slopes": slopes, "straight": straight, "final_train_loss": last}
 
 
 def fitted(shares: Array) -> tuple[float, float]:
-    """Fit a line to the log signal over depth, where it is above 0 in three layers or more.
-
-    Its slope, in nats a layer, and R².
-    """
+    """Fit a line to the log signal over 3 layers or more above 0: nats a layer, and R²."""
     depth = np.flatnonzero(shares > 0)
     if len(depth) < 3:
         return np.nan, np.nan
@@ -143,13 +130,9 @@ def judged(name: str, nets: Signals) -> Rows:
     fall = f"slope of the log signal, in nats a layer, at alpha {JUDGED}"
     straight = f"{name}: that fall is close to exponential"
     how = f"R² of the straight line through the log signal at alpha {JUDGED}"
-    return judge(
-        "interpolation-",
-        [
-            ("signal", falls, fall, nets["slopes"][:, HALF], DECAY, -1),
-            ("signal", straight, how, nets["straight"][:, HALF], STRAIGHT),
-        ],
-    )
+    slopes, fits = nets["slopes"][:, HALF], nets["straight"][:, HALF]
+    rows = (falls, fall, slopes, DECAY, -1), (straight, how, fits, STRAIGHT)
+    return judge("interpolation-", [("signal", *row) for row in rows])
 
 
 def described(plan: Plan, found: dict[str, Signals]) -> str:

@@ -22,7 +22,7 @@ import pandas as pd
 from evidence import panels
 from evidence.figure import Flags, Made
 from evidence.jobs import over
-from evidence.judging import entry, judge, tally
+from evidence.judging import correlated, judge, tally
 from evidence.proportions import counted
 from evidence.rows import Row, Rows, about
 from matplotlib.axes import Axes
@@ -35,10 +35,8 @@ from jumpretrain.toys.bias_toy import BiasToy, train_toys
 CELLS = (
     (2, 0.1), (2, 0.3), (3, 0.03), (3, 0.1), (3, 0.3), (4, 0.1), (4, 0.3), (6, 0.3), (6, 0.5)
 )  # fmt: skip
-SHOWN = (4, 0.1)
 CLASSES, LR, UNTIL, ALPHAS = 4, 0.1, 0.02, 101
-LONGEST = 100_000
-"""Steps; toys whose slowest class would need more to escape are left out before training."""
+LONGEST = 100_000  # steps; toys whose slowest class would need more to escape are left out
 SHARE, CORRELATION, REACH = 0.9, 0.5, 0.1  # the smallest effects of interest
 LONGER, LASTS = 0.08, 0.1  # the least difference of error plateaus, the least loss plateau
 RANKED = 0.2  # the least rank correlation
@@ -50,30 +48,25 @@ PLACES = "first", "2nd", "3rd", "last"
 
 def make(asked: Flags) -> Made:
     cells = ((2, 0.3), (3, 0.1), (4, 0.3)) if asked.quick else CELLS
-    shown, count = ((4, 0.3), 3) if asked.quick else (SHOWN, 20)
+    shown, count = ((4, 0.3), 3) if asked.quick else ((4, 0.1), 20)
     found = over(asked, trained, [(*cell, count) for cell in cells], "toys")
     table = pd.DataFrame([row for rows in found for row in rows])
     same = table[(table["degree"] == shown[0]) & (table["scale"] == shown[1])]
     claims, history = judged(table), training(same.iloc[0])
     drift = max(toy.drift for toy in table["toy"])
-    figure = canvas.new_figure(16, 10.2)
-    axes = figure.subplots(2, 3)
-    _training(axes[0, 0], history, same.iloc[0])
-    _orders(axes[0, 1], table)
-    _paths(axes[0, 2], same, "error", "training error", 1 - 1 / CLASSES, "1 − 1/k")
-    _turning(axes[1, 0], table)
-    _excess(axes[1, 1], table)
-    _paths(axes[1, 2], same, "loss", "training loss (nats)", math.log(CLASSES), "log k")
+    levels = (1 - 1 / CLASSES, "1 − 1/k"), (math.log(CLASSES), "log k")
+    figure = panels.sheet((16, 10.2), (2, 3), [
+        (_training, history, same.iloc[0]), (_orders, table),
+        (_paths, same, "error", "training error", *levels[0]), (_turning, table),
+        (_excess, table), (_paths, same, "loss", "training loss (nats)", *levels[1]),
+    ])  # fmt: skip
     panels.head(figure, finding(table, claims), claims, described(table, drift))
-    return figure, {
-        "classes": CLASSES,
+    facts = {"classes": CLASSES, "claims": claims, "one_sample": pooled(table)}
+    facts |= {"degrees": by_degree(table), "largest_sum_of_biases": drift}
+    return figure, facts | {
         "recipe": {"lr": LR, "until": UNTIL, "optimiser": "gradient descent"},
         "cells": [{"degree": d, "scale": s, "networks": count} for d, s in cells],
         "left_out": f"toys predicted to need more than {LONGEST} steps",
-        "claims": claims,
-        "one_sample": pooled(table),
-        "degrees": by_degree(table),
-        "largest_sum_of_biases": drift,
         "networks": table.drop(columns=["toy", *WAYS]).to_dict("records"),
         "training": {"degree": shown[0], "scale": shown[1], **history},
         "paths": [
@@ -126,6 +119,8 @@ def measured(toy: BiasToy) -> Row:
     """Measure a toy, as a row of a table, with its paths, whose biases are alpha or alpha^r."""
     paths = toy.path(ALPHAS), toy.path(ALPHAS, "homogeneous")
     linear, homogeneous = (path.plateau() for path in paths)
+    plateaus = {"linear_error": linear.error, "linear_loss": linear.loss, "excess": linear.excess}
+    plateaus |= {"homogeneous_error": homogeneous.error, "homogeneous_loss": homogeneous.loss}
     wrong = np.asarray(paths[0].class_error["train"]) > 0
     turns = np.where(wrong, paths[0].alphas[:, None], 0).max(axis=0)
     order = np.argsort(toy.learned, kind="stable")
@@ -140,11 +135,7 @@ def measured(toy: BiasToy) -> Row:
         "same_order": bool((order == np.argsort(toy.biases)).all()),
         "last_is_largest": bool(order[-1] == toy.biases.argmax()),
         "correlation": float(np.corrcoef(-toy.biases, turns)[0, 1]),
-        "linear_error": linear.error,
-        "linear_loss": linear.loss,
-        "homogeneous_error": homogeneous.error,
-        "homogeneous_loss": homogeneous.loss,
-        "excess": linear.excess,
+        **plateaus,
         "rise": paths[0].monotonicity().min_delta,
         "variance": float(toy.biases.var()),
         **wang.middle(paths[0], toy.biases),
@@ -174,8 +165,7 @@ def judged(table: pd.DataFrame) -> Rows:
 
 def pooled(table: pd.DataFrame) -> Rows:
     """Judge toys as they were before: as one sample, and those of a degree with scales pooled."""
-    degrees = [(f"r = {degree}: ", some) for degree, some in table.groupby("degree")]
-    groups = [("", table), *degrees]
+    groups = [("", table)] + [(f"r = {k}: ", some) for k, some in table.groupby("degree")]
     held = [(where, some[some["linear_error"] >= HELD]) for where, some in groups]
     return [
         *plateaus(table),
@@ -201,13 +191,11 @@ def lasting(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def ordered(table: pd.DataFrame) -> Rows:
-    same = "classes are learned in the order of their biases at the end"
-    last = "the class learned last has the largest bias"
     how = "share of networks, each counted, though those of one degree and scale are alike"
-    return [
-        counted("interpolation-H16", claim, table[column], SHARE) | {"statistic": how}
-        for claim, column in ((same, "same_order"), (last, "last_is_largest"))
-    ]
+    same = "classes are learned in the order of their biases at the end", table["same_order"]
+    last = "the class learned last has the largest bias", table["last_is_largest"]
+    found = (counted("interpolation-H16", *row, SHARE) for row in (same, last))
+    return [claim | {"statistic": how} for claim in found]
 
 
 def plateaus(table: pd.DataFrame, where: str = "") -> Rows:
@@ -238,8 +226,7 @@ def ranked(table: pd.DataFrame, where: str = "") -> Rows:
     found = spearman(table["rise"], table["variance"])
     claim = f"{where}the loss rises more on the linear path where the biases vary more"
     how = "Spearman's rho over networks of the variance of the biases and min Delta"
-    numbers = found.rho, found.low, found.high, len(table), RANKED
-    return [entry("interpolation-H18", claim, how, *numbers, p=found.p)]
+    return [correlated("interpolation-H18", claim, how, found, len(table), RANKED)]
 
 
 def by_degree(table: pd.DataFrame) -> Rows:
@@ -254,9 +241,9 @@ def by_degree(table: pd.DataFrame) -> Rows:
 
 def described(table: pd.DataFrame, drift: float) -> str:
     cells = table.groupby(["degree", "scale"]).ngroups
+    groups = table.groupby("degree")["scale"].unique().items()
     scales = "; ".join(
-        f"r {degree}, scale {' and '.join(map(str, group.unique()))}"
-        for degree, group in table.groupby("degree")["scale"]
+        f"r {degree}, scale {' and '.join(map(str, some))}" for degree, some in groups
     )
     return (
         f"f_i(x) = sum_j W_ij^r x_j + b_i, k = {CLASSES} classes of one point each, b = 0 at the "
@@ -280,15 +267,14 @@ def finding(table: pd.DataFrame, claims: Rows) -> str:
 
 def _said(claims: Rows, part: str, margin: float | None = None) -> str:
     """Say what claims find over cells and in each; of a margin, what it was taken from."""
-    found = {True: [], False: []}
+    whole, cells = "not judged over cells", []
     for claim in about(claims, part):
-        found[claim["claim"].startswith("r = ")].append(claim)
-    whole = [
-        f"over cells {margin - c['effect'] if margin else c['effect']:.2f}, {c['verdict']}"
-        for c in found[False]
-    ]
-    tallied = tally(found[True]).replace("claims", "cells")
-    return f"{' '.join(whole) or 'not judged over cells'}; {tallied}"
+        if claim["claim"].startswith("r = "):
+            cells.append(claim)
+        else:
+            effect = margin - claim["effect"] if margin else claim["effect"]
+            whole = f"over cells {effect:.2f}, {claim['verdict']}"
+    return f"{whole}; {tally(cells).replace('claims', 'cells')}"
 
 
 def _training(ax: Axes, history: Row, row: pd.Series) -> None:
@@ -330,10 +316,8 @@ def _paths(ax: Axes, rows: pd.DataFrame, kind: str, label: str, level: float, wo
     ax.axhline(level, color="0.4", ls=":", lw=1.2, label=words)
     linear, homogeneous = (rows[f"{way}_{kind}"].median() for way in WAYS)
     degree, scale = rows[["degree", "scale"]].iloc[0]
-    title = (
-        f"{kind} plateau, median: {linear:.2f} linear, {homogeneous:.2f} "
-        f"homogeneous (r = {degree:g}, scale {scale})"
-    )
+    title = f"{kind} plateau, median: {linear:.2f} linear, {homogeneous:.2f} homogeneous (r = "
+    title += f"{degree:g}, scale {scale})"
     panels.label(ax, "alpha", label, title, fontsize=9)
 
 
@@ -352,10 +336,8 @@ def _excess(ax: Axes, table: pd.DataFrame) -> None:
     for style, rows in _degrees(held):
         ax.scatter(rows["middle_expected"], rows["middle_excess"], s=24, **style)
     panels.equal(ax, float(held["middle_expected"].max()), "equal")
-    title = (
-        "the loss half way along the error plateau; along the whole path it rises by up to "
-        f"{float(table['rise'].max()):.2g} nats"
-    )
+    title = "the loss half way along the error plateau; along the whole path it rises by up to "
+    title += f"{table['rise'].max():.2g} nats"
     panels.label(ax, *wang.MIDDLE, title, fontsize=9)
 
 
