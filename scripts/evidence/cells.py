@@ -1,9 +1,10 @@
-"""Train and measure the networks of a cell of a design, or read what was kept."""
+"""Train and measure the networks of a figure, over processes, or read what was kept."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evidence.figure import Flags
 from numpy.typing import ArrayLike
@@ -12,6 +13,7 @@ import jumpretrain as jr
 from jumpretrain.execution.execution import spread
 from jumpretrain.storage import folders
 
+Result = TypeVar("Result")
 CHUNK = 5
 QUIET = jr.Execution(progress=False)
 
@@ -57,3 +59,21 @@ def spread_kept(
         for name, of, *given in jobs
     ]
     return spread(kept, work, jr.Execution(n_jobs=1 if asked.quick else asked.jobs), label)
+
+
+def over(
+    asked: Flags, function: Callable[..., Result], jobs: Sequence[Sequence[Any]], label: str
+) -> list[Result]:
+    """Call a function once for each job, in the script's worker processes."""
+    return spread(function, jobs, jr.Execution(n_jobs=asked.jobs), label)
+
+
+def recipe(epochs: int, lr: float, batch: int, **more: Any) -> jr.Recipe:
+    """Describe training of which the two ends alone are recorded."""
+    return jr.Recipe(epochs, lr, batch_size=batch, record_every=0, record_early=False, **more)
+
+
+def shared(asked: Flags) -> Flags:
+    """Point the script's samples to a folder that all figures of the paper share."""
+    paper = asked.name.partition("_")[0]
+    return replace(asked, work=asked.work.parent / (f"{paper}-quick" if asked.quick else paper))

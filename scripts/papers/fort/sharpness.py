@@ -15,9 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from evidence.cells import kept, trained
+from evidence.cells import kept, over, trained
 from evidence.figure import Flags, Made
-from evidence.jobs import over
 from evidence.panels import head, label, lines, sheet
 from matplotlib.axes import Axes
 from papers.fort import networks as fort

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
+from evidence.cells import over
 from evidence.figure import Flags, Made
-from evidence.jobs import over
 from evidence.panels import head, label, lines, sheet
 from matplotlib.axes import Axes
 from papers.fort import networks as fort

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET
+from evidence.cells import QUIET, over
 from evidence.contests import Array
 from evidence.figure import Flags, device
-from evidence.jobs import over
 from papers.fort import networks as fort
 
 import jumpretrain as jr

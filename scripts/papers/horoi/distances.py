@@ -20,7 +20,7 @@ from evidence.contests import Array, correlate
 from evidence.figure import Flags, Made
 from evidence.judging import NEGLIGIBLE, entry
 from evidence.panels import dots, label
-from evidence.wording import Claims, effect
+from evidence.rows import Rows, effect
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from papers.horoi import landscapes
@@ -132,7 +132,7 @@ def same_order(groups: Labels, *versions: Array) -> float:
     return float(np.equal(*signs).sum())
 
 
-def judged(values: Values, groups: Labels) -> Claims:
+def judged(values: Values, groups: Labels) -> Rows:
     """Judge whether conclusions and ranks on weight space survive on the other distances."""
     claims = []
     how = f"Cliff's delta of {{}}, {FIRST} against {SECOND}; expected sign: that in weight space"
@@ -204,7 +204,7 @@ def shade(ax: Axes, table: Table, words: Table, columns: list[str]) -> None:
         ax.text(column, row, text, ha="center", va="center", fontsize=9)
 
 
-def finding(claims: Claims) -> str:
+def finding(claims: Rows) -> str:
     stand, agree = [], []
     for distance, where in WHERE.items():
         *mine, alike, _ = (claim for claim in claims if where in claim["claim"])

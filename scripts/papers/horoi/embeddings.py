@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from evidence.cells import over
 from evidence.figure import Flags, Made
-from evidence.jobs import over
 from evidence.judging import within
-from evidence.wording import Claims
+from evidence.rows import Rows
 from matplotlib.axes import Axes
 from papers.horoi import landscapes
 from papers.horoi.landscapes import Network
@@ -90,7 +90,7 @@ def embedded(net: Network, name: str) -> tuple[dict[str, Any], Embedding | None]
     return row | made.fidelity(jumps, inner), made if net.seed == 0 else None
 
 
-def judged(table: pd.DataFrame) -> Claims:
+def judged(table: pd.DataFrame) -> Rows:
     claims = []
     for form, words in FORMS.items():
         for other, measure, claim in COMPARED:

@@ -13,7 +13,7 @@ import pandas as pd
 from evidence.figure import Flags, Made
 from evidence.judging import adjusted, correlated
 from evidence.panels import head, label
-from evidence.wording import Claims, effect
+from evidence.rows import Rows, effect
 from matplotlib.axes import Axes
 from papers.horoi.conditions import NAMES, RETRAINING, WEIGHT_DECAYS, conditions
 
@@ -68,7 +68,7 @@ def make(asked: Flags) -> Made:
     return figure, numbers | {"networks": table[SHOWN].to_dict("records")}
 
 
-def judged(table: pd.DataFrame) -> Claims:
+def judged(table: pd.DataFrame) -> Rows:
     target, control = table["test_loss"], np.log(table[SQUARED])
     tests = {}
     for name, words in ((RELEASED, "released total"), (FINITE, "finite"), (RANKED, "rank")):

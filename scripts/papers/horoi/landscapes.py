@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET, kept
+from evidence.cells import QUIET, kept, over
 from evidence.figure import Flags, Made, device
-from evidence.jobs import over
 from evidence.judging import between
 from evidence.panels import head
-from evidence.wording import Claims
+from evidence.rows import Rows
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.spatial.distance import pdist, squareform
@@ -100,7 +99,7 @@ def made(
     asked: Flags,
     figure: Figure,
     finding: str,
-    claims: Claims,
+    claims: Rows,
     note: str,
     groups: Iterable[str] = GROUPS,
     **found: Any,

@@ -14,7 +14,7 @@ from evidence.cells import QUIET
 from evidence.figure import Flags, Made
 from evidence.judging import between, within
 from evidence.panels import label
-from evidence.wording import Claims
+from evidence.rows import Rows
 from matplotlib.axes import Axes
 from papers.horoi import landscapes
 from papers.horoi.landscapes import GROUPS, POOR, SHOWN, Network, by_group
@@ -100,7 +100,7 @@ def excess(table: pd.DataFrame, distance: str) -> dict[str, Any]:
     return {group: less[group].to_numpy() for group in GROUPS}
 
 
-def judged(table: pd.DataFrame) -> Claims:
+def judged(table: pd.DataFrame) -> Rows:
     claims = []
     for distance, where in DISTANCES.items():
         found, how = excess(table, distance), HOW.format(where)
@@ -139,7 +139,7 @@ def pairs(ax: Axes, table: pd.DataFrame, distance: str) -> None:
     label(ax, "", "silhouette by direction", title, fontsize=9)
 
 
-def finding(table: pd.DataFrame, claims: Claims) -> str:
+def finding(table: pd.DataFrame, claims: Rows) -> str:
     where = f"{DISTANCES['potential']}, the arms of"
     good, memorise = (WORDS[c["verdict"]] for c in claims if c["claim"].startswith(where))
     found = excess(table, "potential")

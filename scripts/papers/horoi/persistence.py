@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from evidence.cells import over
 from evidence.figure import Flags, Made
-from evidence.jobs import over
 from evidence.judging import between
-from evidence.wording import Claims
+from evidence.rows import Rows
 from matplotlib.axes import Axes
 from papers.horoi import landscapes
 from papers.horoi.landscapes import NEIGHBOURS, SHOWN, Network, Topology, column
@@ -68,7 +68,7 @@ def measured(net: Network) -> tuple[dict[str, Any], Topology | None]:
     return row, seen if net.seed == 0 else None
 
 
-def judged(table: pd.DataFrame) -> Claims:
+def judged(table: pd.DataFrame) -> Rows:
     claims = []
     for poor in ("few", "memorise"):
         name = SHOWN[poor]

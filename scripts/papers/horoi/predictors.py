@@ -26,7 +26,7 @@ from evidence.contests import Array
 from evidence.figure import Flags, Made
 from evidence.judging import entry
 from evidence.panels import head, intervals, lines
-from evidence.wording import Claims, bounded, effect
+from evidence.rows import Rows, bounded, effect
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from papers.horoi import cifar_networks as cifar
@@ -224,7 +224,7 @@ def claimed(alone: Ends, *claim: Any, p: float = math.nan) -> dict[str, Any]:
     return entry(*claim, p=p) | {"interval_networks": list(alone) if known else None}
 
 
-def judged(keyed: pd.DataFrame) -> Claims:
+def judged(keyed: pd.DataFrame) -> Rows:
     """Judge H7, H3 and H5 by the correlations with the test loss."""
     claims = []
     for name, claim, predictor, networks, fixed in RISING:
@@ -240,7 +240,7 @@ def judged(keyed: pd.DataFrame) -> Claims:
     return claims
 
 
-def gains(table: pd.DataFrame, resamples: int) -> Claims:
+def gains(table: pd.DataFrame, resamples: int) -> Rows:
     """Judge whether persistence is more closely tied to the test loss than cheaper numbers."""
     groups, claims = conditions(table), []
     for other, word in HELD.items():
@@ -260,7 +260,7 @@ def gains(table: pd.DataFrame, resamples: int) -> Claims:
     return claims
 
 
-def trends(table: pd.DataFrame, resamples: int) -> Claims:
+def trends(table: pd.DataFrame, resamples: int) -> Rows:
     """Judge H8 within blocks of networks that differ in weight decay alone.
 
     Ranks within a block are set against the decays'. Its recipe, augmentation and batch size, is
@@ -383,7 +383,7 @@ def stretch(ax: Axes, name: Literal["x", "y"], values: pd.Series) -> None:
         limit(-smallest / 2, None)
 
 
-def titles(keyed: pd.DataFrame, claims: Claims) -> list[str]:
+def titles(keyed: pd.DataFrame, claims: Rows) -> list[str]:
     plain = keyed.xs("", level="fixed")
     counts = ", ".join(f"{name} {clear(plain.loc[name]).sum()}" for name in (ALL, RECIPE))
     ours = keyed.loc[(ALL, "persistence"), "rho"]

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from evidence.cells import over
 from evidence.figure import Flags, Made
-from evidence.jobs import over
 from evidence.judging import correlated, entry
 from evidence.panels import head
-from evidence.wording import Claims, effect
+from evidence.rows import Rows, effect
 from numpy.typing import NDArray
 from papers.horoi import landscapes
 from papers.horoi.landscapes import GROUPS, NEIGHBOURS, Network
@@ -75,7 +75,7 @@ def measured(net: Network) -> dict[str, Any]:
     return row | {"released_pieces": int(pieces)}
 
 
-def judged(table: pd.DataFrame) -> Claims:
+def judged(table: pd.DataFrame) -> Rows:
     """Judge H11, and whether the finite bars of the joined graph go beyond the range."""
     logs = np.log(table[["range_squared", "released"]].to_numpy())
     drawn = np.random.default_rng(0).integers(len(logs), size=(RESAMPLES, len(logs)))
@@ -100,7 +100,7 @@ def fitted(logs: NDArray[np.float64]) -> float:
     return float(sums[0, 1] ** 2 / scale) if scale > 0 else 0.0
 
 
-def titles(table: pd.DataFrame, ratios: pd.Series, claims: Claims) -> tuple[str, ...]:
+def titles(table: pd.DataFrame, ratios: pd.Series, claims: Rows) -> tuple[str, ...]:
     few, many = table["released_pieces"].min(), table["released_pieces"].max()
     graph = "one piece" if many == 1 else f"{few} to {many} pieces"
     medians = ", ".join(f"{group} {ratio:.2f}" for group, ratio in ratios.items())
@@ -113,7 +113,7 @@ def titles(table: pd.DataFrame, ratios: pd.Series, claims: Claims) -> tuple[str,
     )
 
 
-def finding(slope: float, ratios: pd.Series, claims: Claims) -> str:
+def finding(slope: float, ratios: pd.Series, claims: Rows) -> str:
     law, plain, held = (claim["verdict"] for claim in claims)
     least, *_, next_, most = ratios.sort_values()
     return (

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET
+from evidence.cells import QUIET, over
 from evidence.contests import Array, Contest, contest, resampled_strength, strength
 from evidence.figure import Flags, Made
-from evidence.jobs import over
 from evidence.judging import adjusted, entry
 from evidence.panels import intervals, label
-from evidence.wording import Claims, effect
+from evidence.rows import Rows, effect
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -126,7 +125,7 @@ def summary(points: jr.Trajectories) -> dict[str, float]:
     }
 
 
-def judged(contests: Contests, count: int) -> Claims:
+def judged(contests: Contests, count: int) -> Rows:
     """Judge every statistic over all networks, and the mean of them also within groups."""
     claims = []
     for (scope, other), found in contests.items():
@@ -195,7 +194,7 @@ def scatter(ax: Axes, table: pd.DataFrame, sampler: str) -> None:
     label(ax, "median of log10 training loss (nats)", up, f"{sampler}: |ρ| = {rho:.2f}", **legend)
 
 
-def finding(deltas: pd.DataFrame, claims: Claims) -> str:
+def finding(deltas: pd.DataFrame, claims: Rows) -> str:
     means = [claim for claim in claims if claim["claim"].endswith(MEAN)]
     numbers = ", ".join(f"{o} {effect(c)}" for o, c in zip(OTHERS, means, strict=False))
     clear = (deltas.abs() == 1).sum()

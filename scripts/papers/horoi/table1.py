@@ -10,12 +10,12 @@ from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
+from evidence.cells import over
 from evidence.contests import Array
 from evidence.figure import Flags, Made
-from evidence.jobs import over
 from evidence.judging import adjusted, entry
 from evidence.panels import head, label
-from evidence.wording import Claims, effect
+from evidence.rows import Rows, effect
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from papers.horoi.conditions import RETRAINING, conditions
@@ -133,7 +133,7 @@ def paired(first: Array, second: Array) -> tuple[float, float, float, float]:
     return float(gaps.mean()), float(low), float(high), float(p)
 
 
-def judged(found: Found) -> Claims:
+def judged(found: Found) -> Rows:
     """Compare jump and retrain with the other samplers on each target."""
     claims = []
     for target, sampler in [(target, sampler) for target in found for sampler in OTHERS]:
@@ -146,7 +146,7 @@ def judged(found: Found) -> Claims:
     return adjusted(claims)
 
 
-def panel(ax: Axes, target: str, found: dict[str, Array], column: int, claims: Claims) -> None:
+def panel(ax: Axes, target: str, found: dict[str, Array], column: int, claims: Rows) -> None:
     for place, (sampler, (colour, paper)) in enumerate(SAMPLERS.items()):
         shares = 100 * found[sampler].mean(1)
         ax.plot(

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET
+from evidence.cells import QUIET, over
 from evidence.figure import Flags, Made
-from evidence.jobs import over
 from evidence.judging import tally, within
-from evidence.wording import Claims
+from evidence.rows import Rows
 from papers.horoi import landscapes
 from papers.horoi.landscapes import POOR, Network, caption, column, compared, facts
 
@@ -90,7 +89,7 @@ def showcase(net: Network) -> tuple[str, sheets.Showcase]:
     return SHOWN[net.group], sheets.Showcase(paper, joined, jumps.values("test_loss"))
 
 
-def judged(table: pd.DataFrame) -> Claims:
+def judged(table: pd.DataFrame) -> Rows:
     claims = []
     for name, measure, others, words in ORDERED:
         for other, who in others.items():
@@ -102,7 +101,7 @@ def judged(table: pd.DataFrame) -> Claims:
     return [*claims, within("horoi-H6", words, how, slopes, SMALLEST_SLOPE, -1)]
 
 
-def finding(table: pd.DataFrame, claims: Claims) -> str:
+def finding(table: pd.DataFrame, claims: Rows) -> str:
     means = table.assign(back=1 - table["final_distance"]).groupby("group").mean()
 
     def listed(measure: str, form: str, groups: tuple[str, ...] = GROUPS) -> str:

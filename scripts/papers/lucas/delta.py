@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from evidence import panels
+from evidence.cells import shared
 from evidence.figure import Flags, Made
-from evidence.jobs import shared
 from evidence.judging import correlated
 from evidence.rows import Row, Rows
 from matplotlib.axes import Axes

@@ -23,9 +23,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from evidence import panels
-from evidence.cells import QUIET
+from evidence.cells import QUIET, recipe, shared
 from evidence.figure import Flags, Made, device
-from evidence.jobs import recipe, shared
 from evidence.judging import entry, within
 from evidence.rows import Row, Rows, about
 from matplotlib.axes import Axes

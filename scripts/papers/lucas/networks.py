@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from evidence.cells import QUIET, trained
+from evidence.cells import QUIET, over, recipe, trained
 from evidence.figure import Flags, device
-from evidence.jobs import over, recipe
 from evidence.judging import NEGLIGIBLE, between, entry
 from evidence.proportions import counted
 from evidence.rows import Row, Rows, about

@@ -18,8 +18,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from evidence import panels
+from evidence.cells import recipe, shared
 from evidence.figure import Flags, Made, device
-from evidence.jobs import recipe, shared
 from evidence.rows import Row, Rows
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure

@@ -17,8 +17,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from evidence import panels
+from evidence.cells import over
 from evidence.figure import Flags, Made
-from evidence.jobs import over
 from evidence.judging import correlated, entry, within
 from evidence.rows import Row, Rows, about
 from matplotlib import colormaps

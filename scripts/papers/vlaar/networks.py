@@ -13,10 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from evidence import jobs, panels
-from evidence.cells import trained
+from evidence import cells, panels
+from evidence.cells import shared, trained
 from evidence.figure import Flags, device
-from evidence.jobs import shared
 from evidence.judging import tally
 from evidence.rows import Rows
 from matplotlib.axes import Axes
@@ -110,7 +109,7 @@ def task(data: jr.Dataset, policy: Policy = "stored", most: int | None = None) -
 def recipe(quick: bool, weight_decay: float, epochs: int = 40) -> jr.Recipe:
     """Give the recipe of all networks: SGD whose rate falls twice, each time by ten."""
     steps: dict[str, Any] = {"schedule": "steps", "milestones": (1 / 3, 2 / 3)}
-    return jobs.recipe(6 if quick else epochs, 0.05, 64, weight_decay=weight_decay, **steps)
+    return cells.recipe(6 if quick else epochs, 0.05, 64, weight_decay=weight_decay, **steps)
 
 
 def seeds(asked: Flags) -> range:

@@ -31,9 +31,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from evidence import panels
-from evidence.cells import trained
+from evidence.cells import over, recipe, shared, trained
 from evidence.figure import Flags, Made, device
-from evidence.jobs import over, recipe, shared
 from evidence.judging import between, judge, within
 from evidence.rows import Array, Row, Rows
 from matplotlib.axes import Axes

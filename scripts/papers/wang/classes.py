@@ -20,13 +20,11 @@ import numpy as np
 import pandas as pd
 import torch
 from evidence import panels
-from evidence.cells import QUIET, trained
+from evidence.cells import QUIET, over, trained
 from evidence.figure import Flags, Made
-from evidence.jobs import over
 from evidence.judging import judge, within
 from evidence.proportions import counted
-from evidence.rows import Array, Row, Rows, about
-from evidence.wording import effect
+from evidence.rows import Array, Row, Rows, about, effect
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from papers.wang import networks as wang

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from evidence.cells import recipe
 from evidence.figure import device
-from evidence.jobs import recipe
 from evidence.proportions import quotient
 from evidence.rows import Rows, about
 from numpy.typing import NDArray

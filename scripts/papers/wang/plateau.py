@@ -21,9 +21,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from evidence import panels
-from evidence.cells import QUIET, trained
+from evidence.cells import QUIET, over, trained
 from evidence.figure import Flags, Made
-from evidence.jobs import over
 from evidence.judging import between, judge
 from evidence.rows import Array, Rows, about
 from matplotlib.axes import Axes

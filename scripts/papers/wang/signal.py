@@ -14,9 +14,8 @@ from functools import partial
 
 import numpy as np
 from evidence import panels
-from evidence.cells import QUIET, trained
+from evidence.cells import QUIET, over, recipe, trained
 from evidence.figure import Flags, Made, device
-from evidence.jobs import over, recipe
 from evidence.judging import judge, within
 from evidence.rows import Array, Row, Rows, about
 from matplotlib.axes import Axes

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from evidence import panels
+from evidence.cells import over
 from evidence.figure import Flags, Made
-from evidence.jobs import over
 from evidence.judging import correlated, judge, tally
 from evidence.proportions import counted
 from evidence.rows import Row, Rows, about
