@@ -39,7 +39,7 @@ def conditions(asked: Flags) -> tuple[pd.DataFrame, list[dict[str, Array]]]:
 
 
 def _kept(folder: Path, quick: bool, *condition: Any) -> tuple[dict[str, Any], Any]:
-    path = folder / "case.safetensors"
+    path = folder / "described.safetensors"
     if not path.exists():
         folders.write_arrays(path, *_sampled(folder, quick, *condition))
     features, found = folders.read_arrays(path)
