@@ -7,7 +7,9 @@ from support import cases
 from jumpretrain.comparison import compare as module
 from jumpretrain.comparison.compare import FAMILY, compare
 from jumpretrain.comparison.hypothesis_tests import (
+    bootstrap_interval,
     cliffs_delta,
+    given_covariate,
     permutation_test,
     standardised_difference,
 )
@@ -203,3 +205,20 @@ def test_bad_groups_are_refused_before_any_work(rng):
         compare({"a": [{}, {}], "b": [{}, {}]})
     with pytest.raises(ValueError, match=r"family.*nonsense"):
         compare({"a": two, "b": two}, family=["nonsense"])
+
+
+def test_seed_and_resamples_reach_every_random_number(rng):
+    groups = {
+        name: [{"loss_range_squared": v + 3, "x": v} for v in rng.normal(mean, size=10)]
+        for mean, name in enumerate(("low", "high"))
+    }
+    for network in (one for group in groups.values() for one in group):
+        network["x"] += rng.normal()
+    a, b = ([one["x"] for one in group] for group in groups.values())
+    ranges = [[np.log(one["loss_range_squared"]) for one in group] for group in groups.values()]
+    for seed, resamples in ((0, 99), (1, 99), (1, 199)):
+        row = rows(compare(groups, seed=seed, resamples=resamples)).loc["x"]
+        assert row["p"] == permutation_test([a, b], seed, resamples).p
+        assert row["p_given_range"] == given_covariate([a, b], ranges, seed, resamples)
+        ends = bootstrap_interval([a, b], seed=seed, resamples=resamples)
+        assert (row["hedges_g_low"], row["hedges_g_high"]) == ends

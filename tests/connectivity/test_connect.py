@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from support import nets
 from torch import nn
 
 import jumpretrain as jr
 from jumpretrain.connectivity import connect as module
 from jumpretrain.connectivity.connect import connect
-from jumpretrain.connectivity.connector import Connector, lengths
+from jumpretrain.connectivity.connector import Connector, lengths, score_connector
 
 QUIET = jr.Execution(progress=False)
 RECIPE = jr.Recipe(epochs=20, lr=0.001, optimiser="adam", record_every=0, record_early=False)
@@ -331,3 +332,15 @@ def test_buffers_count_neither_in_lengths_nor_in_norms_nor_in_angles():
     off -= np.outer(off @ chord / (chord @ chord), chord)
     cosine = off[0] @ off[1] / np.linalg.norm(off[0]) / np.linalg.norm(off[1])
     assert found.deviation_cosines()[0, 1] == pytest.approx(cosine, abs=1e-5)
+
+
+def test_examples_without_a_class_count_as_labelled_otherwise():
+    task = jr.Task(lambda: jr.models.mlp((6,), 3, hidden=(5,)), nets.vectors())
+    ends = [task.initial(seed) for seed in (0, 1)]
+    nodes = np.stack([ends[0], ends[0] * np.float32(1e30), ends[1]])  # outputs overflow between
+    places = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+    found = score_connector(task, nodes, np.eye(3), places, {}, QUIET)
+    assert not np.isfinite(found.metrics["test_loss"][1])
+    assert found.changed[1].tolist() == [1, 1]
+    assert found.changed[0, 0] == found.changed[2, 1] == 0
+    assert found.changed[2, 0] == found.changed[0, 1] < 1

@@ -1,5 +1,7 @@
 """The toy of biases keeps its closed forms: sums, orders, degrees and the predicted alphas."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -152,3 +154,11 @@ def test_toys_that_diverge_stop_at_once():
 def test_a_class_that_was_never_learned_says_so():
     toy = train_toys([0], until=10.0)[0]
     assert toy.steps == 0 and toy.learned.tolist() == [-1] * 4
+
+
+def test_outputs_that_overflow_have_no_error(toys):
+    with np.errstate(over="ignore", invalid="ignore"):
+        path = dataclasses.replace(toys[0], weights=1e200 * toys[0].weights).path(3)
+    assert np.isfinite(path.metrics["train_error"][0])
+    assert np.isnan(path.metrics["train_error"][1:]).all()
+    assert np.isnan(path.class_error["train"][-1]).all()
