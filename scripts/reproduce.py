@@ -25,7 +25,7 @@ from tqdm import tqdm
 import jumpretrain as jr
 from jumpretrain.storage import folders
 
-FIGURES = scripts(list(PAPERS))
+FIGURES = scripts(PAPERS)
 CHILD = (
     "import json, sys; from pathlib import Path; from evidence.figure import make; "
     "name, quick, out, work, *rest = json.loads(sys.argv[1]); "
@@ -102,10 +102,9 @@ def _finished(path: Path) -> dict[str, str]:
 
 
 def _version(name: str) -> str:
-    """Hash a figure's script and what lies beside it."""
-    beside = sorted(FIGURES[name].parent.glob("*.py"))
-    helpers = [path for path in beside if path == FIGURES[name] or path not in FIGURES.values()]
-    code = b"".join(path.read_bytes() for path in helpers)
+    """Hash the scripts of a figure's paper, which take from one another, and what papers share."""
+    places = (FIGURES[name].parent, SCRIPTS / "evidence")
+    code = b"".join(path.read_bytes() for place in places for path in sorted(place.glob("*.py")))
     return f"{jr.__version__}-{hashlib.sha256(code).hexdigest()[:16]}"
 
 

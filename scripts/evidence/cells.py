@@ -69,8 +69,9 @@ def over(
 
 
 def recipe(epochs: int, lr: float, batch: int, **more: Any) -> jr.Recipe:
-    """Describe training of which the two ends alone are recorded."""
-    return jr.Recipe(epochs, lr, batch_size=batch, record_every=0, record_early=False, **more)
+    """Describe training of which the two ends alone are recorded, unless told otherwise."""
+    record = {"record_every": 0, "record_early": False} | more
+    return jr.Recipe(epochs, lr, batch_size=batch, **record)
 
 
 def shared(asked: Flags) -> Flags:

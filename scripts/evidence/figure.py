@@ -4,7 +4,7 @@ import argparse
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
@@ -36,7 +36,7 @@ class Flags:
     jobs: int  # worker processes
 
 
-def scripts(papers: Iterator[str] | list[str]) -> dict[str, Path]:
+def scripts(papers: Iterable[str]) -> dict[str, Path]:
     """Find the scripts of papers' figures, by `<paper>_<topic>`: modules that have a `make`."""
     return {
         f"{paper}_{path.stem}": path

@@ -11,6 +11,7 @@ from operator import getitem
 from typing import Any, Literal
 
 import numpy as np
+from evidence import cells
 from evidence.cells import QUIET
 from evidence.figure import device
 from evidence.judging import within
@@ -76,8 +77,7 @@ def recipe(
     **other: Any,
 ) -> jr.Recipe:
     """Write a recipe, of the paper's Adam, that records the start and the end only."""
-    record = {"record_every": 0, "record_early": False} | other
-    return jr.Recipe(epochs=epochs, lr=lr, batch_size=batch_size, optimiser=optimiser, **record)
+    return cells.recipe(epochs, lr, batch_size, optimiser=optimiser, **other)
 
 
 def told(recipe: jr.Recipe) -> str:
