@@ -1,5 +1,6 @@
 """Data as they were asked for: splits, redrawn labels, files, augmentation."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -251,3 +252,30 @@ def test_augmentation_equals_a_loop_over_images(crop, flip, seed, width):
                     expected[:, row, column] = image[:, y, x]
         expected = expected[..., ::-1] if flip and mirror else expected
         np.testing.assert_array_equal(result, expected)
+
+
+def squeezed(path, name, shape):
+    """Write arrays of which one has another shape in its header."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, array in pixels("mnist").items():
+            with archive.open(f"{key}.npy", "w") as stream:
+                if key != name:
+                    np.lib.format.write_array(stream, array)
+                    continue
+                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(stream, header)
+                stream.write(bytes(10**6))
+
+
+@pytest.mark.parametrize("name", ["x_train", "y_test"])
+def test_a_file_that_unpacks_to_more_than_can_be_meant_is_refused_unread(tmp_path, name):
+    squeezed(tmp_path / "mnist.npz", name, (2_000_000, 28, 28))
+    with pytest.raises(ValueError, match=r"up to 4 GB, but .*mnist\.npz unpacks to 6\.27 GB"):
+        load("mnist", tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(-5, 28, 28), (10**6, 28, 28)])
+def test_a_header_that_promises_other_data_than_there_are_is_refused(tmp_path, shape):
+    squeezed(tmp_path / "mnist.npz", "x_train", shape)
+    with pytest.raises(ValueError, match=r"mnist\.npz must be an npz file .* cannot be read"):
+        load("mnist", tmp_path)
