@@ -25,6 +25,7 @@ from jumpretrain.comparison.hypothesis_tests import (
     permutation_test,
     standardised_difference,
 )
+from jumpretrain.execution.arguments import checked
 from jumpretrain.sampling.trajectories import Trajectories
 
 __all__ = ["FAMILY", "Comparison", "compare", "describe"]
@@ -115,6 +116,7 @@ class Comparison:
         ])
 
 
+@checked
 def compare(
     groups: Mapping[str, Sequence[Network]],
     metric: str = "test_loss",

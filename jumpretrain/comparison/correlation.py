@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 
 from jumpretrain.comparison.effects import EPS
 from jumpretrain.comparison.relabelling import draw_permutations, p_value
+from jumpretrain.execution.arguments import checked
 
 __all__ = ["Correlation", "partial_spearman", "residual_maker", "spearman"]
 
@@ -35,6 +36,7 @@ class Correlation:
     high: float
 
 
+@checked
 def spearman(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 9999) -> Correlation:
     """Correlate ranks over networks.
 
@@ -44,6 +46,7 @@ def spearman(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 9999) -
     return partial_spearman(a, b, np.empty((np.size(a), 0)), seed, resamples)
 
 
+@checked
 def partial_spearman(
     a: ArrayLike, b: ArrayLike, control: ArrayLike, seed: int = 0, resamples: int = 9999
 ) -> Correlation:

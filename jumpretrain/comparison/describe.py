@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from jumpretrain.comparison.geometry import control_displacement, describe_geometry, silhouette
 from jumpretrain.embedding.embed import Embedding, embed
 from jumpretrain.embedding.gram import gram
+from jumpretrain.execution.arguments import checked
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.topology.diagrams import Diagrams
 from jumpretrain.topology.homology import released, rips, sublevel, transform
@@ -21,6 +22,7 @@ RIPS_POINTS = 256
 RECOVERED = 0.1
 
 
+@checked
 def describe(
     trajectories: Trajectories,
     embedding: Embedding | None = None,

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, ndtr, ndtri
 
+from jumpretrain.execution.arguments import checked
+
 __all__ = [
+    "as_arrays",
     "bootstrap_interval",
-    "checked",
     "cliffs_delta",
     "delta_interval",
     "eta_squared",
@@ -26,6 +28,7 @@ EPS = 8 * np.finfo(float).eps
 Array = NDArray[np.float64]
 
 
+@checked
 def cliffs_delta(a: ArrayLike, b: ArrayLike) -> Any:
     """Measure how often a value of the first group exceeds one of the second.
 
@@ -40,6 +43,7 @@ def cliffs_delta(a: ArrayLike, b: ArrayLike) -> Any:
     return (left > right).mean((-2, -1)) - (left < right).mean((-2, -1))
 
 
+@checked
 def delta_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     """Bound Cliff's delta by a score interval.
 
@@ -60,6 +64,7 @@ def delta_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> tuple[flo
     return float(2 * inside[0] - 1), float(2 * inside[-1] - 1)
 
 
+@checked
 def standardised_difference(a: ArrayLike, b: ArrayLike) -> Any:
     """Divide the difference of means by the pooled standard deviation (Hedges' g).
 
@@ -85,6 +90,7 @@ def standardised_difference(a: ArrayLike, b: ArrayLike) -> Any:
     return np.where(deviation <= noise, flat, bias * gap / np.maximum(deviation, 1e-300))[()]
 
 
+@checked
 def eta_squared(*groups: ArrayLike) -> Any:
     """Measure the share of the variance that lies between groups.
 
@@ -106,6 +112,7 @@ def eta_squared(*groups: ArrayLike) -> Any:
     return np.where(total <= noise, 0.0, np.clip(share, 0, 1))[()]
 
 
+@checked
 def bootstrap_interval(
     groups: Sequence[ArrayLike],
     statistic: Callable[..., Any] = standardised_difference,
@@ -127,7 +134,7 @@ def bootstrap_interval(
     Returns:
         The lower and the upper end; NaN where the effect is not finite, for want of spread.
     """
-    arrays, rng = checked(groups), np.random.default_rng(seed)
+    arrays, rng = as_arrays(groups), np.random.default_rng(seed)
     effect = float(statistic(*arrays))
     if not math.isfinite(effect):
         return math.nan, math.nan
@@ -141,7 +148,7 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def checked(groups: Sequence[ArrayLike]) -> list[Array]:
+def as_arrays(groups: Sequence[ArrayLike]) -> list[Array]:
     """Copy groups of values, after checking them.
 
     Returns:

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from jumpretrain.embedding.gram import from_gram
 from jumpretrain.embedding.gram import gram as multiply
+from jumpretrain.execution.arguments import checked
 from jumpretrain.sampling.trajectories import Trajectories
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
 BLOCK_ENTRIES = 2**22
 
 
+@checked
 def moves(trajectories: Trajectories, columns: int | None = None) -> NDArray[np.float64]:
     """Multiply the moves of each run with one another, some weights of one run at a time.
 
@@ -148,6 +150,7 @@ def sideways(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     return distance(moves) * np.sqrt(1 - jump_cosine(moves) ** 2)
 
 
+@checked
 def silhouette(distances: NDArray[np.float64], clusters: ArrayLike) -> float:
     """Measure how much nearer points are to their own cluster than to the next one.
 
@@ -173,6 +176,7 @@ def silhouette(distances: NDArray[np.float64], clusters: ArrayLike) -> float:
     return float(silhouette_score(distances, names.ravel(), metric="precomputed"))
 
 
+@checked
 def describe_geometry(
     trajectories: Trajectories, gram: NDArray[np.float64] | None = None
 ) -> dict[str, float]:
@@ -217,6 +221,7 @@ def describe_geometry(
     return described | _silhouettes(jumps, gram)
 
 
+@checked
 def control_displacement(trajectories: Trajectories) -> float:
     """Measure how far retraining alone moves the optimum: the control with step size 0.
 

@@ -22,14 +22,15 @@ from jumpretrain.comparison.correlation import (
 )
 from jumpretrain.comparison.effects import (
     EPS,
+    as_arrays,
     bootstrap_interval,
-    checked,
     cliffs_delta,
     delta_interval,
     eta_squared,
     standardised_difference,
 )
 from jumpretrain.comparison.relabelling import draw_permutations, p_value, relabel, symmetries
+from jumpretrain.execution.arguments import checked
 
 __all__ = [
     "Correlation",
@@ -67,6 +68,7 @@ class PermutationTest:
     statistic: float
 
 
+@checked
 def permutation_test(
     groups: Sequence[ArrayLike],
     seed: int = 0,
@@ -94,7 +96,7 @@ def permutation_test(
         >>> permutation_test([[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]).p * 252
         2.0
     """
-    arrays = checked(groups)
+    arrays = as_arrays(groups)
     labels = np.repeat(np.arange(len(arrays)), [len(array) for array in arrays])
     blocks = _blocks(strata, arrays)
     values = np.concatenate(arrays)
@@ -109,6 +111,7 @@ def permutation_test(
     return PermutationTest(p, smallest, exact, observed)
 
 
+@checked
 def given_covariate(
     groups: Sequence[ArrayLike],
     covariates: Sequence[ArrayLike],
@@ -134,7 +137,7 @@ def given_covariate(
     Raises:
         ValueError: If groups and covariates differ in size.
     """
-    values, control = np.concatenate(checked(groups)), np.concatenate(checked(covariates))
+    values, control = np.concatenate(as_arrays(groups)), np.concatenate(as_arrays(covariates))
     sizes = [np.size(group) for group in groups]
     if sizes != [np.size(covariate) for covariate in covariates]:
         raise ValueError(
@@ -157,6 +160,7 @@ def given_covariate(
     return p_value(explained, observed, TIE)
 
 
+@checked
 def holm(p_values: ArrayLike) -> Array:
     """Adjust p-values so that the chance of any false finding in the family stays bounded.
 

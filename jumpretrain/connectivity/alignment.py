@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.threads import one_thread
 from jumpretrain.states.layers import check_state
 from jumpretrain.states.units import (
@@ -29,6 +30,7 @@ ROUNDING = 1e-6
 Pairs = list[tuple[NDArray[np.float64], NDArray[np.float64], Mapping[int, int]]]
 
 
+@checked
 def align(
     task: Task, state: ArrayLike, to: ArrayLike, seed: int = 0, restarts: int = 2
 ) -> NDArray[Any]:

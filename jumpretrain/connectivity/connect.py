@@ -25,6 +25,7 @@ from jumpretrain.connectivity.curve_network import CurveNetwork
 from jumpretrain.engine.evaluate import normalisers
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.states.planes import normal_to
 from jumpretrain.tasks.task import Task, digest
@@ -36,6 +37,7 @@ RECIPE = Recipe(epochs=20, lr=0.001, optimiser="adam", record_every=0, record_ea
 MOST = 10
 
 
+@checked
 def connect(
     task: Task,
     optima: ArrayLike | torch.Tensor,

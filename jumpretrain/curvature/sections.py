@@ -14,6 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.engine.evaluate import measure
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.threads import one_thread
 from jumpretrain.states.layers import check_state
@@ -74,6 +75,7 @@ class Section:
             return np.asarray((weights - self.origin) @ self.axes.T)
 
 
+@checked
 def radial_cut(
     task: Task,
     state: ArrayLike | torch.Tensor,
@@ -104,6 +106,7 @@ def radial_cut(
     return _mixed(task, nodes, shares, execution or Execution())
 
 
+@checked
 def plane_through(
     task: Task,
     states: ArrayLike | torch.Tensor,

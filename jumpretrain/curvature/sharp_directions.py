@@ -13,6 +13,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from tqdm.auto import tqdm
 
 from jumpretrain.curvature.hessian import Dtype, Hessian, hessian_product
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.threads import one_thread
 from jumpretrain.states.layers import check_state
@@ -89,6 +90,7 @@ class SharpDirections:
         return int((self.eigenvalues > cut).sum())
 
 
+@checked
 def sharp_directions(
     task: Task,
     state: ArrayLike,

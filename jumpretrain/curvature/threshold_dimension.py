@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import Runs, train
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.states.planes import Plane, random_plane
 from jumpretrain.tasks.task import Task
@@ -70,6 +71,7 @@ class ThresholdDimension:
         return int(reached[0]) if len(reached) else None
 
 
+@checked
 def threshold_dimension(
     task: Task,
     recipe: Recipe,

@@ -20,6 +20,7 @@ from jumpretrain.curvature.outward import (
     random_streams,
     training_loss_only,
 )
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.tasks.task import Task, digest
 
@@ -137,6 +138,7 @@ class Isotropy:
         return np.asarray(self.dimensions / (1 + square * (self.dimensions + 2) / 2))
 
 
+@checked
 def tunnel_width(
     task: Task,
     state: ArrayLike | torch.Tensor,
@@ -214,6 +216,7 @@ def tunnel_width(
     return Width(np.concatenate(parts), radius, threshold, start_loss, provenance)
 
 
+@checked
 def isotropy(
     task: Task,
     state: ArrayLike | torch.Tensor,

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from jumpretrain.embedding import affinities, fidelity, layouts, neighbours
 from jumpretrain.embedding.gram import Centre, Metric, check_choice, from_gram, principal
 from jumpretrain.embedding.gram import gram as multiply
+from jumpretrain.execution.arguments import checked
 from jumpretrain.sampling.trajectories import Trajectories
 
 __all__ = ["Embedding", "Method", "embed", "fidelity_table"]
@@ -75,6 +76,7 @@ class Embedding:
                     f"{found[name]}, not {shape}"
                 )
 
+    @checked
     def graph(self, k: int = 20, connect: Connect = "mst") -> Any:
         """Connect nearest neighbours by `distances`; unless `connect` is None, in one piece.
 
@@ -83,6 +85,7 @@ class Embedding:
         """
         return neighbours.knn_graph(self.distances, k, connect)
 
+    @checked
     def fidelity(
         self, trajectories: Trajectories, gram: NDArray[np.float64] | None = None
     ) -> dict[str, float]:
@@ -110,6 +113,7 @@ class Embedding:
         return fidelity.describe_fidelity(self.coordinates, from_gram(gram), run)
 
 
+@checked
 def embed(
     trajectories: Trajectories,
     method: Method = "phate",

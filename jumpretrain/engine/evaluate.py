@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from jumpretrain.engine.fully_connected import fully_connected_layers, fully_connected_outputs
 from jumpretrain.engine.pooling import use_fast_pooling
 from jumpretrain.engine.shared_layers import ComputeRest, ComputeShared, Line, line_outputs
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.tasks.task import Task
 
@@ -26,6 +27,7 @@ TOGETHER = 64  # states: so many are copied at a time
 Watch = Callable[[int, str, Any, torch.Tensor], None]
 
 
+@checked
 def evaluate(
     task: Task, states: ArrayLike | torch.Tensor, execution: Execution | None = None
 ) -> dict[str, NDArray[np.float64]]:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from jumpretrain.execution.arguments import checked
+
 __all__ = ["Recipe"]
 
 Optimiser = Literal["sgd", "adam", "adamw", "nadam", "radam", "rmsprop", "adagrad"]
@@ -25,6 +27,7 @@ OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
+@checked
 @dataclass(frozen=True)
 class Recipe:
     """A way of training; it computes the same wherever it is run.
@@ -70,17 +73,14 @@ class Recipe:
     radius: float = 0.0
 
     def __post_init__(self) -> None:
-        self._check("optimiser", self.optimiser in OPTIMISERS, " or ".join(OPTIMISERS))
-        schedules = ("constant", "cosine", "steps")
-        self._check("schedule", self.schedule in schedules, ", ".join(schedules))
         self._check("epochs", self.epochs >= 1, "at least 1")
         self._check("batch_size", self.batch_size >= 1, "at least 1")
         self._check("record_every", self.record_every >= 0, "at least 0")
-        self._check("lr", math.isfinite(self.lr) and self.lr > 0, "above 0")
+        self._check("lr", self.lr > 0, "above 0")
         self._check("momentum", 0 <= self.momentum < 1, "in [0, 1)")
-        self._check("weight_decay", 0 <= self.weight_decay < math.inf, "at least 0")
-        self._check("push", 0 <= self.push < math.inf, "at least 0")
-        self._check("radius", 0 <= self.radius < math.inf, "at least 0")
+        self._check("weight_decay", self.weight_decay >= 0, "at least 0")
+        self._check("push", self.push >= 0, "at least 0")
+        self._check("radius", self.radius >= 0, "at least 0")
         ordered = sorted(self.milestones) == list(self.milestones)
         self._check("milestones", ordered and all(0 < m < 1 for m in self.milestones), "in (0, 1)")
 

@@ -18,6 +18,7 @@ from jumpretrain.engine.chunking import Chunk, plan_chunks
 from jumpretrain.engine.evaluate import measure_both, metric_names, normalisers
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.replicas import Looped, Stacked, hold_to_planes
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, persist, spread
 from jumpretrain.states.planes import Plane
 from jumpretrain.storage import folders, manifests
@@ -66,6 +67,7 @@ class Runs:
         return self.states[:, len(self.epoch) - 1]
 
 
+@checked
 def train(
     task: Task,
     recipe: Recipe,

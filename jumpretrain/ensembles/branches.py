@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
 from jumpretrain.ensembles.cycles import claim, order_seed
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.paths.interpolate import interpolate
 from jumpretrain.paths.path import Path
@@ -66,6 +67,7 @@ class Branches:
         return float(np.mean([line.max() - (line[0] + line[-1]) / 2 for line in lines]))
 
 
+@checked
 def branches(
     task: Task,
     recipe: Recipe,

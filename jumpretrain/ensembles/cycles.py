@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import Runs, train
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.storage import manifests
 from jumpretrain.tasks.task import Task
@@ -20,6 +21,7 @@ from jumpretrain.tasks.task import Task
 __all__ = ["claim", "cycles", "order_seed"]
 
 
+@checked
 def cycles(
     task: Task,
     recipe: Recipe,

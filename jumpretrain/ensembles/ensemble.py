@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import entr, logsumexp
 
 from jumpretrain.engine.evaluate import evaluate, measure
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.threads import one_thread
 from jumpretrain.tasks.measures import cross_entropy
@@ -65,6 +66,7 @@ class Ensemble:
             )
 
 
+@checked
 def ensemble(
     task: Task,
     states: ArrayLike | torch.Tensor,

@@ -10,13 +10,14 @@ from concurrent.futures import BrokenExecutor, CancelledError
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import current_process
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import joblib
 import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.threads import keep_memory, one_thread
 from jumpretrain.storage.compression import Storage
 
@@ -26,6 +27,7 @@ Result = TypeVar("Result")
 LOSSES = 3  # of workers, in a row without a finished job: then it is the job that kills them
 
 
+@checked
 @dataclass(frozen=True)
 class Execution:
     """Where and how work is run and kept; never what is computed or, but for `storage`, read.
@@ -61,12 +63,6 @@ class Execution:
     storage: Storage = "exact"
 
     def __post_init__(self) -> None:
-        if self.mode not in ("auto", "stacked", "looped", "compiled"):
-            raise ValueError(
-                f"mode must be auto, stacked, looped or compiled, but is {self.mode!r}"
-            )
-        if self.storage not in get_args(Storage):
-            raise ValueError(f"storage must be exact or half, but is {self.storage!r}")
         if self.n_jobs == 0 or self.n_jobs < -1:
             raise ValueError(f"n_jobs must be -1 or at least 1, but is {self.n_jobs}")
         if self.chunk < 1:

@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from jumpretrain.execution.arguments import checked
+
 __all__ = ["WEIGHTED", "fresh", "initialise"]
 
 Scheme = Literal["torch", "he", "xavier", "orthogonal"]
@@ -50,6 +52,7 @@ def fresh(model: nn.Module | Callable[[], nn.Module], seed: int) -> nn.Module:
     return _reset(model, seed)
 
 
+@checked
 def initialise(
     build: Callable[[], nn.Module],
     scheme: Scheme = "torch",
@@ -97,12 +100,8 @@ def initialise(
             f"build must be a function that builds a network, not a {type(build).__name__}; "
             "write lambda: ..."
         )
-    if scheme != "torch" and scheme not in DRAWS:
-        raise ValueError(f"scheme must be torch, {', '.join(DRAWS)}, but is {scheme!r}")
-    if biases not in ("all", "last", "none"):
-        raise ValueError(f"biases must be all, last or none, but is {biases!r}")
-    if not 0 < scale < float("inf"):
-        raise ValueError(f"scale must be finite and above 0, but is {scale}")
+    if scale <= 0:
+        raise ValueError(f"scale must be above 0, but is {scale}")
     return partial(_initialised, build, scheme, scale, biases, zero_biases)
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from torch import nn
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.networks.residual import resnet, wide_resnet
 from jumpretrain.networks.sequences import lstm, transformer
 
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 
+@checked
 def mlp(
     shape: Sequence[int],
     classes: int,
@@ -55,6 +57,7 @@ def mlp(
     return nn.Sequential(*layers, nn.Linear(widths[-1], classes))
 
 
+@checked
 def autoencoder(
     shape: Sequence[int], hidden: Sequence[int] = (128,), code: int = 8
 ) -> nn.Sequential:
@@ -80,6 +83,7 @@ def autoencoder(
     return nn.Sequential(*mlp(shape, math.prod(shape), widths), nn.Unflatten(1, tuple(shape)))
 
 
+@checked
 def lenet(shape: Sequence[int], classes: int) -> nn.Sequential:
     """Build a LeNet: two 5x5 convolutions with pooling, then three linear layers.
 
@@ -104,6 +108,7 @@ def lenet(shape: Sequence[int], classes: int) -> nn.Sequential:
     )
 
 
+@checked
 def simple_cnn(
     shape: Sequence[int],
     classes: int,

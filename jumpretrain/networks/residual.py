@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from jumpretrain.execution.arguments import checked
+
 __all__ = ["resnet", "wide_resnet"]
 
 Residual = Literal["batch", "none", "fixup"]
@@ -34,6 +36,7 @@ class _Block(nn.Module):
         return torch.as_tensor(skip + inner)
 
 
+@checked
 def wide_resnet(
     shape: Sequence[int], classes: int, depth: int = 10, width: int = 1
 ) -> nn.Sequential:
@@ -115,6 +118,7 @@ class _Added(nn.Module):
         return torch.as_tensor(self.active(self.shortcut(x) + self.branch(x)))
 
 
+@checked
 def resnet(
     shape: Sequence[int],
     classes: int,
@@ -153,8 +157,6 @@ def resnet(
         >>> len([p for p in network.parameters() if p.ndim == 4])  # 19, and 2 shortcuts
         21
     """
-    if residual not in ("batch", "none", "fixup"):
-        raise ValueError(f"residual must be batch, none or fixup, but is {residual!r}")
     if not blocks or min(blocks) < 1 or width < 1:
         raise ValueError(
             f"a resnet needs 1 or more blocks in each stage and 1 or more channels, but has "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from jumpretrain.execution.arguments import checked
+
 __all__ = ["lstm", "transformer"]
 
 
@@ -20,6 +22,7 @@ class _Recurrent(nn.Module):
         return torch.as_tensor(self.head(steps[:, -1]))
 
 
+@checked
 def lstm(tokens: int, classes: int, width: int = 32) -> nn.Module:
     """Build a recurrent network: embedding, one LSTM layer, a linear layer on its last step.
 
@@ -75,6 +78,7 @@ class _Attending(nn.Module):
         return torch.as_tensor(self.head(self.norm(inner).mean(1)))
 
 
+@checked
 def transformer(
     tokens: int, classes: int, length: int, width: int = 32, heads: int = 2, layers: int = 2
 ) -> nn.Module:

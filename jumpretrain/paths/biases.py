@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.paths.outputs import outputs_at
 from jumpretrain.paths.path import Path
 from jumpretrain.states.curves import Curve
@@ -49,6 +50,7 @@ class BiasReport:
     agreement: float
 
 
+@checked
 def bias_report(
     task: Task, path: Path, bias: str | None = None, depth: int | None = None
 ) -> BiasReport:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.paths.gauss_length import GaussLength, turning
 from jumpretrain.states.curves import check_alphas
 
@@ -56,6 +57,7 @@ class Certificate:
         return bool(small and missed <= self.tolerance * away)
 
 
+@checked
 def linearity(logits: ArrayLike, alphas: ArrayLike) -> float:
     """Measure how far outputs stray from the straight line between their ends.
 
@@ -85,7 +87,10 @@ def linearity(logits: ArrayLike, alphas: ArrayLike) -> float:
     return float(((stray[1:] + stray[:-1]) / 2 * np.diff(shares)).sum())
 
 
-def certificate(logits: ArrayLike, targets: ArrayLike, tolerance: float = 1e-6) -> Certificate:
+@checked
+def certificate(
+    logits: ArrayLike, targets: ArrayLike, tolerance: SupportsFloat = 1e-6
+) -> Certificate:
     """Test the condition under which the squared error must fall along a path, at its samples.
 
     Args:
@@ -103,6 +108,8 @@ def certificate(logits: ArrayLike, targets: ArrayLike, tolerance: float = 1e-6) 
     """
     outputs = _outputs(logits)
     wanted = np.asarray(targets, dtype=np.float64)
+    if not float(tolerance) >= 0:
+        raise ValueError(f"tolerance must be at least 0, but is {tolerance}; 1e-6 is usual")
     if outputs.shape[1:] != wanted.shape:
         raise ValueError(
             f"outputs are {outputs.shape[1:]} (n, d), but the targets are {wanted.shape}"
@@ -111,7 +118,7 @@ def certificate(logits: ArrayLike, targets: ArrayLike, tolerance: float = 1e-6) 
         raise ValueError("targets must be finite to be reached, but some are not")
     ends = outputs[[0, -1]].astype(np.float64)
     first, residual = np.linalg.norm(ends - wanted, axis=2)
-    return Certificate(turning(outputs), residual, first, tolerance)
+    return Certificate(turning(outputs), residual, first, float(tolerance))
 
 
 def _outputs(logits: ArrayLike) -> NDArray[Any]:

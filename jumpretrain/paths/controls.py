@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.threads import one_thread
 from jumpretrain.states.layers import check_state, entries
 from jumpretrain.states.units import check_alike, hidden_units, permute, shuffled
@@ -16,6 +17,7 @@ from jumpretrain.tasks.task import Task
 __all__ = ["noise", "permute_units", "reinitialise", "zero"]
 
 
+@checked
 def zero(task: Task, state: ArrayLike) -> NDArray[Any]:
     """Set all weights to zero; frozen parameters and running statistics stay.
 
@@ -28,6 +30,7 @@ def zero(task: Task, state: ArrayLike) -> NDArray[Any]:
     return np.where(_trainable(task), 0, check_state(task, state, "state"))
 
 
+@checked
 def noise(task: Task, state: ArrayLike, seed: int) -> NDArray[Any]:
     """Replace each tensor of weights by normal noise of the same root mean square.
 
@@ -45,6 +48,7 @@ def noise(task: Task, state: ArrayLike, seed: int) -> NDArray[Any]:
     return np.where(_trainable(task), noisy, values).astype(task.layout.numpy_dtype)
 
 
+@checked
 def reinitialise(
     task: Task, state: ArrayLike, select: str | Sequence[str], seed: int
 ) -> NDArray[Any]:
@@ -66,6 +70,7 @@ def reinitialise(
     return np.where(entries(task.layout, select), task.initial(seed), kept)
 
 
+@checked
 def permute_units(task: Task, state: ArrayLike, seed: int) -> NDArray[Any]:
     """Shuffle the hidden units of a network, which computes the same.
 

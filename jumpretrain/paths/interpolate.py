@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.paths.outputs import score
 from jumpretrain.paths.path import Path
@@ -37,6 +38,7 @@ Others = Literal["end", "start"]
 BLOCK_ENTRIES = 2**24
 
 
+@checked
 def interpolate(
     task: Task,
     start: ArrayLike | torch.Tensor,
@@ -112,6 +114,7 @@ def interpolate(
     return Path(shares, columns, **by_split, curve=curve, provenance=provenance)
 
 
+@checked
 def layerwise(
     task: Task,
     start: ArrayLike | torch.Tensor,
@@ -156,6 +159,7 @@ def layerwise(
     }
 
 
+@checked
 def interpolation_grid(
     task: Task,
     starts: ArrayLike | torch.Tensor,

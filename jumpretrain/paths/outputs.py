@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.engine.evaluate import measure
 from jumpretrain.engine.shared_layers import straight_line
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.threads import one_thread
 from jumpretrain.paths.gauss_length import GaussLength, turning
 from jumpretrain.paths.path import Path
@@ -59,6 +60,7 @@ def score(
     return found
 
 
+@checked
 def gauss_length(
     source: Task | Path | ArrayLike, path: Path | None = None, split: str = "test"
 ) -> GaussLength:

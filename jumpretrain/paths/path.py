@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.states.curves import Curve, check_alphas
 
 __all__ = ["RISE", "Bump", "Monotonicity", "Path", "Plateau"]
@@ -141,6 +142,7 @@ class Path:
         for alpha in self.alphas:
             yield self.curve.at(alpha)[0]
 
+    @checked
     def values(self, metric: str) -> NDArray[np.float64]:
         """Look up a metric.
 
@@ -159,6 +161,7 @@ class Path:
             raise ValueError(f"a curve needs values, but {metric} is NaN at alpha {alpha:.3g}")
         return values
 
+    @checked
     def errors(self, split: str = "train") -> NDArray[np.float64]:
         """Look up the errors of classes.
 
@@ -176,6 +179,7 @@ class Path:
             raise KeyError(f"no errors of classes of split {split!r}; recorded: {known}")
         return np.asarray(self.class_error[split], dtype=np.float64)
 
+    @checked
     def monotonicity(self, metric: str = "train_loss") -> Monotonicity:
         """Measure rises along the path; a rise at the last point counts.
 
@@ -195,6 +199,7 @@ class Path:
             rising=float(steps.mean()) if len(steps) else 0.0,
         )
 
+    @checked
     def barrier(self, kind: BarrierKind = "above_chord", metric: str = "train_loss") -> float:
         """Measure the height of what stands between the ends.
 
@@ -241,6 +246,7 @@ class Path:
                 f"{self.alphas[0]} to {self.alphas[-1]}"
             )
 
+    @checked
     def plateau(self, split: str = "train", epsilon: float = 0.1) -> Plateau:
         """Measure how long error and loss stay high.
 

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from jumpretrain.engine.evaluate import measure
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.paths.path import Path
 from jumpretrain.states.curves import Curve, check_alphas
@@ -64,6 +65,7 @@ class Signals:
         return np.asarray(held)
 
 
+@checked
 def signals(
     task: Task,
     path: Path,

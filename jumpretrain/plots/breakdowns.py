@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.paths.path import Path
 from jumpretrain.plots import canvas
 from jumpretrain.plots.paths import along, choices, frame, gathered, recorded
@@ -23,6 +24,7 @@ LEGENDS = 24
 WHOLE: dict[str, Any] = {"color": "black", "linestyle": "--"}
 
 
+@checked
 def classes(path: Path, ax: Axes | None = None, split: str = "train") -> Axes:
     """Draw the error of each class along a path, and their mean in black.
 
@@ -58,6 +60,7 @@ def classes(path: Path, ax: Axes | None = None, split: str = "train") -> Axes:
     return ax
 
 
+@checked
 def layers(paths: Mapping[str, Path], metric: str = "test_loss", ax: Axes | None = None) -> Axes:
     """Draw a metric while one layer moves and the others are held, one line a layer.
 
@@ -92,6 +95,7 @@ def layers(paths: Mapping[str, Path], metric: str = "test_loss", ax: Axes | None
     return ax
 
 
+@checked
 def signals(signals: Signals, ax: Axes | None = None) -> Axes:
     """Draw how much signal each layer holds, one line an alpha.
 

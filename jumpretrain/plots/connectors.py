@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.plots import canvas
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ BENT, STRAIGHT = canvas.colours(2)
 SIDES = ((0, "-"), (1, "--"))
 
 
+@checked
 def connector(connector: Connector, metric: str = "train_loss", ax: Axes | None = None) -> Axes:
     """Draw a metric along a curve, nodes marked, beside the straight line between its optima.
 
@@ -52,6 +54,7 @@ def connector(connector: Connector, metric: str = "train_loss", ax: Axes | None 
     return ax
 
 
+@checked
 def deviations(connector: Connector, ax: Axes | None = None) -> Axes:
     """Draw the cosines between the inner nodes' deviations from the straight line.
 
@@ -81,6 +84,7 @@ def deviations(connector: Connector, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@checked
 def label_change(connector: Connector, ax: Axes | None = None) -> Axes:
     """Draw the share of test examples that get another label than at each optimum.
 

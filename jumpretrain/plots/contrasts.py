@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.plots import canvas
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = ["comparison", "fidelity", "finding"]
 LEVEL = 0.05
 
 
+@checked
 def comparison(comparison: Comparison, ax: Axes | None = None) -> Axes:
     """Draw the effect on every statistic of the family, with its interval.
 
@@ -122,6 +124,7 @@ def _reading(comparison: Comparison, count: int) -> str:
     )
 
 
+@checked
 def fidelity(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw what several embeddings keep of the same trajectories.
 

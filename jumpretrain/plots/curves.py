@@ -11,6 +11,7 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from jumpretrain.comparison import geometry
+from jumpretrain.execution.arguments import checked
 from jumpretrain.plots import canvas
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ CONTROL: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.3
 LEVEL: dict[str, Any] = {"color": "0.45", "linestyle": ":", "linewidth": 1, "zorder": 1}
 
 
+@checked
 def loss(trajectories: Trajectories, metric: str = "test_loss", ax: Axes | None = None) -> Axes:
     """Draw a metric over the epochs, one line a run, coloured by step size.
 
@@ -47,6 +49,7 @@ def loss(trajectories: Trajectories, metric: str = "test_loss", ax: Axes | None 
     return ax
 
 
+@checked
 def distance(trajectories: Trajectories, ax: Axes | None = None) -> Axes:
     """Draw how far every run is from the optimum, in units of its own jump.
 

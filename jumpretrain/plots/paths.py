@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.paths.path import RISE, Path
 from jumpretrain.plots import canvas
 
@@ -33,6 +34,7 @@ HALO = [withStroke(linewidth=4.5, foreground="white")]
 MANY = 5
 
 
+@checked
 def paths(paths: Bundle, metric: str = "train_loss", ax: Axes | None = None) -> Axes:
     """Draw a metric along paths: one thin line a path, one colour a name.
 
@@ -72,6 +74,7 @@ def paths(paths: Bundle, metric: str = "train_loss", ax: Axes | None = None) -> 
     return _finish(ax, named, metric, keys)
 
 
+@checked
 def spread(paths: Bundle, metric: str = "train_loss", ax: Axes | None = None) -> Axes:
     """Draw mean and standard deviation of a metric over paths, such as from random starts.
 

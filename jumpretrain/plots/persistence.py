@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.plots import canvas
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ KINDS = ("pieces", "loops", "holes")
 ENDS = ("merge", "fill", "fill")
 
 
+@checked
 def diagram(
     diagrams: Diagrams, ax: Axes | None = None, log: bool = False, unit: str = "filtration value"
 ) -> Axes:
@@ -121,6 +123,7 @@ def _finding(diagrams: Diagrams) -> str:
     return "; ".join(parts) or "nothing merges"
 
 
+@checked
 def range_law(
     range_squared: ArrayLike,
     total_persistence: ArrayLike,

@@ -11,6 +11,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.plots import canvas
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ MARKERS = "osDP^vX*"
 FADED = 0.82  # how white the last epoch is
 
 
+@checked
 def trajectories(
     embedding: Embedding,
     values: ArrayLike | None = None,

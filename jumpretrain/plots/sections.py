@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.plots import canvas
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = ["section", "spectrum"]
 LEVELS = 14
 
 
+@checked
 def section(section: Section, metric: str = "train_loss", ax: Axes | None = None) -> Axes:
     """Draw a metric in the plane through three states, which are numbered.
 
@@ -59,6 +61,7 @@ def section(section: Section, metric: str = "train_loss", ax: Axes | None = None
     return ax
 
 
+@checked
 def spectrum(found: SharpDirections, ax: Axes | None = None) -> Axes:
     """Draw the eigenvalues of a Hessian, from large to small, with the cut.
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.engine.evaluate import measure_both
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.threads import one_thread
 from jumpretrain.sampling.sample import check_seeds, check_sizes, draw, jump, measure_optimum
@@ -22,6 +23,7 @@ from jumpretrain.tasks.task import Task, digest
 __all__ = ["grid", "rays", "walk"]
 
 
+@checked
 def rays(
     task: Task,
     optimum: ArrayLike | torch.Tensor,
@@ -45,6 +47,7 @@ def rays(
     return _scored(task, centre, states[:, None], direction, step_size, choices, execution)
 
 
+@checked
 def grid(
     task: Task,
     optimum: ArrayLike | torch.Tensor,
@@ -76,6 +79,7 @@ def grid(
     return _scored(task, centre, states[:, None], np.arange(len(nodes)), sizes, choices, execution)
 
 
+@checked
 def walk(
     task: Task, trajectories: Trajectories, seed: int = 0, execution: Execution | None = None
 ) -> Trajectories:

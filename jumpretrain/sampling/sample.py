@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.threads import one_thread
 from jumpretrain.sampling.trajectories import Trajectories, write_index
@@ -26,6 +27,7 @@ __all__ = ["check_seeds", "check_sizes", "draw", "jump", "measure_optimum", "sam
 STEP_SIZES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
+@checked
 def sample(
     task: Task,
     optimum: ArrayLike | torch.Tensor,

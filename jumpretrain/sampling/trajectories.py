@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.storage import folders, manifests
 from jumpretrain.storage.lazy_states import LazyStates
 
@@ -91,6 +92,7 @@ class Trajectories:
         """The trainable part of the states (R, T, P)."""
         return self.states[:, :, : self.weight_count]
 
+    @checked
     def points(self, optimum: bool = False) -> NDArray[Any]:
         """List the weights of all points.
 
@@ -100,6 +102,7 @@ class Trajectories:
         rows = self.weights.reshape(-1, self.weight_count)
         return np.vstack([self.optimum[: self.weight_count], rows]) if optimum else rows
 
+    @checked
     def values(self, metric: str, optimum: bool = False) -> NDArray[np.float64]:
         """List a metric at all points.
 
@@ -114,6 +117,7 @@ class Trajectories:
         rows = np.asarray(self.metrics[metric], dtype=np.float64).reshape(-1)
         return np.r_[self.optimum_metrics[metric], rows] if optimum else rows
 
+    @checked
     def labels(self, optimum: bool = False) -> pd.DataFrame:
         """Say of every point which run, direction, step size, data order and epoch it has.
 
@@ -144,6 +148,7 @@ class Trajectories:
         table["status"] = np.repeat(self.status, len(self.epoch))
         return table.assign(**{name: self.values(name) for name in self.metrics})
 
+    @checked
     def select(
         self, runs: ArrayLike | None = None, times: ArrayLike | None = None
     ) -> Trajectories:
@@ -176,6 +181,7 @@ class Trajectories:
         """
         return self.select((self.step_size > 0) & (self.status == "ok"))
 
+    @checked
     def save(self, folder: str | Path) -> None:
         """Write everything into a folder that `load` reads.
 
@@ -198,6 +204,7 @@ class Trajectories:
         )
 
     @classmethod
+    @checked
     def load(cls, folder: str | Path) -> Trajectories:
         """Read a folder that `save` or `sample` made, also one whose sampling was interrupted.
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.networks.initialisation import WEIGHTED
 from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.task import Task
@@ -293,6 +294,7 @@ class WeightDistance:
     per_layer: Mapping[str, float]
 
 
+@checked
 def weight_distance(task: Task, start: ArrayLike, end: ArrayLike) -> WeightDistance:
     """Measure how far apart the weights of two states are.
 

@@ -15,6 +15,7 @@ from jumpretrain.connectivity.connect import RECIPE, check_optima, connect
 from jumpretrain.connectivity.connector import Connector
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import check_last_batch
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.storage import folders, manifests
 from jumpretrain.studies.builders import check_task, task_builder, train_network
@@ -37,6 +38,7 @@ FEW = 8
 """Number of examples on which a connector is rehearsed."""
 
 
+@checked
 @dataclass(frozen=True)
 class ConnectionStudy:
     """Which networks are trained, and how they are joined.
@@ -114,6 +116,7 @@ class ConnectionStudy:
         return InterpolationStudy(**{name: getattr(self, name) for name in TRAINED}).as_study
 
 
+@checked
 def connect_networks(
     study: ConnectionStudy | None = None,
     folder: str | Path = "runs/connect",

@@ -12,6 +12,7 @@ from jumpretrain.engine.chunking import plan_chunks
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.timing import score_seconds, step_seconds
 from jumpretrain.engine.train import bytes_of
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.studies.builders import task_builder
 from jumpretrain.studies.design import Study
@@ -49,6 +50,7 @@ class Cost:
         )
 
 
+@checked
 def estimate(task: Task, recipe: Recipe, runs: int, execution: Execution | None = None) -> Cost:
     """Estimate what training runs costs, as `train` and `sample` do it.
 
@@ -96,6 +98,7 @@ def estimate(task: Task, recipe: Recipe, runs: int, execution: Execution | None 
     )
 
 
+@checked
 def estimate_study(study: Study, execution: Execution | None = None) -> Cost:
     """Estimate what the training and retraining of a study cost, from a network of each group.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from jumpretrain.engine.recipe import Recipe
+from jumpretrain.execution.arguments import checked
 from jumpretrain.networks.models import BUILDERS
 from jumpretrain.sampling.sample import STEP_SIZES
 from jumpretrain.states.directions import Normalise
@@ -25,6 +26,7 @@ BUILT_IN = frozenset("data data_root train_size test_size crop flip model noise 
 """What makes the built-in tasks."""
 
 
+@checked
 @dataclass(frozen=True)
 class Study:
     """What is trained, sampled and compared.
@@ -107,10 +109,6 @@ class Study:
         if not max(self.step_sizes, default=0) > 0:
             raise ValueError(f"a jump needs a step size above 0, not {list(self.step_sizes)}")
         self._check_tasks()
-        for name, hint in get_type_hints(Study).items():
-            options, value = get_args(hint), getattr(self, name)
-            if get_origin(hint) is Literal and value not in options:
-                raise ValueError(f"{name} must be one of {', '.join(options)}, but is {value!r}")
         points = self.directions * sum(size > 0 for size in self.step_sizes)
         snapshots = self.retraining.epochs // max(self.retraining.record_every, 1) + 1
         if points * snapshots <= max(self.k, self.knn):

@@ -11,6 +11,7 @@ from typing import Any
 from jumpretrain.comparison.compare import Comparison, compare, describe
 from jumpretrain.embedding.embed import Embedding, embed
 from jumpretrain.engine.train import bytes_of
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.sampling.sample import sample
 from jumpretrain.sampling.trajectories import Trajectories
@@ -60,6 +61,7 @@ class Findings:
     seconds: float
 
 
+@checked
 def explore(
     study: Study | None = None, folder: str | Path = "runs", execution: Execution | None = None
 ) -> Findings:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from jumpretrain.engine.recipe import Recipe
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.networks.initialisation import Biases as Kept
 from jumpretrain.networks.initialisation import Scheme, initialise
@@ -51,6 +52,7 @@ Build = Callable[[int], Task]
 Ends = tuple[NDArray[Any], NDArray[Any]]
 
 
+@checked
 @dataclass(frozen=True)
 class InterpolationStudy:
     """Which networks are trained and how their paths are scored.
@@ -176,6 +178,7 @@ class MeasuredPath:
     numbers: dict[str, float]
 
 
+@checked
 def interpolate_networks(
     study: InterpolationStudy | None = None,
     folder: str | pathlib.Path = "runs/interpolate",

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from jumpretrain.execution.arguments import checked
+
 __all__ = ["Dataset", "augmented", "digits", "load", "spirals"]
 
 OPENML = {"mnist": "mnist_784", "fashion_mnist": "Fashion-MNIST"}
@@ -27,6 +29,7 @@ MOST_BYTES = 4 * 10**9
 """Of an npz file, once unpacked; CIFAR-10 takes 0.74 GB as float32."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Training and test examples as arrays of any shape.
@@ -82,6 +85,7 @@ class Dataset:
                 f"but train_x is {self.train_x.shape}; reshape it or leave them out"
             )
 
+    @checked
     def corrupt(self, share: float, seed: int = 0) -> Dataset:
         """Redraw a share of the training labels uniformly; test labels stay.
 
@@ -106,6 +110,7 @@ class Dataset:
         labels[chosen] = rng.integers(classes, size=(len(chosen), *labels.shape[1:]))
         return self._changed(f"corrupt({share}, seed={seed})", train_y=labels)
 
+    @checked
     def subset(self, train: int | None = None, test: int | None = None, seed: int = 0) -> Dataset:
         """Draw some examples of each split without replacement.
 
@@ -125,6 +130,7 @@ class Dataset:
             arrays |= {f"{split}_x": inputs[rows], f"{split}_y": targets[rows]}
         return self._changed(f"subset({train}, {test}, seed={seed})", **arrays)
 
+    @checked
     def augment(self, crop: int = 4, flip: bool = True) -> Dataset:
         """Crop and mirror training images at random during training, never in evaluation.
 
@@ -137,6 +143,7 @@ class Dataset:
         return replace(self, history=(*self.history, step), **changes)
 
 
+@checked
 def digits(seed: int = 0) -> Dataset:
     """Load scikit-learn's 1,797 handwritten digits, split 70/30 with equal class shares.
 
@@ -160,6 +167,7 @@ def digits(seed: int = 0) -> Dataset:
     return Dataset(images[train], labels[train], images[test], labels[test], history=history)
 
 
+@checked
 def spirals(
     count: int = 1000, arms: int = 2, turns: float = 1.5, noise: float = 0.02, seed: int = 0
 ) -> Dataset:
@@ -180,6 +188,7 @@ def spirals(
     return Dataset(points[train], labels[train], points[test], labels[test], history=history)
 
 
+@checked
 def load(name: str, root: str | Path | None = None) -> Dataset:
     """Load MNIST, Fashion-MNIST or CIFAR-10.
 

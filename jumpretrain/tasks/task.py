@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.threads import one_thread
 from jumpretrain.networks.initialisation import fresh
 from jumpretrain.tasks.data import Dataset
@@ -30,6 +31,7 @@ BATCH, BATCH_OF_IMAGES, CACHED = 2048, 256, 96  # measured: more images leave a 
 RESERVED = ("loss", "_stored", "_recalibrated")
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Task:
     """A network with what it is trained and scored on; checked by a probe when it is made.
@@ -68,12 +70,6 @@ class Task:
     layout: Layout = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.batchnorm not in ("recalibrate", "stored", "batch"):
-            raise ValueError(
-                f"batchnorm must be recalibrate, stored or batch, but is {self.batchnorm!r}"
-            )
-        if not isinstance(self.data, Dataset):
-            raise ValueError(f"data must be a Dataset, not {type(self.data).__name__}")
         if self.scored < 1:
             raise ValueError(f"scored must be at least 1 example, but is {self.scored}")
         taken = [name for name in self.metrics or {} if name.endswith(RESERVED)]

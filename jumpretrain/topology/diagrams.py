@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from persim import bottleneck, sliced_wasserstein, wasserstein
 
+from jumpretrain.execution.arguments import checked
+
 __all__ = ["Bars", "Diagrams"]
 
 Bars = tuple[NDArray[np.float64], ...]
@@ -49,6 +51,7 @@ class Diagrams:
                     "others; births come first"
                 )
 
+    @checked
     def finite(self, dim: int = 0) -> NDArray[np.float64]:
         """List the bars that die.
 
@@ -59,6 +62,7 @@ class Diagrams:
         bars = bars[np.isfinite(bars[:, 1])]
         return bars[np.lexsort(bars.T[::-1])]
 
+    @checked
     def essential(self, dim: int = 0) -> NDArray[np.float64]:
         """List the births of the bars that never die.
 
@@ -68,6 +72,7 @@ class Diagrams:
         bars = self._dimension(dim)
         return np.sort(bars[np.isinf(bars[:, 1]), 0])
 
+    @checked
     def total_persistence(self, dim: int = 0, p: float = 1) -> float:
         """Sum the lifetimes of the finite bars, each to the power p.
 
@@ -78,6 +83,7 @@ class Diagrams:
         """
         return float((np.diff(self.finite(dim)) ** p).sum())
 
+    @checked
     def entropy(self, dim: int = 0) -> float:
         """Measure how evenly persistence is spread over the finite bars.
 
@@ -110,6 +116,7 @@ class Diagrams:
             }.items()
         }
 
+    @checked
     def distance(
         self,
         other: Diagrams,

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ripser import ripser
 
 from jumpretrain.embedding.neighbours import check_distances, edges, farthest
+from jumpretrain.execution.arguments import checked
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.topology.diagrams import Bars, Diagrams
 from jumpretrain.topology.filtrations import check_values, elder, lower_star, pairwise, transform
@@ -25,6 +26,7 @@ MANY = 2000  # points from which on Vietoris-Rips is slow
 VERSIONS = {name: version(name) for name in ("numpy", "persim", "ripser", "scipy")}
 
 
+@checked
 def sublevel(
     values: ArrayLike,
     graph: Any,
@@ -71,6 +73,7 @@ def sublevel(
     return Diagrams(bars, how | _sizes(values, links))
 
 
+@checked
 def rips(distances: ArrayLike, maxdim: int = 1, points: int | None = None) -> Diagrams:
     """Grow balls around points and watch pieces merge and holes open and close (Vietoris-Rips).
 
@@ -108,6 +111,7 @@ def rips(distances: ArrayLike, maxdim: int = 1, points: int | None = None) -> Di
     return Diagrams(bars, how | _sizes(chosen.points))
 
 
+@checked
 def released(
     trajectories: Trajectories, embedding: Embedding, k: int = 20, metric: str = "test_loss"
 ) -> Diagrams:

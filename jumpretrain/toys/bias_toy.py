@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.paths.biases import turning_alpha
 from jumpretrain.paths.path import Path
 from jumpretrain.states.curves import check_alphas
@@ -81,6 +82,7 @@ class BiasToy:
         return Path(shares, metrics, {"train": errors}, {"train": outputs.transpose(0, 2, 1)})
 
 
+@checked
 def train_toys(
     seeds: Sequence[int],
     classes: int = 4,

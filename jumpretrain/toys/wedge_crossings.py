@@ -65,7 +65,7 @@ def relax(toy: Toy, optima: ArrayLike, shares: ArrayLike) -> Points:
         >>> relax(toy, [[0.0, 2.0, 2.0], [2.0, 0.0, 2.0]], [[0.5, 0.5]]).round(9)
         array([[0., 0., 2.]])
     """
-    corners = toy.checked(optima)
+    corners = toy.as_points(optima)
     weights = np.asarray(shares, dtype=np.float64)
     chords = (corners[1:] - corners[0]).T
     if len(corners) < 2 or np.linalg.matrix_rank(chords) < len(corners) - 1:
@@ -94,7 +94,7 @@ def connect(toy: Toy, optima: ArrayLike, inner: int = 10) -> Points:
     Raises:
         ValueError: If there is no point, or there are not two different optima.
     """
-    ends = toy.checked(optima)
+    ends = toy.as_points(optima)
     if len(ends) != 2 or inner < 1:
         raise ValueError(
             "a connector joins 2 optima by at least 1 inner point, but there are "
@@ -156,7 +156,7 @@ def _between(corners: Points, each: int) -> Points:
 
 
 def _corners(toy: Toy, nodes: ArrayLike) -> Points:
-    corners = toy.checked(nodes)
+    corners = toy.as_points(nodes)
     if len(corners) < 2:
         raise ValueError(f"a polyline needs at least 2 nodes, but has {len(corners)}")
     same = (np.diff(corners, axis=0) == 0).all(axis=1)

@@ -63,7 +63,7 @@ def descend(
         >>> toy.loss(narrow) > 1e-2, toy.loss(wide) < 1e-9
         (array([ True]), array([ True]))
     """
-    found = toy.checked(points).copy()
+    found = toy.as_points(points).copy()
     if basis is not None and normal is not None:
         raise ValueError("a plane is given by basis= or by normal=, but both were passed")
     for name, vectors in (("basis", basis), ("normal", normal)):

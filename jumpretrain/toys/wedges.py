@@ -13,6 +13,8 @@ from math import comb, sqrt
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jumpretrain.execution.arguments import checked
+
 __all__ = [
     "Toy",
     "predict_average",
@@ -24,6 +26,7 @@ __all__ = [
 Points = NDArray[np.float64]
 
 
+@checked
 @dataclass(frozen=True)
 class Toy:
     """A landscape whose loss is the Euclidean distance to the nearest of several wedges.
@@ -92,7 +95,7 @@ class Toy:
         Raises:
             ValueError: If all subsets of axes are wedges.
         """
-        squares = self.checked(points) ** 2
+        squares = self.as_points(points) ** 2
         return np.asarray((squares @ self.normals.T).argmin(axis=1))
 
     def short_axes(self, points: ArrayLike) -> NDArray[np.bool_]:
@@ -105,7 +108,7 @@ class Toy:
         """
         if self.wedges is not None:
             return np.asarray(self.normals[self.nearest(points)])
-        sizes = np.abs(self.checked(points))
+        sizes = np.abs(self.as_points(points))
         smallest = np.argpartition(sizes, self.short - 1, axis=1)[:, : self.short]
         marks = np.zeros(sizes.shape, dtype=np.bool_)
         np.put_along_axis(marks, smallest, True, axis=1)
@@ -117,7 +120,7 @@ class Toy:
         Returns:
             The losses (N,).
         """
-        return np.asarray(np.linalg.norm(self.checked(points) - self.project(points), axis=1))
+        return np.asarray(np.linalg.norm(self.as_points(points) - self.project(points), axis=1))
 
     def gradient(self, points: ArrayLike) -> Points:
         """Differentiate the loss at each point (N, D).
@@ -125,7 +128,7 @@ class Toy:
         Returns:
             Vectors of length 1 away from the nearest wedge, 0 on a wedge (N, D).
         """
-        return _ratio(self.checked(points) - self.project(points), self.loss(points)[:, None])
+        return _ratio(self.as_points(points) - self.project(points), self.loss(points)[:, None])
 
     def project(self, points: ArrayLike) -> Points:
         """Move each point (N, D) to the nearest point on a wedge.
@@ -133,9 +136,9 @@ class Toy:
         Returns:
             The points with zeros on the short axes of the nearest wedge (N, D).
         """
-        return np.where(self.short_axes(points), 0.0, self.checked(points))
+        return np.where(self.short_axes(points), 0.0, self.as_points(points))
 
-    def checked(self, points: ArrayLike) -> Points:
+    def as_points(self, points: ArrayLike) -> Points:
         """Check that there are points and that this landscape has their dimensions.
 
         Returns:
@@ -154,6 +157,7 @@ class Toy:
         return found
 
 
+@checked
 def predict_loss(toy: Toy, distance: ArrayLike, loss: float = 0.0) -> NDArray[np.float64]:
     """Predict the loss at a distance a along random directions: sqrt(L0^2 + a^2 s / D).
 
@@ -172,6 +176,7 @@ def predict_loss(toy: Toy, distance: ArrayLike, loss: float = 0.0) -> NDArray[np
     return np.asarray(np.sqrt(loss**2 + moved**2 * toy.short / toy.dim))
 
 
+@checked
 def predict_width(toy: Toy, threshold: float, loss: float = 0.0) -> float:
     """Predict how far one can go along random directions: sqrt((L*^2 - L0^2) D / s).
 
@@ -193,6 +198,7 @@ def predict_width(toy: Toy, threshold: float, loss: float = 0.0) -> float:
     return sqrt((threshold**2 - loss**2) * toy.dim / toy.short)
 
 
+@checked
 def predict_short(toy: Toy, wedges: int) -> float:
     """Predict the short axes of what k wedges have in common: D (1 - (1 - s / D)^k).
 
@@ -210,6 +216,7 @@ def predict_short(toy: Toy, wedges: int) -> float:
     return toy.dim * (1 - (1 - toy.short / toy.dim) ** wedges)
 
 
+@checked
 def predict_average(toy: Toy) -> float:
     """Predict the loss at the average of points on two wedges: sqrt(s (1 - s / D)) / 2.
 

@@ -380,7 +380,7 @@ def test_bad_input_is_refused(arguments, message):
     ],
 )  # fmt: skip
 def test_a_recipe_names_what_is_out_of_range(change):
-    with pytest.raises(ValueError, match=f"{next(iter(change))} of a recipe must be"):
+    with pytest.raises(ValueError, match=f"^{next(iter(change))} (of a recipe )?must be"):
         Recipe(**change)
 
 
@@ -441,7 +441,7 @@ def test_equal_planes_are_one_plane():
     first = train(task, recipe, [0, 1], execution=quiet, planes=one)
     second = train(task, recipe, [0, 1], execution=quiet, planes=[one, again])
     assert np.array_equal(first.states, second.states)
-    with pytest.raises(ValueError, match="planes must be Planes"):
+    with pytest.raises(TypeError, match="planes must be a Plane, a sequence"):
         train(task, recipe, [0, 1], execution=quiet, planes=[one, None])
 
 

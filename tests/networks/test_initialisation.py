@@ -282,12 +282,12 @@ def test_a_task_takes_an_initialised_network_to_other_processes():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"scheme": "zero"}, "scheme must be torch, he, xavier, orthogonal, but is 'zero'"),
+        ({"scheme": "zero"}, "scheme must be torch, he, xavier or orthogonal, but is 'zero'"),
         ({"biases": "first"}, "biases must be all, last or none, but is 'first'"),
-        ({"scale": 0.0}, "scale must be finite and above 0, but is 0.0"),
-        ({"scale": -1.0}, "scale must be finite and above 0, but is -1.0"),
-        ({"scale": math.inf}, "scale must be finite and above 0, but is inf"),
-        ({"scale": math.nan}, "scale must be finite and above 0, but is nan"),
+        ({"scale": 0.0}, "scale must be above 0, but is 0.0"),
+        ({"scale": -1.0}, "scale must be above 0, but is -1.0"),
+        ({"scale": math.inf}, "scale must be a finite number, but is inf"),
+        ({"scale": math.nan}, "scale must be a finite number, but is nan"),
         ({"build": nn.Linear(2, 2)}, "a function that builds a network, not a Linear"),
     ],
 )

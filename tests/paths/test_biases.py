@@ -164,7 +164,7 @@ def test_paths_that_do_not_tell_how_they_were_made_are_known_by_their_degree():
 def test_a_depth_that_is_not_whole_is_refused(depth):
     task, end = made()
     path = interpolate(task, 0 * end, end, alphas=3)
-    with pytest.raises(ValueError, match=f"depth must be whole, but is {depth}; count the lay"):
+    with pytest.raises(TypeError, match=f"depth must be a whole number or None, but is {depth}"):
         bias_report(task, path, bias="shift.bias", depth=depth)
 
 

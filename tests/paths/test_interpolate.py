@@ -252,7 +252,10 @@ def test_an_order_that_is_not_known_must_be_given():
         with pytest.raises(ValueError, match=f"nor weight, but names {strange}; choose of encod"):
             interpolate(task, start, end, biases="homogeneous", depth={strange: 1})
     depth = {"encoder.bias": 1, "twin.bias": 1, "decoder.bias": 2}
-    for wrong in (-1, 256, 1.5, np.nan, "1"):
+    for wrong in (1.5, np.nan, "1"):
+        with pytest.raises(TypeError, match=r"depth must be a mapping \(text to a whole number\)"):
+            interpolate(task, start, end, biases="homogeneous", depth=depth | {"twin.bias": wrong})
+    for wrong in (-1, 256):
         with pytest.raises(ValueError, match=r"from 1 to 255, .* but holds {'twin\.bias': "):
             interpolate(task, start, end, biases="homogeneous", depth=depth | {"twin.bias": wrong})
     with pytest.raises(ValueError, match="but biases are 'linear'; leave it out"):

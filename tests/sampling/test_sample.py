@@ -264,7 +264,7 @@ def test_a_folder_holds_what_was_sampled_and_refuses_another_design(task, optimu
         ({"step_sizes": ()}, "step sizes must be"),
         ({"step_sizes": (-0.5,)}, "step sizes must be"),
         ({"step_sizes": (0.5, 0.5)}, "step sizes must differ"),
-        ({"step_sizes": (float("nan"),)}, "step sizes must be"),
+        ({"step_sizes": (float("nan"),)}, "step_sizes must be"),
         ({"directions": 0}, "directions must be"),
         ({"directions": [1, 1]}, "directions must be"),
         ({"normalise": "weight"}, "normalise must be"),

@@ -217,7 +217,7 @@ def test_a_task_without_labels_has_no_figure_of_them(tmp_path):
         ({"each": 1}, "each must be at least 2, but is 1"),
         ({"method": "bezier", "refine": True}, "without refine, but there are 2 and refine is T"),
         ({"rounds": -1}, "rounds must be at least 0"),
-        ({"tolerance": float("nan")}, "tolerance must be at least 0"),
+        ({"tolerance": float("nan")}, "tolerance must be a finite number"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"noise": 1.5}, "noise is a share of the labels"),
         ({"model": "mpl"}, "model must be one of mlp"),

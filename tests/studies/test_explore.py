@@ -159,8 +159,8 @@ def test_trained_networks_are_taken_from_files(tmp_path):
         ({"noise": (0.0, 1.5)}, "noise is a share of the labels"),
         ({"groups": ("a", "a")}, "a comparison needs 2 groups"),
         ({"groups": ("a", "b", "a")}, "groups need distinct names"),
-        ({"normalise": "layers"}, "normalise must be one of filter"),
-        ({"centre": "origin"}, "centre must be one of mean"),
+        ({"normalise": "layers"}, "normalise must be filter, layer or none"),
+        ({"centre": "origin"}, "centre must be mean or optimum"),
         ({"task": "support.nets:vectors"}, "train_size is the built-in tasks'"),
     ],
 )

@@ -409,7 +409,7 @@ def test_what_does_not_fit_is_one_line_with_shapes_and_types(build, data):
 
 
 def test_what_is_no_task_is_named():
-    with pytest.raises(ValueError, match="data must be a Dataset, not tuple"):
+    with pytest.raises(TypeError, match=r"data must be a Dataset, but is \(1, 2\)"):
         Task(lambda: nn.Linear(6, 3), (1, 2))
     with pytest.raises(ValueError, match="scored must be at least 1"):
         Task(lambda: nn.Linear(6, 3), nets.vectors(), scored=0)
