@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from importlib import metadata
 from typing import Any, TypeAlias
 
@@ -16,13 +15,14 @@ from numpy.typing import NDArray
 from jumpretrain.comparison.describe import describe
 from jumpretrain.comparison.hypothesis_tests import (
     PermutationTest,
-    bootstrap_interval,
     cliffs_delta,
     delta_interval,
+    difference_interval,
     eta_squared,
     given_covariate,
     holm,
     permutation_test,
+    share_interval,
     standardised_difference,
 )
 from jumpretrain.execution.arguments import checked
@@ -85,10 +85,11 @@ class Comparison:
             - `statistic`, and `in_family`: whether it belongs to the family.
             - `mean_<group>`: mean over the group's networks.
             - `effect`, `low`, `high`: for two groups Cliff's delta, positive where the first group
-              is larger, with its 95 % score interval; for more, eta squared with its bootstrap
-              interval.
-            - `hedges_g`, `hedges_g_low`, `hedges_g_high`: for two groups Hedges' g with its 95 %
-              bootstrap interval; NaN for more. Groups without spread that differ have g infinite.
+              is larger, with its 95 % score interval; for more, eta squared with the 95 %
+              interval of `share_interval`, below which it may never lie but above which it may.
+            - `hedges_g`, `hedges_g_low`, `hedges_g_high`: for two groups Hedges' g with the 95 %
+              interval of `difference_interval`; NaN for more. Groups without spread that differ
+              have g infinite. Intervals are NaN without spread.
             - `p`: permutation test on the means. `p_holm`: corrected over the family, NaN outside.
             - `p_given_range`: the log of the loss's squared range held fixed; NaN for the range
               itself, or where a range is 0 or not given. It permutes
@@ -133,8 +134,8 @@ def compare(
         metric: As for `describe`.
         family: The statistics that Holm's correction runs over; by default those of `FAMILY`, or
             all where a user's own statistics include none of them.
-        seed: Seed of embeddings, permutations and resamplings.
-        resamples: Permutations, where they are not all counted, and resamplings.
+        seed: Seed of embeddings and permutations.
+        resamples: How many random permutations, where they are not all counted.
         k: As for `describe`.
 
     Returns:
@@ -280,15 +281,14 @@ class _Networks:
         )
 
     def effects(self, arrays: list[NDArray[np.float64]]) -> dict[str, float]:
-        chance = partial(bootstrap_interval, arrays, seed=self.seed, resamples=self.resamples)
         if len(arrays) > 2:
-            low, high = chance(eta_squared)
+            low, high = share_interval(*arrays)
             effect, g, g_low, g_high = float(eta_squared(*arrays)), math.nan, math.nan, math.nan
         else:
             a, b = arrays
             low, high = delta_interval(a, b)
             effect, g = float(cliffs_delta(a, b)), float(standardised_difference(a, b))
-            g_low, g_high = chance()
+            g_low, g_high = difference_interval(a, b)
         return {
             "effect": effect,
             "low": low,

@@ -53,9 +53,11 @@ def partial_spearman(
     """Correlate ranks over networks, controls held fixed.
 
     Ranks of both sides are freed of their straight-line dependence on the controls' ranks; p
-    comes from permuting one side's residuals. The interval is Fisher's with Bonett and
-    Wright's variance; an order without exception counts as one swap short of it, so that the
-    interval keeps a length (a bootstrap's would have none).
+    comes from permuting one side's residuals: exact without controls; with one, p up to .05 came
+    in .03 to .08 of simulations without a link (.14 with 5 networks whose ranks the control
+    nearly fixes). The interval is Fisher's with Bonett and Wright's variance; an order without
+    exception counts as one swap short of it, so that the interval keeps a length (a bootstrap's
+    would have none). Of normal values it covered 94 to 100 % in simulation, from 4 networks on.
 
     Args:
         a: One value a network (n,).

@@ -23,11 +23,15 @@ from jumpretrain.comparison.correlation import (
 from jumpretrain.comparison.effects import (
     EPS,
     as_arrays,
-    bootstrap_interval,
     cliffs_delta,
-    delta_interval,
     eta_squared,
     standardised_difference,
+)
+from jumpretrain.comparison.intervals import (
+    bootstrap_interval,
+    delta_interval,
+    difference_interval,
+    share_interval,
 )
 from jumpretrain.comparison.relabelling import draw_permutations, p_value, relabel, symmetries
 from jumpretrain.execution.arguments import checked
@@ -38,11 +42,13 @@ __all__ = [
     "bootstrap_interval",
     "cliffs_delta",
     "delta_interval",
+    "difference_interval",
     "eta_squared",
     "given_covariate",
     "holm",
     "partial_spearman",
     "permutation_test",
+    "share_interval",
     "spearman",
     "standardised_difference",
     "verdict",
@@ -122,7 +128,9 @@ def given_covariate(
 
     Freedman and Lane's test: the residuals of value ~ 1 + covariate are permuted, and the
     statistic is the partial F of the groups. Where the groups do not overlap in the covariate
-    the line is extrapolated, so a small p then rests on the line being right.
+    the line is extrapolated, so a small p then rests on the line being right. The test is exact
+    in large groups only: at level .05 it rejected .03 to .08 of true null hypotheses in
+    simulation, in groups of 2 to 10 whose covariates lie 0 to 10 standard deviations apart.
 
     Args:
         groups: The networks' values, one array a group.
@@ -167,11 +175,16 @@ def holm(p_values: ArrayLike) -> Array:
     Returns:
         Holm's adjusted p-values, in the same order; NaN is no member of the family and stays.
 
+    Raises:
+        ValueError: If a p-value lies outside [0, 1].
+
     Example:
         >>> holm([.01, .04, .03]).round(2).tolist()
         [0.03, 0.06, 0.06]
     """
     p = np.array(p_values, dtype=float)
+    if ((p < 0) | (p > 1)).any():
+        raise ValueError(f"p-values must lie in [0, 1], but one is {p[(p < 0) | (p > 1)][0]}")
     family = np.flatnonzero(~np.isnan(p))
     order = family[np.argsort(p[family], kind="stable")]
     scaled = p[order] * np.arange(len(order), 0, -1)
