@@ -158,8 +158,10 @@ def farthest(potential: ArrayLike, k: int) -> NDArray[np.intp]:
     """Pair every point with the k largest entries of its row, as the released script does.
 
     Of a diffusion potential these are the points that are reached least: the opposite of
-    neighbours (arXiv 2102.00485, released code). Of equal entries the first are taken, and the
-    point itself is no exception.
+    neighbours (arXiv 2102.00485, released code). The point itself is no exception. Of equal
+    entries the first are taken. The script leaves that to NumPy's unstable sort, so to a version
+    and a processor: where 75 to 95 % of a potential tie at its cap, 5 to 20 % of edges are the
+    same (measured).
 
     Returns:
         Directed edges (N k, 2), duplicates in the other direction kept.

@@ -28,8 +28,9 @@ def directions(
         layout: Where the weights stand in a state.
         optimum: The state that the directions leave from (S,).
         seeds: One seed a direction (D,).
-        normalise: `"filter"` gives every filter (first axis of a tensor with two axes or more)
-            the norm of the optimum's, `"layer"` every tensor, `"none"` the whole direction.
+        normalise: `"filter"` gives every filter (first axis of a tensor with two axes or more, as
+            in the paper's code: of a transposed convolution these are inputs, not outputs) the
+            norm of the optimum's, `"layer"` every tensor, `"none"` the whole direction.
         include_1d: Whether biases and BatchNorm's scale and shift move; they stay otherwise.
 
     Returns:

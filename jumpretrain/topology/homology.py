@@ -122,6 +122,11 @@ def released(
     optimum. Merging pieces pair by the elder rule, also over no lifetime. Every piece left over
     and every edge that closes a cycle dies at the highest edge, so all bars are finite.
 
+    Most potentials tie at their cap, and the script takes some of these by an unstable sort, here
+    the first (see `neighbours.farthest`). The essential bars do not depend on that, the merging
+    ones do: their total (p = 2) was .03 to .4 of the squared range of the loss with NumPy's sort,
+    and .7 to 2 of it with the first (measured on simulated trajectories).
+
     Args:
         trajectories: The jumps, as they were embedded.
         embedding: Their embedding by PHATE, without the optimum.
