@@ -135,13 +135,12 @@ def embed(
 
     PHATE (arXiv 2102.00485 section 2.1) makes alpha-decay affinities of the distances, joins their
     pieces, walks t steps, and places points by metric MDS of the potentials. The paper's settings
-    are `metric="cosine", centre="mean", knn=5, connect=None`; affinities are then in pieces,
-    often one a run, that know nothing of each other. Two things that its PHATE 1.0.6 did are left
-    out: a PCA to 100 dimensions before all else (some potentials of 640 points differed by .4 to
-    4.4 nats, as measured), and its own SGD. It set no seed. One thread computes: equal choices give
-    equal bits.
-    A choice that is unknown or does not suit the points is a ValueError before any work, a walk so
-    long that all points look alike is one that names t.
+    are `metric="cosine", centre="mean", knn=5, connect=None`; affinities are then in pieces, often
+    one a run, that know nothing of each other. Two things that its PHATE 1.0.6 did are left out: a
+    PCA to 100 dimensions before all else (some potentials of 640 points differed by .4 to 4.4
+    nats, as measured), and its own SGD. It set no seed. One thread computes: equal choices give
+    equal bits. A choice that is unknown or does not suit the points is a ValueError before any
+    work, a walk so long that all points look alike is one that names t.
 
     Args:
         trajectories: R runs of T snapshots, none diverged or missing.
