@@ -119,7 +119,7 @@ class Comparison:
 
 @checked
 def compare(
-    groups: Mapping[str, Sequence[Network]],
+    groups: Mapping[str, Any],
     metric: str = "test_loss",
     family: Sequence[str] | None = None,
     seed: int = 0,
@@ -129,7 +129,7 @@ def compare(
     """Compare groups of independently trained networks.
 
     Args:
-        groups: By name, the networks: trajectories, which are described, or what `describe`
+        groups: By name, lists of networks: trajectories, which are described, or what `describe`
             returned.
         metric: As for `describe`.
         family: The statistics that Holm's correction runs over; by default those of `FAMILY`, or
