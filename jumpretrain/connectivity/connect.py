@@ -22,12 +22,12 @@ from jumpretrain.connectivity.barycentric import (
 )
 from jumpretrain.connectivity.connector import Connector, lengths, score_connector
 from jumpretrain.connectivity.curve_network import CurveNetwork
-from jumpretrain.engine.evaluate import normalisers
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.states.planes import normal_to
+from jumpretrain.tasks.estimates import estimated
 from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["check_optima", "connect"]
@@ -199,9 +199,9 @@ def _check_choices(
     if not 0 <= tolerance < np.inf:
         raise ValueError(f"tolerance must be a share from 0, but is {tolerance}")
     together = method != "hyperplane" or (refine and count > 2)
-    if together and task.batchnorm == "stored" and normalisers(task.module()):
+    if together and task.batchnorm == "stored" and estimated(task.module()):
         raise ValueError(
-            "points that are trained together keep no BatchNorm statistics of their own, but "
+            "points that are trained together keep no running statistics of their own, but "
             "batchnorm is 'stored'; use a task with batchnorm='recalibrate', or hyperplane"
         )
 

@@ -12,6 +12,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from jumpretrain.connectivity.barycentric import RandomPoint
+from jumpretrain.tasks.estimates import has_vectors, renew_vectors
 from jumpretrain.tasks.layout import Layout
 
 __all__ = ["CurveNetwork"]
@@ -23,7 +24,7 @@ class CurveNetwork(nn.Module):
     """A network at a random point of a curve or surface; its weights are the free nodes.
 
     In evaluation mode it stands in the middle. Frozen parameters and buffers are mixed as the
-    weights are.
+    weights are; the vectors of `spectral_norm` are found anew at each point.
     """
 
     def __init__(
@@ -37,6 +38,8 @@ class CurveNetwork(nn.Module):
         """Take nodes (N, S), the first of which are fixed."""
         super().__init__()
         self.network = copy.deepcopy(network).requires_grad_(False)
+        if has_vectors(self.network):
+            self.network.register_forward_pre_hook(renew_vectors)
         rows = torch.as_tensor(nodes[:, : layout.weight_count])
         self.register_buffer("ends", rows[:fixed].clone())
         self.register_buffer("others", torch.as_tensor(nodes[:, layout.weight_count :]).clone())

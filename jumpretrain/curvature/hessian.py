@@ -11,6 +11,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.states.layers import check_state
+from jumpretrain.tasks.estimates import renew_vectors
+from jumpretrain.tasks.layout import cast, tensors_of
 from jumpretrain.tasks.probing import reason
 from jumpretrain.tasks.task import Task
 
@@ -25,8 +27,10 @@ def hessian_product(task: Task, state: ArrayLike, dtype: Dtype = "float64") -> P
 
     The loss is that of the scored training examples in evaluation mode. BatchNorm uses the state's
     own statistics whatever the task's policy: re-estimated ones would depend on the weights, and
-    a jump leaves stale ones behind. At a kink (ReLU at exactly 0) the derivatives are torch's. The
-    gradient is differentiated again, so that no matrix is built.
+    a jump leaves stale ones behind. The vectors of `spectral_norm` are the state's own under
+    `"stored"`, else those of its weights; either way they are held, as torch does. At a kink (ReLU
+    at exactly 0) the derivatives are torch's. The gradient is differentiated again, so that no
+    matrix is built.
 
     Args:
         task: The task of the state.
@@ -60,9 +64,12 @@ class Hessian:
         self.task, self.dtype = task, getattr(torch, dtype)
         array = check_state(task, state, "state")
         values = torch.as_tensor(array, device=task.device)
-        self.module = task.module(array).to(self.dtype).eval()
+        self.module = cast(task.module(array), self.dtype).eval()
+        if task.batchnorm != "stored":
+            renew_vectors(self.module)
         self.weights = values[: task.weight_count].to(self.dtype, copy=True).requires_grad_()
-        self.others = values[task.weight_count :].to(self.dtype)
+        held = tensors_of(self.module)
+        self.others = {n: held[n].detach() for n in task.layout.names[task.layout.trainable :]}
         self.examples = len(task.tensors["scored_y"])
         batches = zip(task.batches("scored_x"), task.batches("scored_y"), strict=True)
         self.batches = [(self._cast(x), self._cast(y)) for x, y in batches]
@@ -124,11 +131,9 @@ class Hessian:
         Returns:
             The share and its gradient (P,), which can be differentiated again.
         """
-        tensors = self.task.layout.split(torch.cat([self.weights, self.others]))
-        for name in self.task.layout.names[self.task.layout.trainable :]:
-            tensors[name] = tensors[name].detach()
+        tensors = self.task.layout.split_weights(self.weights)
         with _attention():
-            outputs = torch.func.functional_call(self.module, tensors, (inputs,))
+            outputs = torch.func.functional_call(self.module, tensors | self.others, (inputs,))
         loss = self.task.loss(outputs, targets).sum() / self.examples
         (gradient,) = torch.autograd.grad(loss, self.weights, create_graph=True)
         return loss, gradient

@@ -11,16 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
 
 from jumpretrain.engine.fully_connected import fully_connected_layers, fully_connected_outputs
 from jumpretrain.engine.pooling import use_fast_pooling
 from jumpretrain.engine.shared_layers import ComputeRest, ComputeShared, Line, line_outputs
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, chunks, spread
+from jumpretrain.tasks.estimates import estimated, has_vectors, normalisers, renew_vectors
 from jumpretrain.tasks.task import Task
 
-__all__ = ["evaluate", "measure", "measure_both", "metric_names", "normalisers"]
+__all__ = ["evaluate", "measure", "measure_both", "metric_names"]
 
 TOGETHER = 64  # states: so many are copied at a time
 
@@ -102,26 +103,17 @@ def measure_both(task: Task, states: NDArray[Any]) -> dict[str, NDArray[np.float
     """Score states under the task's BatchNorm policy and, where it matters, under the other.
 
     Returns:
-        What `measure` gives; for networks with BatchNorm also `<name>_stored` (statistics of the
-        state: stale after a jump), or `<name>_recalibrated` where stored is the policy.
+        What `measure` gives; for networks with running statistics or `spectral_norm` also
+        `<name>_stored` (those of the state: stale after a jump), or `<name>_recalibrated` where
+        stored is the policy.
     """
     values = measure(task, states)
-    if not normalisers(task.module()):
+    if not estimated(task.module()):
         return values
     other = "recalibrate" if task.batchnorm == "stored" else "stored"
     ending = "recalibrated" if task.batchnorm == "stored" else "stored"
     more = measure(task, states, batchnorm=other)
     return values | {f"{name}_{ending}": value for name, value in more.items()}
-
-
-def normalisers(module: nn.Module) -> list[BatchNorm]:
-    """List the BatchNorm layers with running statistics that the user did not freeze.
-
-    Returns:
-        The layers, in the module's order.
-    """
-    layers = [part for part in module.modules() if isinstance(part, BatchNorm)]
-    return [layer for layer in layers if layer.training and layer.track_running_stats]
 
 
 def _scores(
@@ -158,9 +150,12 @@ def _scores(
         return
     use_fast_pooling(module)
     renewed = normalisers(module) if renew else []
+    turned = renew and has_vectors(module)
     module.eval()
     for row in rows:
         task.layout.write(module, torch.as_tensor(states[row], device=task.device))
+        if turned:
+            renew_vectors(module)
         answers = [(np.array([row]), partial(_whole, module))]
         with _statistics(task, renewed, _alone, answers):
             yield answers[0][0], _means(task, _alone, answers, watch)
@@ -217,25 +212,33 @@ def _show(
 
 @contextmanager
 def _statistics(
-    task: Task, layers: list[BatchNorm], share: ComputeShared, answers: ComputeRest
+    task: Task, layers: list[_NormBase], share: ComputeShared, answers: ComputeRest
 ) -> Iterator[None]:
     momenta = [layer.momentum for layer in layers]
-    recalibrate = task.batchnorm != "batch"
     for layer in layers:
         layer.train()
-        layer.momentum = None if recalibrate else 0.0
-    if layers and recalibrate:
-        for layer in layers:
-            layer.reset_running_stats()
-        for batch in task.batches("scored_x"):
-            common = share(batch)
-            for _, answer in answers:
-                answer(common)
-        for layer in layers:
-            layer.eval()
+        layer.momentum = 0.0
+    if layers and task.batchnorm != "batch":
+        _recalibrate(task, layers, share, answers)
     try:
         yield
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.eval()
             layer.momentum = momentum
+
+
+def _recalibrate(
+    task: Task, layers: list[_NormBase], share: ComputeShared, answers: ComputeRest
+) -> None:
+    """Set running statistics to the mean over the batches of the scored examples."""
+    for layer in layers:
+        layer.reset_running_stats()
+    for number, batch in enumerate(task.batches("scored_x"), 1):
+        for layer in layers:
+            layer.momentum = 1 / number  # InstanceNorm has no other mean than this
+        common = share(batch)
+        for _, answer in answers:
+            answer(common)
+    for layer in layers:
+        layer.eval()

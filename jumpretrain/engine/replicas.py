@@ -6,6 +6,7 @@ serves both.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jumpretrain.engine.compilation import Gradients, compile_gradients
 from jumpretrain.states.planes import Plane
+from jumpretrain.tasks.layout import tensors_of
 from jumpretrain.tasks.task import Task
 
 __all__ = ["Looped", "Stacked", "hold_to_planes", "stacking_refusal"]
@@ -38,11 +40,15 @@ class Looped:
         Returns:
             Tensors by name.
         """
-        return dict(self.module.state_dict())
+        tensors = tensors_of(self.module).items()
+        return {name: tensor for name, tensor in tensors if not tensor.is_complex()}
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
         """Take tensors that `tensors_by_name` gave."""
-        self.module.load_state_dict(tensors)
+        own = tensors_of(self.module)
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                own[name].copy_(tensor)
 
     def backward(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """Add the gradient of the mean training loss of a batch (1, B, ...)."""
@@ -75,10 +81,8 @@ class Stacked:
         self.module = task.module()
         layout = task.layout
         pieces = layout.split(torch.tensor(states, device=task.device))  # memmaps are read-only
-        dtypes = {name: t.dtype for name, t in self.module.state_dict(keep_vars=True).items()}
-        self.tensors = {
-            name: t.to(dtypes.get(name, t.dtype)).clone() for name, t in pieces.items()
-        }
+        own = tensors_of(self.module)
+        self.tensors = {name: t.to(own[name].dtype).clone() for name, t in pieces.items()}
         self.parameters = [
             self.tensors[name].requires_grad_() for name in layout.names[: layout.trainable]
         ]
@@ -129,7 +133,7 @@ class Stacked:
         Returns:
             Euclidean norms (K, N); the gradient of a norm of zero is zero.
         """
-        flat = [p.reshape(len(p), -1) for p in self.parameters]
+        flat = [_rows(p) for p in self.parameters]
         return torch.stack([torch.linalg.vector_norm(p, dim=1) for p in flat], dim=1)
 
     def read(self) -> torch.Tensor:
@@ -138,13 +142,15 @@ class Stacked:
         Returns:
             One row a network (K, S).
         """
-        flat = [
-            tensor.detach().flatten(1).to(self.task.layout.dtype) for tensor in self._ordered()
-        ]
+        flat = [_rows(tensor.detach()).to(self.task.layout.dtype) for tensor in self._ordered()]
         return torch.cat(flat, dim=1)
 
     def _ordered(self) -> list[torch.Tensor]:
         return [self.tensors[name] for name in self.task.layout.names]
+
+
+def _rows(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.reshape(len(tensor), math.prod(tensor.shape[1:]))  # -1 is unclear where empty
 
 
 def hold_to_planes(replicas: Looped | Stacked, planes: Sequence[Plane]) -> None:
@@ -177,7 +183,12 @@ def stacking_refusal(task: Task, states: NDArray[Any], compiled: bool = False) -
     """
     few = [task.tensors[name][:4] for name in ("train_x", "train_y")]
     x, y = (torch.stack([tensor, tensor]) for tensor in few)
-    alone = torch.cat([_step(Looped(task, states[k : k + 1]), x[:1], y[:1]) for k in (0, 1)])
+    singles = [Looped(task, states[k : k + 1]) for k in (0, 1)]
+    buffers = dict(singles[0].module.named_buffers())
+    alone = torch.cat([_step(single, x[:1], y[:1]) for single in singles])
+    rebound = [n for n, b in singles[0].module.named_buffers() if b is not buffers.get(n)]
+    if rebound:  # what a stacked forward binds is lost, and may be too small to be seen
+        return f"the forward binds {rebound[0]} anew"
     try:
         stacked = _step(Stacked(task, states[:2], compiled), x, y)
     except Exception as error:  # vmap and compilers fail in any way
@@ -194,5 +205,5 @@ def _step(replicas: Looped | Stacked, x: torch.Tensor, y: torch.Tensor) -> torch
             parameter.grad = None
         replicas.backward(x, y)
     gradients = [parameter.grad for parameter in replicas.parameters if parameter.grad is not None]
-    flat = torch.cat([gradient.reshape(len(x), -1) for gradient in gradients], dim=1)
-    return torch.cat([flat, replicas.read()], dim=1)
+    rows = [gradient.reshape(len(x), gradient.numel() // len(x)) for gradient in gradients]
+    return torch.cat([*rows, replicas.read()], dim=1)

@@ -15,7 +15,7 @@ from torch.nn import BatchNorm1d
 
 from jumpretrain.engine.batches import epoch_batches, reseed
 from jumpretrain.engine.chunking import Chunk, plan_chunks
-from jumpretrain.engine.evaluate import measure_both, metric_names, normalisers
+from jumpretrain.engine.evaluate import measure_both, metric_names
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.replicas import Looped, Stacked, hold_to_planes
 from jumpretrain.execution.arguments import checked
@@ -23,6 +23,7 @@ from jumpretrain.execution.execution import Execution, persist, spread
 from jumpretrain.states.planes import Plane
 from jumpretrain.storage import folders, manifests
 from jumpretrain.storage.lazy_states import LazyStates
+from jumpretrain.tasks.estimates import estimated, normalisers, with_vectors
 from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["Runs", "bytes_of", "check_last_batch", "train"]
@@ -168,7 +169,7 @@ def bytes_of(task: Task, recipe: Recipe, runs: int, storage: folders.Storage = "
         Bytes of states and metrics.
     """
     times = len(recipe.record_steps(recipe.batches(len(task.data.train_x))))
-    names = len(metric_names(task)) * (2 if normalisers(task.module()) else 1)
+    names = len(metric_names(task)) * (2 if estimated(task.module()) else 1)
     states = folders.size(
         times, task.layout.width, task.weight_count, task.layout.numpy_dtype, storage
     )
@@ -182,7 +183,7 @@ def _starts(
     start = task.check_states(begin)
     if len(start) != len(keys):
         raise ValueError(f"each state needs one seed, but there are {len(start)} and {len(keys)}")
-    return start
+    return with_vectors(task.module(), task.layout, start)
 
 
 def _check_seeds(seeds: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:

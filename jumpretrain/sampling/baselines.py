@@ -16,7 +16,7 @@ from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.threads import one_thread
 from jumpretrain.sampling.sample import check_seeds, check_sizes, draw, jump, measure_optimum
 from jumpretrain.sampling.trajectories import Trajectories
-from jumpretrain.states.directions import Normalise
+from jumpretrain.states.directions import Normalise, single_filters
 from jumpretrain.storage import folders
 from jumpretrain.tasks.task import Task, digest
 
@@ -42,7 +42,7 @@ def rays(
     drawn, _ = draw(task, centre, seeds, normalise, include_1d=False)
     step_size = np.tile(sizes, len(seeds))
     states = jump(centre, np.repeat(drawn, len(sizes), axis=0), step_size)
-    choices = {"method": "rays", "normalise": normalise}
+    choices = {"method": "rays", **_scaling(task, normalise)}
     direction = np.repeat(seeds, len(sizes))
     return _scored(task, centre, states[:, None], direction, step_size, choices, execution)
 
@@ -74,7 +74,7 @@ def grid(
     with one_thread():
         moves = (nodes @ axes).astype(centre.dtype)
     states = jump(centre, moves, np.ones(len(nodes)))
-    choices = {"method": "grid", "normalise": normalise, "nodes": nodes.tolist()}
+    choices = {"method": "grid", **_scaling(task, normalise), "nodes": nodes.tolist()}
     sizes = np.linalg.norm(nodes, axis=1)
     return _scored(task, centre, states[:, None], np.arange(len(nodes)), sizes, choices, execution)
 
@@ -111,6 +111,11 @@ def walk(
         trajectories.epoch,
     )
     return replace(null, order_seed=trajectories.order_seed)
+
+
+def _scaling(task: Task, normalise: Normalise) -> dict[str, Any]:
+    single = single_filters(task.layout, normalise)
+    return {"normalise": normalise} | ({"single_filters": single} if single else {})
 
 
 def _scored(

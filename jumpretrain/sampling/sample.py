@@ -18,7 +18,7 @@ from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.threads import one_thread
 from jumpretrain.sampling.trajectories import Trajectories, write_index
-from jumpretrain.states.directions import Normalise, directions
+from jumpretrain.states.directions import Normalise, directions, single_filters
 from jumpretrain.storage import folders, manifests
 from jumpretrain.tasks.task import Task, digest
 
@@ -85,6 +85,8 @@ def sample(
         "include_1d": include_1d,
         "zero_filters": still,
     }
+    single = single_filters(task.layout, normalise)
+    design |= {"single_filters": single} if single else {}
     facts: dict[str, Any] = {
         "weight_count": task.weight_count,
         "optimum_metrics": measure_optimum(task, centre),

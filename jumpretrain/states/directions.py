@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.tasks.layout import Layout
 
-__all__ = ["deviation_cosines", "directions"]
+__all__ = ["deviation_cosines", "directions", "single_filters"]
 
 Normalise = Literal["filter", "layer", "none"]
 
@@ -24,6 +25,11 @@ def directions(
 ) -> tuple[NDArray[Any], int]:
     """Draw Gaussian directions and scale them to the optimum (arXiv:2102.00485, section 3.1).
 
+    A filter of one number has no direction but its sign: scaled to its norm it would be set to
+    zero or doubled by a jump of 1. Tensors of such filters (the weight of a linear layer with one
+    input or of a depthwise 1x1 convolution, the lengths of `weight_norm`) therefore count as 1-d
+    under `"filter"` (derived; the paper's code jumps them).
+
     Args:
         layout: Where the weights stand in a state.
         optimum: The state that the directions leave from (S,).
@@ -31,7 +37,8 @@ def directions(
         normalise: `"filter"` gives every filter (first axis of a tensor with two axes or more, as
             in the paper's code: of a transposed convolution these are inputs, not outputs) the
             norm of the optimum's, `"layer"` every tensor, `"none"` the whole direction.
-        include_1d: Whether biases and BatchNorm's scale and shift move; they stay otherwise.
+        include_1d: Whether biases and BatchNorm's scale and shift move, scaled as whole tensors;
+            they stay otherwise.
 
     Returns:
         Directions (D, P), and the number of filters that stay because their norm is 0.
@@ -46,12 +53,28 @@ def directions(
     result = np.stack(rows).astype(optimum.dtype)
     if not result.any(axis=1).all():
         raise ValueError(
-            "a direction must move a weight, but every tensor is 1-d or zero here; "
-            "pass include_1d=True or another optimum"
+            "a direction must move a weight, but every tensor is 1-d, of filters of one number or "
+            "zero here; pass include_1d=True or another optimum"
         )
-    moving = [w for _, w in weights if w.ndim > 1]
+    moving = [w for _, w in weights if _has_filters(w.shape)]
     still = sum(int((_norms(w) == 0).sum()) for w in moving) if normalise == "filter" else 0
     return result, still
+
+
+def single_filters(layout: Layout, normalise: Normalise) -> dict[str, int]:
+    """Name the weights of two axes or more that count as 1-d, each filter being one number.
+
+    Returns:
+        How many filters each has; empty where filters are not normalised.
+    """
+    if normalise != "filter":
+        return {}
+    weights = list(zip(layout.names, layout.shapes, strict=True))[: layout.trainable]
+    return {
+        name: shape[0]
+        for name, shape in weights
+        if len(shape) > 1 and math.prod(shape) > 0 and not _has_filters(shape)
+    }
 
 
 def _direction(
@@ -60,13 +83,15 @@ def _direction(
     rng = np.random.default_rng(seed)
     pieces = []
     for tensor in weights:
-        noise = rng.standard_normal(tensor.shape)
-        if tensor.ndim < 2 and not include_1d:
+        noise = np.asarray(rng.standard_normal(tensor.shape))
+        filters = _has_filters(tensor.shape) if normalise == "filter" else tensor.ndim > 1
+        if not (filters or include_1d):
             noise = np.zeros(tensor.shape)
-        elif normalise == "filter" and tensor.ndim > 1:
-            noise *= _ratio(_norms(tensor), _norms(noise)).reshape(-1, *[1] * (tensor.ndim - 1))
+        elif normalise == "filter" and filters:
+            scale = _ratio(_norms(tensor), _norms(noise))
+            noise *= scale.reshape(len(noise), *[1] * (noise.ndim - 1))
         elif normalise != "none":
-            noise *= _ratio(np.linalg.norm(tensor), np.linalg.norm(noise))
+            noise = noise * _ratio(np.linalg.norm(tensor), np.linalg.norm(noise))
         pieces.append(noise.ravel())
     whole = np.concatenate(pieces)
     if normalise == "none":
@@ -75,8 +100,12 @@ def _direction(
     return whole
 
 
+def _has_filters(shape: tuple[int, ...]) -> bool:
+    return len(shape) > 1 and math.prod(shape[1:]) > 1
+
+
 def _norms(tensor: NDArray[Any]) -> NDArray[np.float64]:
-    flat = tensor.reshape(len(tensor), -1).astype(np.float64)
+    flat = tensor.reshape(len(tensor), math.prod(tensor.shape[1:])).astype(np.float64)
     return np.asarray(np.linalg.norm(flat, axis=1))
 
 

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from jumpretrain.execution.arguments import checked
 from jumpretrain.networks.initialisation import WEIGHTED
+from jumpretrain.states.units import is_untouched
 from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.task import Task
 
@@ -192,7 +193,7 @@ def weight_layers(module: nn.Module, remedy: str = REMEDY) -> list[str]:
         if _is_plain(leaf, WEIGHTED) and own <= {"weight", "bias"}:
             layers.append(first[id(leaf)])
         elif own or isinstance(leaf, NORMS) or not _is_known(leaf):
-            kept = _is_untouched(leaf) and type(leaf) not in WEIGHTED
+            kept = is_untouched(leaf) and type(leaf) not in WEIGHTED
             changed = "" if kept else "changed "
             raise ValueError(
                 "the order of layers is known for nn.Sequential networks of linear and "
@@ -213,16 +214,11 @@ def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _is_plain(part: nn.Module, kinds: Sequence[type[nn.Module]]) -> bool:
-    return type(part) in kinds and _is_untouched(part)
+    return type(part) in kinds and is_untouched(part)
 
 
 def _is_known(part: nn.Module) -> bool:
-    return type(part).__module__.startswith("torch.nn.") and _is_untouched(part)
-
-
-def _is_untouched(part: nn.Module) -> bool:
-    hooks = part._forward_hooks or part._forward_pre_hooks
-    return "forward" not in vars(part) and not hooks
+    return type(part).__module__.startswith("torch.nn.") and is_untouched(part)
 
 
 def layer_degrees(

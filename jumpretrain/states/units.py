@@ -10,9 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from jumpretrain.tasks.layout import cast
 from jumpretrain.tasks.task import Task
 
-__all__ = ["Orders", "Ties", "check_alike", "hidden_units", "permute", "shuffled", "take_units"]
+__all__ = [
+    "Orders",
+    "Ties",
+    "check_alike",
+    "hidden_units",
+    "is_untouched",
+    "permute",
+    "shuffled",
+    "take_units",
+]
 
 PLAIN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMAL = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -62,6 +72,15 @@ def hidden_units(task: Task) -> tuple[list[int], Ties]:
     return hidden, kept
 
 
+def is_untouched(part: nn.Module) -> bool:
+    """Tell whether a layer does what its class says.
+
+    Returns:
+        Whether it has no hooks and no forward of its own.
+    """
+    return not ("forward" in vars(part) or part._forward_hooks or part._forward_pre_hooks)
+
+
 def _check_part(task: Task, name: str, part: nn.Module, first: bool) -> None:
     """Check that it is known how a part of the network treats units.
 
@@ -71,10 +90,11 @@ def _check_part(task: Task, name: str, part: nn.Module, first: bool) -> None:
     kinds = (*PLAIN, *NORMAL)
     tensors = dict(part.named_parameters()) | ({} if first else dict(part.named_buffers()))
     known = type(part) in kinds if tensors else not any(True for _ in part.children())
-    plain = getattr(part, "groups", 1) == 1
+    single = getattr(part, "groups", 1) == 1
     own = [f"{name}.{key}" if name else key for key, p in tensors.items() if p.is_floating_point()]
-    if not (known and plain and set(own) <= set(task.layout.names)):
-        reason = "" if known and plain else f", a {type(part).__name__}"
+    if not (known and single and is_untouched(part) and set(own) <= set(task.layout.names)):
+        changed = "" if is_untouched(part) else "changed "
+        reason = "" if known and single and not changed else f", a {changed}{type(part).__name__}"
         raise ValueError(
             "units are known in an nn.Sequential of linear and convolutional layers without "
             "groups, BatchNorm and functions without parameters, none used twice, but "
@@ -93,7 +113,8 @@ def check_alike(task: Task, ties: Ties, values: NDArray[Any], orders: Orders) ->
     states = values, permute(task, ties, values, orders)
     try:
         with torch.no_grad():
-            plain, moved = (task.module(state).double().eval()(inputs) for state in states)
+            modules = (cast(task.module(state), torch.float64).eval() for state in states)
+            plain, moved = (module(inputs) for module in modules)
     except RuntimeError as error:
         raise ValueError(
             f"the network must compute in double precision, but does not ({error}); leave out "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-__all__ = ["Layout"]
+__all__ = ["Layout", "cast", "tensors_of"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Layout:
             The layout.
 
         Raises:
-            ValueError: If nothing is trainable, or a tensor is neither float32 nor float64.
+            ValueError: If nothing is trainable, a tensor is neither float32 nor float64, or two
+                share memory without being one.
         """
         parameters = list(module.named_parameters())
         lazy = [name for name, p in parameters if is_lazy(p)]
@@ -59,11 +61,17 @@ class Layout:
             raise ValueError("a task needs a trainable parameter, but the model has none")
         entries = weights + frozen + buffers
         for name, tensor in entries:
+            if tensor.layout != torch.strided:
+                raise ValueError(
+                    f"tensors of a state must be dense, but {name} is {tensor.layout}; "
+                    "convert it with .to_dense()"
+                )
             if tensor.dtype not in (torch.float32, torch.float64):
                 raise ValueError(
                     f"parameters must be float32 or float64, but {name} is {tensor.dtype}; "
                     "convert the model with .float() first"
                 )
+        _check_apart(entries)
         double = any(p.dtype == torch.float64 for _, p in parameters)
         return cls(
             names=tuple(name for name, _ in entries),
@@ -104,7 +112,17 @@ class Layout:
         lead = states.shape[:-1]
         pieces = torch.split(states, list(self.sizes), dim=-1)
         named = zip(self.names, pieces, self.shapes, strict=True)
-        return {name: piece.reshape(*lead, *shape) for name, piece, shape in named}
+        return {name: piece.reshape((*lead, *shape)) for name, piece, shape in named}
+
+    def split_weights(self, weights: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Cut the weights of one state (P,) into named tensors.
+
+        Returns:
+            Views by name.
+        """
+        pieces = torch.split(weights, list(self.sizes[: self.trainable]))
+        named = zip(self.names, pieces, self.shapes, strict=False)
+        return {name: piece.reshape(shape) for name, piece, shape in named}
 
     def weights(self, state: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
         """Walk through the trainable tensors of a state.
@@ -122,14 +140,74 @@ class Layout:
         Returns:
             A new vector (S,).
         """
-        tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+        tensors = tensors_of(module)
         pieces = [tensors[name].detach().reshape(-1).to(self.dtype) for name in self.names]
         return torch.cat(pieces)
 
     def write(self, module: nn.Module, state: torch.Tensor) -> None:
         """Set a network's parameters and buffers to a state (S,)."""
-        tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+        tensors = tensors_of(module)
         pieces = torch.split(state, list(self.sizes))
         with torch.no_grad():
             for name, shape, piece in zip(self.names, self.shapes, pieces, strict=True):
                 tensors[name].copy_(piece.reshape(shape))
+
+
+def tensors_of(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Collect a network's parameters and buffers, those that no file keeps among them.
+
+    Returns:
+        Tensors by name; a tied one under each of its names.
+    """
+    parameters = module.named_parameters(remove_duplicate=False)
+    return dict(parameters) | dict(module.named_buffers(remove_duplicate=False))
+
+
+def cast(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Convert what a network of one's own holds to a floating-point type.
+
+    Complex buffers stay complex: their real and imaginary parts are of that type then, where
+    `Module.to` drops the imaginary part.
+
+    Returns:
+        The network itself.
+    """
+
+    def converted(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.is_complex():
+            return tensor.to(dtype.to_complex())
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    module._apply(converted)  # type: ignore[no-untyped-call]  # as Module.double does
+    return module
+
+
+def _span(tensor: torch.Tensor) -> int:
+    """Count the places in memory from the first entry of a dense tensor to its last.
+
+    Returns:
+        Their number; less than there are entries where these share memory.
+    """
+    if tensor.layout != torch.strided:
+        return tensor.numel()
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    return 1 + sum((size - 1) * stride for size, stride in steps) if tensor.numel() else 0
+
+
+def _check_apart(entries: Sequence[tuple[str, torch.Tensor]]) -> None:
+    """Check that writing one tensor of a state leaves the others as they are.
+
+    Raises:
+        ValueError: If two share memory.
+    """
+    places = sorted(
+        (str(t.device), t.data_ptr(), t.data_ptr() + _span(t) * t.element_size(), name)
+        for name, t in entries
+        if t.numel() and t.device.type != "meta"
+    )
+    for (device, _, end, first), (other, start, _, second) in pairwise(places):
+        if device == other and start < end:
+            raise ValueError(
+                f"tensors of a state must lie apart, but {first} and {second} share memory; "
+                "make one of them a clone(), or both one parameter"
+            )

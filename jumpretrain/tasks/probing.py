@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from jumpretrain.tasks.constants import check_kept, constants
 from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.measures import PerExample, cross_entropy
 
@@ -39,7 +40,7 @@ def probe(
     """
     module.eval()
     inputs, targets = tensors["train_x"][:2].clone(), tensors["train_y"][:2]
-    before, version = layout.read(module), inputs._version
+    before, fixed, version = layout.read(module), constants(module), inputs._version
     outputs = _tried(partial(_forward, module, inputs), inputs, targets)
     if inputs._version != version:
         raise ValueError(
@@ -51,6 +52,7 @@ def probe(
             "evaluation must not change a network, but this forward changes buffers in eval mode; "
             "update them in training mode only"
         )
+    check_kept(fixed, constants(module), "evaluation")
     if measures["loss"] is cross_entropy and isinstance(outputs, torch.Tensor):
         _check_labels(outputs, tensors)
     again = _forward(module, inputs)

@@ -20,8 +20,11 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.threads import one_thread
 from jumpretrain.networks.initialisation import fresh
+from jumpretrain.tasks.constants import check_alike
 from jumpretrain.tasks.data import Dataset
+from jumpretrain.tasks.estimates import estimates_beyond_batchnorm, train_but_frozen
 from jumpretrain.tasks.layout import Layout
+from jumpretrain.tasks.loading import load
 from jumpretrain.tasks.measures import PerExample, accuracy, cross_entropy
 from jumpretrain.tasks.probing import probe, reason
 
@@ -43,8 +46,10 @@ class Task:
         loss: Loss of each example: `loss(outputs, targets) -> (B,)`.
         metrics: More values for each example, by name; None means accuracy where the loss is
             cross-entropy and nothing otherwise.
-        batchnorm: How BatchNorm is scored: with statistics re-estimated on the scored training
-            examples (`"recalibrate"`), those of the state (`"stored"`), or each batch's.
+        batchnorm: How BatchNorm is scored, and InstanceNorm with running statistics: with those
+            re-estimated on the scored training examples (`"recalibrate"`), those of the state
+            (`"stored"`), or each batch's. The vectors of `spectral_norm` are found anew at each
+            state unless `"stored"`.
         device: Where to compute, such as `"cpu"` or `"cuda"`.
         scored: Number of training examples, drawn once, on which training metrics are scored.
 
@@ -189,7 +194,7 @@ class Task:
         """
         module = copy.deepcopy(self.template).to(self.device)
         if not module.training:
-            _train(module)
+            train_but_frozen(module)
         if self._channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if state is not None:
@@ -203,7 +208,9 @@ class Task:
         Returns:
             A state (S,) that depends on the seed alone.
         """
-        return self.layout.read(fresh(self.model, seed)).cpu().numpy()
+        module = fresh(self.model, seed)
+        check_alike(self.template, module, f"the network of seed {seed}", "draw that only once")
+        return self.layout.read(module).cpu().numpy()
 
     def state(self, source: nn.Module | Mapping[str, torch.Tensor] | str | Path) -> NDArray[Any]:
         """Read the state of a network of this kind.
@@ -218,16 +225,8 @@ class Task:
         Raises:
             ValueError: If the file cannot be read or belongs to another network.
         """
-        if isinstance(source, nn.Module):
-            source = source.state_dict()
-        if isinstance(source, (str, Path)):
-            source = _state_dict(Path(source))
         module = self.module()
-        try:
-            module.load_state_dict(dict(source))
-        except RuntimeError as error:
-            why = reason(error, 300)
-            raise ValueError(f"a state must belong to the task's model: {why}") from error
+        load(module, _state_dict(Path(source)) if isinstance(source, (str, Path)) else source)
         return self.layout.read(module).cpu().numpy()
 
     def check_states(self, states: ArrayLike | torch.Tensor) -> NDArray[Any]:
@@ -259,6 +258,7 @@ class Task:
     def fingerprint(self) -> dict[str, str]:
         """Short descriptions and hashes that tell this task from another."""
         arrays = (self.data.train_x, self.data.train_y, self.data.test_x, self.data.test_y)
+        more = estimates_beyond_batchnorm(self.module())
         return {
             "data": digest(*arrays),
             "history": " ".join(self.data.history),
@@ -271,6 +271,7 @@ class Task:
             "batchnorm": self.batchnorm,
             "scored": str(self.scored),
             "device": self.device,
+            **({"estimated": more} if more else {}),
         }
 
     def _values(self) -> str:
@@ -287,13 +288,6 @@ class Task:
             outputs = module(self.laid_out(inputs))
             means = {n: float(f(outputs, targets).mean()) for n, f in self.measures.items()}
         return ", ".join(f"{name} {mean:.3g}" for name, mean in means.items())
-
-
-def _train(module: nn.Module) -> None:
-    module.train()
-    for part in module.modules():
-        if isinstance(part, BatchNorm) and part.affine and not part.weight.requires_grad:
-            part.eval()
 
 
 def digest(*arrays: NDArray[Any]) -> str:

@@ -291,7 +291,7 @@ def test_stored_statistics_are_of_points_trained_alone():
     build = lambda: jr.models.mlp((1, 8, 8), 10, hidden=(12,), batchnorm=True)  # noqa: E731
     task = jr.Task(build, data, batchnorm="stored")
     optima = [task.initial(0), task.initial(1)]
-    with pytest.raises(ValueError, match="keep no BatchNorm statistics of their own"):
+    with pytest.raises(ValueError, match="keep no running statistics of their own"):
         connect(task, optima, "bezier", recipe=FEW, execution=QUIET)
     assert len(connect(task, optima, recipe=FEW, inner=1, execution=QUIET).nodes) == 3
 

@@ -5,13 +5,15 @@ import random
 import numpy as np
 import pytest
 import torch
-from support import nets
+from support import nets, zoo
 from torch import nn
 
 from jumpretrain.curvature.hessian import Hessian, hessian_product
+from jumpretrain.curvature.sharp_directions import sharp_directions
 from jumpretrain.engine.evaluate import evaluate
 from jumpretrain.networks.models import lstm, mlp, transformer
 from jumpretrain.tasks.data import Dataset
+from jumpretrain.tasks.estimates import renew_vectors
 from jumpretrain.tasks.measures import squared_error
 from jumpretrain.tasks.task import Task
 
@@ -171,3 +173,66 @@ def test_a_loss_of_a_fixed_type_is_refused_with_the_remedy():
     with pytest.raises(ValueError, match="pass dtype='float32'"):
         hessian_product(task, task.initial(0))
     assert np.isfinite(Hessian(task, task.initial(0), "float32").gradient_norm)
+
+
+def test_complex_buffers_keep_their_imaginary_parts():
+    task = zoo.task("other types")
+    state = task.initial(0)
+    held = {n: p.double() for n, p in task.layout.split(torch.as_tensor(state)).items()}
+    fixed, x = task.template, task.tensors["scored_x"].double()
+
+    def loss(weights):
+        own = task.layout.split_weights(weights)
+        hidden = torch.tanh(x[:, fixed.order] @ own["inner.weight"].T + own["inner.bias"])
+        real, imaginary = (hidden * fixed.mask).reshape(-1, 4, 2).unbind(-1)
+        angle = torch.atan2(fixed.turn.imag.double(), fixed.turn.real.double())
+        size = fixed.turn.abs().double()
+        turned = size * (angle.cos() * real - angle.sin() * imaginary)
+        beside = size * (angle.sin() * real + angle.cos() * imaginary)
+        rows = torch.stack([turned, beside], dim=-1).reshape(-1, 8)
+        outputs = rows @ own["head.weight"].T + own["head.bias"]
+        return nn.functional.cross_entropy(outputs, task.tensors["scored_y"])
+
+    weights = torch.cat([held[name].reshape(-1) for name in task.layout.names])
+    found = sharp_directions(task, state)
+    assert found.loss == pytest.approx(loss(weights).item(), rel=1e-6)
+    assert found.loss == pytest.approx(evaluate(task, [state])["train_loss"][0], rel=1e-6)
+    matrix = torch.autograd.functional.hessian(loss, weights)
+    expected = torch.linalg.eigvalsh(matrix).numpy()[::-1]
+    np.testing.assert_allclose(found.eigenvalues, expected, atol=1e-6 * expected[0])
+
+
+def test_a_temperature_without_axes_has_a_row_of_the_hessian():
+    task = zoo.task("without axes and empty")
+    state = task.initial(0)
+    x, y = task.tensors["scored_x"].double(), task.tensors["scored_y"]
+
+    def loss(weights):
+        own = task.layout.split_weights(weights)
+        outputs = x @ own["layer.weight"].T + own["layer.bias"]
+        outputs = outputs * own["temperature"].exp() + 0.25
+        return nn.functional.cross_entropy(outputs, y)
+
+    weights = torch.as_tensor(state[: task.weight_count]).double()
+    matrix = torch.autograd.functional.hessian(loss, weights).numpy()
+    unit = np.zeros(task.weight_count)
+    unit[task.layout.names.index("temperature")] = 1
+    np.testing.assert_allclose(hessian_product(task, state)(unit), matrix @ unit, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["spectral_norm", "spectral_norm by a hook"])
+def test_vectors_of_spectral_norm_are_held_and_follow_the_policy(kind):
+    task, stored = zoo.task(kind), zoo.task(kind, batchnorm="stored")
+    state = task.initial(0)
+    state[: task.weight_count] += np.random.default_rng(0).normal(0, 0.3, task.weight_count)
+    for one in (task, stored):
+        expected = evaluate(one, [state])["train_loss"][0]
+        assert Hessian(one, state, "float64").loss == pytest.approx(expected, rel=1e-6)
+    assert Hessian(task, state, "float64").loss != pytest.approx(expected, rel=1e-3)
+    network = task.module(state)
+    renew_vectors(network.double())
+    exact = task.layout.read(network).numpy()
+    exact[: task.weight_count] = state[: task.weight_count]
+    vector = np.random.default_rng(1).normal(size=task.weight_count)
+    found = hessian_product(task, state)(vector)
+    np.testing.assert_allclose(found, hessian_product(stored, exact)(vector), atol=1e-5)

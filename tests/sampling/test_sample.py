@@ -1,10 +1,13 @@
 """Directions, jumps, baselines and nulls."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from support import nets
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.execution.execution import Execution
@@ -13,6 +16,7 @@ from jumpretrain.sampling.baselines import grid, rays, walk
 from jumpretrain.sampling.sample import sample
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.states.directions import directions
+from jumpretrain.tasks.data import Dataset
 from jumpretrain.tasks.measures import squared_error
 from jumpretrain.tasks.task import Task
 
@@ -98,6 +102,62 @@ def test_zero_filters_stay_and_a_direction_without_motion_is_refused():
     nn.init.zeros_(model[0].weight)
     with pytest.raises(ValueError, match="a direction must move a weight"):
         directions(task.layout, task.state(model), [0])
+
+
+def single(kind):
+    layers = {
+        "linear": lambda: nn.Linear(1, 16),
+        "depthwise": lambda: nn.Conv2d(16, 16, 1, groups=16),
+        "lengths": lambda: parametrizations.weight_norm(nn.Linear(6, 16)),
+    }
+    before = {"linear": nn.Linear(6, 1), "depthwise": nn.Conv2d(1, 16, 3)}.get(kind, nn.Identity())
+    after = [nn.Flatten(), nn.LazyLinear(3)]
+    network = nn.Sequential(before, layers[kind](), *after)
+    data = nets.images() if kind == "depthwise" else nets.vectors()
+    network(torch.as_tensor(data.train_x[:2]))
+    return Task(network, data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tensor"),
+    [
+        ("linear", "1.weight"),
+        ("depthwise", "1.weight"),
+        ("lengths", "1.parametrizations.weight.original0"),
+    ],
+)
+def test_filters_of_one_number_are_neither_zeroed_nor_doubled(kind, tensor, tmp_path):
+    task = single(kind)
+    state = task.state(task.template)
+    row = named(task, directions(task.layout, state, [0])[0][0])
+    assert row[tensor].shape[0] == 16 and not row[tensor].any()
+    with_1d = named(task, directions(task.layout, state, [0], include_1d=True)[0][0])
+    own = dict(task.layout.weights(state))[tensor]
+    ratios = np.abs(with_1d[tensor] / own)
+    assert np.linalg.norm(with_1d[tensor]) == pytest.approx(np.linalg.norm(own))
+    assert np.abs(ratios - 1).max() > 0.1  # scaled as one
+    for normalise in ("layer", "none"):
+        assert named(task, directions(task.layout, state, [0], normalise)[0][0])[tensor].all()
+    folder = tmp_path / "kept"
+    runs = sample(task, state, SHORT, (1.0,), 1, folder=folder, execution=QUIET)
+    jumped = dict(task.layout.weights(runs.states[0, 0]))[tensor]
+    assert np.array_equal(jumped, own)
+    assert runs.provenance["single_filters"] == {tensor: 16}
+    assert rays(task, state, 1, (0.5,), execution=QUIET).provenance["single_filters"]
+    index = folder / "sampling.json"
+    older = json.loads(index.read_text())
+    del older["single_filters"]
+    index.write_text(json.dumps(older))
+    with pytest.raises(ValueError, match=r"single_filters is .* here and null there"):
+        sample(task, state, SHORT, (1.0,), 1, folder=folder, execution=QUIET)
+
+
+def test_only_networks_with_filters_of_one_number_say_so(task, optimum):
+    assert "single_filters" not in sample(task, optimum, SHORT, (0.5,), 1).provenance
+    alone = Task(lambda: nn.Linear(1, 3), Dataset(*[np.ones((9, 1)), np.zeros(9, int)] * 2))
+    with pytest.raises(ValueError, match="1-d, of filters of one number or zero here; pass incl"):
+        directions(alone.layout, alone.initial(0), [0])
+    assert directions(alone.layout, alone.initial(0), [0], include_1d=True)[0].any()
 
 
 def test_two_step_sizes_of_a_direction_start_on_one_ray(task, optimum):

@@ -1,12 +1,14 @@
 """States and networks hold the same numbers in a fixed order."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
-from support import nets
+from support import nets, zoo
 from torch import nn
 
-from jumpretrain.tasks.layout import Layout
+from jumpretrain.tasks.layout import Layout, cast
 
 
 @pytest.mark.parametrize("name", nets.TASKS)
@@ -115,3 +117,49 @@ def test_a_model_without_weights_is_refused():
     for module in (nn.ReLU(), nn.Linear(2, 2).requires_grad_(False)):
         with pytest.raises(ValueError, match="a task needs a trainable parameter"):
             Layout.of(module)
+
+
+def test_tensors_without_axes_and_empty_ones_are_split_and_read():
+    module = zoo.Scaled()
+    layout = Layout.of(module)
+    assert layout.sizes == (1, 0, 18, 3, 1)
+    state = torch.arange(layout.width, dtype=torch.float32)
+    layout.write(module, state)
+    assert torch.equal(layout.read(module), state)
+    pieces, stacked = layout.split(state), layout.split(torch.stack([state, state]))
+    assert pieces["temperature"].shape == () and pieces["nothing"].shape == (0, 4)
+    assert stacked["temperature"].shape == (2,) and stacked["nothing"].shape == (2, 0, 4)
+    walked = dict(layout.weights(state.numpy()))
+    assert walked["temperature"] == 0 and walked["nothing"].shape == (0, 4)
+    weights = layout.split_weights(state[: layout.weight_count])
+    assert list(weights) == list(walked)
+    assert all(torch.equal(weights[name], pieces[name]) for name in walked)
+
+
+def test_tensors_that_share_memory_are_refused_by_name():
+    module = nn.Linear(2, 3)
+    module.register_buffer("table", module.weight.detach()[1:])
+    with pytest.raises(ValueError, match="must lie apart, but weight and table share memory"):
+        Layout.of(module)
+    module.table = module.table.clone()  # the remedy
+    assert Layout.of(module).width == 13
+    transposed = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+    transposed[1].weight = nn.Parameter(transposed[0].weight.detach().T)
+    with pytest.raises(ValueError, match=r"0\.weight and 1\.weight share memory"):
+        Layout.of(transposed)
+
+
+def test_a_sparse_buffer_is_refused_by_name():
+    module = nn.Linear(2, 3)
+    module.register_buffer("adjacency", torch.eye(3).to_sparse())
+    with pytest.raises(ValueError, match=r"must be dense, but adjacency is torch\.sparse_coo"):
+        Layout.of(module)
+
+
+def test_a_network_is_cast_with_its_imaginary_parts():
+    module = zoo.Fixed()
+    module.turn = module.turn * 1j
+    wide = cast(copy.deepcopy(module), torch.float64)
+    assert (wide.turn.dtype, wide.head.weight.dtype) == (torch.complex128, torch.float64)
+    assert (wide.mask.dtype, wide.order.dtype) == (torch.bool, torch.int64)
+    assert torch.equal(wide.turn, module.turn.to(torch.complex128))

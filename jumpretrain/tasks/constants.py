@@ -1,0 +1,159 @@
+"""What a network holds beside its state, which must be as the task's model has it.
+
+A state is made of weights, frozen parameters and floating-point buffers. Buffers of other types,
+extra states and plain attributes are in no state, so that states of two networks that differ in
+them do not tell the networks apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from jumpretrain.tasks.layout import tensors_of
+
+__all__ = ["check_alike", "check_kept", "check_same", "constants"]
+
+COUNTER = "num_batches_tracked"  # of normalising layers; scoring does not depend on it
+OWN = {*vars(nn.Module()), "inplace"}
+"""Attributes that do not change what a module computes."""
+
+
+def constants(module: nn.Module) -> dict[str, str]:
+    """Describe the tensors of a network that are in no state, and its extra states.
+
+    Of floating-point buffers only the shape is constant. Counters of normalising layers are left
+    out: they change in training.
+
+    Returns:
+        Short descriptions by name; equal ones mean equal values.
+    """
+    found = {
+        name: str(tuple(tensor.shape)) if tensor.is_floating_point() else _described(tensor)
+        for name, tensor in tensors_of(module).items()
+        if name.rpartition(".")[2] != COUNTER
+    }
+    for name, part in module.named_modules(remove_duplicate=False):
+        if type(part).get_extra_state is not nn.Module.get_extra_state:
+            found[f"{name}._extra_state".lstrip(".")] = _described(part.get_extra_state())
+    return found
+
+
+def check_alike(model: nn.Module, other: nn.Module, whose: str, remedy: str) -> None:
+    """Check that a network differs from a task's model in its state alone.
+
+    Plain attributes count that both have and that are numbers, tensors, arrays or rows of these,
+    or text in layers of torch (elsewhere it mostly is a name). So do the kinds of layers without
+    tensors.
+
+    Args:
+        model: The task's model.
+        other: The network.
+        whose: What the network is called.
+        remedy: What a user can do where it does.
+
+    Raises:
+        ValueError: If something else differs; the message names it.
+    """
+    check_same(constants(model), constants(other), whose, remedy)
+    check_same(_kinds(model), _kinds(other), whose, remedy)
+    pair = _attributes(model), _attributes(other)
+    both = pair[0].keys() & pair[1].keys()  # what one alone has was left by a forward
+    own, theirs = ({key: found[key] for key in sorted(both)} for found in pair)
+    check_same(own, theirs, whose, remedy)
+
+
+def check_same(own: Mapping[str, str], other: Mapping[str, str], whose: str, remedy: str) -> None:
+    """Check that a network holds the same as a task's model beside the state.
+
+    Args:
+        own: What `constants` says of the model.
+        other: What it says of the other network.
+        whose: What the network is called.
+        remedy: What a user can do where it does not.
+
+    Raises:
+        ValueError: If something differs; the message names it.
+    """
+    names = _different(own, other)
+    if names:
+        raise ValueError(
+            "a state holds weights and floating-point buffers alone, but "
+            f"{whose} differs from the task's model in {names}; {remedy}"
+        )
+
+
+def check_kept(before: Mapping[str, str], after: Mapping[str, str], mode: str) -> None:
+    """Check that a forward left alone what is in no state.
+
+    Args:
+        before: What `constants` said of the network.
+        after: What it says now.
+        mode: What the network did, such as `"training"`.
+
+    Raises:
+        ValueError: If something changed; the message names it.
+    """
+    names = _different(before, after)
+    if names:
+        raise ValueError(
+            f"{mode} must change only what a state holds, weights and floating-point buffers, but "
+            f"this forward changes {names}; hold it in a floating-point buffer of fixed shape"
+        )
+
+
+def _kinds(module: nn.Module) -> dict[str, str]:
+    parts = module.named_modules(remove_duplicate=False)
+    alone = {n: p for n, p in parts if not (p._parameters or p._buffers or p._modules)}
+    return {f"the kind of {name or 'it'}": type(p).__qualname__ for name, p in alone.items()}
+
+
+def _attributes(module: nn.Module) -> dict[str, str]:
+    found = {}
+    for name, part in module.named_modules(remove_duplicate=False):
+        texts = (str,) if type(part).__module__.startswith("torch.nn.") else ()
+        for key, value in vars(part).items():
+            hooked = any(tensor.startswith(f"{key}_") for tensor in (*part._parameters,))
+            if key not in OWN and not hooked and _is_plain(value, texts):
+                found[f"{name}.{key}".lstrip(".")] = _described(value)
+    return found
+
+
+def _different(one: Mapping[str, str], other: Mapping[str, str]) -> str:
+    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _is_plain(value: Any, texts: tuple[type, ...]) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(entry, texts) for entry in value)
+    kinds = (bool, int, float, complex, np.number, np.ndarray, torch.Tensor, *texts)
+    return isinstance(value, kinds) and not isinstance(value, nn.Parameter)
+
+
+def _described(value: Any) -> str:
+    """Describe a value so that equal descriptions mean equal values.
+
+    Returns:
+        A few words, or a digest.
+    """
+    if isinstance(value, torch.Tensor):
+        if value.layout != torch.strided:
+            value = value.to_dense()
+        plain = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
+        content = plain.reshape(-1).view(torch.uint8).numpy().tobytes()
+        return f"{tuple(value.shape)} {value.dtype} {hashlib.sha256(content).hexdigest()[:16]}"
+    if isinstance(value, np.ndarray):
+        content = repr(value.tolist()).encode()
+        return f"{value.shape} {value.dtype} {hashlib.sha256(content).hexdigest()[:16]}"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {_described(entry)}' for key, entry in value.items())}}}"
+    if isinstance(value, (list, tuple, set)):
+        return f"[{', '.join(map(_described, value))}]"
+    known = (bool, int, float, complex, str, bytes, np.generic, torch.dtype, type(None))
+    return repr(value) if isinstance(value, known) else type(value).__qualname__
