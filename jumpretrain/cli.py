@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -13,9 +15,11 @@ import tyro
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.threads import keep_memory
 from jumpretrain.paths.path import RISE
+from jumpretrain.storage.locks import STOPPED, unwinding
 from jumpretrain.studies.connect import ConnectionStudy
 from jumpretrain.studies.design import TRAINING, Study
 from jumpretrain.studies.interpolate import InterpolationStudy
+from jumpretrain.studies.own_code import explain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +29,7 @@ __all__ = ["main"]
 T = TypeVar("T")
 Unnamed = Annotated[T, tyro.conf.arg(name="")]
 """Fields whose own fields are flags without a prefix."""
+INTERRUPTED, AGAIN = 130, "stopped; the same call goes on from here"
 ALL_CORES = Execution(n_jobs=-1)
 
 
@@ -103,8 +108,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        The exit code: 0, 1 where the input was refused or a check failed, 130 where it was
-        interrupted.
+        The exit code: 0, 1 where the input was refused or something failed, 130 where it was
+        interrupted, 143 where it was told to end.
+
+    Raises:
+        SystemExit: With 0 after `--help`, with 2 where a flag cannot be read.
     """
     commands = (
         Annotated[Explore, tyro.conf.subcommand("explore")]
@@ -113,17 +121,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         | Annotated[Estimate, tyro.conf.subcommand("estimate")]
         | Annotated[Check, tyro.conf.subcommand("check")]
     )
-    sys.path.insert(0, str(Path.cwd()))  # for a task of the user's own
+    task = None
     try:
-        command = tyro.cli(commands, prog="jumpretrain", args=arguments)
-        return _run(command)
-    except (ValueError, KeyError, OSError) as error:
-        message = error.args[0] if isinstance(error, KeyError) else error
-        print(f"jumpretrain: {message}", file=sys.stderr)
-        return 1
+        with unwinding():
+            command = tyro.cli(commands, prog="jumpretrain", args=arguments)
+            task = getattr(getattr(command, "study", None), "task", None)
+            with _modules_of(task):
+                return _run(command)
     except KeyboardInterrupt:
-        print("jumpretrain: stopped; the same call goes on from here", file=sys.stderr)
-        return 130
+        code, said = INTERRUPTED, AGAIN
+    except Exception as error:
+        code, said = 1, explain(error, task)
+    except SystemExit as stop:
+        if stop.code != STOPPED:
+            raise
+        code, said = STOPPED, AGAIN
+    print(f"jumpretrain: {said}", file=sys.stderr)
+    return code
+
+
+@contextmanager
+def _modules_of(task: str | None) -> Iterator[None]:
+    """Find modules in the working folder too, after all others, for a task of one's own alone."""
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # workers begin in that folder as well
+    if task is None:
+        yield
+        return
+    folder = str(Path.cwd())
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
 
 
 def _run(command: Explore | Interpolate | Connect | Estimate | Check) -> int:

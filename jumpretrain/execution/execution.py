@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
+import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import current_process
@@ -25,6 +28,11 @@ __all__ = ["Execution", "chunks", "persist", "spread"]
 
 Result = TypeVar("Result")
 LOSSES = 3  # of workers, in a row without a finished job: then it is the job that kills them
+DYING = (
+    f"workers must live until their jobs are done, but died {LOSSES} times without a job being "
+    "finished (killed, or out of memory); take fewer of them (n_jobs) or smaller chunks, and "
+    "repeat the call: it goes on"
+)
 
 
 @checked
@@ -95,7 +103,8 @@ def spread(
 ) -> list[Result]:
     """Call a function once for each job, in worker processes where asked for.
 
-    joblib carries the calls, so `joblib.parallel_config` can send them to a cluster.
+    joblib carries the calls, so `joblib.parallel_config` can send them to a cluster. Where a
+    worker dies, what it had begun is begun again; results of finished jobs are kept.
 
     Args:
         function: What to call.
@@ -105,14 +114,27 @@ def spread(
 
     Returns:
         The results, in the order of the jobs.
+
+    Raises:
+        BrokenExecutor: If workers die three times and no job is finished between.
     """
     if len(jobs) == 1 and not label:
         return [_on_one_thread(function, *jobs[0])]
-    calls = (joblib.delayed(_on_one_thread)(function, *job) for job in jobs)
-    workers = execution.n_jobs if len(jobs) > 1 else 1
-    results = joblib.Parallel(n_jobs=workers, return_as="generator")(calls)
-    hidden = not (execution.progress and label and jobs)
-    return list(tqdm(results, desc=label, total=len(jobs), disable=hidden, leave=bool(label)))
+    found: dict[int, Result] = {}
+    hidden, losses = not (execution.progress and label and jobs), 0
+    with tqdm(desc=label, total=len(jobs), disable=hidden, leave=bool(label)) as bar:
+        while len(found) < len(jobs):
+            before = len(found)
+            left = [(key, function, *job) for key, job in enumerate(jobs) if key not in found]
+            try:
+                for key, result in _results(left, execution, len(jobs)):
+                    found[key] = result
+                    bar.update()
+            except (CancelledError, BrokenExecutor) as error:
+                losses = losses + 1 if len(found) == before else 0
+                if losses == LOSSES:
+                    raise BrokenExecutor(DYING) from error
+    return [found[key] for key in range(len(jobs))]
 
 
 def persist(
@@ -121,42 +143,66 @@ def persist(
     execution: Execution,
     label: str = "",
 ) -> None:
-    """Call a function until no job is left, though workers die on the way.
+    """Call a function that keeps its results itself, once for each job that is left."""
+    spread(function, pending(), execution, label)
 
-    Args:
-        function: What to call; it keeps its results itself.
-        pending: Says which jobs are left, as arguments of each call.
-        execution: Number of processes, and whether a bar is shown.
-        label: What the bar says.
 
-    Raises:
-        CancelledError: If workers of a cluster die three times and no job is finished between.
-        BrokenExecutor: If worker processes die so.
-    """
-    jobs, losses = pending(), 0
-    while jobs:
-        try:
-            spread(function, jobs, execution, label)
-            return
-        except (CancelledError, BrokenExecutor):
-            left = pending()
-            losses = losses + 1 if len(left) == len(jobs) else 0
-            if losses == LOSSES:
-                raise
-            jobs = left
+def _results(left: Sequence[Sequence[Any]], execution: Execution, among: int) -> Iterator[Any]:
+    calls = (joblib.delayed(_numbered)(*job) for job in left)
+    workers = min(joblib.effective_n_jobs(execution.n_jobs), among)
+    with _interrupts_held():
+        results = joblib.Parallel(workers, return_as="generator_unordered")(calls)
+    return results  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Start workers that do not hear Ctrl-C, which is for who started them: they end with it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _numbered(key: int, function: Callable[..., Result], *job: Any) -> tuple[int, Result]:
+    return key, _on_one_thread(function, *job)
 
 
 def _on_one_thread(function: Callable[..., Result], *job: Any) -> Result:
-    if current_process().name.startswith("LokyProcess"):  # not a cluster's or a user's own
-        _end_with_parent()
-        keep_memory()
-    with one_thread():
-        return function(*job)
+    if not current_process().name.startswith("LokyProcess"):  # but a cluster's or a user's own
+        with one_thread():
+            return function(*job)
+    _be_worker()
+    try:
+        with one_thread():
+            return function(*job)
+    except Exception as error:
+        if _travels(error):
+            raise
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+def _travels(error: Exception) -> bool:
+    """Say whether an error comes out of a worker as it is; else the worker seems to have died.
+
+    Returns:
+        Whether it does.
+    """
+    try:
+        return type(pickle.loads(pickle.dumps(error))) is type(error)
+    except Exception:
+        return False
 
 
 @lru_cache(maxsize=1)
-def _end_with_parent() -> None:
-    """Watch, in a worker, whether who started it lives: killed, it cannot tell its workers."""
+def _be_worker() -> None:
+    """Leave nothing behind when killed, and end with who started it: killed, it tells nobody."""
+    keep_memory()
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system
     parent = os.getppid()
 
     def watch() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import filelock
 
-__all__ = ["check_space", "lock", "unwritable"]
+__all__ = ["STOPPED", "check_space", "lock", "unwinding", "unwritable"]
 
 STOPPED = 128 + signal.SIGTERM  # what a shell reports of a process that was told to end
 
@@ -42,7 +42,7 @@ def lock(folder: Path) -> Iterator[None]:
             f"one process works in a folder at a time, but {folder} is in use; "
             "wait for the other process or name another folder"
         ) from None
-    with held, _unwinding():
+    with held, unwinding():
         _sweep(folder)
         try:
             yield
@@ -84,7 +84,8 @@ def check_space(folder: Path, wanted: int) -> None:
 
 
 @contextmanager
-def _unwinding() -> Iterator[None]:
+def unwinding() -> Iterator[None]:
+    """Let a SIGTERM end the program as Ctrl-C does, with `SystemExit`; a worker it kills."""
     first = threading.current_thread() is threading.main_thread()
     first &= current_process().name == "MainProcess"  # a worker's exit would end its parent
     if not first or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 from jumpretrain.engine.evaluate import metric_names
@@ -13,6 +12,7 @@ from jumpretrain.engine.train import Runs, train
 from jumpretrain.execution.execution import Execution
 from jumpretrain.networks.models import BUILDERS
 from jumpretrain.studies.design import Study
+from jumpretrain.studies.own_code import find_function
 from jumpretrain.tasks.data import Dataset, load
 from jumpretrain.tasks.task import Task
 
@@ -29,7 +29,7 @@ def task_builder(study: Study) -> Callable[[int, str], Task]:
         ValueError: If the function cannot be found.
     """
     if study.task is not None:
-        return _imported(study.task)
+        return find_function(study.task)
     data = load(study.data, study.data_root)
     if study.train_size is not None or study.test_size is not None:
         data = data.subset(study.train_size, study.test_size)
@@ -82,15 +82,6 @@ def check_task(task: Task, metric: str | None = None) -> Task:
     if metric not in (None, *names):
         raise ValueError(f"no metric {metric!r}; measured: {', '.join(names)}")
     return task
-
-
-def _imported(name: str) -> Callable[[int, str], Task]:
-    module, _, function = name.partition(":")
-    try:
-        found = getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"task must be module:function, but {name!r} fails: {error}") from error
-    return found  # type: ignore[no-any-return]
 
 
 def _task(study: Study, data: Dataset, seed: int, group: str) -> Task:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import BrokenExecutor
-from functools import partial
 
 import joblib
 import numpy as np
@@ -19,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
-from jumpretrain.execution.execution import LOSSES, Execution, chunks, persist, spread
+from jumpretrain.execution.execution import LOSSES, Execution, chunks, spread
 from jumpretrain.execution.threads import keep_memory, one_thread
 
 QUIET = Execution(progress=False)
@@ -137,33 +136,73 @@ def test_a_bar_is_shown_where_it_has_a_label_and_is_wanted(capfd):
     assert "shown: 100%" in printed.err and printed.out == ""
 
 
-def write_or_die(folder, job):
-    """Keep a result; the first to come to job 3 takes its process down."""
-    if job == 3 and not (folder / "died").exists():
-        (folder / "died").touch()
+def counted_or_dying(folder, job):
+    """Count the calls of each job; the first to come to job 3 takes its process down."""
+    tries = len(list(folder.glob(f"{job}-*")))
+    (folder / f"{job}-{tries}").touch()
+    if job == 3 and not tries:
+        time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGKILL)
-    (folder / f"{job}.txt").write_text("done")
+    return job**2
 
 
-def left(folder):
-    return [(folder, job) for job in range(6) if not (folder / f"{job}.txt").exists()]
+def test_what_a_dead_worker_had_begun_is_begun_again_and_what_was_done_is_kept(tmp_path):
+    jobs = [(tmp_path, job) for job in range(6)]
+    found = spread(counted_or_dying, jobs, Execution(n_jobs=2, progress=False), "counting")
+    assert found == [0, 1, 4, 9, 16, 25]
+    assert len(list(tmp_path.glob("3-*"))) == 2
+    assert {len(list(tmp_path.glob(f"{job}-*"))) for job in (0, 1, 2)} == {1}
 
 
-def test_what_a_dead_worker_had_begun_is_begun_again(tmp_path):
-    persist(write_or_die, partial(left, tmp_path), Execution(n_jobs=2, progress=False))
-    assert not left(tmp_path) and (tmp_path / "died").exists()
+class Odd(Exception):
+    """An error that cannot be made again from its message, as pickle would."""
+
+    def __init__(self, first, second):
+        super().__init__(f"{first} and {second}")
 
 
-def test_workers_that_die_without_an_end_are_an_error(tmp_path):
-    calls = []
+def odd(number):
+    raise Odd(number, number)
 
-    def pending():
-        calls.append(1)
-        return [(9,), (9,)]
 
-    with pytest.raises(BrokenExecutor):
-        persist(_die, pending, Execution(n_jobs=2, progress=False))
-    assert len(calls) == 1 + LOSSES
+def test_an_error_that_cannot_travel_still_says_what_it_was():
+    with pytest.raises(RuntimeError, match="Odd: 1 and 1"):
+        spread(odd, [(1,), (1,)], Execution(n_jobs=2, progress=False))
+
+
+def interrupts_are_held(_):
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="a system without signal masks")
+def test_ctrl_c_is_heard_by_who_started_the_workers_alone():
+    assert spread(interrupts_are_held, [(0,), (1,)], Execution(n_jobs=2)) == [True] * 2
+    assert not interrupts_are_held(0)
+
+
+def dying(folder, number):
+    (folder / f"{number}-{time.time_ns()}").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_workers_that_die_without_an_end_are_one_line_and_never_take_the_caller_along(tmp_path):
+    two = Execution(n_jobs=2, progress=False)
+    with pytest.raises(BrokenExecutor, match="died 3 times without a job being finished") as stop:
+        spread(dying, [(tmp_path, 9), (tmp_path, 9)], two)
+    assert "\n" not in str(stop.value)
+    assert LOSSES <= len(list(tmp_path.iterdir())) <= 2 * LOSSES
+
+
+@pytest.mark.slow
+def test_the_last_job_is_never_brought_into_a_process_that_it_would_kill(tmp_path):
+    with pytest.raises(BrokenExecutor, match="workers must live"):
+        spread(_die_last, [(0,), (9,)], Execution(n_jobs=2, progress=False))
+
+
+def _die_last(number):
+    if number:
+        _die(number)
 
 
 def _die(number):
