@@ -162,6 +162,22 @@ def test_the_spread_tells_how_many_directions_are_short(curvatures):
     assert found.mean == pytest.approx(np.array([0.25, 4]) * trace / 60 / 60, rel=0.05)
 
 
+def test_short_directions_of_known_losses():
+    # rises 1 and 3: mean 2, variance 2, so 4 / (1 + 2 / 4 * (4 + 2) / 2) = 1.6
+    low = Isotropy(np.ones(1), np.array([[6.0, 8.0]]), 5.0, 4, {})
+    assert low.short == pytest.approx([1.6], rel=1e-12)
+
+
+@pytest.mark.parametrize(("curvatures", "expected"), [((1, 0), 1.0), ((1, 1), 2.0), ((3, 1), 1.6)])
+def test_short_directions_of_a_plane_are_tr_squared_over_the_squared_norm(curvatures, expected):
+    # all directions of a plane, evenly: the mean is exact, and so is the variance over all
+    angle = np.pi * np.arange(100) / 100
+    rise = (curvatures[0] * np.cos(angle) ** 2 + curvatures[1] * np.sin(angle) ** 2) / 2
+    twice = np.r_[rise, rise.mean() + 0 * rise[:1]]  # one more at the mean: 100 for n - 1
+    found = Isotropy(np.ones(1), twice[None] + 3, 3.0, 2, {})
+    assert found.short == pytest.approx([expected], rel=1e-12)
+
+
 def test_a_well_of_the_wedge_model_is_as_round_as_predicted():
     toy = jr.wedges.Toy(dim=400, short=50, wedges=1)
     v = np.random.default_rng(0).normal(size=(500, 400))

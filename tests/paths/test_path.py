@@ -65,6 +65,14 @@ def test_the_three_barriers_of_a_known_curve():
     assert made.barrier() == 3
 
 
+def test_the_chord_rises_with_alpha_however_the_points_are_spaced():
+    # the chord from 0 to 8 is at .8, 2 and 6: heights 2.2, 2 and -2
+    metrics = {"train_loss": np.array([0.0, 3.0, 4.0, 4.0, 8.0])}
+    uneven = Path(np.array([0, 0.1, 0.25, 0.75, 1]), metrics)
+    assert uneven.barrier("above_chord") == pytest.approx(2.2, rel=1e-12)
+    assert uneven.barrier("above_ends") == 0
+
+
 @given(LOSSES.filter(lambda loss: len(loss) > 1))
 def test_barriers_are_never_negative_and_ordered(loss):
     made = path(*loss)
