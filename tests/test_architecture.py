@@ -121,13 +121,10 @@ def test_a_room_says_what_it_is_and_exports(path):
 
 def test_every_room_has_its_test_file():
     elsewhere = {
-        "engine/recipe.py",  # trained with in tests/engine/test_train.py
-        "engine/replicas.py",
-        "connectivity/connector.py",  # made in test_connect.py
+        "engine/replicas.py",  # trained with in tests/engine/test_train.py
         "reports/connect.py",  # read in tests/studies/test_connect.py
         "reports/page.py",  # written in test_explore.py
         "sampling/baselines.py",  # beside what they are baselines of, in test_sample.py
-        "states/directions.py",
         "studies/design.py",  # in test_explore.py
         "tasks/probing.py",  # in test_task.py
         "execution/threads.py",  # in test_execution.py
