@@ -1,6 +1,7 @@
 """Fixtures for all tests, and how they are shared between processes."""
 
 import os
+import warnings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # bits depend on it; read when torch is imported
 
@@ -11,6 +12,14 @@ from support import cases
 @pytest.fixture
 def arms():
     return cases.arms()
+
+
+@pytest.fixture(autouse=True)
+def no_warning_is_left():
+    """Calls of the package show warnings that are to be errors; none may be left unexpected."""
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    assert [str(warning.message) for warning in caught] == []
 
 
 @pytest.hookimpl(tryfirst=True)

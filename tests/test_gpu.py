@@ -6,7 +6,8 @@ import torch
 from support import nets
 
 import jumpretrain as jr
-from jumpretrain.engine.batches import reseed
+from jumpretrain.engine.batches import seed_of_step
+from jumpretrain.execution.randomness import seeded
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA GPU")
 KINDS = ["mlp", "mlp with BatchNorm", "conv with BatchNorm", "transformer", "tied autoencoder"]
@@ -87,10 +88,9 @@ def test_float32_convolutions_are_no_tf32():
 
 def test_draws_are_keyed_and_stay_within_the_gpu():
     before = torch.cuda.get_rng_state()
-    with torch.random.fork_rng(devices=[torch.device("cuda")]):
-        drawn = []
-        for key in ((1, 2), (1, 3), (1, 2)):
-            reseed(torch.device("cuda"), *key)
+    drawn = []
+    for key in ((1, 2), (1, 3), (1, 2)):
+        with seeded(seed_of_step(*key)):
             drawn.append(torch.rand(1, device="cuda").item())
     assert drawn[0] == drawn[2] != drawn[1]
     assert torch.equal(torch.cuda.get_rng_state(), before)

@@ -26,6 +26,7 @@ from jumpretrain.comparison.hypothesis_tests import (
     standardised_difference,
 )
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 
 __all__ = ["FAMILY", "Comparison", "compare", "describe"]
@@ -118,6 +119,7 @@ class Comparison:
 
 
 @checked
+@standard_settings()
 def compare(
     groups: Mapping[str, Any],
     metric: str = "test_loss",

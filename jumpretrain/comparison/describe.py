@@ -11,6 +11,7 @@ from jumpretrain.comparison.geometry import control_displacement, describe_geome
 from jumpretrain.embedding.embed import Embedding, embed
 from jumpretrain.embedding.gram import gram
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.topology.diagrams import Diagrams
 from jumpretrain.topology.homology import released, rips, sublevel, transform
@@ -23,6 +24,7 @@ RECOVERED = 0.1
 
 
 @checked
+@standard_settings()
 def describe(
     trajectories: Trajectories,
     embedding: Embedding | None = None,

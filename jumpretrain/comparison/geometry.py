@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from jumpretrain.embedding.gram import from_gram
 from jumpretrain.embedding.gram import gram as multiply
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 
 __all__ = [
@@ -36,6 +37,7 @@ BLOCK_ENTRIES = 2**22
 
 
 @checked
+@standard_settings()
 def moves(trajectories: Trajectories, columns: int | None = None) -> NDArray[np.float64]:
     """Multiply the moves of each run with one another, some weights of one run at a time.
 
@@ -69,6 +71,7 @@ def moves(trajectories: Trajectories, columns: int | None = None) -> NDArray[np.
     return total
 
 
+@standard_settings()
 def distance(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     """Measure how far every snapshot is from the optimum, in units of its run's jump.
 
@@ -79,6 +82,7 @@ def distance(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     return radius / _jump(radius)
 
 
+@standard_settings()
 def overshoot(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     """Measure how far beyond the jump a run ever goes, over all snapshots.
 
@@ -88,6 +92,7 @@ def overshoot(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(distance(moves).max(axis=1) - 1)
 
 
+@standard_settings()
 def outward_fraction(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     """Measure how often a run moves away from the optimum, over consecutive snapshots.
 
@@ -98,6 +103,7 @@ def outward_fraction(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((np.diff(_radius(moves), axis=1) > 0).mean(axis=1))
 
 
+@standard_settings()
 def path_over_chord(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     """Measure how much longer a run's path is than the way from its jump to its last snapshot.
 
@@ -113,6 +119,7 @@ def path_over_chord(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(path > 0, ratio, 1.0)
 
 
+@standard_settings()
 def turning(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     """Measure how much a run changes direction from one step to the next.
 
@@ -126,6 +133,7 @@ def turning(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([_mean_angle(run[1:, 1:]) for run in moves])
 
 
+@standard_settings()
 def jump_cosine(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     """Measure how much of a snapshot's direction from the optimum is still that of its jump.
 
@@ -140,6 +148,7 @@ def jump_cosine(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.clip(cosine, -1, 1)
 
 
+@standard_settings()
 def sideways(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     """Measure how far every snapshot is from the line through the optimum and its jump.
 
@@ -147,10 +156,12 @@ def sideways(moves: NDArray[np.float64]) -> NDArray[np.float64]:
         The part of its difference from the optimum that is orthogonal to the jump, in units of
         the jump's length (R, T); 0 at the jump.
     """
-    return distance(moves) * np.sqrt(1 - jump_cosine(moves) ** 2)
+    share: NDArray[np.float64] = np.sqrt(1 - jump_cosine(moves) ** 2)
+    return distance(moves) * share
 
 
 @checked
+@standard_settings()
 def silhouette(distances: NDArray[np.float64], clusters: ArrayLike) -> float:
     """Measure how much nearer points are to their own cluster than to the next one.
 
@@ -177,6 +188,7 @@ def silhouette(distances: NDArray[np.float64], clusters: ArrayLike) -> float:
 
 
 @checked
+@standard_settings()
 def describe_geometry(
     trajectories: Trajectories, gram: NDArray[np.float64] | None = None
 ) -> dict[str, float]:
@@ -222,6 +234,7 @@ def describe_geometry(
 
 
 @checked
+@standard_settings()
 def control_displacement(trajectories: Trajectories) -> float:
     """Measure how far retraining alone moves the optimum: the control with step size 0.
 

@@ -35,6 +35,7 @@ from jumpretrain.comparison.intervals import (
 )
 from jumpretrain.comparison.relabelling import draw_permutations, p_value, relabel, symmetries
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.settings import standard_settings
 
 __all__ = [
     "Correlation",
@@ -75,6 +76,7 @@ class PermutationTest:
 
 
 @checked
+@standard_settings()
 def permutation_test(
     groups: Sequence[ArrayLike],
     seed: int = 0,
@@ -118,6 +120,7 @@ def permutation_test(
 
 
 @checked
+@standard_settings()
 def given_covariate(
     groups: Sequence[ArrayLike],
     covariates: Sequence[ArrayLike],
@@ -169,6 +172,7 @@ def given_covariate(
 
 
 @checked
+@standard_settings()
 def holm(p_values: ArrayLike) -> Array:
     """Adjust p-values so that the chance of any false finding in the family stays bounded.
 
@@ -192,6 +196,7 @@ def holm(p_values: ArrayLike) -> Array:
     return p
 
 
+@standard_settings()
 def verdict(
     low: float, high: float, smallest_effect: float, expected: Literal[1, -1] = 1
 ) -> Literal["supported", "contradicted", "undecided"]:

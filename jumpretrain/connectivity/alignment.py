@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from jumpretrain.execution.arguments import checked
-from jumpretrain.execution.threads import one_thread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.layers import check_state
 from jumpretrain.states.units import (
     Orders,
@@ -31,6 +31,7 @@ Pairs = list[tuple[NDArray[np.float64], NDArray[np.float64], Mapping[int, int]]]
 
 
 @checked
+@standard_settings()
 def align(
     task: Task, state: ArrayLike, to: ArrayLike, seed: int = 0, restarts: int = 2
 ) -> NDArray[Any]:
@@ -72,7 +73,7 @@ def align(
     widths, ties = hidden_units(task)
     values, target = check_state(task, state, "state"), check_state(task, to, "to")
     rng = np.random.default_rng(seed)
-    with one_thread():
+    with standard_settings():
         turned = [np.roll(np.arange(width), 1) for width in widths]
         for orders in (turned, shuffled(widths, rng)):
             check_alike(task, ties, values, orders)

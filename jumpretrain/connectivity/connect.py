@@ -26,6 +26,7 @@ from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import normal_to
 from jumpretrain.tasks.estimates import estimated
 from jumpretrain.tasks.task import Task, digest
@@ -38,6 +39,7 @@ MOST = 10
 
 
 @checked
+@standard_settings()
 def connect(
     task: Task,
     optima: ArrayLike | torch.Tensor,

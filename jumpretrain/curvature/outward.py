@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.engine.evaluate import measure
 from jumpretrain.execution.execution import chunks
-from jumpretrain.execution.threads import one_thread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.layers import check_state
 from jumpretrain.tasks.task import Task
 
@@ -100,7 +100,7 @@ def training_loss_only(task: Task, start: NDArray[np.floating]) -> tuple[Task, f
     """
     few = {name: getattr(task.data, name)[:2] for name in ("test_x", "test_y")}
     lean = replace(task, data=replace(task.data, **few), metrics={})
-    with one_thread():
+    with standard_settings():
         loss = float(measure(lean, start[None])["train_loss"][0])
     if not math.isfinite(loss):
         raise ValueError(

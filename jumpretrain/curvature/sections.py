@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain.engine.evaluate import measure
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, chunks, spread
-from jumpretrain.execution.threads import one_thread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.layers import check_state
 from jumpretrain.states.planes import spanned_by
 from jumpretrain.tasks.task import Task, digest
@@ -71,11 +71,12 @@ class Section:
             Their coordinates (K, 2).
         """
         weights = np.asarray(states, dtype=np.float64)[:, : len(self.origin)]
-        with one_thread():
+        with standard_settings():
             return np.asarray((weights - self.origin) @ self.axes.T)
 
 
 @checked
+@standard_settings()
 def radial_cut(
     task: Task,
     state: ArrayLike | torch.Tensor,
@@ -107,6 +108,7 @@ def radial_cut(
 
 
 @checked
+@standard_settings()
 def plane_through(
     task: Task,
     states: ArrayLike | torch.Tensor,
@@ -139,7 +141,7 @@ def plane_through(
         raise ValueError(
             f"size must be at least 2 and margin at least 0, but are {size}, {margin}"
         )
-    with one_thread():
+    with standard_settings():
         weights = nodes[:, : task.weight_count].astype(np.float64)
         moved = weights - weights[0]
         try:

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from jumpretrain.curvature.hessian import Dtype, Hessian, hessian_product
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, chunks, spread
-from jumpretrain.execution.threads import one_thread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.layers import check_state
 from jumpretrain.tasks.task import Task, digest
 
@@ -91,6 +91,7 @@ class SharpDirections:
 
 
 @checked
+@standard_settings()
 def sharp_directions(
     task: Task,
     state: ArrayLike,
@@ -141,7 +142,7 @@ def sharp_directions(
         ((160,), True)
     """
     _check(task, cut, method, draws, budget)
-    with one_thread():
+    with standard_settings():
         hessian = Hessian(task, state, dtype)
     parts: dict[str, Any]
     if method == "exact":
@@ -169,6 +170,7 @@ def sharp_directions(
     )
 
 
+@standard_settings()
 def goldilocks(
     task: Task, state: ArrayLike, dimensions: int, seed: int = 0, dtype: Dtype = "float64"
 ) -> float:
@@ -194,7 +196,7 @@ def goldilocks(
         raise ValueError(
             f"dimensions must be 1..{task.weight_count}, the weights, but is {dimensions}"
         )
-    with one_thread():
+    with standard_settings():
         product = hessian_product(task, state, dtype)
         draws = np.random.default_rng(seed).normal(size=(task.weight_count, dimensions))
         plane = np.linalg.qr(draws)[0]
@@ -207,7 +209,7 @@ def _exact(task: Task, state: ArrayLike, dtype: Dtype, execution: Execution) -> 
     count = task.weight_count
     jobs = [(task, state, dtype, rows) for rows in chunks(count, ROWS)]
     matrix = np.concatenate(spread(_rows, jobs, execution, "Hessian"))
-    with one_thread():
+    with standard_settings():
         values = np.linalg.eigvalsh((matrix + matrix.T) / 2)[::-1]
     return {
         "eigenvalues": np.ascontiguousarray(values),

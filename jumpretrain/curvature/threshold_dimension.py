@@ -17,6 +17,7 @@ from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import Runs, train
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import Plane, random_plane
 from jumpretrain.tasks.task import Task
 
@@ -72,6 +73,7 @@ class ThresholdDimension:
 
 
 @checked
+@standard_settings()
 def threshold_dimension(
     task: Task,
     recipe: Recipe,

@@ -22,6 +22,7 @@ from jumpretrain.curvature.outward import (
 )
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, spread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["Isotropy", "Width", "isotropy", "tunnel_width"]
@@ -139,6 +140,7 @@ class Isotropy:
 
 
 @checked
+@standard_settings()
 def tunnel_width(
     task: Task,
     state: ArrayLike | torch.Tensor,
@@ -217,6 +219,7 @@ def tunnel_width(
 
 
 @checked
+@standard_settings()
 def isotropy(
     task: Task,
     state: ArrayLike | torch.Tensor,

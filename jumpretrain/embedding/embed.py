@@ -23,6 +23,7 @@ from jumpretrain.embedding import affinities, fidelity, layouts, neighbours
 from jumpretrain.embedding.gram import Centre, Metric, check_choice, from_gram, principal
 from jumpretrain.embedding.gram import gram as multiply
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 
 __all__ = ["Embedding", "Method", "embed", "fidelity_table"]
@@ -114,6 +115,7 @@ class Embedding:
 
 
 @checked
+@standard_settings()
 def embed(
     trajectories: Trajectories,
     method: Method = "phate",
@@ -235,6 +237,7 @@ def _plain(
     return makers[method]()
 
 
+@standard_settings()
 def fidelity_table(
     trajectories: Trajectories,
     methods: tuple[Method, ...] = ("phate", "pca", "mds", "tsne"),

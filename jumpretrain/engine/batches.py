@@ -12,7 +12,7 @@ from jumpretrain.engine.recipe import Recipe
 from jumpretrain.tasks.data import augmented
 from jumpretrain.tasks.task import Task
 
-__all__ = ["epoch_batches", "reseed"]
+__all__ = ["epoch_batches", "seed_of_step"]
 
 
 def epoch_batches(
@@ -49,10 +49,10 @@ def _augment(images: torch.Tensor, task: Task, rng: np.random.Generator) -> torc
     return augmented(images, task.data.crop, task.data.flip, draw)
 
 
-def reseed(device: torch.device, seed: int, step: int) -> None:
-    """Seed torch's own generator for what a network draws in a step of a run."""
-    key = int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
-    torch.default_generator.manual_seed(key)  # 80 times as fast as torch.manual_seed
-    if device.type == "cuda":
-        with torch.cuda.device(device):  # no other GPU is touched
-            torch.cuda.manual_seed(key)
+def seed_of_step(seed: int, step: int) -> int:
+    """Derive the seed of what a network draws in a step of a run.
+
+    Returns:
+        A whole number below 2^63.
+    """
+    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)

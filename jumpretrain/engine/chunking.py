@@ -14,7 +14,7 @@ from jumpretrain.engine.checkpoints import Checkpoint
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.replicas import stacking_refusal
 from jumpretrain.execution.execution import Execution, chunks
-from jumpretrain.execution.threads import one_thread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import Plane
 from jumpretrain.storage import folders
 from jumpretrain.tasks.task import Task
@@ -100,7 +100,7 @@ def _mode(task: Task, states: NDArray[Any], count: int, execution: Execution) ->
     if execution.mode == "auto" and (convolutional or task.weight_count > STACKED_WEIGHTS):
         return "looped", "convolutions or many weights"
     compiled = execution.mode == "compiled"
-    with one_thread():
+    with standard_settings():
         refusal = stacking_refusal(task, states, compiled)
     if not refusal:
         small = "small and without convolutions"

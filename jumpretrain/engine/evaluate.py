@@ -18,6 +18,7 @@ from jumpretrain.engine.pooling import use_fast_pooling
 from jumpretrain.engine.shared_layers import ComputeRest, ComputeShared, Line, line_outputs
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, chunks, spread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.tasks.estimates import estimated, has_vectors, normalisers, renew_vectors
 from jumpretrain.tasks.task import Task
 
@@ -29,6 +30,7 @@ Watch = Callable[[int, str, Any, torch.Tensor], None]
 
 
 @checked
+@standard_settings()
 def evaluate(
     task: Task, states: ArrayLike | torch.Tensor, execution: Execution | None = None
 ) -> dict[str, NDArray[np.float64]]:

@@ -13,7 +13,7 @@ from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
 from jumpretrain.execution.execution import Execution
-from jumpretrain.execution.threads import one_thread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.tasks.task import Task
 
 __all__ = ["score_seconds", "step_seconds"]
@@ -21,6 +21,7 @@ __all__ = ["score_seconds", "step_seconds"]
 STEPS, EXAMPLES, REPEATS = 6, 2000, 3
 
 
+@standard_settings()
 def step_seconds(task: Task, recipe: Recipe, together: int, execution: Execution) -> float:
     """Time a step of as many networks as are trained together; what comes once cancels out.
 
@@ -40,6 +41,7 @@ def step_seconds(task: Task, recipe: Recipe, together: int, execution: Execution
     return max(least[3] - least[1], 0.0) / steps
 
 
+@standard_settings()
 def score_seconds(task: Task, count: int) -> float:
     """Time the scores of a state.
 
@@ -50,7 +52,7 @@ def score_seconds(task: Task, count: int) -> float:
     few = _first(task, *(min(size, EXAMPLES) for size in sizes))
     states = np.repeat(task.initial(0)[None], count, axis=0)
     least = math.inf
-    with one_thread():
+    with standard_settings():
         for _ in range(REPEATS):
             began = time.perf_counter()
             measure_both(few, states)

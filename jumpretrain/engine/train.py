@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -11,19 +12,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch.nn import BatchNorm1d
 
-from jumpretrain.engine.batches import epoch_batches, reseed
+from jumpretrain.engine.batches import epoch_batches, seed_of_step
 from jumpretrain.engine.chunking import Chunk, plan_chunks
 from jumpretrain.engine.evaluate import measure_both, metric_names
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.replicas import Looped, Stacked, hold_to_planes
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, persist, spread
+from jumpretrain.execution.randomness import seeded
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import Plane
 from jumpretrain.storage import folders, manifests
 from jumpretrain.storage.lazy_states import LazyStates
-from jumpretrain.tasks.estimates import estimated, normalisers, with_vectors
+from jumpretrain.tasks.estimates import estimated, with_vectors
+from jumpretrain.tasks.probing import check_finite, why_untrainable
 from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["Runs", "bytes_of", "check_last_batch", "train"]
@@ -69,6 +72,7 @@ class Runs:
 
 
 @checked
+@standard_settings()
 def train(
     task: Task,
     recipe: Recipe,
@@ -214,19 +218,25 @@ def _check_planes(
     return [cast[key] for key in keys]
 
 
+@standard_settings()
 def check_last_batch(task: Task, recipe: Recipe) -> None:
-    """Check that no batch is too small for BatchNorm.
+    """Check that the smallest batch is large enough, as for BatchNorm, and the loss finite.
 
     Raises:
-        ValueError: If one is.
+        ValueError: If it is not.
     """
-    left = len(task.data.train_x) % recipe.batch_size
-    alone = recipe.batch_size == 1 or (left == 1 and not recipe.drop_last)
-    if alone and any(isinstance(part, BatchNorm1d) for part in normalisers(task.module())):
+    count = len(task.data.train_x)
+    last = 0 if recipe.drop_last else count % recipe.batch_size
+    size = min(last or recipe.batch_size, count)
+    x, y = (task.tensors[name][:size] for name in ("train_x", "train_y"))
+    why = why_untrainable(task.module(), task.loss, task.laid_out(x), y)
+    if why:
         raise ValueError(
-            f"BatchNorm1d needs two examples a batch, but {len(task.data.train_x)} examples in "
-            f"batches of {recipe.batch_size} leave one alone; set drop_last or another batch_size"
+            f"training needs batches that are large enough, but {count} examples in batches of "
+            f"{recipe.batch_size} leave {'one' if size == 1 else size} alone, which fails: {why}; "
+            "set drop_last or another batch_size"
         )
+    check_finite(task.module(), task.layout, task.loss, task.laid_out(x), y)
 
 
 def _keep_chunk(chunk: Chunk) -> None:
@@ -256,22 +266,23 @@ def _record(chunk: Chunk) -> NDArray[Any]:
     begun = (0, [replicas.read()])
     done, snapshots = checkpoint.resume(replicas, optimiser) if checkpoint else begun
     kept = [snapshot.cpu() for snapshot in snapshots]
-    cuda = [] if replicas.device.type == "cpu" else [replicas.device]
-    with torch.random.fork_rng(devices=cuda):
-        for epoch in range(done, recipe.epochs):
-            optimiser.param_groups[0]["lr"] = recipe.rate(epoch)
-            examples = epoch_batches(task, recipe, chunk.seeds, epoch)
-            for step, (x, y) in enumerate(examples, epoch * batches):
-                if task.random:
-                    reseed(replicas.device, int(chunk.seeds[0]), step)
+    for epoch in range(done, recipe.epochs):
+        optimiser.param_groups[0]["lr"] = recipe.rate(epoch)
+        examples = epoch_batches(task, recipe, chunk.seeds, epoch)
+        for step, (x, y) in enumerate(examples, epoch * batches):
+            with _drawing(task, int(chunk.seeds[0]), step):
                 _step(replicas, optimiser, recipe, x, y)
-                if chunk.planes:
-                    hold_to_planes(replicas, chunk.planes)
-                if step + 1 in wanted:
-                    kept.append(replicas.read().cpu())
-            if checkpoint:
-                checkpoint.keep(replicas, optimiser, kept, epoch + 1)
+            if chunk.planes:
+                hold_to_planes(replicas, chunk.planes)
+            if step + 1 in wanted:
+                kept.append(replicas.read().cpu())
+        if checkpoint:
+            checkpoint.keep(replicas, optimiser, kept, epoch + 1)
     return torch.stack(kept, dim=1).numpy()
+
+
+def _drawing(task: Task, seed: int, step: int) -> AbstractContextManager[None]:
+    return seeded(seed_of_step(seed, step), task.drawn) if task.drawn else nullcontext()
 
 
 def _optimiser(replicas: Looped | Stacked, recipe: Recipe) -> torch.optim.Optimizer:

@@ -18,6 +18,7 @@ from jumpretrain.engine.train import train
 from jumpretrain.ensembles.cycles import claim, order_seed
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.paths.interpolate import interpolate
 from jumpretrain.paths.path import Path
 from jumpretrain.states.curves import check_alphas
@@ -68,6 +69,7 @@ class Branches:
 
 
 @checked
+@standard_settings()
 def branches(
     task: Task,
     recipe: Recipe,

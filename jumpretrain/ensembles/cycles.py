@@ -15,6 +15,7 @@ from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import Runs, train
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.storage import manifests
 from jumpretrain.tasks.task import Task
 
@@ -22,6 +23,7 @@ __all__ = ["claim", "cycles", "order_seed"]
 
 
 @checked
+@standard_settings()
 def cycles(
     task: Task,
     recipe: Recipe,

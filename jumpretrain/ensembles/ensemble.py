@@ -17,7 +17,7 @@ from scipy.special import entr, logsumexp
 from jumpretrain.engine.evaluate import evaluate, measure
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, chunks, spread
-from jumpretrain.execution.threads import one_thread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.tasks.measures import cross_entropy
 from jumpretrain.tasks.task import Task, digest
 
@@ -67,6 +67,7 @@ class Ensemble:
 
 
 @checked
+@standard_settings()
 def ensemble(
     task: Task,
     states: ArrayLike | torch.Tensor,
@@ -110,7 +111,7 @@ def ensemble(
     members, logs = _answers(task, array, execution or Execution())
     labels, truth, width = logs.argmax(axis=2), task.data.test_y, task.weight_count
     together = logsumexp(logs, axis=0) - np.log(len(logs))
-    with one_thread():
+    with standard_settings():
         rows = array.astype(np.float64)
         moved = None if begin is None else cosines((rows - begin)[:, :width])
         middle = rows.mean(axis=0).astype(array.dtype)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jumpretrain.execution.threads import one_thread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.layers import check_state
 from jumpretrain.tasks.task import Task
 
@@ -42,7 +42,7 @@ def draw_uniform(
     if not 0 < radius < np.inf:
         raise ValueError(f"radius must be a number above 0, but is {radius}")
     rng, width = _stream(count, seed), task.weight_count
-    with one_thread():
+    with standard_settings():
         moves = rng.standard_normal((count, width))
         moves *= radius * rng.uniform(size=(count, 1)) / np.linalg.norm(moves, axis=1)[:, None]
     return _placed(centre.astype(np.float64), moves, centre.dtype)
@@ -91,7 +91,7 @@ def draw_principal(
     most = min(len(rows) - 1, task.weight_count)
     if not 1 <= rank <= most:
         raise ValueError(f"{len(rows)} snapshots have 1..{most} principal components, not {rank}")
-    with one_thread():
+    with standard_settings():
         weights = rows[:, : task.weight_count]
         _, sizes, axes = np.linalg.svd(weights - weights.mean(axis=0), full_matrices=False)
         scales = sizes[:rank] / np.sqrt(len(rows) - 1)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from jumpretrain.execution.arguments import checked
-from jumpretrain.execution.threads import keep_memory, one_thread
+from jumpretrain.execution.settings import standard_settings
+from jumpretrain.execution.threads import keep_memory
 from jumpretrain.storage.compression import Storage
 
 __all__ = ["Execution", "chunks", "persist", "spread"]
@@ -174,11 +175,11 @@ def _numbered(key: int, function: Callable[..., Result], *job: Any) -> tuple[int
 
 def _on_one_thread(function: Callable[..., Result], *job: Any) -> Result:
     if not current_process().name.startswith("LokyProcess"):  # but a cluster's or a user's own
-        with one_thread():
+        with standard_settings():
             return function(*job)
     _be_worker()
     try:
-        with one_thread():
+        with standard_settings():
             return function(*job)
     except Exception as error:
         if _travels(error):

@@ -1,71 +1,38 @@
-"""Threads and memory of a process: one thread, exact convolutions, and memory that it keeps."""
+"""Threads and memory of a process: the libraries that have threads, and memory that it keeps."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Literal
 
-import torch
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["keep_memory", "one_thread"]
+__all__ = ["keep_memory", "libraries"]
 
 TRIM_ABOVE, MAP_ABOVE = (-1, 2**28), (-3, 2**25)  # glibc's numbers of both, and bytes
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread, in torch and in NumPy's libraries: bits depend on the number.
+def libraries(kind: Literal["blas", "openmp"]) -> ThreadpoolController:
+    """Find the loaded libraries of a kind that have threads.
 
-    Where there is a GPU, convolutions take repeatable kernels and whole float32 numbers meanwhile
-    (torch's own choice there would be TF32, 10 bits), in all threads of the process.
+    Args:
+        kind: `"blas"`, whose number of threads is the process's, or `"openmp"`, where each thread
+            has a number of its own.
+
+    Returns:
+        What reads and sets their number of threads.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with _controller(len(sys.modules)).limit(limits=1), _exact_convolutions():
-            yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _exact_convolutions() -> Iterator[None]:
-    if not torch.cuda.is_available():
-        yield
-        return
-    cudnn = torch.backends.cudnn
-    exact: list[tuple[Any, str, Any]] = [
-        (cudnn, "deterministic", True),
-        (cudnn, "benchmark", False),
-    ]
-    if hasattr(cudnn, "conv"):  # torch 2.9; the older word may not be read beside the newer ones
-        exact += [(part, "fp32_precision", "ieee") for part in (cudnn.conv, cudnn.rnn)]
-    else:
-        exact.append((cudnn, "allow_tf32", False))
-    before = [getattr(part, name) for part, name, _ in exact]
-    try:
-        for part, name, value in exact:
-            setattr(part, name, value)
-        yield
-    finally:
-        for (part, name, _), value in zip(exact, before, strict=True):
-            setattr(part, name, value)
+    return _found(len(sys.modules))[kind]
 
 
 @lru_cache(maxsize=1)
-def _controller(modules: int) -> ThreadpoolController:
-    """Find the loaded libraries with threads; only newly imported modules can bring more.
-
-    Returns:
-        What sets their number of threads.
-    """
-    return ThreadpoolController()
+def _found(modules: int) -> dict[str, ThreadpoolController]:
+    # only newly imported modules can bring more
+    found = ThreadpoolController()
+    return {kind: found.select(user_api=kind) for kind in ("blas", "openmp")}
 
 
 @lru_cache(maxsize=1)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import copy
-import random
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.randomness import seeded
+from jumpretrain.execution.settings import standard_settings
 
 __all__ = ["WEIGHTED", "fresh", "initialise"]
 
@@ -34,6 +33,7 @@ DRAWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
+@standard_settings()
 def fresh(model: nn.Module | Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build a network with fresh weights; the global random state stays as it was.
 
@@ -143,7 +143,7 @@ def _trained_layers(network: nn.Module, biases: Biases) -> list[Any]:
 
 
 def _called(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
-    with _seeded(seed):
+    with seeded(seed):
         return _built(factory)
 
 
@@ -159,27 +159,12 @@ def _built(factory: Callable[[], nn.Module]) -> nn.Module:
 
 def _reset(model: nn.Module, seed: int) -> nn.Module:
     module = copy.deepcopy(model)
-    with _seeded(seed):
+    with seeded(seed):
         for part in reversed(list(module.modules())):
             reset = getattr(part, "reset_parameters", getattr(part, "_reset_parameters", None))
             if callable(reset):
                 reset()
     return module
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators of torch, NumPy and Python, and put them back afterwards."""
-    numpy, python = np.random.get_state(), random.getstate()  # noqa: NPY002
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002
-            random.seed(seed)
-            yield
-    finally:
-        np.random.set_state(numpy)  # noqa: NPY002
-        random.setstate(python)
 
 
 def _check_reset(model: nn.Module, seed: int) -> None:
@@ -198,5 +183,5 @@ def _check_reset(model: nn.Module, seed: int) -> None:
             warnings.warn(
                 f"{name!r} is constant in the model given but random after a reset; "
                 "pass a function that builds the model to keep its own initialisation",
-                stacklevel=4,
+                stacklevel=5,
             )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.paths.outputs import outputs_at
 from jumpretrain.paths.path import Path
 from jumpretrain.states.curves import Curve
@@ -51,6 +52,7 @@ class BiasReport:
 
 
 @checked
+@standard_settings()
 def bias_report(
     task: Task, path: Path, bias: str | None = None, depth: int | None = None
 ) -> BiasReport:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.paths.gauss_length import GaussLength, turning
 from jumpretrain.states.curves import check_alphas
 
@@ -58,6 +59,7 @@ class Certificate:
 
 
 @checked
+@standard_settings()
 def linearity(logits: ArrayLike, alphas: ArrayLike) -> float:
     """Measure how far outputs stray from the straight line between their ends.
 
@@ -88,6 +90,7 @@ def linearity(logits: ArrayLike, alphas: ArrayLike) -> float:
 
 
 @checked
+@standard_settings()
 def certificate(
     logits: ArrayLike, targets: ArrayLike, tolerance: SupportsFloat = 1e-6
 ) -> Certificate:

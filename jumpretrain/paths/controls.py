@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.execution.arguments import checked
-from jumpretrain.execution.threads import one_thread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.layers import check_state, entries
 from jumpretrain.states.units import check_alike, hidden_units, permute, shuffled
 from jumpretrain.tasks.task import Task
@@ -18,6 +18,7 @@ __all__ = ["noise", "permute_units", "reinitialise", "zero"]
 
 
 @checked
+@standard_settings()
 def zero(task: Task, state: ArrayLike) -> NDArray[Any]:
     """Set all weights to zero; frozen parameters and running statistics stay.
 
@@ -31,6 +32,7 @@ def zero(task: Task, state: ArrayLike) -> NDArray[Any]:
 
 
 @checked
+@standard_settings()
 def noise(task: Task, state: ArrayLike, seed: int) -> NDArray[Any]:
     """Replace each tensor of weights by normal noise of the same root mean square.
 
@@ -49,6 +51,7 @@ def noise(task: Task, state: ArrayLike, seed: int) -> NDArray[Any]:
 
 
 @checked
+@standard_settings()
 def reinitialise(
     task: Task, state: ArrayLike, select: str | Sequence[str], seed: int
 ) -> NDArray[Any]:
@@ -71,6 +74,7 @@ def reinitialise(
 
 
 @checked
+@standard_settings()
 def permute_units(task: Task, state: ArrayLike, seed: int) -> NDArray[Any]:
     """Shuffle the hidden units of a network, which computes the same.
 
@@ -95,7 +99,7 @@ def permute_units(task: Task, state: ArrayLike, seed: int) -> NDArray[Any]:
         )
     values = check_state(task, state, "state")
     orders = shuffled(widths, np.random.default_rng(seed))
-    with one_thread():
+    with standard_settings():
         check_alike(task, ties, values, orders)
     return permute(task, ties, values, orders)
 

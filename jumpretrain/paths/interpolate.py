@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, spread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.paths.outputs import score
 from jumpretrain.paths.path import Path
 from jumpretrain.states.curves import Curve, check_alphas
@@ -39,6 +40,7 @@ BLOCK_ENTRIES = 2**24
 
 
 @checked
+@standard_settings()
 def interpolate(
     task: Task,
     start: ArrayLike | torch.Tensor,
@@ -115,6 +117,7 @@ def interpolate(
 
 
 @checked
+@standard_settings()
 def layerwise(
     task: Task,
     start: ArrayLike | torch.Tensor,
@@ -160,6 +163,7 @@ def layerwise(
 
 
 @checked
+@standard_settings()
 def interpolation_grid(
     task: Task,
     starts: ArrayLike | torch.Tensor,

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain.engine.evaluate import measure
 from jumpretrain.engine.shared_layers import straight_line
 from jumpretrain.execution.arguments import checked
-from jumpretrain.execution.threads import one_thread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.paths.gauss_length import GaussLength, turning
 from jumpretrain.paths.path import Path
 from jumpretrain.states.curves import Curve, check_alphas
@@ -61,6 +61,7 @@ def score(
 
 
 @checked
+@standard_settings()
 def gauss_length(
     source: Task | Path | ArrayLike, path: Path | None = None, split: str = "test"
 ) -> GaussLength:
@@ -122,7 +123,7 @@ def outputs_at(
         raise ValueError(f"split must be train or test, but is {split!r}")
     shares = check_alphas(alphas)
     for block in np.array_split(shares, -(-len(shares) // 8)):
-        with one_thread():
+        with standard_settings():
             part = score(task, curve, block, logits=True)
         yield from part[f"logits.{split}"]
 

@@ -19,6 +19,7 @@ from torch import nn
 from jumpretrain.engine.evaluate import measure
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, spread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.paths.path import Path
 from jumpretrain.states.curves import Curve, check_alphas
 from jumpretrain.states.layers import weight_layers
@@ -66,6 +67,7 @@ class Signals:
 
 
 @checked
+@standard_settings()
 def signals(
     task: Task,
     path: Path,

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, chunks, spread
-from jumpretrain.execution.threads import one_thread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.sample import check_seeds, check_sizes, draw, jump, measure_optimum
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.states.directions import Normalise, single_filters
@@ -24,6 +24,7 @@ __all__ = ["grid", "rays", "walk"]
 
 
 @checked
+@standard_settings()
 def rays(
     task: Task,
     optimum: ArrayLike | torch.Tensor,
@@ -48,6 +49,7 @@ def rays(
 
 
 @checked
+@standard_settings()
 def grid(
     task: Task,
     optimum: ArrayLike | torch.Tensor,
@@ -71,7 +73,7 @@ def grid(
     axes, _ = draw(task, centre, np.asarray(seeds), normalise, include_1d=False)
     lines = [np.linspace(-reach, reach, count) if count > 1 else np.zeros(1) for count in shape]
     nodes = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 3)
-    with one_thread():
+    with standard_settings():
         moves = (nodes @ axes).astype(centre.dtype)
     states = jump(centre, moves, np.ones(len(nodes)))
     choices = {"method": "grid", **_scaling(task, normalise), "nodes": nodes.tolist()}
@@ -80,6 +82,7 @@ def grid(
 
 
 @checked
+@standard_settings()
 def walk(
     task: Task, trajectories: Trajectories, seed: int = 0, execution: Execution | None = None
 ) -> Trajectories:

@@ -16,7 +16,7 @@ from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution
-from jumpretrain.execution.threads import one_thread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories, write_index
 from jumpretrain.states.directions import Normalise, directions, single_filters
 from jumpretrain.storage import folders, manifests
@@ -28,6 +28,7 @@ STEP_SIZES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @checked
+@standard_settings()
 def sample(
     task: Task,
     optimum: ArrayLike | torch.Tensor,
@@ -164,7 +165,7 @@ def check_sizes(step_sizes: Sequence[float]) -> NDArray[np.float64]:
     return sizes
 
 
-@one_thread()
+@standard_settings()
 def draw(
     task: Task,
     centre: NDArray[Any],
@@ -203,7 +204,7 @@ def jump(centre: NDArray[Any], moves: NDArray[Any], sizes: NDArray[np.float64]) 
     return states
 
 
-@one_thread()
+@standard_settings()
 def measure_optimum(task: Task, state: NDArray[Any]) -> dict[str, float]:
     """Score one state.
 

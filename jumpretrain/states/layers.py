@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.networks.initialisation import WEIGHTED
 from jumpretrain.states.units import is_untouched
 from jumpretrain.tasks.layout import Layout
@@ -291,6 +292,7 @@ class WeightDistance:
 
 
 @checked
+@standard_settings()
 def weight_distance(task: Task, start: ArrayLike, end: ArrayLike) -> WeightDistance:
     """Measure how far apart the weights of two states are.
 

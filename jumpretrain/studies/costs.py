@@ -14,6 +14,7 @@ from jumpretrain.engine.timing import score_seconds, step_seconds
 from jumpretrain.engine.train import bytes_of
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.studies.builders import task_builder
 from jumpretrain.studies.design import Study
 from jumpretrain.tasks.task import Task
@@ -51,6 +52,7 @@ class Cost:
 
 
 @checked
+@standard_settings()
 def estimate(task: Task, recipe: Recipe, runs: int, execution: Execution | None = None) -> Cost:
     """Estimate what training runs costs, as `train` and `sample` do it.
 
@@ -99,6 +101,7 @@ def estimate(task: Task, recipe: Recipe, runs: int, execution: Execution | None 
 
 
 @checked
+@standard_settings()
 def estimate_study(study: Study, execution: Execution | None = None) -> Cost:
     """Estimate what the training and retraining of a study cost, from a network of each group.
 

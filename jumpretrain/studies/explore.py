@@ -13,6 +13,7 @@ from jumpretrain.embedding.embed import Embedding, embed
 from jumpretrain.engine.train import bytes_of
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, spread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.sample import sample
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.storage import folders, manifests
@@ -62,6 +63,7 @@ class Findings:
 
 
 @checked
+@standard_settings()
 def explore(
     study: Study | None = None, folder: str | Path = "runs", execution: Execution | None = None
 ) -> Findings:

@@ -6,19 +6,27 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from jumpretrain.execution.randomness import SHARED, seeded, watched
 from jumpretrain.tasks.constants import check_kept, constants
+from jumpretrain.tasks.hidden_state import alike, read_tensors, why_unlike, write_tensors
 from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.measures import PerExample, cross_entropy
 
-__all__ = ["probe", "reason"]
+__all__ = ["check_finite", "probe", "reason", "why_untrainable"]
 
 RANDOM = (
     "evaluation must be deterministic, but the forward is random in evaluation mode; "
     "use nn.Dropout or test self.training"
 )
+NO_GRADIENT = (
+    "the loss must have a gradient, but none reaches the weights; compute it from the outputs by "
+    "torch's functions, without detach, item or argmax"
+)
+LOOKS, SPREAD = 3, 0.1  # how often a loss is looked at, and how far from zero weights are drawn
 
 
 def probe(
@@ -26,48 +34,89 @@ def probe(
     layout: Layout,
     measures: Mapping[str, PerExample],
     tensors: Mapping[str, torch.Tensor],
-) -> None:
+) -> frozenset[str]:
     """Check that a network, its losses and metrics, and the data fit together.
 
+    It is tried as it is scored, in evaluation mode, and in a step of training.
+
     Args:
-        module: A network of one's own, which is put into evaluation mode.
+        module: A network of one's own in training mode, which is changed.
         layout: Where its tensors stand in a state.
         measures: Loss and metrics by name.
         tensors: The data, `train_x` and so on.
 
+    Returns:
+        Which shared generators a step of training draws from, or may draw from.
+
     Raises:
         ValueError: If they do not; the message says which.
     """
-    module.eval()
-    inputs, targets = tensors["train_x"][:2].clone(), tensors["train_y"][:2]
-    before, fixed, version = layout.read(module), constants(module), inputs._version
-    outputs = _tried(partial(_forward, module, inputs), inputs, targets)
-    if inputs._version != version:
-        raise ValueError(
-            "evaluation must leave the data as they are, but this forward changes its inputs in "
-            "place; leave out inplace=True where the network begins"
-        )
-    if not torch.equal(before, layout.read(module)):
-        raise ValueError(
-            "evaluation must not change a network, but this forward changes buffers in eval mode; "
-            "update them in training mode only"
-        )
-    check_kept(fixed, constants(module), "evaluation")
+    rows = [0, len(tensors["train_x"][:2]) - 1]
+    inputs, targets = tensors["train_x"][rows], tensors["train_y"][rows]
+    training = [part for part in module.modules() if part.training]
+    outputs = _probe_evaluation(module.eval(), layout, measures, inputs, targets)
     if measures["loss"] is cross_entropy and isinstance(outputs, torch.Tensor):
         _check_labels(outputs, tensors)
-    again = _forward(module, inputs)
-    if isinstance(outputs, torch.Tensor) and not _alike(outputs, again):
-        raise ValueError(RANDOM)
-    for name, measure in measures.items():
-        values = _tried(partial(measure, outputs, targets), inputs, targets)
-        repeated = measure(again, targets)
-        if not _alike(values, repeated):
-            raise ValueError(RANDOM)
-        if tuple(values.shape) != (len(inputs),):
-            raise ValueError(
-                f"{name} must give one value for each example, ({len(inputs)},), but gives "
-                f"{tuple(values.shape)}; use reduction='none'"
-            )
+    _check_measures(module, measures, outputs, inputs, targets)
+    for part in training:
+        part.training = True
+    return _probe_training(module, measures["loss"], outputs, (inputs, targets))
+
+
+def why_untrainable(
+    module: nn.Module, loss: PerExample, inputs: torch.Tensor, targets: torch.Tensor
+) -> str:
+    """Try a network in training mode on a batch.
+
+    Args:
+        module: A network of one's own, whose buffers change.
+        loss: Loss of each example.
+        inputs: Inputs (B, ...).
+        targets: Targets (B, ...).
+
+    Returns:
+        Why it fails, or an empty string.
+    """
+    try:
+        with seeded(0), torch.no_grad():
+            loss(module(inputs.clone()), targets)
+    except Exception as error:  # a user's network fails in any way
+        return reason(error)
+    return ""
+
+
+def check_finite(
+    module: nn.Module,
+    layout: Layout,
+    loss: PerExample,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+) -> None:
+    """Check that a loss is finite in training: as the network is, or at small random weights.
+
+    Args:
+        module: A network of one's own in training mode, which is changed.
+        layout: Where its tensors stand in a state.
+        loss: Loss of each example.
+        inputs: Inputs (B, ...).
+        targets: Targets (B, ...).
+
+    Raises:
+        ValueError: If it is finite at neither.
+    """
+    rng, state = np.random.default_rng(0), layout.read(module)
+    for _ in range(LOOKS):
+        with seeded(0), torch.no_grad():
+            values = loss(module(inputs.clone()), targets)
+        if values.isfinite().all():
+            return
+        weights = rng.normal(0, SPREAD, layout.weight_count)
+        state[: layout.weight_count] = torch.as_tensor(weights, device=state.device)
+        layout.write(module, state)
+    raise ValueError(
+        f"the loss must be finite at the start, but is {float(values.mean())} on the first "
+        "examples, also at other weights; change the loss, or the scale of the data"
+    )
 
 
 def reason(error: BaseException, most: int = 200) -> str:
@@ -83,29 +132,139 @@ def reason(error: BaseException, most: int = 200) -> str:
     return " ".join(str(error).split())[:most]
 
 
-def _alike(first: torch.Tensor, second: torch.Tensor) -> bool:
-    return torch.allclose(first, second, rtol=1e-3, equal_nan=True)
+def _probe_evaluation(
+    module: nn.Module,
+    layout: Layout,
+    measures: Mapping[str, PerExample],
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+) -> Any:
+    given, before, fixed = inputs.clone(), layout.read(module), constants(module)
+    version = given._version
+    outputs = _tried(partial(_unmoved, module, given), inputs, targets)
+    if given._version != version:
+        raise ValueError(
+            "evaluation must leave the data as they are, but this forward changes its inputs in "
+            "place; leave out inplace=True where the network begins"
+        )
+    if not torch.equal(before, layout.read(module)):
+        raise ValueError(
+            "evaluation must not change a network, but this forward changes buffers in eval mode; "
+            "update them in training mode only"
+        )
+    check_kept(fixed, constants(module), "evaluation")
+    return outputs
 
 
-def _tried(call: Callable[[], Any], inputs: torch.Tensor, targets: torch.Tensor) -> Any:
+def _check_measures(
+    module: nn.Module,
+    measures: Mapping[str, PerExample],
+    outputs: Any,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+) -> None:
+    again = _unmoved(module, inputs.clone())
+    if isinstance(outputs, torch.Tensor) and not alike(outputs, again):
+        raise ValueError(RANDOM)
+    for name, measure in measures.items():
+        values = _tried(partial(_unmoved, measure, outputs, targets), inputs, targets)
+        if not alike(values, _unmoved(measure, again, targets)):
+            raise ValueError(RANDOM)
+        _check_each(name, values, len(inputs))
+
+
+def _check_each(name: str, values: Any, count: int) -> None:
+    shape = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
+    if shape != (count,):
+        raise ValueError(
+            f"{name} must give one value for each example, ({count},), but gives {shape}; "
+            "use reduction='none'"
+        )
+
+
+def _unmoved(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call what may draw no random numbers.
+
+    Returns:
+        What it gives.
+
+    Raises:
+        ValueError: If it draws some.
+    """
+    with torch.no_grad(), watched(0) as drawn:
+        given = function(*arguments)
+    if drawn:
+        raise ValueError(RANDOM)
+    return given
+
+
+def _probe_training(
+    module: nn.Module, loss: PerExample, evaluated: Any, batch: tuple[torch.Tensor, torch.Tensor]
+) -> frozenset[str]:
+    """Take a gradient, as a step of training does, and the loss again.
+
+    Returns:
+        Which shared generators that draws from, or may draw from.
+
+    Raises:
+        ValueError: If it fails, does not repeat, or has no gradient.
+    """
+    start, fixed = read_tensors(module), constants(module)
+    with watched(0) as drawn:
+        first = _training_loss(module, loss, evaluated, batch)
+        if not first.requires_grad:
+            raise ValueError(NO_GRADIENT)
+        _tried(partial(torch.autograd.backward, first.mean()), *batch, "a step of training")
+    if all(parameter.grad is None for parameter in module.parameters()):
+        raise ValueError(NO_GRADIENT)
+    check_kept(fixed, constants(module), "training")
+    _tried(partial(write_tensors, module, start), *batch, "a step of training")
+    with seeded(0):
+        second = _training_loss(module, loss, evaluated, batch)
+    if not alike(first, second):
+        raise ValueError(why_unlike(module, start, batch[0]))
+    by_chance = drawn & {"numpy", "python"}  # which often decide what else is drawn
+    return SHARED if by_chance else frozenset(drawn)
+
+
+def _training_loss(
+    module: nn.Module, loss: PerExample, evaluated: Any, batch: tuple[torch.Tensor, torch.Tensor]
+) -> torch.Tensor:
+    inputs, targets = batch
+    outputs = _tried(partial(module, inputs.clone()), inputs, targets, "a step of training")
+    kinds = _kind(outputs), _kind(evaluated)
+    try:
+        values = loss(outputs, targets)
+    except Exception as error:
+        if kinds[0] == kinds[1]:
+            raise
+        raise ValueError(
+            f"a network must give in training what it gives in evaluation, but gives {kinds[0]} "
+            f"in training and {kinds[1]} in evaluation; leave out what the loss does not take, or "
+            "pass a loss that takes both"
+        ) from error
+    _check_each("loss", values, len(inputs))
+    return values
+
+
+def _kind(outputs: Any) -> str:
+    if isinstance(outputs, torch.Tensor):
+        return f"a tensor {tuple(outputs.shape)}"
+    sized = f" of {len(outputs)}" if hasattr(outputs, "__len__") else ""
+    return f"a {type(outputs).__name__}{sized}"
+
+
+def _tried(
+    call: Callable[[], Any], inputs: torch.Tensor, targets: torch.Tensor, where: str = ""
+) -> Any:
     try:
         return call()
     except (RuntimeError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(
             f"model, loss and metrics must take inputs {tuple(inputs.shape)} {inputs.dtype} and "
-            f"targets {tuple(targets.shape)} {targets.dtype}, but fail: {reason(error)}; "
-            "change the shapes or types of the data, or the model"
+            f"targets {tuple(targets.shape)} {targets.dtype}, but fail{where and f' in {where}'}: "
+            f"{reason(error)}; change the shapes or types of the data, or the model"
         ) from error
-
-
-def _forward(module: nn.Module, inputs: torch.Tensor) -> Any:
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.default_generator.manual_seed(0)
-        before = torch.default_generator.get_state()
-        outputs = module(inputs)
-        if not torch.equal(before, torch.default_generator.get_state()):
-            raise ValueError(RANDOM)
-    return outputs
 
 
 def _check_labels(outputs: torch.Tensor, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from jumpretrain.execution.arguments import checked
-from jumpretrain.execution.threads import one_thread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.networks.initialisation import fresh
 from jumpretrain.tasks.constants import check_alike
 from jumpretrain.tasks.data import Dataset
@@ -73,7 +73,9 @@ class Task:
     device: str = "cpu"
     scored: int = 2000
     layout: Layout = field(init=False, repr=False)
+    drawn: frozenset[str] = field(init=False, repr=False)
 
+    @standard_settings()
     def __post_init__(self) -> None:
         if self.scored < 1:
             raise ValueError(f"scored must be at least 1 example, but is {self.scored}")
@@ -83,7 +85,8 @@ class Task:
         if isinstance(self.model, nn.Module):
             object.__setattr__(self, "model", self.template)
         object.__setattr__(self, "layout", Layout.of(self.template))
-        probe(self.module(), self.layout, self.measures, self.tensors)
+        drawn = probe(self.module(), self.layout, self.measures, self.tensors)
+        object.__setattr__(self, "drawn", drawn)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "tensors"}
@@ -144,15 +147,10 @@ class Task:
             return x.contiguous(memory_format=torch.channels_last)
         return x
 
-    @cached_property
+    @property
     def random(self) -> bool:
-        """Whether the forward pass draws random numbers in training mode."""
-        module = self.module().cpu()
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.default_generator.manual_seed(0)
-            before = torch.default_generator.get_state()
-            module(self.tensors["train_x"][:2].cpu())
-            return not torch.equal(before, torch.default_generator.get_state())
+        """Whether a step of training draws random numbers."""
+        return bool(self.drawn)
 
     @cached_property
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -202,6 +200,7 @@ class Task:
             self.layout.write(module, torch.as_tensor(rows[0], device=self.device))
         return module
 
+    @standard_settings()
     def initial(self, seed: int) -> NDArray[Any]:
         """Draw a fresh initialisation.
 
@@ -212,6 +211,7 @@ class Task:
         check_alike(self.template, module, f"the network of seed {seed}", "draw that only once")
         return self.layout.read(module).cpu().numpy()
 
+    @standard_settings()
     def state(self, source: nn.Module | Mapping[str, torch.Tensor] | str | Path) -> NDArray[Any]:
         """Read the state of a network of this kind.
 
@@ -284,7 +284,7 @@ class Task:
         state[: self.weight_count] = np.random.default_rng(0).normal(0, 0.1, self.weight_count)
         module = self.module(state).eval()
         inputs, targets = self.tensors["train_x"][:8], self.tensors["train_y"][:8]
-        with one_thread(), torch.no_grad():
+        with standard_settings(), torch.no_grad():
             outputs = module(self.laid_out(inputs))
             means = {n: float(f(outputs, targets).mean()) for n, f in self.measures.items()}
         return ", ".join(f"{name} {mean:.3g}" for name, mean in means.items())

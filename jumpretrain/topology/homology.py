@@ -12,6 +12,7 @@ from ripser import ripser
 
 from jumpretrain.embedding.neighbours import check_distances, edges, farthest
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.topology.diagrams import Bars, Diagrams
 from jumpretrain.topology.filtrations import check_values, elder, lower_star, pairwise, transform
@@ -27,6 +28,7 @@ VERSIONS = {name: version(name) for name in ("numpy", "persim", "ripser", "scipy
 
 
 @checked
+@standard_settings()
 def sublevel(
     values: ArrayLike,
     graph: Any,
@@ -74,6 +76,7 @@ def sublevel(
 
 
 @checked
+@standard_settings()
 def rips(distances: ArrayLike, maxdim: int = 1, points: int | None = None) -> Diagrams:
     """Grow balls around points and watch pieces merge and holes open and close (Vietoris-Rips).
 
@@ -112,6 +115,7 @@ def rips(distances: ArrayLike, maxdim: int = 1, points: int | None = None) -> Di
 
 
 @checked
+@standard_settings()
 def released(
     trajectories: Trajectories, embedding: Embedding, k: int = 20, metric: str = "test_loss"
 ) -> Diagrams:

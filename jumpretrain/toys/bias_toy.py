@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.paths.biases import turning_alpha
 from jumpretrain.paths.path import Path
 from jumpretrain.states.curves import check_alphas
@@ -83,6 +84,7 @@ class BiasToy:
 
 
 @checked
+@standard_settings()
 def train_toys(
     seeds: Sequence[int],
     classes: int = 4,

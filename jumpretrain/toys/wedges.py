@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.settings import standard_settings
 
 __all__ = [
     "Toy",
@@ -158,6 +159,7 @@ class Toy:
 
 
 @checked
+@standard_settings()
 def predict_loss(toy: Toy, distance: ArrayLike, loss: float = 0.0) -> NDArray[np.float64]:
     """Predict the loss at a distance a along random directions: sqrt(L0^2 + a^2 s / D).
 
@@ -177,6 +179,7 @@ def predict_loss(toy: Toy, distance: ArrayLike, loss: float = 0.0) -> NDArray[np
 
 
 @checked
+@standard_settings()
 def predict_width(toy: Toy, threshold: float, loss: float = 0.0) -> float:
     """Predict how far one can go along random directions: sqrt((L*^2 - L0^2) D / s).
 
@@ -199,6 +202,7 @@ def predict_width(toy: Toy, threshold: float, loss: float = 0.0) -> float:
 
 
 @checked
+@standard_settings()
 def predict_short(toy: Toy, wedges: int) -> float:
     """Predict the short axes of what k wedges have in common: D (1 - (1 - s / D)^k).
 
@@ -217,6 +221,7 @@ def predict_short(toy: Toy, wedges: int) -> float:
 
 
 @checked
+@standard_settings()
 def predict_average(toy: Toy) -> float:
     """Predict the loss at the average of points on two wedges: sqrt(s (1 - s / D)) / 2.
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from jumpretrain.engine.evaluate import evaluate, measure, measure_both, metric_names
 from jumpretrain.execution.execution import Execution
-from jumpretrain.execution.threads import one_thread
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.networks.models import mlp
 from jumpretrain.tasks.data import Dataset
 from jumpretrain.tasks.estimates import normalisers
@@ -136,7 +136,7 @@ def test_both_policies_stand_side_by_side(policy):
     made = nets.TASKS["conv with BatchNorm"]()
     task = Task(made.model, made.data, batchnorm=policy)
     state = task.initial(0)[None]
-    with one_thread():
+    with standard_settings():
         found = measure_both(task, state)
     ending, other = ("recalibrated", "recalibrate") if policy == "stored" else ("stored", "stored")
     second = evaluate(Task(made.model, made.data, batchnorm=other), state)

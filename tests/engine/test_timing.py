@@ -8,7 +8,7 @@ import pytest
 import jumpretrain as jr
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.timing import score_seconds, step_seconds
-from jumpretrain.execution.threads import one_thread
+from jumpretrain.execution.settings import standard_settings
 
 QUIET = jr.Execution(progress=False)
 pytestmark = pytest.mark.slow
@@ -35,6 +35,6 @@ def test_a_step_takes_its_share_of_training(task, mode):
 
 def test_a_score_takes_its_share_of_many(task):
     states = np.repeat(task.initial(0)[None], 400, axis=0)
-    with one_thread():
+    with standard_settings():
         taken = took(lambda: measure_both(task, states)) / 400
     assert taken / 8 < score_seconds(task, 4) < 8 * taken

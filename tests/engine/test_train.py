@@ -416,6 +416,44 @@ def test_a_batch_of_one_is_refused_for_batchnorm_before_training():
     train(task, Recipe(epochs=1, batch_size=43, drop_last=True), [0], execution=QUIET)
 
 
+def pooled(normal):
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.AdaptiveAvgPool2d(1),
+        normal,
+        nn.Flatten(),
+        nn.Linear(4, 3),
+    )
+
+
+@pytest.mark.parametrize(
+    ("build", "size"),
+    [
+        (lambda: pooled(nn.BatchNorm2d(4)), 43),
+        (lambda: pooled(nn.BatchNorm2d(4)), 1),
+        (lambda: nn.Sequential(PairsOnly(), nn.Flatten(), nn.Linear(16, 3)), 41),
+    ],
+)
+def test_a_last_batch_that_the_network_cannot_take_is_refused_before_training(
+    build, size, tmp_path
+):
+    data = nets.images(44)
+    task, folder = Task(build, data), tmp_path / "new"
+    with pytest.raises(
+        ValueError, match=f"44 examples in batches of {size} leave .* alone, which"
+    ):
+        train(task, Recipe(epochs=1, batch_size=size), [0], folder=folder)
+    assert not folder.exists()
+    train(task, Recipe(epochs=1, batch_size=42), [0], folder=folder, execution=QUIET)
+
+
+class PairsOnly(nn.Module):
+    """Takes an even number of examples in training, as a loss of pairs does."""
+
+    def forward(self, x):
+        return x.unflatten(0, (-1, 2)).flatten(0, 1) if self.training else x
+
+
 def test_the_order_of_the_data_is_no_other_stream():
     count, seed = 3000, 3
     order = np.random.default_rng((seed, 0)).permutation(count)

@@ -16,10 +16,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_info
 
 from jumpretrain.execution.execution import LOSSES, Execution, chunks, spread
-from jumpretrain.execution.threads import keep_memory, one_thread
+from jumpretrain.execution.threads import keep_memory
 
 QUIET = Execution(progress=False)
 
@@ -47,38 +46,6 @@ def test_chunks_are_equal_and_even_in_number_where_they_can(count, largest):
     assert 1 <= min(sizes) and max(sizes) <= largest and max(sizes) - min(sizes) <= 1
     assert count < 8 or len(parts) % 2 == 0 or len(parts) == count
     assert len(parts) <= -(-count // largest) + 1
-
-
-def test_one_thread_is_held_and_given_back_also_after_an_exception():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with pytest.raises(KeyError), one_thread():
-            assert torch.get_num_threads() == 1
-            assert all(pool["num_threads"] == 1 for pool in threadpool_info())
-            raise KeyError
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("own", ["none", "tf32", "ieee"])
-def test_convolutions_on_a_gpu_are_exact_meanwhile_and_the_users_choice_stays(own, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    cudnn, before = torch.backends.cudnn, torch.backends.fp32_precision
-    choices = [(cudnn, "deterministic"), (cudnn, "benchmark")]
-    choices += [(part, "fp32_precision") for part in (cudnn.conv, cudnn.rnn)]
-    torch.backends.fp32_precision = own
-    try:
-        kept = [getattr(*choice) for choice in choices]
-        with pytest.raises(KeyError), one_thread():
-            with one_thread():
-                held = [getattr(*choice) for choice in choices]
-            raise KeyError
-        assert held == [True, False, "ieee", "ieee"]
-        assert [getattr(*choice) for choice in choices] == kept
-    finally:
-        torch.backends.fp32_precision = before
 
 
 def described(number):

@@ -1,0 +1,228 @@
+"""Whatever a user has set around a call, its numbers are the same, and so is the setting after."""
+
+import warnings
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
+from torch import nn
+from torch.nn.utils import parametrize
+
+import jumpretrain as jr
+from jumpretrain.execution.settings import standard_settings
+
+BACKENDS = torch.backends
+QUIET = jr.Execution(progress=False)
+
+
+@contextmanager
+def put(read, write, value):
+    before = read()
+    write(value)
+    try:
+        yield
+    finally:
+        write(before)
+
+
+def attribute(owner, name, value):
+    return put(partial(getattr, owner, name), partial(setattr, owner, name), value)
+
+
+def anomaly():
+    return torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
+
+
+def flushes():
+    return bool(np.float32(1e-40) * np.float32(1) == 0)
+
+
+def hooks():
+    return torch._C._autograd._top_saved_tensors_default_hooks(False)
+
+
+def nothing():
+    """Stands for what cannot be read."""
+
+
+@contextmanager
+def warnings_as_errors():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+SETTINGS = {
+    "threads": (
+        lambda: put(torch.get_num_threads, torch.set_num_threads, 2),
+        torch.get_num_threads,
+    ),
+    "libraries": (
+        lambda: threadpool_limits(2),
+        lambda: [pool["num_threads"] for pool in threadpool_info()],
+    ),
+    "autocast": (
+        lambda: torch.autocast("cpu", torch.bfloat16),
+        lambda: (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
+    ),
+    "autocast on a GPU": (
+        lambda: put(
+            partial(torch.is_autocast_enabled, "cuda"),
+            partial(torch.set_autocast_enabled, "cuda"),
+            True,
+        ),
+        lambda: torch.is_autocast_enabled("cuda"),
+    ),
+    "no_grad": (torch.no_grad, torch.is_grad_enabled),
+    "set_grad_enabled": (lambda: torch.set_grad_enabled(False), torch.is_grad_enabled),
+    "inference": (torch.inference_mode, torch.is_inference_mode_enabled),
+    "dtype": (
+        lambda: put(torch.get_default_dtype, torch.set_default_dtype, torch.float64),
+        torch.get_default_dtype,
+    ),
+    "device": (lambda: torch.device("meta"), torch.get_default_device),
+    "default device": (
+        lambda: put(lambda: None, torch.set_default_device, "meta"),
+        torch.get_default_device,
+    ),
+    "matmul": (
+        lambda: put(
+            torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "medium"
+        ),
+        torch.get_float32_matmul_precision,
+    ),
+    "precision": (
+        lambda: attribute(BACKENDS, "fp32_precision", "tf32"),
+        lambda: (BACKENDS.fp32_precision, BACKENDS.mkldnn.conv.fp32_precision),
+    ),
+    "precision of a kernel": (
+        lambda: attribute(BACKENDS.mkldnn.matmul, "fp32_precision", "bf16"),
+        lambda: (BACKENDS.mkldnn.matmul.fp32_precision, BACKENDS.mkldnn.conv.fp32_precision),
+    ),
+    "deterministic": (
+        lambda: put(torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode, 2),
+        torch.get_deterministic_debug_mode,
+    ),
+    "math attention": (
+        lambda: nn.attention.sdpa_kernel(nn.attention.SDPBackend.MATH),
+        lambda: (BACKENDS.cuda.flash_sdp_enabled(), BACKENDS.cuda.mem_efficient_sdp_enabled()),
+    ),
+    "fast path": (
+        lambda: put(BACKENDS.mha.get_fastpath_enabled, BACKENDS.mha.set_fastpath_enabled, False),
+        BACKENDS.mha.get_fastpath_enabled,
+    ),
+    "mkldnn": (
+        lambda: attribute(BACKENDS.mkldnn, "enabled", False),
+        lambda: BACKENDS.mkldnn.enabled,
+    ),
+    "nnpack": (lambda: BACKENDS.nnpack.flags(enabled=False), torch._C._get_nnpack_enabled),
+    "cudnn": (
+        lambda: BACKENDS.cudnn.flags(enabled=False, benchmark=True, deterministic=False),
+        lambda: (
+            BACKENDS.cudnn.enabled,
+            BACKENDS.cudnn.benchmark,
+            BACKENDS.cudnn.deterministic,
+            BACKENDS.cudnn.conv.fp32_precision,
+        ),
+    ),
+    "denormal": (lambda: put(flushes, torch.set_flush_denormal, True), flushes),
+    "anomaly": (lambda: torch.autograd.set_detect_anomaly(True), anomaly),
+    "saved tensors": (torch.autograd.graph.save_on_cpu, hooks),
+    "cached parametrisations": (parametrize.cached, lambda: parametrize._cache_enabled),
+    "errors of NumPy": (lambda: np.errstate(all="raise"), np.geterr),
+    "warnings": (warnings_as_errors, lambda: (warnings.filters, list(warnings.filters))),
+}
+
+
+class Awkward(nn.Module):
+    """A network whose numbers many settings would change: it has what they act upon."""
+
+    def __init__(self):
+        super().__init__()
+        self.before = nn.Conv2d(1, 4, 3)
+        self.block = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.1, batch_first=True)
+        self.head = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+
+    def forward(self, x):
+        x = x * torch.full((), 1e-40) * 1e38 * 1e2  # through numbers near zero and back
+        parts = self.before(x).flatten(2).transpose(1, 2)
+        with torch.autocast("cpu", enabled=True):
+            features = self.block(parts * torch.ones(1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            return self.head(features.float().mean(1))
+
+
+def warning_loss(outputs, targets):
+    warnings.warn("of the user's own", UserWarning, stacklevel=1)
+    return nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+
+def data():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(24, 1, 6, 6)).astype(np.float32)
+    return jr.Dataset(x, np.arange(24) % 3, x[:9], np.arange(9) % 3)
+
+
+def everything():
+    """Train, sample, look at the Hessian, interpolate and embed; all numbers that come out."""
+    task = jr.Task(Awkward, data(), loss=warning_loss, scored=8)
+    recipe = jr.Recipe(epochs=1, batch_size=8, lr=0.05, record_early=False)
+    fit = jr.train(task, recipe, [0, 1], execution=QUIET)
+    found = jr.sample(
+        task, fit.final[0], recipe, step_sizes=(0.5, 1.0), directions=3, execution=QUIET
+    )
+    path = jr.interpolate(task, *fit.final, alphas=3, execution=QUIET)
+    plain = jr.Task(lambda: jr.models.mlp((1, 6, 6), 3, (2,)), data(), scored=8)
+    wild = jr.train(plain, jr.Recipe(epochs=2, lr=1e30), [0], execution=QUIET)
+    sharp = jr.sharp_directions(plain, plain.initial(0), execution=QUIET)
+    placed = jr.embed(found, method="pca")
+    arrays = [
+        fit.states,
+        wild.states,
+        found.states,
+        *fit.metrics.values(),
+        *found.metrics.values(),
+    ]
+    arrays += [*path.metrics.values(), sharp.eigenvalues, placed.coordinates, placed.distances]
+    return [np.asarray(array) for array in arrays]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    with pytest.warns(UserWarning, match="of the user's own"):
+        return everything()
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_numbers_do_not_depend_on_a_setting_which_is_as_before_afterwards(name, plain):
+    change, read = SETTINGS[name]
+    with pytest.warns(UserWarning, match="of the user's own"), change():
+        before = read()
+        found = everything()
+        with pytest.raises(ValueError, match="states of this task are"):
+            jr.evaluate(jr.Task(Awkward, data()), np.zeros((1, 3)))
+        assert read() == before
+    for one, other in zip(found, plain, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def values():
+    return [read() for _, read in SETTINGS.values()]
+
+
+def test_all_settings_are_the_standard_ones_inside_also_after_an_exception():
+    with standard_settings():
+        standard = values()
+    with ExitStack() as stack:
+        for change, _ in SETTINGS.values():
+            stack.enter_context(change())
+        before = values()
+        with pytest.raises(KeyError), standard_settings():
+            inside = values()
+            raise KeyError
+        assert values() == before
+    assert inside == standard

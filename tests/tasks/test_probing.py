@@ -1,0 +1,228 @@
+"""A network that cannot be trained or scored is refused when the task is made, in one line."""
+
+import copy
+import random
+
+import numpy as np
+import pytest
+import torch
+from support import nets
+from torch import nn
+
+import jumpretrain as jr
+from jumpretrain.tasks.data import Dataset
+from jumpretrain.tasks.measures import cross_entropy
+from jumpretrain.tasks.task import Task
+
+QUIET = jr.Execution(progress=False)
+
+
+class Net(nn.Module):
+    """A linear map, then what a function of the network and its outputs makes of them."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.change, self.linear = change, nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.change(self, self.linear(x))
+
+
+class Noise(nn.Module):
+    """Adds noise of a generator of its own in training."""
+
+    def __init__(self, generator):
+        super().__init__()
+        self.rng = generator
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        if isinstance(self.rng, torch.Generator):
+            return x + torch.rand(x.shape, generator=self.rng)
+        draw = self.rng.gauss if isinstance(self.rng, random.Random) else self.rng.normal
+        return x + draw(0, 1)
+
+
+class Counting(nn.Module):
+    """Counts its calls in training where no buffer tells."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += self.training
+        return x + 0.1 * self.calls
+
+
+def pair(net, outputs):
+    return (outputs, outputs.sum()) if net.training else outputs
+
+
+def in_training(call):
+    def change(net, outputs):
+        if net.training:
+            call()
+        return outputs
+
+    return change
+
+
+def fails():
+    raise RuntimeError("sizes of tensors\ndo not match")
+
+
+def built(*parts):
+    return lambda: nn.Sequential(nn.Linear(6, 4), *parts, nn.Linear(4, 3))
+
+
+REFUSED = {
+    "auxiliary": (
+        lambda: Net(pair),
+        r"gives a tuple of 2 in training and a tensor \(2, 3\) in evaluation; leave out",
+    ),
+    "shape": (
+        lambda: Net(lambda net, out: out[None] if net.training else out),
+        r"gives a tensor \(1, 2, 3\) in training and a tensor \(2, 3\) in evaluation",
+    ),
+    "raises": (lambda: Net(in_training(fails)), "fail in a step of training: sizes of tensors do"),
+    "in place": (
+        lambda: Net(lambda net, out: out.exp().mul_(out).pow(2).add_(1).exp_().mul_(out)),
+        "fail in a step of training: one of the variables needed for gradient computation",
+    ),
+    "detached": (lambda: Net(lambda net, out: out.detach()), "must have a gradient, but none"),
+    "torch's generator": (
+        built(Noise(torch.Generator())),
+        "draws from 1.rng, a generator of",
+    ),
+    "NumPy's generator": (built(Noise(np.random.default_rng())), "draws from 1.rng"),
+    "NumPy's older one": (built(Noise(np.random.RandomState())), "draws from 1.rng"),
+    "Python's generator": (built(Noise(random.Random())), "draws from 1.rng"),
+    "counts calls": (
+        built(nn.Sequential(Counting())),
+        "equal forwards in training differ in '1.0'",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_does_not_train_is_refused_in_one_line(kind):
+    build, message = REFUSED[kind]
+    with pytest.raises(ValueError, match=message) as caught:
+        Task(build, nets.vectors())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [lambda: torch.rand(1), lambda: random.random(), lambda: np.random.normal()],  # noqa: NPY002
+)
+def test_evaluation_draws_from_no_generator(draw):
+    def change(net, outputs):
+        draw()
+        return outputs
+
+    def metric(outputs, targets):
+        draw()
+        return outputs[:, 0]
+
+    with pytest.raises(ValueError, match="random in evaluation mode"):
+        Task(lambda: Net(change), nets.vectors())
+    with pytest.raises(ValueError, match="random in evaluation mode"):
+        Task(lambda: nn.Linear(6, 3), nets.vectors(), metrics={"odd": metric})
+    assert Task(lambda: Net(in_training(draw)), nets.vectors()).random
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda outputs, targets: (outputs.argmax(1) != targets).float(),
+        lambda outputs, targets: cross_entropy(outputs.detach(), targets),
+        lambda outputs, targets: torch.as_tensor(outputs.detach().numpy()[:, 0]),
+    ],
+)
+def test_a_loss_without_a_gradient_is_refused(loss):
+    with pytest.raises(ValueError, match="the loss must have a gradient, but none reaches"):
+        Task(lambda: nn.Linear(6, 3), nets.vectors(), loss=loss)
+
+
+@pytest.mark.parametrize(
+    ("loss", "value"),
+    [
+        (lambda outputs, targets: cross_entropy(outputs, targets) / 0, "inf"),
+        (lambda outputs, targets: torch.log(outputs - outputs.max() - 1).sum(1), "nan"),
+    ],
+)
+def test_training_by_a_loss_that_is_never_finite_is_refused(loss, value, tmp_path):
+    task = Task(lambda: nn.Linear(6, 3), nets.vectors(), loss=loss)
+    with pytest.raises(ValueError, match=f"finite at the start, but is {value} on the first"):
+        jr.train(task, jr.Recipe(epochs=1), [0], folder=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_weights_so_large_that_the_loss_overflows_are_no_fault_of_the_loss():
+    net = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    with torch.no_grad():
+        net[0].weight.mul_(1e30), net[2].weight.mul_(1e30)
+    task = Task(net, nets.vectors())
+    fit = jr.train(task, jr.Recipe(epochs=1), [0], [task.state(net)], execution=QUIET)
+    assert fit.status.tolist() == ["diverged"]
+
+
+def test_a_part_that_no_gradient_reaches_stays_where_it_is():
+    class Idle(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.idle = nn.Linear(6, 3), nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.used(x)
+
+    task = Task(Idle, nets.vectors())
+    recipe = jr.Recipe(epochs=2, optimiser="adamw", weight_decay=0.5)
+    for mode in ("looped", "stacked"):
+        states = jr.train(task, recipe, [0, 1], execution=jr.Execution(mode=mode)).states
+        np.testing.assert_array_equal(states[:, 0, -6:], states[:, -1, -6:])
+        assert (states[:, 0, :6] != states[:, -1, :6]).all()
+
+
+def test_a_loss_that_takes_an_auxiliary_output_is_welcome():
+    def loss(outputs, targets):
+        whole = outputs[0] + outputs[1] if isinstance(outputs, tuple) else outputs
+        return cross_entropy(whole, targets)
+
+    task = Task(lambda: Net(pair), nets.vectors(), loss=loss)
+    fit = jr.train(task, jr.Recipe(epochs=2, lr=0.1), [0], execution=QUIET)
+    assert fit.metrics["train_loss"][0, -1] < fit.metrics["train_loss"][0, 0]
+
+
+def test_one_training_example_is_probed_as_two():
+    data = nets.vectors()
+    one = Dataset(data.train_x[:1], data.train_y[:1], data.test_x, data.test_y)
+    assert Task(built(nn.BatchNorm1d(4)), one).weight_count == 51
+
+
+def test_the_probe_leaves_the_users_network_and_all_global_states_alone():
+    net = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Dropout(), nn.Linear(4, 3))
+    net[0].eval()
+    before = copy.deepcopy(net.state_dict())
+    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # noqa: NPY002
+    Task(net, nets.vectors())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    assert all(parameter.grad is None for parameter in net.parameters())
+    assert [part.training for part in net] == [False, True, True, True]
+    assert random.getstate() == states[0]
+    assert np.random.get_state()[1].tolist() == states[1]  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), states[2])
+
+
+def test_the_probe_costs_a_few_forwards_of_two_examples():
+    seen = []
+
+    def count(net, outputs):
+        seen.append(len(outputs))
+        return outputs
+
+    Task(lambda: Net(count), nets.vectors())
+    assert seen == [2] * 4
