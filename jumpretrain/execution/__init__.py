@@ -1,6 +1,7 @@
-"""Where, and on how many threads, does work run?
+"""Where, and under which settings and seeds, does work run?
 
 `execution` divides work into chunks and spreads them over worker processes or a cluster;
-`threads` holds a process to one thread, on which bits depend; `arguments` checks what public
-calls are given. Begin with `execution.Execution`.
+`settings` holds all that numbers depend on, one thread among it, and puts it back; `threads` knows
+the libraries with threads; `randomness` seeds the generators that all code shares; `arguments`
+checks what public calls are given. Begin with `execution.Execution`.
 """

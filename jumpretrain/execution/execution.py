@@ -39,7 +39,14 @@ DYING = (
 @checked
 @dataclass(frozen=True)
 class Execution:
-    """Where and how work is run and kept; never what is computed or, but for `storage`, read.
+    """Where and how work is run and kept; never what is computed, up to rounding.
+
+    Equal to the bit, on one machine: any `n_jobs`, worker processes or threads, a cluster,
+    `checkpoint`, going on after a stop, a folder or memory, and `progress`. So is whatever is set
+    around a call: threads, autocast, gradients, precision, default type and device, random states.
+    Equal up to rounding, which training amplifies: another `mode` or `chunk`, device, processor,
+    or version of torch. The provenance of runs records these. `storage="half"` rounds what is read
+    of snapshots.
 
     Attributes:
         n_jobs: Worker processes; -1 takes one for each core. On a GPU they share it, each with a

@@ -1,16 +1,18 @@
-"""Threads and memory of a process: the libraries that have threads, and memory that it keeps."""
+"""The machine under a process: its processor, libraries with threads, and memory to keep."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import sys
 from functools import lru_cache
 from typing import Literal
 
+import torch
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["keep_memory", "libraries"]
+__all__ = ["keep_memory", "libraries", "processor"]
 
 TRIM_ABOVE, MAP_ABOVE = (-1, 2**28), (-3, 2**25)  # glibc's numbers of both, and bytes
 
@@ -33,6 +35,15 @@ def _found(modules: int) -> dict[str, ThreadpoolController]:
     # only newly imported modules can bring more
     found = ThreadpoolController()
     return {kind: found.select(user_api=kind) for kind in ("blas", "openmp")}
+
+
+def processor() -> str:
+    """Name the kind of processor: rounding depends on which instructions it has.
+
+    Returns:
+        Its family, and the instructions that torch uses.
+    """
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
 @lru_cache(maxsize=1)
