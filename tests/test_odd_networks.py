@@ -10,6 +10,7 @@ from support import zoo
 import jumpretrain as jr
 from jumpretrain.tasks.estimates import normalisers, renew_vectors
 
+pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
 QUIET = jr.Execution(progress=False)
 RECIPE = jr.Recipe(epochs=2, lr=0.05, batch_size=11)
 SHORT = jr.Recipe(epochs=1, lr=0.001, optimiser="adam", record_every=0, batch_size=11)
