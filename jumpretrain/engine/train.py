@@ -22,7 +22,7 @@ from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, persist, spread
 from jumpretrain.execution.randomness import seeded
 from jumpretrain.execution.settings import standard_settings
-from jumpretrain.execution.threads import processor
+from jumpretrain.execution.threads import versions
 from jumpretrain.states.planes import Plane
 from jumpretrain.storage import folders, manifests
 from jumpretrain.storage.lazy_states import LazyStates
@@ -125,11 +125,7 @@ def train(
         "seeds": keys.tolist(),
         "start": digest(start),
         "execution": {"mode": mode, "reason": reason, "chunk": execution.chunk},
-        "versions": {
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "processor": processor(),
-        },
+        "versions": versions(),
     }
     if held is not None:
         design["planes"] = [f"{digest(p.directions)} normal={p.normal}" for p in held]

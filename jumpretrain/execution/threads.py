@@ -9,10 +9,11 @@ import sys
 from functools import lru_cache
 from typing import Literal
 
+import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["keep_memory", "libraries", "processor"]
+__all__ = ["keep_memory", "libraries", "versions"]
 
 TRIM_ABOVE, MAP_ABOVE = (-1, 2**28), (-3, 2**25)  # glibc's numbers of both, and bytes
 
@@ -37,13 +38,14 @@ def _found(modules: int) -> dict[str, ThreadpoolController]:
     return {kind: found.select(user_api=kind) for kind in ("blas", "openmp")}
 
 
-def processor() -> str:
-    """Name the kind of processor: rounding depends on which instructions it has.
+def versions() -> dict[str, str]:
+    """Name what rounding depends on: torch, NumPy, and the instructions of the processor.
 
     Returns:
-        Its family, and the instructions that torch uses.
+        Words by name.
     """
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    processor = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return {"torch": torch.__version__, "numpy": np.__version__, "processor": processor}
 
 
 @lru_cache(maxsize=1)

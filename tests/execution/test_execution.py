@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jumpretrain.execution.execution import LOSSES, Execution, chunks, spread
-from jumpretrain.execution.threads import keep_memory
+from jumpretrain.execution.threads import keep_memory, versions
 
 QUIET = Execution(progress=False)
 
@@ -46,6 +46,12 @@ def test_chunks_are_equal_and_even_in_number_where_they_can(count, largest):
     assert 1 <= min(sizes) and max(sizes) <= largest and max(sizes) - min(sizes) <= 1
     assert count < 8 or len(parts) % 2 == 0 or len(parts) == count
     assert len(parts) <= -(-count // largest) + 1
+
+
+def test_a_provenance_names_what_rounding_depends_on():
+    found = versions()
+    assert found["torch"] == torch.__version__ and found["numpy"] == np.__version__
+    assert found["processor"] == f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
 def described(number):
