@@ -1,21 +1,21 @@
 """What a network holds beside its state, which must be as the task's model has it.
 
-A state is made of weights, frozen parameters and floating-point buffers. Buffers of other types,
-extra states and plain attributes are in no state, so that states of two networks that differ in
-them do not tell the networks apart.
+A state is made of weights, frozen parameters and floating-point buffers. Buffers of other types or
+of infinities, extra states and plain attributes are in no state, so that states of two networks
+that differ in them do not tell the networks apart.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from jumpretrain.tasks.layout import tensors_of
+from jumpretrain.tasks.layout import is_constant, tensors_of
 
 __all__ = ["check_alike", "check_kept", "check_same", "constants"]
 
@@ -27,14 +27,14 @@ OWN = {*vars(nn.Module()), "inplace"}
 def constants(module: nn.Module) -> dict[str, str]:
     """Describe the tensors of a network that are in no state, and its extra states.
 
-    Of floating-point buffers only the shape is constant. Counters of normalising layers are left
+    Of what is in a state only the shape is constant. Counters of normalising layers are left
     out: they change in training.
 
     Returns:
         Short descriptions by name; equal ones mean equal values.
     """
     found = {
-        name: str(tuple(tensor.shape)) if tensor.is_floating_point() else _described(tensor)
+        name: _described(tensor) if is_constant(tensor) else str(tuple(tensor.shape))
         for name, tensor in tensors_of(module).items()
         if name.rpartition(".")[2] != COUNTER
     }
@@ -47,9 +47,9 @@ def constants(module: nn.Module) -> dict[str, str]:
 def check_alike(model: nn.Module, other: nn.Module, whose: str, remedy: str) -> None:
     """Check that a network differs from a task's model in its state alone.
 
-    Plain attributes count that both have and that are numbers, tensors, arrays or rows of these,
-    or text in layers of torch (elsewhere it mostly is a name). So do the kinds of layers without
-    tensors.
+    Plain attributes count that both have and that are numbers, tensors, arrays, networks that are
+    no registered part, or rows of these, or text in layers of torch (elsewhere it mostly is a
+    name). So do the kinds of layers without tensors.
 
     Args:
         model: The task's model.
@@ -115,11 +115,12 @@ def _kinds(module: nn.Module) -> dict[str, str]:
 
 def _attributes(module: nn.Module) -> dict[str, str]:
     found = {}
+    known = {id(part) for part in (*module.modules(), *module.parameters())}
     for name, part in module.named_modules(remove_duplicate=False):
         texts = (str,) if type(part).__module__.startswith("torch.nn.") else ()
         for key, value in vars(part).items():
             hooked = any(tensor.startswith(f"{key}_") for tensor in (*part._parameters,))
-            if key not in OWN and not hooked and _is_plain(value, texts):
+            if key not in OWN and not hooked and _is_plain(value, texts, known):
                 found[f"{name}.{key}".lstrip(".")] = _described(value)
     return found
 
@@ -129,11 +130,11 @@ def _different(one: Mapping[str, str], other: Mapping[str, str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _is_plain(value: Any, texts: tuple[type, ...]) -> bool:
+def _is_plain(value: Any, texts: tuple[type, ...], known: Container[int]) -> bool:
     if isinstance(value, (list, tuple)):
-        return all(_is_plain(entry, texts) for entry in value)
-    kinds = (bool, int, float, complex, np.number, np.ndarray, torch.Tensor, *texts)
-    return isinstance(value, kinds) and not isinstance(value, nn.Parameter)
+        return all(_is_plain(entry, texts, known) for entry in value)
+    kinds = (bool, int, float, complex, np.number, np.ndarray, torch.Tensor, nn.Module, *texts)
+    return isinstance(value, kinds) and id(value) not in known
 
 
 def _described(value: Any) -> str:
@@ -148,6 +149,8 @@ def _described(value: Any) -> str:
         plain = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
         content = plain.reshape(-1).view(torch.uint8).numpy().tobytes()
         return f"{tuple(value.shape)} {value.dtype} {hashlib.sha256(content).hexdigest()[:16]}"
+    if isinstance(value, nn.Module):
+        return f"{value!r} {_described(tensors_of(value))}"
     if isinstance(value, np.ndarray):
         content = repr(value.tolist()).encode()
         return f"{value.shape} {value.dtype} {hashlib.sha256(content).hexdigest()[:16]}"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-__all__ = ["Layout", "cast", "tensors_of"]
+__all__ = ["Layout", "cast", "is_constant", "tensors_of"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Layout:
     """Where each tensor of a network stands in its state vector.
 
     Weights (trainable parameters, tied ones once) come first, then frozen parameters, then
-    floating-point buffers.
+    floating-point buffers, but for those that hold infinities: masks, which are no numbers to
+    move.
 
     Attributes:
         names: Name of each tensor.
@@ -56,7 +57,7 @@ class Layout:
             )
         weights = [(name, p) for name, p in parameters if p.requires_grad]
         frozen = [(name, p) for name, p in parameters if not p.requires_grad]
-        buffers = [(name, b) for name, b in module.named_buffers() if b.is_floating_point()]
+        buffers = [(name, b) for name, b in module.named_buffers() if not is_constant(b)]
         if not weights:
             raise ValueError("a task needs a trainable parameter, but the model has none")
         entries = weights + frozen + buffers
@@ -151,6 +152,16 @@ class Layout:
         with torch.no_grad():
             for name, shape, piece in zip(self.names, self.shapes, pieces, strict=True):
                 tensors[name].copy_(piece.reshape(shape))
+
+
+def is_constant(buffer: torch.Tensor) -> bool:
+    """Tell whether a buffer is in no state.
+
+    Returns:
+        Whether it holds anything but floating-point numbers, or infinities among them.
+    """
+    dense = buffer.layout == torch.strided
+    return not buffer.is_floating_point() or (dense and bool(buffer.isinf().any()))
 
 
 def tensors_of(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import nets
+from support import nets, zoo
 
 import jumpretrain as jr
 from jumpretrain.engine import train
@@ -64,6 +64,18 @@ def test_a_stopped_run_goes_on_from_its_checkpoint_to_the_same_bits(kind, tmp_pa
     for metric, values in whole.metrics.items():
         np.testing.assert_array_equal(again.metrics[metric], values)
     assert not list(tmp_path.glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize("name", ["rebound", "spectral_norm", "without axes and empty"])
+def test_buffers_that_no_state_dict_has_are_kept_too(name, tmp_path, monkeypatch):
+    task = zoo.task(name)
+    whole = jr.train(task, recipe("sgd"), [3, 4], execution=EVERY_OTHER)
+    with monkeypatch.context() as patch:
+        stopping(patch, at=5)
+        with pytest.raises(Stopped):
+            jr.train(task, recipe("sgd"), [3, 4], folder=tmp_path, execution=EVERY_OTHER)
+    again = jr.train(task, recipe("sgd"), [3, 4], folder=tmp_path, execution=EVERY_OTHER)
+    assert np.array_equal(again.states[:], whole.states)
 
 
 @pytest.mark.parametrize("mode", ["looped", "stacked"])

@@ -6,6 +6,9 @@ import torch
 from support import nets, zoo
 from torch import nn
 
+from jumpretrain.engine.recipe import Recipe
+from jumpretrain.engine.train import train
+from jumpretrain.execution.execution import Execution
 from jumpretrain.tasks.constants import check_alike, check_kept, constants
 from jumpretrain.tasks.task import Task
 
@@ -130,3 +133,34 @@ def test_what_one_network_alone_has_was_left_by_a_forward():
     one.last = torch.randn(3)
     with pytest.raises(ValueError, match="it differs from the task's model in last; "):
         check_alike(one, other, "it", "")
+
+
+class Masked(nn.Linear):
+    """A mask of minus infinities, as attention has it, and a network that is no part."""
+
+    def __init__(self, cut=2):
+        super().__init__(6, 3)
+        self.register_buffer(
+            "mask", torch.zeros(3).masked_fill(torch.arange(3) >= cut, -torch.inf)
+        )
+        self.helpers = [nn.Linear(3, 3).requires_grad_(False)]
+
+    def forward(self, x):
+        return super().forward(x) + 0 * self.helpers[0](x[:, :3]) + self.mask.exp()
+
+
+def test_a_mask_of_infinities_is_no_number_of_the_state():
+    model = Masked()
+    task = Task(model, nets.vectors())
+    assert task.layout.names == ("weight", "bias")
+    fit = train(task, Recipe(epochs=1), [0], execution=Execution(progress=False))
+    assert np.isfinite(fit.metrics["train_loss"]).all()
+    assert torch.equal(task.module(fit.final[0]).mask, model.mask)
+    with pytest.raises(ValueError, match="in mask; make a task of the network"):
+        task.state(Masked(cut=1).state_dict())
+
+
+def test_networks_that_are_no_registered_part_are_compared():
+    task = Task(Masked, nets.vectors())
+    with pytest.raises(ValueError, match=r"the network of seed 1 differs .* in helpers; draw"):
+        task.initial(1)
