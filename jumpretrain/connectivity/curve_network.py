@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from jumpretrain.connectivity.barycentric import RandomPoint
 from jumpretrain.tasks.estimates import has_vectors, renew_vectors
-from jumpretrain.tasks.layout import Layout
+from jumpretrain.tasks.layout import Layout, run_with
 
 __all__ = ["CurveNetwork"]
 
@@ -80,7 +79,7 @@ class CurveNetwork(nn.Module):
         tensors = self.layout.split(state)
         for name in self.layout.names[self.layout.trainable :]:
             tensors[name] = tensors[name].detach().clone()  # BatchNorm writes into its buffers
-        answer = functional_call(self.network, tensors, (x,))
+        answer = run_with(self.network, tensors, x)
         if not isinstance(answer, torch.Tensor):
             raise ValueError(
                 "points are trained together where a network returns one tensor, but this one "

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.states.layers import check_state
 from jumpretrain.tasks.estimates import renew_vectors
-from jumpretrain.tasks.layout import cast, tensors_of
+from jumpretrain.tasks.layout import cast, run_with, tensors_of
 from jumpretrain.tasks.probing import reason
 from jumpretrain.tasks.task import Task
 
@@ -133,7 +133,7 @@ class Hessian:
         """
         tensors = self.task.layout.split_weights(self.weights)
         with _attention():
-            outputs = torch.func.functional_call(self.module, tensors | self.others, (inputs,))
+            outputs = run_with(self.module, tensors | self.others, inputs)
         loss = self.task.loss(outputs, targets).sum() / self.examples
         (gradient,) = torch.autograd.grad(loss, self.weights, create_graph=True)
         return loss, gradient

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch.func import functional_call, vmap
+from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jumpretrain.engine.compilation import Gradients, compile_gradients
 from jumpretrain.states.planes import Plane
-from jumpretrain.tasks.layout import tensors_of
+from jumpretrain.tasks.layout import run_with, tensors_of
 from jumpretrain.tasks.task import Task
 
 __all__ = ["Looped", "Stacked", "hold_to_planes", "stacking_refusal"]
@@ -122,7 +122,7 @@ class Stacked:
         def one(
             tensors: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor
         ) -> torch.Tensor:
-            return self.task.loss(functional_call(self.module, tensors, (x,)), y).mean()
+            return self.task.loss(run_with(self.module, tensors, x), y).mean()
 
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels know no vmap
             return vmap(one, randomness="error")(dict(tensors), x, y)

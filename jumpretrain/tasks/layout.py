@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
-__all__ = ["Layout", "cast", "is_constant", "tensors_of"]
+__all__ = ["Layout", "cast", "is_constant", "run_with", "tensors_of"]
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,31 @@ def tensors_of(module: nn.Module) -> dict[str, torch.Tensor]:
     """
     parameters = module.named_parameters(remove_duplicate=False)
     return dict(parameters) | dict(module.named_buffers(remove_duplicate=False))
+
+
+def run_with(module: nn.Module, tensors: Mapping[str, torch.Tensor], *inputs: Any) -> Any:
+    """Run a network with other tensors in the place of its own.
+
+    A tied tensor is replaced in all its places. `functional_call` by itself would leave a layer
+    that stands at two places with what it was given.
+
+    Args:
+        module: The network.
+        tensors: Tensors by name, a tied one under any of its names.
+        inputs: What the network takes.
+
+    Returns:
+        What it gives.
+    """
+    parts = dict(module.named_modules(remove_duplicate=False))
+    own = tensors_of(module)
+    given = {id(own[name]): tensor for name, tensor in tensors.items()}
+    places: dict[tuple[int, str], str] = {}
+    for name in own:
+        owner, _, key = name.rpartition(".")
+        places.setdefault((id(parts[owner]), key), name)
+    wanted = {name: given[id(own[name])] for name in places.values() if id(own[name]) in given}
+    return functional_call(module, wanted, inputs, tie_weights=False)
 
 
 def cast(module: nn.Module, dtype: torch.dtype) -> nn.Module:

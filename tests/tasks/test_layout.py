@@ -8,7 +8,7 @@ import torch
 from support import nets, zoo
 from torch import nn
 
-from jumpretrain.tasks.layout import Layout, cast
+from jumpretrain.tasks.layout import Layout, cast, run_with, tensors_of
 
 
 @pytest.mark.parametrize("name", nets.TASKS)
@@ -163,3 +163,28 @@ def test_a_network_is_cast_with_its_imaginary_parts():
     assert (wide.turn.dtype, wide.head.weight.dtype) == (torch.complex128, torch.float64)
     assert (wide.mask.dtype, wide.order.dtype) == (torch.bool, torch.int64)
     assert torch.equal(wide.turn, module.turn.to(torch.complex128))
+
+
+class Twice(nn.Module):
+    """A layer at two places, and a tensor in two layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(3, 3)
+        self.again, self.twin = self.first, nn.Linear(3, 3)
+        self.twin.weight = self.first.weight
+
+    def forward(self, x):
+        return self.twin(self.again(self.first(x)))
+
+
+def test_a_network_runs_with_other_tensors_and_keeps_its_own():
+    module, other, x = Twice(), Twice(), torch.randn(4, 3)
+    held = {name: tensor.clone() for name, tensor in tensors_of(module).items()}
+    given = dict(other.named_parameters())
+    assert list(given) == ["first.weight", "first.bias", "twin.bias"]
+    assert torch.equal(run_with(module, given, x), other(x))
+    given["twin.weight"] = given.pop("first.weight")
+    assert torch.equal(run_with(module, given, x), other(x))
+    assert all(torch.equal(tensor, held[name]) for name, tensor in tensors_of(module).items())
+    assert module.twin.weight is module.first.weight
