@@ -177,7 +177,7 @@ def test_batchnorm_is_recalibrated_at_every_point():
         ({"each": 1}, "each must be a whole number from 2, but is 1"),
         ({"each": 2.5}, "each must be a whole number, but is 2.5"),
         ({"rounds": -1}, "rounds must be a whole number from 0, but is -1"),
-        ({"tolerance": float("nan")}, "tolerance must be a share from 0, but is nan"),
+        ({"tolerance": float("nan")}, "tolerance must be a finite number, but is nan"),
         ({"method": "bezier", "refine": True}, "bezier joins 2 optima and is not refined"),
     ],
 )
