@@ -9,15 +9,58 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, wraps
-from numbers import Integral, Real
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from numbers import Integral, Number, Real
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-__all__ = ["checked"]
+__all__ = ["Count", "NotNegative", "Positive", "Seed", "Share", "Whole", "Within", "checked"]
 
 Call = TypeVar("Call", bound=Callable[..., Any])
+MOST = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Within:
+    """Bounds of a number, in an annotation such as `Annotated[int, Within(1)]`.
+
+    Attributes:
+        least: The least number allowed.
+        most: The largest.
+        above: What the number has to exceed.
+    """
+
+    least: float = -math.inf
+    most: float = math.inf
+    above: float = -math.inf
+
+    def holds(self, number: Any) -> bool:
+        """Tell whether a number lies within.
+
+        Returns:
+            Whether it does.
+        """
+        return bool(self.least <= number <= self.most and number > self.above)
+
+    def __str__(self) -> str:
+        if math.isfinite(self.above):
+            return f"above {self.above:g}"
+        if self.most in (math.inf, MOST, 2**63 - 1):
+            return f"of at least {self.least:g}"
+        return f"from {self.least:g} to {self.most:g}"
+
+
+Count: TypeAlias = Annotated[int, Within(1, MOST)]
+Whole: TypeAlias = Annotated[int, Within(0, MOST)]
+Seed: TypeAlias = Annotated[int, Within(0, 2**63 - 1)]
+Share: TypeAlias = Annotated[float, Within(0, 1)]
+Positive: TypeAlias = Annotated[float, Within(above=0)]
+NotNegative: TypeAlias = Annotated[float, Within(0)]
+ARRAYS = {*get_args(ArrayLike)}
 NAMES = {
     int: "a whole number",
     float: "a finite number",
@@ -32,7 +75,8 @@ def checked(call: Call) -> Call:
     """Check each argument against its annotation when a function or a dataclass is called.
 
     Numbers of NumPy are taken as numbers, and arrays as sequences; True and False are no numbers.
-    What is annotated as an array, or as anything, is left to the call, as ranges are.
+    What is annotated as an array has to be made of numbers; its shape is left to the call, as are
+    ranges that no `Within` states.
 
     Args:
         call: A function, or a class, whose `__init__` is checked.
@@ -101,23 +145,11 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _members(hint: Any) -> Iterator[Any]:
-    if get_origin(hint) is Annotated:
-        yield from _members(get_args(hint)[0])
-    elif get_origin(hint) in (Union, types.UnionType):
+    if get_origin(hint) in (Union, types.UnionType):
         for member in get_args(hint):
             yield from _members(member)
     else:
         yield hint
-
-
-def _open(hint: Any) -> bool:
-    """Tell whether a type is an array's, which the call itself makes sense of.
-
-    Returns:
-        Whether it is.
-    """
-    home = getattr(get_origin(hint) or hint, "__module__", "")
-    return hint is Any or isinstance(hint, TypeVar) or home.startswith("numpy")
 
 
 def _fits(value: Any, hint: Any, strict: bool = True) -> bool:
@@ -126,22 +158,28 @@ def _fits(value: Any, hint: Any, strict: bool = True) -> bool:
     Args:
         value: The value.
         hint: The type.
-        strict: Whether numbers have to be finite, and words those that there are.
+        strict: Whether numbers have to be finite and within bounds, and words those that there
+            are.
 
     Returns:
         Whether it is.
     """
     members = list(_members(hint))
-    arrays = [get_origin(member) is np.ndarray for member in members]
-    if any(_open(member) for member, array in zip(members, arrays, strict=True) if not array):
-        return True
-    if all(array or member is type(None) for member, array in zip(members, arrays, strict=True)):
-        return True
-    return any(_fits_one(value, member, strict) for member in members)
+    if ARRAYS.issubset(members):
+        others = [member for member in members if member not in ARRAYS]
+        path = isinstance(value, str) and Path in others
+        return path or _is_numbers(value) or any(_fits_one(value, m, strict) for m in others)
+    alone = all(get_origin(member) is np.ndarray for member in members)
+    listed = alone and isinstance(value, (list, tuple))
+    return listed or any(_fits_one(value, member, strict) for member in members)
 
 
 def _fits_one(value: Any, hint: Any, strict: bool) -> bool:
     origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        bounds = [bound for bound in hint.__metadata__ if isinstance(bound, Within)]
+        fits = _fits(value, inner[0], strict)
+        return fits and (not strict or all(bound.holds(value) for bound in bounds))
     if origin is Literal:
         kinds = {type(word) for word in inner}
         return type(value) in kinds and (value in inner or not strict)
@@ -154,12 +192,28 @@ def _fits_one(value: Any, hint: Any, strict: bool) -> bool:
         return isinstance(value, Mapping) and all(
             _fits(k, key, strict) and _fits(v, entry, strict) for k, v in value.items()
         )
-    kind = origin or hint
-    return (
-        callable(value)
-        if kind is Callable
-        else not isinstance(kind, type) or isinstance(value, kind)
-    )
+    return _is_instance(value, origin or hint)
+
+
+def _is_instance(value: Any, kind: Any) -> bool:
+    if kind is Callable:
+        return callable(value)
+    if kind is np.ndarray:
+        return hasattr(value, "__array__")
+    return kind is Any or not isinstance(kind, type) or isinstance(value, kind)
+
+
+def _is_numbers(value: Any) -> bool:
+    """Tell whether a value is a number, or an array, a tensor or a sequence of numbers.
+
+    Returns:
+        Whether it is.
+    """
+    if isinstance(value, (list, tuple, range)):
+        return all(map(_is_numbers, value))
+    if hasattr(value, "dtype"):
+        return getattr(value.dtype, "kind", "f") in "biufc"
+    return isinstance(value, Number) or hasattr(value, "__array__")
 
 
 def _is_number(value: Any, kind: type, strict: bool) -> bool:
@@ -191,7 +245,11 @@ def _refuse(call: str, parameter: inspect.Parameter, value: Any, hint: Any) -> N
 
 
 def _described(hint: Any) -> str:
-    return _listed(list(dict.fromkeys(_named(member) for member in _members(hint))))
+    members = list(_members(hint))
+    if ARRAYS.issubset(members):
+        others = [member for member in members if member not in ARRAYS]
+        return _listed(["numbers", *map(_named, others)])
+    return _listed(list(dict.fromkeys(map(_named, members))))
 
 
 def _listed(words: list[str]) -> str:
@@ -202,6 +260,9 @@ def _named(hint: Any) -> str:
     origin, inner = get_origin(hint), get_args(hint)
     if hint in NAMES:
         return NAMES[hint]
+    if origin is Annotated:
+        bounds = [str(bound) for bound in hint.__metadata__ if isinstance(bound, Within)]
+        return " ".join([_described(inner[0]), *bounds])
     if origin is Literal:
         return _listed([str(word) for word in inner])
     if origin in (tuple, list, Sequence):

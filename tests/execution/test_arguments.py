@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 import jumpretrain as jr
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Positive, Seed, Share, checked
 
 
 @checked
@@ -35,6 +35,9 @@ def call(
     states: ArrayLike | torch.Tensor = 0,
     chosen: Sequence[int] | NDArray[Any] = (0,),
     anything: Any = None,
+    seed: Seed = 0,
+    share: Share = 0.5,
+    above: Positive = 1.0,
 ) -> str:
     """Take one argument of each kind."""
     return "taken"
@@ -53,9 +56,12 @@ TAKEN = [
     ("folder", [None, "runs", Path("runs")]),
     ("loss", [None, abs, lambda n: n]),
     ("depth", [None, {}, {"a": 1}]),
-    ("states", [0, [1], np.ones(3), torch.ones(3), "left to the call"]),
+    ("states", [0, [1], np.ones(3), torch.ones(3), [[1.0], torch.ones(1)], []]),
     ("chosen", [[1], np.ones((2, 2))]),
     ("anything", [object(), None]),
+    ("seed", [0, 2**63 - 1, np.int64(3)]),
+    ("share", [0, 1, 0.5]),
+    ("above", [1e-300, 3]),
 ]
 REFUSED = [
     ("count", [2.0, "3", None, True, np.float64(2), [1]], TypeError),
@@ -74,7 +80,12 @@ REFUSED = [
     ("folder", [3, ["runs"], b"runs"], TypeError),
     ("loss", ["cross_entropy", 3], TypeError),
     ("depth", [{"a": 0.5}, {1: 1}, [("a", 1)]], TypeError),
+    ("states", ["abc", None, {}, ["a"], np.array("a"), np.array([None]), object()], TypeError),
     ("chosen", ["012", [0.5], 3], TypeError),
+    ("seed", [-1, 2**63], ValueError),
+    ("seed", [0.0], TypeError),
+    ("share", [-0.1, 1.1], ValueError),
+    ("above", [0, -1.0], ValueError),
 ]
 
 
