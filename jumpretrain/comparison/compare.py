@@ -25,7 +25,7 @@ from jumpretrain.comparison.hypothesis_tests import (
     share_interval,
     standardised_difference,
 )
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, Seed, checked
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 
@@ -124,9 +124,9 @@ def compare(
     groups: Mapping[str, Any],
     metric: str = "test_loss",
     family: Sequence[str] | None = None,
-    seed: int = 0,
-    resamples: int = 9999,
-    k: int = 20,
+    seed: Seed = 0,
+    resamples: Count = 9999,
+    k: Count = 20,
 ) -> Comparison:
     """Compare groups of independently trained networks.
 

@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 
 from jumpretrain.comparison.effects import EPS
 from jumpretrain.comparison.relabelling import draw_permutations, p_value
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, Seed, checked
 
 __all__ = ["Correlation", "partial_spearman", "residual_maker", "spearman"]
 
@@ -37,7 +37,7 @@ class Correlation:
 
 
 @checked
-def spearman(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 9999) -> Correlation:
+def spearman(a: ArrayLike, b: ArrayLike, seed: Seed = 0, resamples: Count = 9999) -> Correlation:
     """Correlate ranks over networks.
 
     Returns:
@@ -48,7 +48,7 @@ def spearman(a: ArrayLike, b: ArrayLike, seed: int = 0, resamples: int = 9999) -
 
 @checked
 def partial_spearman(
-    a: ArrayLike, b: ArrayLike, control: ArrayLike, seed: int = 0, resamples: int = 9999
+    a: ArrayLike, b: ArrayLike, control: ArrayLike, seed: Seed = 0, resamples: Count = 9999
 ) -> Correlation:
     """Correlate ranks over networks, controls held fixed.
 

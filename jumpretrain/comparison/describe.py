@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from jumpretrain.comparison.geometry import control_displacement, describe_geometry, silhouette
 from jumpretrain.embedding.embed import Embedding, embed
 from jumpretrain.embedding.gram import gram
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, Seed, checked
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.topology.diagrams import Diagrams
@@ -29,9 +29,9 @@ def describe(
     trajectories: Trajectories,
     embedding: Embedding | None = None,
     metric: str = "test_loss",
-    k: int = 20,
-    seed: int = 0,
-    rips_points: int = RIPS_POINTS,
+    k: Count = 20,
+    seed: Seed = 0,
+    rips_points: Count = RIPS_POINTS,
     connect: Literal["mst"] | None = "mst",
 ) -> dict[str, float]:
     """Describe the landscape around one network.

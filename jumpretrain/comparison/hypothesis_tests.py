@@ -34,7 +34,7 @@ from jumpretrain.comparison.intervals import (
     share_interval,
 )
 from jumpretrain.comparison.relabelling import draw_permutations, p_value, relabel, symmetries
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, Seed, checked
 from jumpretrain.execution.settings import standard_settings
 
 __all__ = [
@@ -79,8 +79,8 @@ class PermutationTest:
 @standard_settings()
 def permutation_test(
     groups: Sequence[ArrayLike],
-    seed: int = 0,
-    resamples: int = 9999,
+    seed: Seed = 0,
+    resamples: Count = 9999,
     strata: Sequence[ArrayLike] | None = None,
 ) -> PermutationTest:
     """Test whether the groups' means differ by more than relabelled networks' do.
@@ -124,8 +124,8 @@ def permutation_test(
 def given_covariate(
     groups: Sequence[ArrayLike],
     covariates: Sequence[ArrayLike],
-    seed: int = 0,
-    resamples: int = 9999,
+    seed: Seed = 0,
+    resamples: Count = 9999,
 ) -> float:
     """Test whether the groups differ beyond what a straight line in a covariate explains.
 

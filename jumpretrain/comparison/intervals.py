@@ -17,7 +17,7 @@ from scipy.special import ncfdtr, nctdtr, ndtr, ndtri
 
 from jumpretrain.comparison.effects import EPS, as_arrays, cliffs_delta, standardised_difference
 from jumpretrain.comparison.relabelling import check_resamples
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, Seed, checked
 
 __all__ = ["bootstrap_interval", "delta_interval", "difference_interval", "share_interval"]
 
@@ -125,8 +125,8 @@ def bootstrap_interval(
     groups: Sequence[ArrayLike],
     statistic: Callable[..., Any] = standardised_difference,
     level: float = 0.95,
-    seed: int = 0,
-    resamples: int = 9999,
+    seed: Seed = 0,
+    resamples: Count = 9999,
 ) -> tuple[float, float]:
     """Bound an effect by resampling networks within groups (BCa; Efron 1987).
 

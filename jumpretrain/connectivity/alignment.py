@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Seed, Whole, checked
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.layers import check_state
 from jumpretrain.states.units import (
@@ -33,7 +33,7 @@ Pairs = list[tuple[NDArray[np.float64], NDArray[np.float64], Mapping[int, int]]]
 @checked
 @standard_settings()
 def align(
-    task: Task, state: ArrayLike, to: ArrayLike, seed: int = 0, restarts: int = 2
+    task: Task, state: ArrayLike, to: ArrayLike, seed: Seed = 0, restarts: Whole = 2
 ) -> NDArray[Any]:
     """Permute the hidden units of a network so that its weights come close to another's.
 

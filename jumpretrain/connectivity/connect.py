@@ -24,7 +24,7 @@ from jumpretrain.connectivity.connector import Connector, lengths, score_connect
 from jumpretrain.connectivity.curve_network import CurveNetwork
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, NotNegative, Seed, Whole, checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import normal_to
@@ -46,11 +46,11 @@ def connect(
     method: Method = "hyperplane",
     refine: bool = False,
     recipe: Recipe = RECIPE,
-    inner: int = 9,
-    each: int = 10,
-    tolerance: float = 0.02,
-    rounds: int = 6,
-    seed: int = 0,
+    inner: Count = 9,
+    each: Count = 10,
+    tolerance: NotNegative = 0.02,
+    rounds: Whole = 6,
+    seed: Seed = 0,
     folder: str | Path | None = None,
     execution: Execution | None = None,
 ) -> Connector:

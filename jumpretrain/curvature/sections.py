@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.engine.evaluate import measure
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, NotNegative, checked
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.layers import check_state
@@ -112,8 +112,8 @@ def radial_cut(
 def plane_through(
     task: Task,
     states: ArrayLike | torch.Tensor,
-    size: int = 21,
-    margin: float = 0.2,
+    size: Count = 21,
+    margin: NotNegative = 0.2,
     execution: Execution | None = None,
 ) -> Section:
     """Score a grid in the plane through three states, as figure 2 of arXiv:1906.04724 draws it.

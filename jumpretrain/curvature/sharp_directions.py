@@ -13,7 +13,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from tqdm.auto import tqdm
 
 from jumpretrain.curvature.hessian import Dtype, Hessian, hessian_product
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, Positive, Seed, checked
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.layers import check_state
@@ -95,12 +95,12 @@ class SharpDirections:
 def sharp_directions(
     task: Task,
     state: ArrayLike,
-    cut: float = 0.03,
+    cut: Positive = 0.03,
     method: Literal["exact", "lanczos"] = "exact",
     dtype: Dtype = "float64",
-    seed: int = 0,
-    draws: int = 32,
-    budget: int = 10_000,
+    seed: Seed = 0,
+    draws: Count = 32,
+    budget: Count = 10_000,
     execution: Execution | None = None,
 ) -> SharpDirections:
     """Count the directions in which the training loss curves by more than a cut.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import Runs, train
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, Seed, Share, checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import Plane, random_plane
@@ -77,10 +77,10 @@ class ThresholdDimension:
 def threshold_dimension(
     task: Task,
     recipe: Recipe,
-    dims: Sequence[int],
-    seeds: Sequence[int],
+    dims: Sequence[Count],
+    seeds: Sequence[Seed],
     metric: str = "test_accuracy",
-    share: float = 0.9,
+    share: Share = 0.9,
     folder: str | Path | None = None,
     execution: Execution | None = None,
 ) -> ThresholdDimension:

@@ -20,7 +20,7 @@ from jumpretrain.curvature.outward import (
     random_streams,
     training_loss_only,
 )
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, Positive, Seed, checked
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.tasks.task import Task, digest
@@ -145,12 +145,12 @@ def tunnel_width(
     task: Task,
     state: ArrayLike | torch.Tensor,
     threshold: float,
-    directions: int = 32,
+    directions: Count = 32,
     tangential: bool = True,
-    reach: float | None = None,
-    steps: int = 16,
-    precision: float = 1e-3,
-    seed: int = 0,
+    reach: Positive | None = None,
+    steps: Count = 16,
+    precision: Positive = 1e-3,
+    seed: Seed = 0,
     execution: Execution | None = None,
 ) -> Width:
     """Measure how far from a state the training loss stays low (arXiv:1906.04724, section 4.4).
@@ -223,10 +223,10 @@ def tunnel_width(
 def isotropy(
     task: Task,
     state: ArrayLike | torch.Tensor,
-    distances: Sequence[float],
-    directions: int = 32,
+    distances: Sequence[Positive],
+    directions: Count = 32,
     tangential: bool = True,
-    seed: int = 0,
+    seed: Seed = 0,
     execution: Execution | None = None,
 ) -> Isotropy:
     """Measure how much the training loss depends on the direction in which one leaves a state.

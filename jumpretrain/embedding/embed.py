@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
 from numbers import Integral
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from jumpretrain.embedding import affinities, fidelity, layouts, neighbours
 from jumpretrain.embedding.gram import Centre, Metric, check_choice, from_gram, principal
 from jumpretrain.embedding.gram import gram as multiply
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, Positive, Within, checked
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 
@@ -78,7 +78,7 @@ class Embedding:
                 )
 
     @checked
-    def graph(self, k: int = 20, connect: Connect = "mst") -> Any:
+    def graph(self, k: Count = 20, connect: Connect = "mst") -> Any:
         """Connect nearest neighbours by `distances`; unless `connect` is None, in one piece.
 
         Returns:
@@ -121,15 +121,15 @@ def embed(
     method: Method = "phate",
     metric: Metric = "cosine",
     centre: Centre = "mean",
-    knn: int = 5,
+    knn: Count = 5,
     connect: Connect = "mst",
-    decay: float = 40,
+    decay: Positive = 40,
     t: int | Literal["auto"] = "auto",
-    seed: int = 0,
+    seed: Annotated[int, Within(0, 2**32 - 1)] = 0,
     optimum: bool = False,
-    components: int = 2,
+    components: Count = 2,
     mds_solver: layouts.Solver = "smacof",
-    perplexity: float = 30,
+    perplexity: Positive = 30,
     gram: NDArray[np.float64] | None = None,
     landmarks: int | Literal["auto"] | None = "auto",
 ) -> Embedding:

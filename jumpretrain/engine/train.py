@@ -18,7 +18,7 @@ from jumpretrain.engine.chunking import Chunk, plan_chunks
 from jumpretrain.engine.evaluate import measure_both, metric_names
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.replicas import Looped, Stacked, hold_to_planes
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Seed, checked
 from jumpretrain.execution.execution import Execution, persist, spread
 from jumpretrain.execution.randomness import seeded
 from jumpretrain.execution.settings import standard_settings
@@ -77,7 +77,7 @@ class Runs:
 def train(
     task: Task,
     recipe: Recipe,
-    seeds: Sequence[int] | NDArray[Any],
+    seeds: Sequence[Seed] | NDArray[Any],
     states: ArrayLike | torch.Tensor | None = None,
     folder: str | Path | None = None,
     execution: Execution | None = None,

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
 from jumpretrain.ensembles.cycles import claim, order_seed
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, Seed, Whole, checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.paths.interpolate import interpolate
@@ -73,9 +73,9 @@ class Branches:
 def branches(
     task: Task,
     recipe: Recipe,
-    seed: int,
-    shared_epochs: int,
-    count: int = 2,
+    seed: Seed,
+    shared_epochs: Whole,
+    count: Count = 2,
     alphas: int | ArrayLike = 31,
     folder: str | pathlib.Path | None = None,
     execution: Execution | None = None,

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import Runs, train
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, Seed, checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.storage import manifests
@@ -27,8 +27,8 @@ __all__ = ["claim", "cycles", "order_seed"]
 def cycles(
     task: Task,
     recipe: Recipe,
-    seeds: Sequence[int],
-    count: int,
+    seeds: Sequence[Seed],
+    count: Count,
     states: ArrayLike | torch.Tensor | None = None,
     folder: str | pathlib.Path | None = None,
     execution: Execution | None = None,

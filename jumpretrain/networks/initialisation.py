@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Positive, checked
 from jumpretrain.execution.randomness import seeded
 from jumpretrain.execution.settings import standard_settings
 
@@ -56,7 +56,7 @@ def fresh(model: nn.Module | Callable[[], nn.Module], seed: int) -> nn.Module:
 def initialise(
     build: Callable[[], nn.Module],
     scheme: Scheme = "torch",
-    scale: float = 1.0,
+    scale: Positive = 1.0,
     biases: Biases = "all",
     zero_biases: bool = False,
 ) -> Callable[[], nn.Module]:

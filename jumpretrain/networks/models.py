@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, Share, checked
 from jumpretrain.networks.residual import resnet, wide_resnet
 from jumpretrain.networks.sequences import lstm, transformer
 
@@ -28,9 +28,9 @@ __all__ = [
 
 @checked
 def mlp(
-    shape: Sequence[int],
-    classes: int,
-    hidden: Sequence[int] = (128, 128),
+    shape: Sequence[Count],
+    classes: Count,
+    hidden: Sequence[Count] = (128, 128),
     batchnorm: bool = False,
 ) -> nn.Sequential:
     """Build a fully connected ReLU network.
@@ -59,7 +59,7 @@ def mlp(
 
 @checked
 def autoencoder(
-    shape: Sequence[int], hidden: Sequence[int] = (128,), code: int = 8
+    shape: Sequence[Count], hidden: Sequence[Count] = (128,), code: Count = 8
 ) -> nn.Sequential:
     """Build a fully connected autoencoder, as the one of arXiv:2104.11044.
 
@@ -84,7 +84,7 @@ def autoencoder(
 
 
 @checked
-def lenet(shape: Sequence[int], classes: int) -> nn.Sequential:
+def lenet(shape: tuple[Count, Count, Count], classes: Count) -> nn.Sequential:
     """Build a LeNet: two 5x5 convolutions with pooling, then three linear layers.
 
     Returns:
@@ -110,10 +110,10 @@ def lenet(shape: Sequence[int], classes: int) -> nn.Sequential:
 
 @checked
 def simple_cnn(
-    shape: Sequence[int],
-    classes: int,
-    channels: Sequence[int] = (16, 32, 32),
-    dropout: float = 0.0,
+    shape: tuple[Count, Count, Count],
+    classes: Count,
+    channels: Sequence[Count] = (16, 32, 32),
+    dropout: Share = 0.0,
 ) -> nn.Sequential:
     """Build the convolutional network of arXiv:1906.04724, section 4.1.
 
@@ -139,7 +139,7 @@ def simple_cnn(
     return nn.Sequential(*layers, nn.Flatten(), *thinned, nn.Linear(flat, classes))
 
 
-BUILDERS: dict[str, Callable[[Sequence[int], int], nn.Module]] = {
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "mlp": mlp,
     "lenet": lenet,
     "simple_cnn": simple_cnn,

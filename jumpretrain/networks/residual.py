@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, checked
 
 __all__ = ["resnet", "wide_resnet"]
 
@@ -38,7 +38,7 @@ class _Block(nn.Module):
 
 @checked
 def wide_resnet(
-    shape: Sequence[int], classes: int, depth: int = 10, width: int = 1
+    shape: tuple[Count, Count, Count], classes: Count, depth: Count = 10, width: Count = 1
 ) -> nn.Sequential:
     """Build a pre-activation wide ResNet, WRN-depth-width, as in arXiv:2102.00485, section 4.1.
 
@@ -120,10 +120,10 @@ class _Added(nn.Module):
 
 @checked
 def resnet(
-    shape: Sequence[int],
-    classes: int,
-    blocks: Sequence[int] = (1, 1, 1),
-    width: int = 16,
+    shape: tuple[Count, Count, Count],
+    classes: Count,
+    blocks: Sequence[Count] = (1, 1, 1),
+    width: Count = 16,
     residual: Residual = "batch",
     identity: bool = False,
 ) -> nn.Sequential:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, checked
 
 __all__ = ["lstm", "transformer"]
 
@@ -23,7 +23,7 @@ class _Recurrent(nn.Module):
 
 
 @checked
-def lstm(tokens: int, classes: int, width: int = 32) -> nn.Module:
+def lstm(tokens: Count, classes: Count, width: Count = 32) -> nn.Module:
     """Build a recurrent network: embedding, one LSTM layer, a linear layer on its last step.
 
     Args:
@@ -80,7 +80,12 @@ class _Attending(nn.Module):
 
 @checked
 def transformer(
-    tokens: int, classes: int, length: int, width: int = 32, heads: int = 2, layers: int = 2
+    tokens: Count,
+    classes: Count,
+    length: Count,
+    width: Count = 32,
+    heads: Count = 2,
+    layers: Count = 2,
 ) -> nn.Module:
     """Build a transformer without dropout: pre-norm encoder layers, the mean over positions.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Seed, checked
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.layers import check_state, entries
 from jumpretrain.states.units import check_alike, hidden_units, permute, shuffled
@@ -33,7 +33,7 @@ def zero(task: Task, state: ArrayLike) -> NDArray[Any]:
 
 @checked
 @standard_settings()
-def noise(task: Task, state: ArrayLike, seed: int) -> NDArray[Any]:
+def noise(task: Task, state: ArrayLike, seed: Seed) -> NDArray[Any]:
     """Replace each tensor of weights by normal noise of the same root mean square.
 
     Returns:
@@ -53,7 +53,7 @@ def noise(task: Task, state: ArrayLike, seed: int) -> NDArray[Any]:
 @checked
 @standard_settings()
 def reinitialise(
-    task: Task, state: ArrayLike, select: str | Sequence[str], seed: int
+    task: Task, state: ArrayLike, select: str | Sequence[str], seed: Seed
 ) -> NDArray[Any]:
     """Give one block the values of a fresh initialisation: arXiv:2106.16004, section 5.
 
@@ -75,7 +75,7 @@ def reinitialise(
 
 @checked
 @standard_settings()
-def permute_units(task: Task, state: ArrayLike, seed: int) -> NDArray[Any]:
+def permute_units(task: Task, state: ArrayLike, seed: Seed) -> NDArray[Any]:
     """Shuffle the hidden units of a network, which computes the same.
 
     Args:

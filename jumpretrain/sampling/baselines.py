@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.engine.evaluate import measure_both
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, NotNegative, Positive, Seed, checked
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.sample import check_seeds, check_sizes, draw, jump, measure_optimum
@@ -28,8 +28,8 @@ __all__ = ["grid", "rays", "walk"]
 def rays(
     task: Task,
     optimum: ArrayLike | torch.Tensor,
-    directions: int | Sequence[int] = 32,
-    radii: Sequence[float] = tuple(np.linspace(0.05, 1, 20).tolist()),
+    directions: Count | Sequence[Seed] = 32,
+    radii: Sequence[NotNegative] = tuple(np.linspace(0.05, 1, 20).tolist()),
     normalise: Normalise = "filter",
     execution: Execution | None = None,
 ) -> Trajectories:
@@ -53,9 +53,9 @@ def rays(
 def grid(
     task: Task,
     optimum: ArrayLike | torch.Tensor,
-    shape: tuple[int, int, int] = (8, 8, 10),
-    reach: float = 1.0,
-    seeds: tuple[int, int, int] = (0, 1, 2),
+    shape: tuple[Count, Count, Count] = (8, 8, 10),
+    reach: Positive = 1.0,
+    seeds: tuple[Seed, Seed, Seed] = (0, 1, 2),
     normalise: Normalise = "filter",
     execution: Execution | None = None,
 ) -> Trajectories:
@@ -84,7 +84,7 @@ def grid(
 @checked
 @standard_settings()
 def walk(
-    task: Task, trajectories: Trajectories, seed: int = 0, execution: Execution | None = None
+    task: Task, trajectories: Trajectories, seed: Seed = 0, execution: Execution | None = None
 ) -> Trajectories:
     """Replace retraining by a random walk with each run's own step lengths: the null of arms.
 

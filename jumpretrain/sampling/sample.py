@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, NotNegative, Seed, checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories, write_index
@@ -33,9 +33,9 @@ def sample(
     task: Task,
     optimum: ArrayLike | torch.Tensor,
     recipe: Recipe | None = None,
-    step_sizes: Sequence[float] = STEP_SIZES,
-    directions: int | Sequence[int] = 4,
-    order_seed: int = 0,
+    step_sizes: Sequence[NotNegative] = STEP_SIZES,
+    directions: Count | Sequence[Seed] = 4,
+    order_seed: Seed = 0,
     normalise: Normalise = "filter",
     include_1d: bool = False,
     folder: str | Path | None = None,

@@ -150,7 +150,7 @@ class Trajectories:
 
     @checked
     def select(
-        self, runs: ArrayLike | None = None, times: ArrayLike | None = None
+        self, runs: ArrayLike | slice | None = None, times: ArrayLike | slice | None = None
     ) -> Trajectories:
         """Keep some runs and snapshots, by mask or index; values stay with their points.
 

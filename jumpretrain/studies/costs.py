@@ -12,7 +12,7 @@ from jumpretrain.engine.chunking import plan_chunks
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.timing import score_seconds, step_seconds
 from jumpretrain.engine.train import bytes_of
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.studies.builders import task_builder
@@ -53,7 +53,7 @@ class Cost:
 
 @checked
 @standard_settings()
-def estimate(task: Task, recipe: Recipe, runs: int, execution: Execution | None = None) -> Cost:
+def estimate(task: Task, recipe: Recipe, runs: Count, execution: Execution | None = None) -> Cost:
     """Estimate what training runs costs, as `train` and `sample` do it.
 
     A few steps are timed on as many networks as a chunk trains together, and scores of a state on

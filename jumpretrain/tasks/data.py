@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 from zipfile import BadZipFile, ZipFile
 from zlib import error as ZlibError
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, NotNegative, Seed, Share, Whole, Within, checked
 
 __all__ = ["Dataset", "augmented", "digits", "load", "spirals"]
 
@@ -86,7 +86,7 @@ class Dataset:
             )
 
     @checked
-    def corrupt(self, share: float, seed: int = 0) -> Dataset:
+    def corrupt(self, share: Share, seed: Seed = 0) -> Dataset:
         """Redraw a share of the training labels uniformly; test labels stay.
 
         A redrawn label may be the true one, as in arXiv:2102.00485, section 4.1.
@@ -111,7 +111,9 @@ class Dataset:
         return self._changed(f"corrupt({share}, seed={seed})", train_y=labels)
 
     @checked
-    def subset(self, train: int | None = None, test: int | None = None, seed: int = 0) -> Dataset:
+    def subset(
+        self, train: Count | None = None, test: Count | None = None, seed: Seed = 0
+    ) -> Dataset:
         """Draw some examples of each split without replacement.
 
         Returns:
@@ -131,7 +133,7 @@ class Dataset:
         return self._changed(f"subset({train}, {test}, seed={seed})", **arrays)
 
     @checked
-    def augment(self, crop: int = 4, flip: bool = True) -> Dataset:
+    def augment(self, crop: Whole = 4, flip: bool = True) -> Dataset:
         """Crop and mirror training images at random during training, never in evaluation.
 
         Returns:
@@ -144,7 +146,7 @@ class Dataset:
 
 
 @checked
-def digits(seed: int = 0) -> Dataset:
+def digits(seed: Annotated[int, Within(0, 2**32 - 1)] = 0) -> Dataset:
     """Load scikit-learn's 1,797 handwritten digits, split 70/30 with equal class shares.
 
     Returns:
@@ -169,7 +171,11 @@ def digits(seed: int = 0) -> Dataset:
 
 @checked
 def spirals(
-    count: int = 1000, arms: int = 2, turns: float = 1.5, noise: float = 0.02, seed: int = 0
+    count: Annotated[int, Within(2, 2**31 - 1)] = 1000,
+    arms: Count = 2,
+    turns: float = 1.5,
+    noise: NotNegative = 0.02,
+    seed: Seed = 0,
 ) -> Dataset:
     """Draw points on interleaved spirals, one class an arm, split in halves.
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ripser import ripser
 
 from jumpretrain.embedding.neighbours import check_distances, edges, farthest
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, checked
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.topology.diagrams import Bars, Diagrams
@@ -77,7 +77,7 @@ def sublevel(
 
 @checked
 @standard_settings()
-def rips(distances: ArrayLike, maxdim: int = 1, points: int | None = None) -> Diagrams:
+def rips(distances: ArrayLike, maxdim: int = 1, points: Count | None = None) -> Diagrams:
     """Grow balls around points and watch pieces merge and holes open and close (Vietoris-Rips).
 
     Distances are exact in float64. Bars of length zero are left out. Memory grows with the square
@@ -117,7 +117,7 @@ def rips(distances: ArrayLike, maxdim: int = 1, points: int | None = None) -> Di
 @checked
 @standard_settings()
 def released(
-    trajectories: Trajectories, embedding: Embedding, k: int = 20, metric: str = "test_loss"
+    trajectories: Trajectories, embedding: Embedding, k: Count = 20, metric: str = "test_loss"
 ) -> Diagrams:
     """Compute what the script published with arXiv 2102.00485 computes, for comparison only.
 

@@ -13,7 +13,7 @@ from math import comb, sqrt
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arguments import Count, NotNegative, Positive, checked
 from jumpretrain.execution.settings import standard_settings
 
 __all__ = [
@@ -160,7 +160,7 @@ class Toy:
 
 @checked
 @standard_settings()
-def predict_loss(toy: Toy, distance: ArrayLike, loss: float = 0.0) -> NDArray[np.float64]:
+def predict_loss(toy: Toy, distance: ArrayLike, loss: NotNegative = 0.0) -> NDArray[np.float64]:
     """Predict the loss at a distance a along random directions: sqrt(L0^2 + a^2 s / D).
 
     The mean square over directions while the same wedge is nearest (derived); single directions
@@ -180,7 +180,7 @@ def predict_loss(toy: Toy, distance: ArrayLike, loss: float = 0.0) -> NDArray[np
 
 @checked
 @standard_settings()
-def predict_width(toy: Toy, threshold: float, loss: float = 0.0) -> float:
+def predict_width(toy: Toy, threshold: Positive, loss: NotNegative = 0.0) -> float:
     """Predict how far one can go along random directions: sqrt((L*^2 - L0^2) D / s).
 
     Where `predict_loss` meets the threshold (derived): fewer short axes, wider tunnels.
@@ -203,7 +203,7 @@ def predict_width(toy: Toy, threshold: float, loss: float = 0.0) -> float:
 
 @checked
 @standard_settings()
-def predict_short(toy: Toy, wedges: int) -> float:
+def predict_short(toy: Toy, wedges: Count) -> float:
     """Predict the short axes of what k wedges have in common: D (1 - (1 - s / D)^k).
 
     The mean over wedges drawn independently (derived): 2 s for two and s << D (arXiv:1906.04724

@@ -344,7 +344,7 @@ def test_what_does_not_fit_is_refused():
         align(task, np.zeros(7), to=state)
     with pytest.raises(ValueError, match=r"to must be one state of this task, \(83,\)"):
         align(task, state, to=np.zeros(7))
-    with pytest.raises(ValueError, match="restarts and seed must be at least 0, but are -1 and 0"):
+    with pytest.raises(ValueError, match="restarts must be"):
         align(task, state, to=state, restarts=-1)
     single = Task(lambda: nn.Linear(6, 3), nets.vectors())  # without hidden units nothing moves
     state = single.initial(0)

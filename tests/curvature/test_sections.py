@@ -110,8 +110,8 @@ def test_grid_points_on_states_score_them():
         ({"states": [0, 1]}, "a plane goes through 3 states, but there are 2"),
         ({"states": [0, 1, 1]}, "lie in line"),
         ({"size": 1}, "size must be at least 2"),
-        ({"margin": -0.1}, "margin at least 0"),
-        ({"margin": np.nan}, "margin at least 0"),
+        ({"margin": -0.1}, "margin must be"),
+        ({"margin": np.nan}, "margin must be"),
     ],
 )
 def test_bad_planes_are_refused_before_work(change, message, monkeypatch):
@@ -126,7 +126,7 @@ def test_bad_planes_are_refused_before_work(change, message, monkeypatch):
 def test_bad_factors_are_refused_before_work(factors, monkeypatch):
     task = nets.TASKS["mlp"]()
     monkeypatch.setattr(sections, "spread", lambda *a, **w: pytest.fail("worked"))
-    with pytest.raises(ValueError, match="factors must be a list of numbers from 0"):
+    with pytest.raises((ValueError, TypeError), match="factors must be"):
         radial_cut(task, task.initial(0), factors)
     with pytest.raises(ValueError, match="state must be one state"):
         radial_cut(task, np.ones(3), [1.0])

@@ -68,8 +68,8 @@ def test_branches_go_on_from_their_folder(task, tmp_path, monkeypatch):
     [
         ({"recipe": RECIPE}, "constant rate"),
         ({"shared_epochs": 4}, r"a whole number in 0\.\.3"),
-        ({"shared_epochs": 1.5}, "shared_epochs must be a whole number, but is 1.5"),
-        ({"shared_epochs": -1}, r"a whole number in 0\.\.3"),
+        ({"shared_epochs": 1.5}, "shared_epochs must be"),
+        ({"shared_epochs": -1}, "shared_epochs must be"),
         ({"count": 1}, "at least 2 copies"),
         ({"alphas": 1}, "at least 2 alphas"),
     ],

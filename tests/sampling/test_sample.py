@@ -322,7 +322,7 @@ def test_a_folder_holds_what_was_sampled_and_refuses_another_design(task, optimu
     ("arguments", "message"),
     [
         ({"step_sizes": ()}, "step sizes must be"),
-        ({"step_sizes": (-0.5,)}, "step sizes must be"),
+        ({"step_sizes": (-0.5,)}, "step_sizes must be"),
         ({"step_sizes": (0.5, 0.5)}, "step sizes must differ"),
         ({"step_sizes": (float("nan"),)}, "step_sizes must be"),
         ({"directions": 0}, "directions must be"),

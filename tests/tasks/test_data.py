@@ -51,8 +51,9 @@ def test_corruption_depends_on_its_seed_alone():
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_a_share_outside_the_unit_interval_is_refused(share):
-    rule = r"(lie in \[0, 1\]|be a finite number)"
-    with pytest.raises(ValueError, match=f"share must {rule}, but is {share}"):
+    with pytest.raises(
+        ValueError, match=f"share must be a finite number from 0 to 1, but is {share}"
+    ):
         nets.vectors().corrupt(share)
 
 
@@ -102,7 +103,10 @@ def test_a_subset_keeps_pairs_and_draws_each_once():
     assert same(data.subset(12, 7, seed=3), small) and not same(data.subset(12, 7, seed=4), small)
     assert same(data.subset(), data) and len(data.subset(train=5).test_x) == 30
     for arguments in ({"train": 41}, {"test": 31}, {"train": 0}, {"test": -1}):
-        with pytest.raises(ValueError, match=f"{next(iter(arguments))} has .* were asked for"):
+        with pytest.raises(
+            ValueError,
+            match=f"{next(iter(arguments))} (has .* were asked for|must be .* at least 1)",
+        ):
             data.subset(**arguments)
 
 

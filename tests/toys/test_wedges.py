@@ -175,5 +175,5 @@ def test_what_cannot_work_is_refused():
         Toy(5, 2, wedges=None).nearest(np.ones((1, 5)))
     with pytest.raises(ValueError, match=r"threshold >= loss >= 0, but has 0\.1 and 0\.2"):
         predict_width(Toy(5, 2), 0.1, loss=0.2)
-    with pytest.raises(ValueError, match="wedges must be at least 1, but is 0"):
+    with pytest.raises(ValueError, match="wedges must be"):
         predict_short(Toy(5, 2), 0)
