@@ -27,7 +27,7 @@ from jumpretrain.states.planes import Plane
 from jumpretrain.storage import folders, manifests
 from jumpretrain.storage.lazy_states import LazyStates
 from jumpretrain.tasks.estimates import estimated, with_vectors
-from jumpretrain.tasks.probing import check_finite, why_untrainable
+from jumpretrain.tasks.probing import check_start, why_untrainable
 from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["Runs", "bytes_of", "check_last_batch", "train"]
@@ -221,7 +221,7 @@ def _check_planes(
 
 @standard_settings()
 def check_last_batch(task: Task, recipe: Recipe) -> None:
-    """Check that the smallest batch is large enough, as for BatchNorm, and the loss finite.
+    """Check that the smallest batch is large enough, as for BatchNorm, and the loss will do.
 
     Raises:
         ValueError: If it is not.
@@ -237,7 +237,7 @@ def check_last_batch(task: Task, recipe: Recipe) -> None:
             f"{recipe.batch_size} leave {'one' if size == 1 else size} alone, which fails: {why}; "
             "set drop_last or another batch_size"
         )
-    check_finite(task.module(), task.layout, task.loss, task.laid_out(x), y)
+    check_start(task.module(), task.layout, task.loss, task.laid_out(x), y)
 
 
 def _keep_chunk(chunk: Chunk) -> None:

@@ -16,7 +16,7 @@ from jumpretrain.tasks.hidden_state import alike, read_tensors, why_unlike, writ
 from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.measures import PerExample, cross_entropy
 
-__all__ = ["check_finite", "probe", "reason", "why_untrainable"]
+__all__ = ["check_start", "probe", "reason", "why_untrainable"]
 
 RANDOM = (
     "evaluation must be deterministic, but the forward is random in evaluation mode; "
@@ -85,14 +85,14 @@ def why_untrainable(
     return ""
 
 
-def check_finite(
+def check_start(
     module: nn.Module,
     layout: Layout,
     loss: PerExample,
     inputs: torch.Tensor,
     targets: torch.Tensor,
 ) -> None:
-    """Check that a loss is finite in training: as the network is, or at small random weights.
+    """Check that a loss has a gradient, and is finite: here, or at small random weights.
 
     Args:
         module: A network of one's own in training mode, which is changed.
@@ -102,16 +102,22 @@ def check_finite(
         targets: Targets (B, ...).
 
     Raises:
-        ValueError: If it is finite at neither.
+        ValueError: If it has none, or is finite at neither.
     """
+    with seeded(0):
+        first = loss(module(inputs.clone()), targets).mean()
+        weights = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        found = first.requires_grad and torch.autograd.grad(first, weights, allow_unused=True)
+    if not found or all(gradient is None for gradient in found):
+        raise ValueError(NO_GRADIENT)
     rng, state = np.random.default_rng(0), layout.read(module)
     for _ in range(LOOKS):
         with seeded(0), torch.no_grad():
             values = loss(module(inputs.clone()), targets)
         if values.isfinite().all():
             return
-        weights = rng.normal(0, SPREAD, layout.weight_count)
-        state[: layout.weight_count] = torch.as_tensor(weights, device=state.device)
+        drawn = rng.normal(0, SPREAD, layout.weight_count)
+        state[: layout.weight_count] = torch.as_tensor(drawn, device=state.device)
         layout.write(module, state)
     raise ValueError(
         f"the loss must be finite at the start, but is {float(values.mean())} on the first "
@@ -207,16 +213,13 @@ def _probe_training(
         Which shared generators that draws from, or may draw from.
 
     Raises:
-        ValueError: If it fails, does not repeat, or has no gradient.
+        ValueError: If it fails or does not repeat.
     """
     start, fixed = read_tensors(module), constants(module)
     with watched(0) as drawn:
         first = _training_loss(module, loss, evaluated, batch)
-        if not first.requires_grad:
-            raise ValueError(NO_GRADIENT)
-        _tried(partial(torch.autograd.backward, first.mean()), *batch, "a step of training")
-    if all(parameter.grad is None for parameter in module.parameters()):
-        raise ValueError(NO_GRADIENT)
+        if first.requires_grad:  # others can be scored, and training refuses them
+            _tried(partial(torch.autograd.backward, first.mean()), *batch, "a step of training")
     check_kept(fixed, constants(module), "training")
     _tried(partial(write_tensors, module, start), *batch, "a step of training")
     with seeded(0):

@@ -91,7 +91,6 @@ REFUSED = {
         lambda: Net(lambda net, out: out.exp().mul_(out).pow(2).add_(1).exp_().mul_(out)),
         "fail in a step of training: one of the variables needed for gradient computation",
     ),
-    "detached": (lambda: Net(lambda net, out: out.detach()), "must have a gradient, but none"),
     "torch's generator": (
         built(Noise(torch.Generator())),
         "draws from 1.rng, a generator of",
@@ -142,9 +141,18 @@ def test_evaluation_draws_from_no_generator(draw):
         lambda outputs, targets: torch.as_tensor(outputs.detach().numpy()[:, 0]),
     ],
 )
-def test_a_loss_without_a_gradient_is_refused(loss):
+def test_a_loss_without_a_gradient_scores_but_training_by_it_is_refused(loss, tmp_path):
+    task = Task(lambda: nn.Linear(6, 3), nets.vectors(), loss=loss)
+    assert np.isfinite(jr.evaluate(task, [task.initial(0)])["train_loss"][0])
     with pytest.raises(ValueError, match="the loss must have a gradient, but none reaches"):
-        Task(lambda: nn.Linear(6, 3), nets.vectors(), loss=loss)
+        jr.train(task, jr.Recipe(epochs=1), [0], folder=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_forward_that_detaches_its_outputs_is_refused_in_training():
+    task = Task(lambda: Net(lambda net, out: out.detach()), nets.vectors())
+    with pytest.raises(ValueError, match="the loss must have a gradient, but none reaches"):
+        jr.train(task, jr.Recipe(epochs=1), [0])
 
 
 @pytest.mark.parametrize(
