@@ -17,7 +17,15 @@ from torch import nn
 
 from jumpretrain.tasks.layout import is_constant, tensors_of
 
-__all__ = ["check_alike", "check_kept", "check_same", "constants"]
+__all__ = [
+    "attributes",
+    "attributes_unlike",
+    "check_alike",
+    "check_kept",
+    "check_same",
+    "constants",
+    "numbers",
+]
 
 COUNTER = "num_batches_tracked"  # of normalising layers; scoring does not depend on it
 OWN = {*vars(nn.Module()), "inplace"}
@@ -62,7 +70,7 @@ def check_alike(model: nn.Module, other: nn.Module, whose: str, remedy: str) -> 
     """
     check_same(constants(model), constants(other), whose, remedy)
     check_same(_kinds(model), _kinds(other), whose, remedy)
-    pair = _attributes(model), _attributes(other)
+    pair = attributes(model), attributes(other)
     both = pair[0].keys() & pair[1].keys()  # what one alone has was left by a forward
     own, theirs = ({key: found[key] for key in sorted(both)} for found in pair)
     check_same(own, theirs, whose, remedy)
@@ -88,11 +96,38 @@ def check_same(own: Mapping[str, str], other: Mapping[str, str], whose: str, rem
         )
 
 
+def numbers(module: nn.Module) -> dict[str, str]:
+    """Describe the attributes of a network that are single numbers.
+
+    Returns:
+        Short descriptions by name; equal ones mean equal values.
+    """
+    return {
+        f"{name}.{key}".lstrip("."): repr(value)
+        for name, part in module.named_modules(remove_duplicate=False)
+        for key, value in vars(part).items()
+        if isinstance(value, (bool, int, float, complex)) and key not in OWN
+    }
+
+
+def attributes_unlike(before: Mapping[str, str], module: nn.Module) -> str:
+    """Name the plain attributes that have changed.
+
+    Args:
+        before: What `attributes` said of the network.
+        module: The network.
+
+    Returns:
+        Some names; empty where none has.
+    """
+    return _different(before, attributes(module))
+
+
 def check_kept(before: Mapping[str, str], after: Mapping[str, str], mode: str) -> None:
     """Check that a forward left alone what is in no state.
 
     Args:
-        before: What `constants` said of the network.
+        before: What `constants` or `numbers` said of the network.
         after: What it says now.
         mode: What the network did, such as `"training"`.
 
@@ -113,7 +148,12 @@ def _kinds(module: nn.Module) -> dict[str, str]:
     return {f"the kind of {name or 'it'}": type(p).__qualname__ for name, p in alone.items()}
 
 
-def _attributes(module: nn.Module) -> dict[str, str]:
+def attributes(module: nn.Module) -> dict[str, str]:
+    """Describe the plain attributes of a network; what hooks compute from tensors is none.
+
+    Returns:
+        Short descriptions by name; equal ones mean equal values.
+    """
     found = {}
     known = {id(part) for part in (*module.modules(), *module.parameters())}
     for name, part in module.named_modules(remove_duplicate=False):

@@ -23,8 +23,7 @@ class Layout:
     """Where each tensor of a network stands in its state vector.
 
     Weights (trainable parameters, tied ones once) come first, then frozen parameters, then
-    floating-point buffers, but for those that hold infinities: masks, which are no numbers to
-    move.
+    floating-point buffers. Those that hold infinities stay out: masks are no numbers to move.
 
     Attributes:
         names: Name of each tensor.
@@ -57,7 +56,8 @@ class Layout:
                 "run it once on an input, or name its sizes"
             )
         weights = [(name, p) for name, p in parameters if p.requires_grad]
-        frozen = [(name, p) for name, p in parameters if not p.requires_grad]
+        still = [(name, p) for name, p in parameters if not p.requires_grad]
+        frozen = [(name, p) for name, p in still if not is_constant(p)]
         buffers = [(name, b) for name, b in module.named_buffers() if not is_constant(b)]
         if not weights:
             raise ValueError("a task needs a trainable parameter, but the model has none")
@@ -70,7 +70,7 @@ class Layout:
                 )
             if tensor.dtype not in (torch.float32, torch.float64):
                 raise ValueError(
-                    f"parameters must be float32 or float64, but {name} is {tensor.dtype}; "
+                    f"a state must be float32 or float64, but {name} is {tensor.dtype}; "
                     "convert the model with .float() first"
                 )
         _check_apart(entries)
@@ -155,14 +155,16 @@ class Layout:
                 tensors[name].copy_(piece.reshape(shape))
 
 
-def is_constant(buffer: torch.Tensor) -> bool:
-    """Tell whether a buffer is in no state.
+def is_constant(tensor: torch.Tensor) -> bool:
+    """Tell whether a tensor is in no state.
 
     Returns:
-        Whether it holds anything but floating-point numbers, or infinities among them.
+        Whether it is not trained and holds anything but floating-point numbers, or infinities.
     """
-    dense = buffer.layout == torch.strided
-    return not buffer.is_floating_point() or (dense and bool(buffer.isinf().any()))
+    if tensor.requires_grad:
+        return False
+    dense = tensor.layout == torch.strided
+    return not tensor.is_floating_point() or (dense and bool(tensor.isinf().any()))
 
 
 def tensors_of(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -11,7 +11,13 @@ import torch
 from torch import nn
 
 from jumpretrain.execution.randomness import SHARED, seeded, watched
-from jumpretrain.tasks.constants import check_kept, constants
+from jumpretrain.tasks.constants import (
+    attributes,
+    attributes_unlike,
+    check_kept,
+    constants,
+    numbers,
+)
 from jumpretrain.tasks.hidden_state import alike, read_tensors, why_unlike, write_tensors
 from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.measures import PerExample, cross_entropy
@@ -215,17 +221,26 @@ def _probe_training(
     Raises:
         ValueError: If it fails or does not repeat.
     """
-    start, fixed = read_tensors(module), constants(module)
+    start, fixed = read_tensors(module), constants(module) | numbers(module)
+    kept = attributes(module)
     with watched(0) as drawn:
         first = _training_loss(module, loss, evaluated, batch)
         if first.requires_grad:  # others can be scored, and training refuses them
             _tried(partial(torch.autograd.backward, first.mean()), *batch, "a step of training")
-    check_kept(fixed, constants(module), "training")
+    check_kept(fixed, constants(module) | numbers(module), "training")
     _tried(partial(write_tensors, module, start), *batch, "a step of training")
     with seeded(0):
         second = _training_loss(module, loss, evaluated, batch)
     if not alike(first, second):
         raise ValueError(why_unlike(module, start, batch[0]))
+    write_tensors(module, start)
+    again = _unmoved(module.eval(), batch[0].clone())
+    if isinstance(evaluated, torch.Tensor) and not alike(evaluated, again):
+        names = attributes_unlike(kept, module) or "what it keeps beside its tensors"
+        raise ValueError(
+            "evaluation must follow from the state, but training changes more that it depends on: "
+            f"{names}; hold that in floating-point buffers of fixed shape"
+        )
     by_chance = drawn & {"numpy", "python"}  # which often decide what else is drawn
     return SHARED if by_chance else frozenset(drawn)
 

@@ -164,3 +164,19 @@ def test_networks_that_are_no_registered_part_are_compared():
     task = Task(Masked, nets.vectors())
     with pytest.raises(ValueError, match=r"the network of seed 1 differs .* in helpers; draw"):
         task.initial(1)
+
+
+@pytest.mark.parametrize("values", [torch.tensor([2, 0, 1]), torch.tensor([1 + 1j, 1, 1])])
+def test_frozen_parameters_of_other_types_are_constants(values):
+    class Ordered(nn.Linear):
+        def forward(self, x):
+            out = super().forward(x)
+            return out * self.order.real if self.order.is_complex() else out[:, self.order]
+
+    model, other = Ordered(6, 3), Ordered(6, 3)
+    model.order = nn.Parameter(values, requires_grad=False)
+    other.order = nn.Parameter(values.flip(0), requires_grad=False)
+    task = Task(model, nets.vectors())
+    assert task.layout.names == ("weight", "bias")
+    with pytest.raises(ValueError, match="in order; make a task of the network"):
+        task.state(other)

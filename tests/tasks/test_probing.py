@@ -100,7 +100,7 @@ REFUSED = {
     "Python's generator": (built(Noise(random.Random())), "draws from 1.rng"),
     "counts calls": (
         built(nn.Sequential(Counting())),
-        "equal forwards in training differ in '1.0'",
+        r"training must change only what .* changes 1\.0\.calls; hold it",
     ),
 }
 
@@ -233,4 +233,68 @@ def test_the_probe_costs_a_few_forwards_of_two_examples():
         return outputs
 
     Task(lambda: Net(count), nets.vectors())
-    assert seen == [2] * 4
+    assert seen == [2] * 5
+
+
+class Remembering(nn.Linear):
+    """Changes something in training that is no buffer."""
+
+    def __init__(self, start):
+        super().__init__(6, 3)
+        self.kept = start
+
+    def forward(self, x):
+        out = super().forward(x)
+        if not self.training:
+            return out - self.shift()
+        if isinstance(self.kept, (int, float)):
+            self.kept += 1
+        elif isinstance(self.kept, torch.Tensor):
+            self.kept = self.kept / 2 + out.detach().mean(0)
+        else:
+            self.kept.append(out.detach().mean(0))
+        return out
+
+    def shift(self):
+        if isinstance(self.kept, (int, float)):
+            return float(self.kept > 1000)
+        return self.kept if isinstance(self.kept, torch.Tensor) else sum(self.kept)
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (0, "training must change only what a state holds, .* changes kept; hold it in a float"),
+        (0.5, "training must change only what a state holds, .* changes kept; hold it in a float"),
+        (torch.zeros(3), "evaluation must follow from the state, but .* depends on: kept; hold"),
+        ([], "evaluation must follow from the state, but .* depends on: kept; hold that in"),
+    ],
+)
+def test_what_training_remembers_in_no_buffer_is_refused_by_name(start, message):
+    with pytest.raises(ValueError, match=message):
+        Task(Remembering(start), nets.vectors())
+
+
+@pytest.mark.parametrize("count", [0, False, 1j])
+def test_buffers_of_other_types_that_training_changes_are_refused_by_name(count):
+    class Counting(nn.Linear):
+        def forward(self, x):
+            if self.training:
+                self.steps = ~self.steps if self.steps.dtype is torch.bool else self.steps + 1
+            return super().forward(x)
+
+    network = Counting(6, 3)
+    network.register_buffer("steps", torch.tensor(count))
+    with pytest.raises(ValueError, match=r"training must change only .* changes steps; hold it"):
+        Task(network, nets.vectors())
+
+
+def test_an_activation_that_a_forward_keeps_does_no_harm():
+    class Keeping(nn.Linear):
+        last = None
+
+        def forward(self, x):
+            self.last = super().forward(x)
+            return self.last
+
+    assert Task(lambda: Keeping(6, 3), nets.vectors()).weight_count == 21
