@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from jumpretrain.execution.arguments import Seed, Whole, checked
 from jumpretrain.execution.settings import standard_settings
-from jumpretrain.states.layers import check_state
 from jumpretrain.states.units import (
     Orders,
     Ties,
@@ -21,6 +20,7 @@ from jumpretrain.states.units import (
     shuffled,
     take_units,
 )
+from jumpretrain.tasks.sources import StateLike
 from jumpretrain.tasks.task import Task
 
 __all__ = ["align"]
@@ -33,7 +33,7 @@ Pairs = list[tuple[NDArray[np.float64], NDArray[np.float64], Mapping[int, int]]]
 @checked
 @standard_settings()
 def align(
-    task: Task, state: ArrayLike, to: ArrayLike, seed: Seed = 0, restarts: Whole = 2
+    task: Task, state: StateLike, to: StateLike, seed: Seed = 0, restarts: Whole = 2
 ) -> NDArray[Any]:
     """Permute the hidden units of a network so that its weights come close to another's.
 
@@ -71,7 +71,7 @@ def align(
     if restarts < 0 or seed < 0:
         raise ValueError(f"restarts and seed must be at least 0, but are {restarts} and {seed}")
     widths, ties = hidden_units(task)
-    values, target = check_state(task, state, "state"), check_state(task, to, "to")
+    values, target = task.state(state, "state"), task.state(to, "to")
     rng = np.random.default_rng(seed)
     with standard_settings():
         turned = [np.roll(np.arange(width), 1) for width in widths]

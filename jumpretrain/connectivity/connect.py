@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.connectivity.barycentric import (
@@ -29,6 +28,7 @@ from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import normal_to
 from jumpretrain.tasks.estimates import estimated
+from jumpretrain.tasks.sources import StatesLike
 from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["check_optima", "connect"]
@@ -42,7 +42,7 @@ MOST = 10
 @standard_settings()
 def connect(
     task: Task,
-    optima: ArrayLike | torch.Tensor,
+    optima: StatesLike,
     method: Method = "hyperplane",
     refine: bool = False,
     recipe: Recipe = RECIPE,
@@ -150,7 +150,7 @@ class _Work:
         return score_connector(self.task, nodes, shares, coordinates, choices, self.execution)
 
 
-def check_optima(task: Task, optima: ArrayLike | torch.Tensor) -> NDArray[Any]:
+def check_optima(task: Task, optima: StatesLike) -> NDArray[Any]:
     """Check that optima span a line or a simplex.
 
     Returns:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from jumpretrain.states.layers import check_state
 from jumpretrain.tasks.estimates import renew_vectors
 from jumpretrain.tasks.layout import cast, run_with, tensors_of
 from jumpretrain.tasks.probing import reason
+from jumpretrain.tasks.sources import StateLike
 from jumpretrain.tasks.task import Task
 
 __all__ = ["Hessian", "hessian_product"]
@@ -22,7 +22,7 @@ Dtype = Literal["float64", "float32"]
 Product = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
-def hessian_product(task: Task, state: ArrayLike, dtype: Dtype = "float64") -> Product:
+def hessian_product(task: Task, state: StateLike, dtype: Dtype = "float64") -> Product:
     """Prepare to multiply vectors by the Hessian of the mean training loss.
 
     The loss is that of the scored training examples in evaluation mode. BatchNorm uses the state's
@@ -58,23 +58,22 @@ class Hessian:
         ValueError: If the state does not fit, or its loss is not finite.
     """
 
-    def __init__(self, task: Task, state: ArrayLike, dtype: Dtype) -> None:
+    def __init__(self, task: Task, state: StateLike, dtype: Dtype) -> None:
         if dtype not in ("float64", "float32"):
             raise ValueError(f"dtype must be float64 or float32, but is {dtype!r}")
-        self.task, self.dtype = task, getattr(torch, dtype)
-        array = check_state(task, state, "state")
-        values = torch.as_tensor(array, device=task.device)
-        self.module = cast(task.module(array), self.dtype).eval()
-        if task.batchnorm != "stored":
-            renew_vectors(self.module)
-        self.weights = values[: task.weight_count].to(self.dtype, copy=True).requires_grad_()
-        held = tensors_of(self.module)
-        self.others = {n: held[n].detach() for n in task.layout.names[task.layout.trainable :]}
-        self.examples = len(task.tensors["scored_y"])
-        batches = zip(task.batches("scored_x"), task.batches("scored_y"), strict=True)
-        self.batches = [(self._cast(x), self._cast(y)) for x, y in batches]
+        array = task.state(state, "state")
+        self._prepare(task, array, getattr(torch, dtype))
+        why = self._why_not_differentiable()
+        if why:
+            other = torch.float32 if self.dtype == torch.float64 else torch.float64
+            self._prepare(task, array, other)
+            helps = not self._why_not_differentiable()
+            word = f"pass dtype={str(other).removeprefix('torch.')!r}" if helps else "change them"
+            raise ValueError(
+                f"loss and network must be twice differentiable in {dtype}, but fail: {why}; "
+                f"{word}"
+            )
         few = len(self.batches) == 1
-        self._check_differentiable()
         self.kept = [self._slope(*self.batches[0])] if few else None  # then needs no second pass
         self.loss, gradient = 0.0, torch.zeros_like(self.weights)
         for loss, part in self.kept or self._slopes():
@@ -86,11 +85,24 @@ class Hessian:
                 "loss and gradient must be finite, but are not here; take another state"
             )
 
-    def _check_differentiable(self) -> None:
+    def _prepare(self, task: Task, array: NDArray[Any], dtype: torch.dtype) -> None:
+        self.task, self.dtype = task, dtype
+        values = torch.as_tensor(array, device=task.device)
+        self.module = cast(task.module(array), dtype).eval()
+        if task.batchnorm != "stored":
+            renew_vectors(self.module)
+        self.weights = values[: task.weight_count].to(dtype, copy=True).requires_grad_()
+        held = tensors_of(self.module)
+        self.others = {n: held[n].detach() for n in task.layout.names[task.layout.trainable :]}
+        self.examples = len(task.tensors["scored_y"])
+        batches = zip(task.batches("scored_x"), task.batches("scored_y"), strict=True)
+        self.batches = [(self._cast(x), self._cast(y)) for x, y in batches]
+
+    def _why_not_differentiable(self) -> str:
         """Try one product on two examples.
 
-        Raises:
-            ValueError: If loss or network cannot be differentiated twice in this type.
+        Returns:
+            Why loss or network cannot be differentiated twice in this type, or nothing.
         """
         inputs, targets = self.batches[0]
         try:
@@ -98,12 +110,8 @@ class Hessian:
             if gradient.requires_grad:
                 torch.autograd.grad(gradient, self.weights, torch.zeros_like(self.weights))
         except RuntimeError as error:
-            why = reason(error)
-            raise ValueError(
-                f"loss and network must be twice differentiable in {self.dtype}, but fail: "
-                f"{why}; pass dtype='float32' where they hold float32 tensors of their own, or "
-                "take another loss"
-            ) from error
+            return reason(error)
+        return ""
 
     def product(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
         """Multiply a vector (P,) by the Hessian.

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.engine.evaluate import measure
 from jumpretrain.execution.execution import chunks
 from jumpretrain.execution.settings import standard_settings
-from jumpretrain.states.layers import check_state
+from jumpretrain.tasks.sources import StateLike
 from jumpretrain.tasks.task import Task
 
 __all__ = ["Rays", "check_directions", "random_streams", "training_loss_only"]
@@ -66,7 +65,7 @@ class Rays:
 
 
 def check_directions(
-    task: Task, state: ArrayLike | torch.Tensor, directions: int, seed: int, tangential: bool
+    task: Task, state: StateLike, directions: int, seed: int, tangential: bool
 ) -> NDArray[np.floating]:
     """Check that random directions can leave a state.
 
@@ -76,7 +75,7 @@ def check_directions(
     Raises:
         ValueError: If the state does not fit, or there are no such directions.
     """
-    start = check_state(task, state, "state")
+    start = task.state(state, "state")
     weights = start[: task.weight_count]
     if directions < 1 or seed < 0:
         raise ValueError(

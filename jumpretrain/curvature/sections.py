@@ -17,8 +17,8 @@ from jumpretrain.engine.evaluate import measure
 from jumpretrain.execution.arguments import Count, NotNegative, checked
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.settings import standard_settings
-from jumpretrain.states.layers import check_state
 from jumpretrain.states.planes import spanned_by
+from jumpretrain.tasks.sources import StateLike, StatesLike
 from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["Section", "plane_through", "radial_cut"]
@@ -79,7 +79,7 @@ class Section:
 @standard_settings()
 def radial_cut(
     task: Task,
-    state: ArrayLike | torch.Tensor,
+    state: StateLike,
     factors: Sequence[float],
     execution: Execution | None = None,
 ) -> dict[str, NDArray[np.float64]]:
@@ -97,7 +97,7 @@ def radial_cut(
     Raises:
         ValueError: If the state does not fit, or a factor is below 0.
     """
-    end = check_state(task, state, "state")
+    end = task.state(state, "state")
     scales = np.asarray(factors, dtype=np.float64)
     if scales.ndim != 1 or not len(scales) or not ((scales >= 0) & (scales < np.inf)).all():
         raise ValueError(f"factors must be a list of numbers from 0, but are {factors}")
@@ -111,7 +111,7 @@ def radial_cut(
 @standard_settings()
 def plane_through(
     task: Task,
-    states: ArrayLike | torch.Tensor,
+    states: StatesLike,
     size: Count = 21,
     margin: NotNegative = 0.2,
     execution: Execution | None = None,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 from tqdm.auto import tqdm
 
@@ -16,7 +16,7 @@ from jumpretrain.curvature.hessian import Dtype, Hessian, hessian_product
 from jumpretrain.execution.arguments import Count, Positive, Seed, checked
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.settings import standard_settings
-from jumpretrain.states.layers import check_state
+from jumpretrain.tasks.sources import StateLike
 from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["SharpDirections", "goldilocks", "sharp_directions"]
@@ -94,7 +94,7 @@ class SharpDirections:
 @standard_settings()
 def sharp_directions(
     task: Task,
-    state: ArrayLike,
+    state: StateLike,
     cut: Positive = 0.03,
     method: Literal["exact", "lanczos"] = "exact",
     dtype: Dtype = "float64",
@@ -142,11 +142,12 @@ def sharp_directions(
         ((160,), True)
     """
     _check(task, cut, method, draws, budget)
+    centre = task.state(state, "state")
     with standard_settings():
-        hessian = Hessian(task, state, dtype)
+        hessian = Hessian(task, centre, dtype)
     parts: dict[str, Any]
     if method == "exact":
-        parts = _exact(task, state, dtype, execution or Execution())
+        parts = _exact(task, centre, dtype, execution or Execution())
     else:
         shown = (execution or Execution()).progress
         with tqdm(desc="Hessian products", disable=not shown, leave=False) as bar:
@@ -161,7 +162,7 @@ def sharp_directions(
         method=method,
         provenance={
             "task": task.fingerprint,
-            "state": digest(check_state(task, state, "state")),
+            "state": digest(centre),
             "dtype": dtype,
             "examples": hessian.examples,
             "versions": {"torch": torch.__version__, "numpy": np.__version__},
@@ -172,7 +173,7 @@ def sharp_directions(
 
 @standard_settings()
 def goldilocks(
-    task: Task, state: ArrayLike, dimensions: int, seed: int = 0, dtype: Dtype = "float64"
+    task: Task, state: StateLike, dimensions: int, seed: int = 0, dtype: Dtype = "float64"
 ) -> float:
     """Measure trace over Frobenius norm of the Hessian in a random plane: arXiv:1807.02581.
 
@@ -205,7 +206,7 @@ def goldilocks(
     return float(np.trace(matrix)) / norm if norm else np.nan
 
 
-def _exact(task: Task, state: ArrayLike, dtype: Dtype, execution: Execution) -> dict[str, Any]:
+def _exact(task: Task, state: NDArray[Any], dtype: Dtype, execution: Execution) -> dict[str, Any]:
     count = task.weight_count
     jobs = [(task, state, dtype, rows) for rows in chunks(count, ROWS)]
     matrix = np.concatenate(spread(_rows, jobs, execution, "Hessian"))
@@ -220,7 +221,7 @@ def _exact(task: Task, state: ArrayLike, dtype: Dtype, execution: Execution) -> 
 
 
 def _rows(
-    task: Task, state: ArrayLike, dtype: Dtype, rows: NDArray[np.int64]
+    task: Task, state: NDArray[Any], dtype: Dtype, rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     product, unit = hessian_product(task, state, dtype), np.zeros(task.weight_count)
     found = np.empty((len(rows), task.weight_count))

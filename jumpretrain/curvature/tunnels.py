@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from jumpretrain.curvature.outward import (
     Rays,
@@ -23,6 +23,7 @@ from jumpretrain.curvature.outward import (
 from jumpretrain.execution.arguments import Count, Positive, Seed, checked
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.execution.settings import standard_settings
+from jumpretrain.tasks.sources import StateLike
 from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["Isotropy", "Width", "isotropy", "tunnel_width"]
@@ -143,7 +144,7 @@ class Isotropy:
 @standard_settings()
 def tunnel_width(
     task: Task,
-    state: ArrayLike | torch.Tensor,
+    state: StateLike,
     threshold: float,
     directions: Count = 32,
     tangential: bool = True,
@@ -222,7 +223,7 @@ def tunnel_width(
 @standard_settings()
 def isotropy(
     task: Task,
-    state: ArrayLike | torch.Tensor,
+    state: StateLike,
     distances: Sequence[Positive],
     directions: Count = 32,
     tangential: bool = True,

@@ -23,6 +23,7 @@ from jumpretrain.embedding import affinities, fidelity, layouts, neighbours
 from jumpretrain.embedding.gram import Centre, Metric, check_choice, from_gram, principal
 from jumpretrain.embedding.gram import gram as multiply
 from jumpretrain.execution.arguments import Count, Positive, Within, checked
+from jumpretrain.execution.arrays import as_reals
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 
@@ -109,7 +110,7 @@ class Embedding:
                 "fidelity needs the trajectories that were embedded, but these have other labels; "
                 "give the same selection, such as .jumps()"
             )
-        gram = multiply(trajectories, optimum) if gram is None else gram
+        gram = multiply(trajectories, optimum) if gram is None else _own(gram, len(self.labels))
         run = self.labels["run"].to_numpy()
         return fidelity.describe_fidelity(self.coordinates, from_gram(gram), run)
 
@@ -188,7 +189,7 @@ def embed(
     }
     _check(choices, len(labels))
     with threadpool_limits(1), layouts.collect_messages() as messages:
-        gram = multiply(trajectories, optimum) if gram is None else gram
+        gram = multiply(trajectories, optimum) if gram is None else _own(gram, len(labels))
         distances = from_gram(gram, metric, centre)
         affinity = affinities.alpha_decay(distances, knn, decay)
         pieces = int(affinities.pieces(affinity).max()) + 1
@@ -212,6 +213,16 @@ def embed(
         diffusion_time=time,
         provenance=choices | {"versions": versions, "messages": messages},
     )
+
+
+def _own(gram: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    products = as_reals(gram, "gram")
+    if products.shape != (count, count):
+        raise ValueError(
+            f"gram must be the inner products of these points, ({count}, {count}), but is "
+            f"{products.shape}; leave it out, or compute it of the same trajectories"
+        )
+    return products
 
 
 def _landmarks(asked: int | Literal["auto"] | None, count: int) -> int | None:

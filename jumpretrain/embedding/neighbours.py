@@ -14,6 +14,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from jumpretrain.embedding.gram import row_blocks
+from jumpretrain.execution.arrays import as_reals
 
 __all__ = [
     "check_distances",
@@ -37,7 +38,7 @@ def check_distances(distances: ArrayLike) -> NDArray[np.float64]:
         ValueError: If they are not square, finite, symmetric and non-negative with a zero
             diagonal.
     """
-    matrix = np.asarray(distances, dtype=np.float64)
+    matrix = as_reals(distances, "distances")
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
         raise ValueError(
             f"distances must be a square matrix (N, N), but are {matrix.shape}; "
@@ -173,7 +174,7 @@ def farthest(potential: ArrayLike, k: int) -> NDArray[np.intp]:
         >>> farthest([[0, 1, 3], [1, 0, 2], [3, 2, 0]], k=1).tolist()
         [[0, 2], [1, 2], [2, 0]]
     """
-    matrix = np.asarray(potential, dtype=np.float64)
+    matrix = as_reals(potential, "the potential")
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(
             f"the farthest points need a square potential, towards every point (N, N), but it is "

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.tasks.data import augmented
 from jumpretrain.tasks.task import Task
 
-__all__ = ["epoch_batches", "seed_of_step"]
+__all__ = ["augmented", "epoch_batches", "seed_of_step"]
 
 
 def epoch_batches(
@@ -47,6 +46,33 @@ def _augment(images: torch.Tensor, task: Task, rng: np.random.Generator) -> torc
         return torch.as_tensor(rng.integers(high, size=count), device=images.device)
 
     return augmented(images, task.data.crop, task.data.flip, draw)
+
+
+def augmented(
+    images: torch.Tensor, crop: int, flip: bool, draw: Callable[[int, int], torch.Tensor]
+) -> torch.Tensor:
+    """Shift each image by up to `crop` pixels over zero padding and mirror half of them.
+
+    Args:
+        images: A batch (B, C, H, W).
+        crop: Largest shift, in pixels.
+        flip: Whether to mirror.
+        draw: Draws integers: `draw(high, B)` lies in 0..high - 1.
+
+    Returns:
+        The changed batch (B, C, H, W).
+    """
+    count, _, height, width = images.shape
+    padded = torch.nn.functional.pad(images, (crop,) * 4)
+    rows = draw(2 * crop + 1, count)[:, None] + torch.arange(height, device=images.device)
+    columns = draw(2 * crop + 1, count)[:, None] + torch.arange(width, device=images.device)
+    if flip:
+        mirrored = draw(2, count)[:, None].bool()
+        columns = torch.where(mirrored, columns.flip(1), columns)
+    batch = torch.arange(count, device=images.device)[:, None, None]
+    rows, columns = rows[:, :, None], columns[:, None, :]
+    chosen = padded[batch, :, rows, columns]
+    return chosen.permute(0, 3, 1, 2)
 
 
 def seed_of_step(seed: int, step: int) -> int:

@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 
 from jumpretrain.engine.replicas import Looped, Stacked
-from jumpretrain.storage import arrays as kept_arrays
-from jumpretrain.storage import files, manifests
+from jumpretrain.storage import folders
 
 __all__ = ["Checkpoint"]
 
@@ -24,21 +23,12 @@ class Checkpoint:
     keeping.
 
     Attributes:
-        folder: Where finished runs are kept.
-        run: The first run of those that are trained.
+        path: The file.
         every: Epochs between two writings; 0 writes nothing.
-        owner: Whose they are.
     """
 
-    folder: Path
-    run: int
+    path: Path
     every: int
-    owner: manifests.Owner
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self.folder / "checkpoints" / f"{self.run:05d}"
 
     def resume(
         self, replicas: Replicas, optimiser: torch.optim.Optimizer
@@ -51,15 +41,11 @@ class Checkpoint:
 
         Returns:
             How many epochs are done, and the snapshots until then, each (K, S).
-
-        Raises:
-            ValueError: If the file is damaged, or of other runs.
         """
         if not self.path.exists():
             return 0, [replicas.read()]
-        content = kept_arrays.read(self.path)
-        self.owner.check(self.path, content, self.run)
-        tensors = {name: torch.as_tensor(array) for name, array in content.arrays.items()}
+        arrays, facts = folders.read_arrays(self.path)
+        tensors = {name: torch.as_tensor(array) for name, array in arrays.items()}
         snapshots = list(tensors.pop("snapshots"))
         replicas.restore(_under("network", tensors))
         state: dict[int, dict[str, torch.Tensor]] = {}
@@ -71,9 +57,7 @@ class Checkpoint:
         for place, entries in state.items():  # loading casts scalars to the precision of weights
             scalars = {key: entry for key, entry in entries.items() if entry.ndim == 0}
             optimiser.state[replicas.parameters[place]] |= scalars
-        return int(content.facts["epochs"]), [
-            snapshot.to(replicas.device) for snapshot in snapshots
-        ]
+        return int(facts["epochs"]), [snapshot.to(replicas.device) for snapshot in snapshots]
 
     def keep(
         self,
@@ -82,11 +66,7 @@ class Checkpoint:
         snapshots: list[torch.Tensor],
         epochs: int,
     ) -> None:
-        """Write down where training stands, if it is time to.
-
-        Raises:
-            ValueError: If the folder is gone, or the system refuses.
-        """
+        """Write down where training stands, if it is time to."""
         if not self.every or epochs % self.every:
             return
         tensors = {
@@ -97,14 +77,11 @@ class Checkpoint:
             tensors |= {name: entry for name, entry in some.items() if entry is not None}
         tensors["snapshots"] = torch.stack(snapshots)
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-        manifests.confirm(self.folder / "manifest.json", self.owner)
-        files.make_folder(self.path.parent, parents=False)
-        facts = {"epochs": epochs, **self.owner.facts(self.run)}
-        kept_arrays.write(self.path, arrays, facts)
+        folders.write_arrays(self.path, arrays, {"epochs": epochs})
 
     def drop(self) -> None:
         """Remove the file: training is finished and kept elsewhere."""
-        files.remove(self.path)
+        self.path.unlink(missing_ok=True)
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
@@ -20,6 +20,7 @@ from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.tasks.estimates import estimated, has_vectors, normalisers, renew_vectors
+from jumpretrain.tasks.sources import StatesLike
 from jumpretrain.tasks.task import Task
 
 __all__ = ["evaluate", "measure", "measure_both", "metric_names"]
@@ -32,7 +33,7 @@ Watch = Callable[[int, str, Any, torch.Tensor], None]
 @checked
 @standard_settings()
 def evaluate(
-    task: Task, states: ArrayLike | torch.Tensor, execution: Execution | None = None
+    task: Task, states: StatesLike, execution: Execution | None = None
 ) -> dict[str, NDArray[np.float64]]:
     """Score states on the training and test examples, without augmentation.
 

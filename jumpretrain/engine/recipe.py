@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Literal
 
 import numpy as np
@@ -49,6 +49,7 @@ class Recipe:
             that is trained has push * sum of (norm - radius)^2 over the tensors added, as in the
             code released with arXiv:2104.11044. Recorded losses are without it.
         radius: The norm that the penalty asks for.
+        optimizer: Another spelling of `optimiser`, which is what is kept.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -71,8 +72,11 @@ class Recipe:
     record_early: bool = True
     push: float = 0.0
     radius: float = 0.0
+    optimizer: InitVar[Optimiser | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, optimizer: Optimiser | None) -> None:
+        if optimizer is not None:
+            self._spell(optimizer)
         self._check("epochs", self.epochs >= 1, "at least 1")
         self._check("batch_size", self.batch_size >= 1, "at least 1")
         self._check("record_every", self.record_every >= 0, "at least 0")
@@ -83,6 +87,14 @@ class Recipe:
         self._check("radius", self.radius >= 0, "at least 0")
         ordered = sorted(self.milestones) == list(self.milestones)
         self._check("milestones", ordered and all(0 < m < 1 for m in self.milestones), "in (0, 1)")
+
+    def _spell(self, optimizer: Optimiser) -> None:
+        if self.optimiser not in ("sgd", optimizer):
+            raise ValueError(
+                f"optimiser and optimizer are one, but are {self.optimiser!r} and {optimizer!r}; "
+                "pass one of them"
+            )
+        object.__setattr__(self, "optimiser", optimizer)
 
     def _check(self, name: str, holds: bool, rule: str) -> None:
         if not holds:

@@ -19,6 +19,7 @@ from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.tasks.measures import cross_entropy
+from jumpretrain.tasks.sources import StatesLike
 from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["Ensemble", "cosines", "disagreement", "diversity", "ensemble", "probabilities"]
@@ -70,8 +71,8 @@ class Ensemble:
 @standard_settings()
 def ensemble(
     task: Task,
-    states: ArrayLike | torch.Tensor,
-    starts: ArrayLike | torch.Tensor | None = None,
+    states: StatesLike,
+    starts: StatesLike | None = None,
     execution: Execution | None = None,
 ) -> Ensemble:
     """Compare networks, their averaged predictions and their averaged weights.
@@ -109,7 +110,8 @@ def ensemble(
             f"{len(begin)}"
         )
     members, logs = _answers(task, array, execution or Execution())
-    labels, truth, width = logs.argmax(axis=2), task.data.test_y, task.weight_count
+    labels, truth = logs.argmax(axis=2), task.tensors["test_y"].cpu().numpy()
+    width = task.weight_count
     together = logsumexp(logs, axis=0) - np.log(len(logs))
     with standard_settings():
         rows = array.astype(np.float64)
@@ -137,7 +139,7 @@ def ensemble(
 
 
 def probabilities(
-    task: Task, states: ArrayLike | torch.Tensor, execution: Execution | None = None
+    task: Task, states: StatesLike, execution: Execution | None = None
 ) -> NDArray[np.float64]:
     """Compute how probable networks find each class of the test examples.
 
@@ -206,12 +208,12 @@ def cosines(vectors: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(np.clip(unit @ unit.T, -1, 1))
 
 
-def _check(task: Task, states: ArrayLike | torch.Tensor) -> NDArray[Any]:
-    if task.loss is not cross_entropy or task.data.test_y.ndim != 1:
+def _check(task: Task, states: StatesLike) -> NDArray[Any]:
+    if task.loss is not cross_entropy or not task.labelled:
         raise ValueError(
             "ensembles average class probabilities, so the loss must be cross-entropy with one "
             f"label an example, but is {getattr(task.loss, '__name__', task.loss)} with targets "
-            f"{task.data.test_y.shape}"
+            f"{task.data.test_y.shape} {task.data.test_y.dtype}; make a task of labels"
         )
     array = task.check_states(states)
     if not len(array):

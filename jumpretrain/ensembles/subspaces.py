@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from jumpretrain.execution.settings import standard_settings
-from jumpretrain.states.layers import check_state
+from jumpretrain.tasks.sources import StateLike, StatesLike
 from jumpretrain.tasks.task import Task
 
 __all__ = ["draw_diagonal", "draw_principal", "draw_uniform"]
 
 
 def draw_uniform(
-    task: Task, state: ArrayLike, radius: float, count: int, seed: int = 0
+    task: Task, state: StateLike, radius: float, count: int, seed: int = 0
 ) -> NDArray[Any]:
     """Draw states at uniform distances up to a radius, in random directions.
 
@@ -38,7 +38,7 @@ def draw_uniform(
     Raises:
         ValueError: If the state or an argument does not fit.
     """
-    centre = check_state(task, state, "state")
+    centre = task.state(state, "state")
     if not 0 < radius < np.inf:
         raise ValueError(f"radius must be a number above 0, but is {radius}")
     rng, width = _stream(count, seed), task.weight_count
@@ -48,7 +48,7 @@ def draw_uniform(
     return _placed(centre.astype(np.float64), moves, centre.dtype)
 
 
-def draw_diagonal(task: Task, snapshots: ArrayLike, count: int, seed: int = 0) -> NDArray[Any]:
+def draw_diagonal(task: Task, snapshots: StatesLike, count: int, seed: int = 0) -> NDArray[Any]:
     """Draw states from the normal law in which each weight varies as in snapshots, alone.
 
     Args:
@@ -70,7 +70,7 @@ def draw_diagonal(task: Task, snapshots: ArrayLike, count: int, seed: int = 0) -
 
 
 def draw_principal(
-    task: Task, snapshots: ArrayLike, count: int, rank: int = 5, seed: int = 0
+    task: Task, snapshots: StatesLike, count: int, rank: int = 5, seed: int = 0
 ) -> NDArray[Any]:
     """Draw states from the normal law of the first principal components of snapshots.
 
@@ -99,7 +99,7 @@ def draw_principal(
     return _placed(rows.mean(axis=0), moves, task.layout.numpy_dtype)
 
 
-def _check_snapshots(task: Task, snapshots: ArrayLike) -> NDArray[np.float64]:
+def _check_snapshots(task: Task, snapshots: StatesLike) -> NDArray[np.float64]:
     rows = task.check_states(snapshots).astype(np.float64)
     if len(rows) < 2:
         raise ValueError(f"a law needs at least 2 snapshots, but there are {len(rows)}")

@@ -9,7 +9,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from functools import cache, wraps
 from numbers import Integral, Number, Real
 from pathlib import Path
@@ -145,7 +145,9 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _members(hint: Any) -> Iterator[Any]:
-    if get_origin(hint) in (Union, types.UnionType):
+    if isinstance(hint, InitVar):
+        yield from _members(hint.type)
+    elif get_origin(hint) in (Union, types.UnionType):
         for member in get_args(hint):
             yield from _members(member)
     else:
@@ -165,6 +167,8 @@ def _fits(value: Any, hint: Any, strict: bool = True) -> bool:
         Whether it is.
     """
     members = list(_members(hint))
+    if strict and isinstance(value, (str, Path)) and Path in members and not str(value):
+        return False  # it would be the folder in which the program happens to run
     if ARRAYS.issubset(members):
         others = [member for member in members if member not in ARRAYS]
         path = isinstance(value, str) and Path in others

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arrays import as_numbers, as_reals
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.paths.gauss_length import GaussLength, turning
 from jumpretrain.states.curves import check_alphas
@@ -75,7 +76,7 @@ def linearity(logits: ArrayLike, alphas: ArrayLike) -> float:
         ValueError: If shapes disagree, alphas do not rise, or an output is not finite.
     """
     points = _outputs(logits).astype(np.float64)
-    shares = check_alphas(np.asarray(alphas))
+    shares = check_alphas(as_reals(alphas, "alphas"))
     if len(shares) != len(points):
         raise ValueError(f"each output needs its alpha, but {len(points)} have {len(shares)}")
     if not np.isfinite(points).all():
@@ -110,12 +111,13 @@ def certificate(
             is not finite.
     """
     outputs = _outputs(logits)
-    wanted = np.asarray(targets, dtype=np.float64)
+    wanted = as_reals(targets, "targets")
     if not float(tolerance) >= 0:
         raise ValueError(f"tolerance must be at least 0, but is {tolerance}; 1e-6 is usual")
     if outputs.shape[1:] != wanted.shape:
         raise ValueError(
-            f"outputs are {outputs.shape[1:]} (n, d), but the targets are {wanted.shape}"
+            f"targets must be shaped as the outputs, {outputs.shape[1:]} (n, d), but are "
+            f"{wanted.shape}; of labels, pass np.eye({outputs.shape[2]})[labels]"
         )
     if not np.isfinite(wanted).all():
         raise ValueError("targets must be finite to be reached, but some are not")
@@ -125,7 +127,7 @@ def certificate(
 
 
 def _outputs(logits: ArrayLike) -> NDArray[Any]:
-    points = np.asarray(logits)
+    points = as_numbers(logits, "outputs")
     if points.ndim != 3 or not len(points):
         raise ValueError(
             f"outputs must be (A, n, d), but are {points.shape}; one curve (A, d) is [:, None]"

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from jumpretrain.execution.arguments import Seed, checked
 from jumpretrain.execution.settings import standard_settings
-from jumpretrain.states.layers import check_state, entries
+from jumpretrain.states.layers import entries
 from jumpretrain.states.units import check_alike, hidden_units, permute, shuffled
+from jumpretrain.tasks.sources import StateLike
 from jumpretrain.tasks.task import Task
 
 __all__ = ["noise", "permute_units", "reinitialise", "zero"]
@@ -19,7 +20,7 @@ __all__ = ["noise", "permute_units", "reinitialise", "zero"]
 
 @checked
 @standard_settings()
-def zero(task: Task, state: ArrayLike) -> NDArray[Any]:
+def zero(task: Task, state: StateLike) -> NDArray[Any]:
     """Set all weights to zero; frozen parameters and running statistics stay.
 
     Returns:
@@ -28,12 +29,12 @@ def zero(task: Task, state: ArrayLike) -> NDArray[Any]:
     Raises:
         ValueError: If the state is of another network or not finite.
     """
-    return np.where(_trainable(task), 0, check_state(task, state, "state"))
+    return np.where(_trainable(task), 0, task.state(state, "state"))
 
 
 @checked
 @standard_settings()
-def noise(task: Task, state: ArrayLike, seed: Seed) -> NDArray[Any]:
+def noise(task: Task, state: StateLike, seed: Seed) -> NDArray[Any]:
     """Replace each tensor of weights by normal noise of the same root mean square.
 
     Returns:
@@ -42,7 +43,7 @@ def noise(task: Task, state: ArrayLike, seed: Seed) -> NDArray[Any]:
     Raises:
         ValueError: If the state is of another network or not finite.
     """
-    values = check_state(task, state, "state").astype(np.float64)
+    values = task.state(state, "state").astype(np.float64)
     squares = np.add.reduceat(values**2, np.r_[0, np.cumsum(task.layout.sizes)[:-1]])
     sizes = np.asarray(task.layout.sizes)
     draws = np.random.default_rng(seed).normal(size=len(values))
@@ -53,7 +54,7 @@ def noise(task: Task, state: ArrayLike, seed: Seed) -> NDArray[Any]:
 @checked
 @standard_settings()
 def reinitialise(
-    task: Task, state: ArrayLike, select: str | Sequence[str], seed: Seed
+    task: Task, state: StateLike, select: str | Sequence[str], seed: Seed
 ) -> NDArray[Any]:
     """Give one block the values of a fresh initialisation: arXiv:2106.16004, section 5.
 
@@ -69,13 +70,13 @@ def reinitialise(
     Raises:
         ValueError: If the state or a name does not fit.
     """
-    kept = check_state(task, state, "state")
+    kept = task.state(state, "state")
     return np.where(entries(task.layout, select), task.initial(seed), kept)
 
 
 @checked
 @standard_settings()
-def permute_units(task: Task, state: ArrayLike, seed: Seed) -> NDArray[Any]:
+def permute_units(task: Task, state: StateLike, seed: Seed) -> NDArray[Any]:
     """Shuffle the hidden units of a network, which computes the same.
 
     Args:
@@ -97,7 +98,7 @@ def permute_units(task: Task, state: ArrayLike, seed: Seed) -> NDArray[Any]:
             "permuting needs a hidden layer of 2 units or more, but the hidden layers have "
             f"{widths or 'none'}; take noise or zero as a control"
         )
-    values = check_state(task, state, "state")
+    values = task.state(state, "state")
     orders = shuffled(widths, np.random.default_rng(seed))
     with standard_settings():
         check_alike(task, ties, values, orders)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jumpretrain.execution.arrays import as_numbers
+
 __all__ = ["GaussLength", "turning"]
 
 ROUNDINGS = 256
@@ -102,7 +104,7 @@ def turning(curves: Iterable[ArrayLike]) -> GaussLength:
     walks: tuple[_Walk, _Walk] | None = None
     count = 0
     for count, entry in enumerate(curves, start=1):
-        raw = np.asarray(entry)
+        raw = as_numbers(entry, "outputs")
         points = np.array(np.atleast_2d(raw), dtype=np.float64)
         points = points.reshape(len(points), -1)
         if not np.isfinite(points).all():

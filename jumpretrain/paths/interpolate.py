@@ -7,7 +7,7 @@ arXiv:2210.01019 (biases).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import joblib
 import numpy as np
@@ -24,12 +24,12 @@ from jumpretrain.states.layers import (
     REMEDY,
     bias_depths,
     bias_names,
-    check_state,
     entries,
     layer_groups,
     moving_weights,
     unclear_names,
 )
+from jumpretrain.tasks.sources import StateLike, StatesLike
 from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["interpolate", "interpolation_grid", "layerwise"]
@@ -43,8 +43,8 @@ BLOCK_ENTRIES = 2**24
 @standard_settings()
 def interpolate(
     task: Task,
-    start: ArrayLike | torch.Tensor,
-    end: ArrayLike | torch.Tensor,
+    start: StateLike,
+    end: StateLike,
     alphas: int | ArrayLike = 51,
     select: str | Sequence[str] | None = None,
     others: Others = "end",
@@ -94,7 +94,8 @@ def interpolate(
         (3, 10)
     """
     shares = check_alphas(alphas)
-    curve = _curve(task, start, end, select, others, biases, depth)
+    ends = task.state(start, "start"), task.state(end, "end")
+    curve = _curve(task, *ends, select, others, biases, depth)
     execution = execution or Execution()
     jobs = [(task, curve, block, logits) for block in _blocks(shares, curve, execution)]
     parts = spread(score, jobs, execution, "interpolating" if len(jobs) > 1 else "")
@@ -106,7 +107,7 @@ def interpolate(
     }
     provenance = {
         "task": task.fingerprint,
-        "ends": [digest(check_state(task, state, "a state")) for state in (start, end)],
+        "ends": [digest(state) for state in ends],
         "select": "everything" if select is None else select,
         "others": others,
         "biases": biases,
@@ -120,8 +121,8 @@ def interpolate(
 @standard_settings()
 def layerwise(
     task: Task,
-    start: ArrayLike | torch.Tensor,
-    end: ArrayLike | torch.Tensor,
+    start: StateLike,
+    end: StateLike,
     groups: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None = None,
     alphas: int | ArrayLike = 51,
     others: Others = "end",
@@ -156,8 +157,9 @@ def layerwise(
     named = groups if isinstance(groups, Mapping) else {name: name for name in groups}
     for names in named.values():
         entries(task.layout, names)
+    ends = task.state(start, "start"), task.state(end, "end")
     return {
-        label: interpolate(task, start, end, alphas, names, others, execution=execution)
+        label: interpolate(task, *ends, alphas, names, others, execution=execution)
         for label, names in named.items()
     }
 
@@ -166,8 +168,8 @@ def layerwise(
 @standard_settings()
 def interpolation_grid(
     task: Task,
-    starts: ArrayLike | torch.Tensor,
-    ends: ArrayLike | torch.Tensor,
+    starts: StatesLike,
+    ends: StatesLike,
     alphas: int | ArrayLike = 51,
     biases: Biases = "linear",
     depth: Mapping[str, int] | None = None,
@@ -203,8 +205,8 @@ def interpolation_grid(
 
 def _curve(
     task: Task,
-    start: ArrayLike | torch.Tensor,
-    end: ArrayLike | torch.Tensor,
+    first: NDArray[Any],
+    last: NDArray[Any],
     select: str | Sequence[str] | None,
     others: str,
     biases: str,
@@ -217,7 +219,6 @@ def _curve(
             f"biases must be linear, homogeneous, start, end or zero, but is {biases!r}"
         )
     layout = task.layout
-    first, last = check_state(task, start, "start"), check_state(task, end, "end")
     moves = np.ones(layout.width, bool) if select is None else entries(layout, select)
     layers = np.repeat(_bias_layers(task, select, biases, depth), layout.sizes)
     degree = np.ones(layout.width, dtype=np.uint8)

@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain.engine.evaluate import measure
 from jumpretrain.engine.shared_layers import straight_line
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arrays import as_numbers
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.paths.gauss_length import GaussLength, turning
 from jumpretrain.paths.path import Path
 from jumpretrain.states.curves import Curve, check_alphas
-from jumpretrain.tasks.measures import accuracy, cross_entropy, predicted
+from jumpretrain.tasks.measures import predicted
 from jumpretrain.tasks.task import Task
 
 __all__ = ["gauss_length", "outputs_at", "score"]
@@ -93,7 +94,7 @@ def gauss_length(
     if path is not None:
         raise TypeError(f"a path goes with its task, but the source is a {type(source).__name__}")
     if not isinstance(source, Path):
-        return turning(np.asarray(source))
+        return turning(_curves(source))
     if source.logits is None or split not in source.logits:
         raise ValueError(
             f"the path kept no {split} outputs; pass its task as well, or interpolate with "
@@ -128,13 +129,21 @@ def outputs_at(
         yield from part[f"logits.{split}"]
 
 
+def _curves(source: ArrayLike) -> NDArray[Any]:
+    outputs = as_numbers(source, "outputs")
+    if outputs.ndim < 2 or outputs.dtype.kind == "c":
+        raise ValueError(
+            f"outputs must be real numbers (A, n, d), but are {outputs.shape} {outputs.dtype}; "
+            "pass those of all alphas, or a path"
+        )
+    return outputs
+
+
 class _Watch:
     """What is noted of each batch: wrong examples by class, and outputs where asked for."""
 
     def __init__(self, task: Task, logits: bool) -> None:
-        labelled = task.loss is cross_entropy or task.measures.get("accuracy") is accuracy
-        labels = task.data.train_y
-        self.classes = labelled and labels.ndim == 1 and labels.dtype.kind in "iu"
+        self.classes = task.labelled
         if self.classes and "error" in task.measures:
             raise ValueError(
                 "'error' is the share of wrong labels where targets are labels; rename that metric"

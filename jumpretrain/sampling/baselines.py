@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.execution.arguments import Count, NotNegative, Positive, Seed, checked
@@ -18,6 +17,7 @@ from jumpretrain.sampling.sample import check_seeds, check_sizes, draw, jump, me
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.states.directions import Normalise, single_filters
 from jumpretrain.storage import folders
+from jumpretrain.tasks.sources import StateLike
 from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["grid", "rays", "walk"]
@@ -27,7 +27,7 @@ __all__ = ["grid", "rays", "walk"]
 @standard_settings()
 def rays(
     task: Task,
-    optimum: ArrayLike | torch.Tensor,
+    optimum: StateLike,
     directions: Count | Sequence[Seed] = 32,
     radii: Sequence[NotNegative] = tuple(np.linspace(0.05, 1, 20).tolist()),
     normalise: Normalise = "filter",
@@ -38,7 +38,7 @@ def rays(
     Returns:
         One run of one snapshot for each direction and radius; 640 by default.
     """
-    centre = task.check_states(np.asarray(optimum)[None])[0]
+    centre = task.state(optimum, "the optimum")
     seeds, sizes = check_seeds(directions), check_sizes(radii)
     drawn, _ = draw(task, centre, seeds, normalise, include_1d=False)
     step_size = np.tile(sizes, len(seeds))
@@ -52,7 +52,7 @@ def rays(
 @standard_settings()
 def grid(
     task: Task,
-    optimum: ArrayLike | torch.Tensor,
+    optimum: StateLike,
     shape: tuple[Count, Count, Count] = (8, 8, 10),
     reach: Positive = 1.0,
     seeds: tuple[Seed, Seed, Seed] = (0, 1, 2),
@@ -69,7 +69,7 @@ def grid(
         One run of one snapshot a node; its direction is the node's number, its step size the
         length of its coordinates, which stand in the provenance.
     """
-    centre = task.check_states(np.asarray(optimum)[None])[0]
+    centre = task.state(optimum, "the optimum")
     axes, _ = draw(task, centre, np.asarray(seeds), normalise, include_1d=False)
     lines = [np.linspace(-reach, reach, count) if count > 1 else np.zeros(1) for count in shape]
     nodes = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -94,6 +94,7 @@ def walk(
     Returns:
         Trajectories of the same design.
     """
+    task.state(trajectories.optimum, "the optimum of trajectories")
     count = trajectories.weight_count
     states = np.array(trajectories.states[:])
     for run, rng in enumerate(np.random.default_rng(seed).spawn(len(states))):

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.engine.train import plan_training
+from jumpretrain.engine.train import train
 from jumpretrain.execution.arguments import Count, NotNegative, Seed, checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories, write_index
 from jumpretrain.states.directions import Normalise, directions, single_filters
 from jumpretrain.storage import folders, manifests
+from jumpretrain.tasks.sources import StateLike
 from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["check_seeds", "check_sizes", "draw", "jump", "measure_optimum", "sample"]
@@ -31,7 +31,7 @@ STEP_SIZES = (0.0, 0.25, 0.5, 0.75, 1.0)
 @standard_settings()
 def sample(
     task: Task,
-    optimum: ArrayLike | torch.Tensor,
+    optimum: StateLike,
     recipe: Recipe | None = None,
     step_sizes: Sequence[NotNegative] = STEP_SIZES,
     directions: Count | Sequence[Seed] = 4,
@@ -69,7 +69,7 @@ def sample(
         ValueError: If an argument is out of range, or the folder holds another design.
     """
     recipe, execution = recipe or Recipe(), execution or Execution()
-    centre = task.check_states(np.asarray(optimum)[None])[0]
+    centre = task.state(optimum, "the optimum")
     seeds, sizes = check_seeds(directions), check_sizes(step_sizes)
     rays_, still = draw(task, centre, seeds, normalise, include_1d)
     index = _index(task, recipe, centre, seeds, sizes, order_seed)
@@ -92,16 +92,10 @@ def sample(
         "weight_count": task.weight_count,
         "optimum_metrics": measure_optimum(task, centre),
     }
-    planned = plan_training(task, recipe, index["order_seed"], starts, execution)
-    if folder is None:
-        fit = planned.run(label)
-    else:
-        place = Path(folder)
-        with folders.lock(place):
-            manifests.claim(place / "sampling.json", design)
-            owner = planned.claim(place)
-            write_index(place, index, {**facts, "provenance": design}, owner)
-            fit = planned.keep(place, label)
+    if folder is not None:
+        manifests.claim(Path(folder) / "sampling.json", design)
+        write_index(Path(folder), index, {**facts, "provenance": design})
+    fit = train(task, recipe, index["order_seed"], starts, folder, execution, label)
     return Trajectories(
         **index,
         **facts,

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jumpretrain.execution.arrays import as_reals
+
 __all__ = ["Curve", "check_alphas"]
 
 
@@ -73,9 +75,9 @@ def check_alphas(alphas: int | ArrayLike) -> NDArray[np.float64]:
             raise ValueError(f"a path needs at least 2 alphas, both ends, but {alphas} was given")
         return np.linspace(0, 1, alphas)
     try:
-        values = np.asarray(alphas, dtype=np.float64)
+        values = as_reals(alphas, "alphas")
     except (TypeError, ValueError):
-        raise ValueError(_unfit(repr(alphas)[:80])) from None
+        raise ValueError(_unfit(" ".join(repr(alphas).split())[:80])) from None
     inside = bool(((values >= 0) & (values <= 1)).all())
     if values.ndim != 1 or not len(values) or not inside or not (np.diff(values) > 0).all():
         shown = np.array2string(values, threshold=6, edgeitems=3, precision=4)

@@ -6,11 +6,9 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
@@ -19,6 +17,7 @@ from jumpretrain.execution.settings import standard_settings
 from jumpretrain.networks.initialisation import WEIGHTED
 from jumpretrain.states.units import is_untouched
 from jumpretrain.tasks.layout import Layout
+from jumpretrain.tasks.sources import StateLike
 from jumpretrain.tasks.task import Task
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "WeightDistance",
     "bias_depths",
     "bias_names",
-    "check_state",
     "entries",
     "layer_degrees",
     "layer_groups",
@@ -41,33 +39,6 @@ NORMS = (
     *(_NormBase, nn.CrossMapLRN2d, nn.GroupNorm, nn.LayerNorm),
     *(nn.LocalResponseNorm, nn.RMSNorm),
 )
-
-
-def check_state(task: Task, state: ArrayLike | torch.Tensor, name: str) -> NDArray[Any]:
-    """Check that a state belongs to a task and is finite.
-
-    Returns:
-        The state (S,) in the task's type.
-
-    Raises:
-        ValueError: If it does not; the message calls it by name.
-    """
-    if isinstance(state, torch.Tensor):
-        state = state.detach().cpu()
-    shape = np.shape(state)
-    if shape != (task.layout.width,):
-        raise ValueError(
-            f"{name} must be one state of this task, ({task.layout.width},), but is {shape}; "
-            "take it from train, Task.initial or Task.state"
-        )
-    array = np.asarray(state)
-    if not np.isfinite(array).all():
-        count = int((~np.isfinite(array)).sum())
-        raise ValueError(
-            f"{name} must be finite, but {count} of its {len(array)} entries are not; "
-            "leave out diverged runs"
-        )
-    return np.asarray(task.check_states(array[None])[0])
 
 
 def entries(layout: Layout, select: str | Sequence[str]) -> NDArray[np.bool_]:
@@ -293,7 +264,7 @@ class WeightDistance:
 
 @checked
 @standard_settings()
-def weight_distance(task: Task, start: ArrayLike, end: ArrayLike) -> WeightDistance:
+def weight_distance(task: Task, start: StateLike, end: StateLike) -> WeightDistance:
     """Measure how far apart the weights of two states are.
 
     Args:
@@ -308,8 +279,8 @@ def weight_distance(task: Task, start: ArrayLike, end: ArrayLike) -> WeightDista
         ValueError: If the states are of another network or not finite.
     """
     layout, count = task.layout, task.weight_count
-    first = check_state(task, start, "start").astype(np.float64)
-    last = check_state(task, end, "end").astype(np.float64)
+    first = task.state(start, "start").astype(np.float64)
+    last = task.state(end, "end").astype(np.float64)
     norms = [float(np.linalg.norm(state[:count])) for state in (first, last)]
     inner, product = float(first[:count] @ last[:count]), norms[0] * norms[1]
     moved = (last - first) * (np.arange(layout.width) < count)

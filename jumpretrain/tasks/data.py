@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Annotated, Any
-from zipfile import BadZipFile, ZipFile
-from zlib import error as ZlibError
+from typing import Annotated, Any
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from jumpretrain.execution.arguments import Count, NotNegative, Seed, Share, Whole, Within, checked
+from jumpretrain.execution.arrays import as_numbers
+from jumpretrain.tasks.images import as_images, check_images, read_images
+from jumpretrain.tasks.measures import IGNORED
 
-__all__ = ["Dataset", "augmented", "digits", "load", "spirals"]
+__all__ = ["Dataset", "digits", "load", "spirals"]
 
 OPENML = {"mnist": "mnist_784", "fashion_mnist": "Fashion-MNIST"}
 NPZ = ("mnist", "fashion_mnist", "cifar10")
-UNREADABLE = (
-    *(OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, MemoryError),
-    *(BadZipFile, ZlibError),
-)
-MOST_BYTES = 4 * 10**9
-"""Of an npz file, once unpacked; CIFAR-10 takes 0.74 GB as float32."""
 
 
 @checked
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Training and test examples as arrays of any shape.
+
+    Arrays, tensors, tables and lists are taken. Whole numbers reach the network as int64, so that
+    tokens stay tokens; images of bytes are not scaled. Targets of cross-entropy are described
+    there (`jr.measures.cross_entropy`).
 
     Attributes:
         train_x: Training inputs (n, ...).
@@ -44,6 +40,7 @@ class Dataset:
         history: What the data are and what was done to them, in order.
 
     Raises:
+        TypeError: If something is no array, such as a DataLoader; the message says what to pass.
         ValueError: If lengths disagree, a split is empty, or an input or target is not finite.
 
     Example:
@@ -62,16 +59,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         for name in ("train_x", "train_y", "test_x", "test_y"):
-            array = np.asarray(getattr(self, name))
-            if array.dtype.kind not in "biufc":
-                raise ValueError(f"data must be numbers, but {name} is {array.dtype}; encode it")
-            if array.dtype.kind in "fc" and not np.isfinite(array).all():
-                count = int((~np.isfinite(array)).sum())
-                raise ValueError(
-                    f"data must be finite, but {name} holds {count} NaN or infinite values; "
-                    "drop or impute those examples"
-                )
-            object.__setattr__(self, name, array)
+            object.__setattr__(self, name, _check_array(getattr(self, name), name))
         for split in ("train", "test"):
             inputs, targets = (len(getattr(self, f"{split}_{kind}")) for kind in "xy")
             if inputs != targets or not inputs:
@@ -79,11 +67,11 @@ class Dataset:
                     f"each example needs one target, but {split}_x has {inputs} rows and "
                     f"{split}_y has {targets}"
                 )
-        if (self.crop or self.flip) and self.train_x.ndim != 4:
-            raise ValueError(
-                "crop and flip need images (n, C, H, W), "
-                f"but train_x is {self.train_x.shape}; reshape it or leave them out"
-            )
+        for kind in "xy":
+            train, test = (getattr(self, f"{split}_{kind}") for split in ("train", "test"))
+            object.__setattr__(self, f"test_{kind}", _like(test, train, kind))
+        if self.crop or self.flip:
+            check_images(self.train_x, self.crop)
 
     @checked
     def corrupt(self, share: Share, seed: Seed = 0) -> Dataset:
@@ -99,15 +87,18 @@ class Dataset:
         """
         if not 0 <= share <= 1:
             raise ValueError(f"share must lie in [0, 1], but is {share}")
-        if self.train_y.dtype.kind not in "iu":
+        if self.train_y.dtype.kind not in "biu" or _one_hot(self.train_y):
+            shown = "one-hot" if _one_hot(self.train_y) else self.train_y.dtype
             raise ValueError(
-                f"only class labels can be redrawn, but train_y is {self.train_y.dtype}"
+                f"only class labels can be redrawn, but train_y is {shown}; make labels of shares "
+                "of classes by .argmax(1)"
             )
         rng = np.random.default_rng((seed, 0, 2))  # training draws from (seed, epoch)
         labels = self.train_y.copy()
         chosen = rng.permutation(len(labels))[: round(share * len(labels))]
         classes = int(max(self.train_y.max(), self.test_y.max())) + 1
         labels[chosen] = rng.integers(classes, size=(len(chosen), *labels.shape[1:]))
+        labels[self.train_y == IGNORED] = IGNORED
         return self._changed(f"corrupt({share}, seed={seed})", train_y=labels)
 
     @checked
@@ -220,47 +211,8 @@ def load(name: str, root: str | Path | None = None) -> Dataset:
     path = Path(root).expanduser() / f"{name}.npz"
     if not path.exists():
         raise ValueError(f"{name} needs the file {path}, which is not there; name another root")
-    train, test = _read(path)
-    return Dataset(*_images(*train), *_images(*test), history=(name,))
-
-
-def _read(path: Path) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    try:
-        unpacked = _unpacked_bytes(path)
-        if unpacked <= MOST_BYTES:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                return [(file[f"x_{part}"], file[f"y_{part}"]) for part in ("train", "test")]
-    except UNREADABLE as error:
-        raise ValueError(
-            f"{path} must be an npz file with x_train, y_train, x_test and y_test, but cannot be "
-            f"read ({error}); fetch it again"
-        ) from error
-    raise ValueError(
-        f"data are read up to {MOST_BYTES / 1e9:g} GB, but {path} unpacks to "
-        f"{unpacked / 1e9:.3g} GB of float32; keep fewer examples in it"
-    )
-
-
-def _unpacked_bytes(path: Path) -> int:
-    """Read from the headers of the arrays, and unpack nothing else.
-
-    Returns:
-        Bytes of all arrays, as they are or as float32, whichever is more.
-    """
-    total = 0
-    with ZipFile(path) as archive:
-        for name in ("x_train", "y_train", "x_test", "y_test"):
-            with archive.open(f"{name}.npy") as stream:
-                shape, dtype = _header(stream)
-            total += math.prod(shape) * max(dtype.itemsize, 4)
-    return total
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    newer = np.lib.format.read_magic(stream) > (1, 0)
-    read = np.lib.format.read_array_header_2_0 if newer else np.lib.format.read_array_header_1_0
-    shape, _, dtype = read(stream)
-    return shape, dtype
+    train, test = read_images(path)
+    return Dataset(*train, *test, history=(name,))
 
 
 def _from_openml(name: str) -> Dataset:
@@ -279,40 +231,58 @@ def _from_openml(name: str) -> Dataset:
     labels = bunch.target.astype(np.int64)
     train, test = slice(None, 60_000), slice(60_000, None)
     return Dataset(
-        *_images(images[train], labels[train]),
-        *_images(images[test], labels[test]),
+        *as_images(images[train], labels[train]),
+        *as_images(images[test], labels[test]),
         history=(name,),
     )
 
 
-def _images(pixels: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    array = np.asarray(pixels)
-    array = array[:, None] if array.ndim == 3 else np.moveaxis(array, -1, 1)
-    return np.ascontiguousarray(array, np.float32) / 255, np.asarray(labels, np.int64)
+def _check_array(value: Any, name: str) -> NDArray[Any]:
+    array = as_numbers(value, name)
+    if not array.ndim:
+        raise ValueError(f"{name} must have one row an example, but is a single number; pass [it]")
+    if array.dtype.kind in "fc" and not np.isfinite(array).all():
+        count = int((~np.isfinite(array)).sum())
+        raise ValueError(
+            f"data must be finite, but {name} holds {count} NaN or infinite values; "
+            "drop or impute those examples"
+        )
+    if array.dtype == np.uint64 and array.max(initial=0) > np.iinfo(np.int64).max:
+        raise ValueError(
+            f"whole numbers must fit int64, but {name} reaches {array.max()}; pass floats"
+        )
+    return array
 
 
-def augmented(
-    images: torch.Tensor, crop: int, flip: bool, draw: Callable[[int, int], torch.Tensor]
-) -> torch.Tensor:
-    """Shift each image by up to `crop` pixels over zero padding and mirror half of them.
+def _like(test: NDArray[Any], train: NDArray[Any], kind: str) -> NDArray[Any]:
+    """Let test examples have the axes of training examples, and inputs be of their kind.
 
-    Args:
-        images: A batch (B, C, H, W).
-        crop: Largest shift, in pixels.
-        flip: Whether to mirror.
-        draw: Draws integers: `draw(high, B)` lies in 0..high - 1.
+    A row may stand for a column, and whole numbers for others.
 
     Returns:
-        The changed batch (B, C, H, W).
+        The test examples.
+
+    Raises:
+        ValueError: If they have more axes or fewer, or are fractions where those are whole.
     """
-    count, _, height, width = images.shape
-    padded = torch.nn.functional.pad(images, (crop,) * 4)
-    rows = draw(2 * crop + 1, count)[:, None] + torch.arange(height, device=images.device)
-    columns = draw(2 * crop + 1, count)[:, None] + torch.arange(width, device=images.device)
-    if flip:
-        mirrored = draw(2, count)[:, None].bool()
-        columns = torch.where(mirrored, columns.flip(1), columns)
-    batch = torch.arange(count, device=images.device)[:, None, None]
-    rows, columns = rows[:, :, None], columns[:, None, :]
-    chosen = padded[batch, :, rows, columns]
-    return chosen.permute(0, 3, 1, 2)
+    if kind == "x" and train.dtype.kind != test.dtype.kind:
+        if train.dtype.kind not in "fc":
+            raise ValueError(
+                f"test_x must be of the kind of train_x, {train.dtype}, but is {test.dtype}; "
+                f"convert one, such as train_x.astype({str(test.dtype)!r})"
+            )
+        test = test.astype(train.dtype)
+    if {train.shape[1:], test.shape[1:]} == {(), (1,)}:
+        return test.reshape(-1, *train.shape[1:])
+    if train.ndim != test.ndim:
+        raise ValueError(
+            f"train_{kind} and test_{kind} must have as many axes, but are {train.shape} and "
+            f"{test.shape}; reshape one, such as test_{kind}[None] for one example"
+        )
+    return test
+
+
+def _one_hot(labels: NDArray[Any]) -> bool:
+    if labels.ndim != 2 or labels.shape[1] < 2:
+        return False
+    return bool((labels.min() >= 0) and (labels.sum(1) == 1).all())

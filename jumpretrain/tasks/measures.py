@@ -1,14 +1,30 @@
-"""Losses and metrics of single examples."""
+"""Losses and metrics of single examples, and what targets mean to them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-__all__ = ["PerExample", "accuracy", "cross_entropy", "predicted", "squared_error"]
+__all__ = [
+    "IGNORED",
+    "PerExample",
+    "accuracy",
+    "as_labels",
+    "check_labels",
+    "cross_entropy",
+    "predicted",
+    "squared_error",
+]
+
+IGNORED = -100
+"""The label of positions that do not count, as in torch."""
+SUM = 1e-3
 
 PerExample = Callable[[Any, torch.Tensor], torch.Tensor]
 
@@ -16,10 +32,22 @@ PerExample = Callable[[Any, torch.Tensor], torch.Tensor]
 def cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Measure minus the log-probability of the target class.
 
+    Targets are labels, or probabilities of the outputs' shape, one-hot ones among them: then it
+    is the mean over the classes. Where there is a label for each position, such as a pixel or a
+    token, it is the mean over the positions of an example; those labelled -100 do not count.
+    Classes are the second axis of the outputs; they may be the last where no other reading fits.
+
+    Args:
+        outputs: One value a class (B, C, ...).
+        targets: Labels (B, ...) or (B, 1, ...), or probabilities (B, C, ...).
+
     Returns:
         Nats for each example (B,).
     """
-    return nn.functional.cross_entropy(outputs, targets, reduction="none")
+    outputs, targets, shares = _arranged(outputs, targets)
+    values = nn.functional.cross_entropy(outputs, targets, reduction="none")
+    counted = torch.ones_like(values, dtype=torch.bool) if shares else targets != IGNORED
+    return _mean_over_positions(values, counted)
 
 
 def squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -32,9 +60,13 @@ def squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         ValueError: If outputs and targets differ in shape: they would be broadcast silently.
     """
     if outputs.shape != targets.shape:
+        like = ", ".join(map(str, outputs.shape[1:]))
+        remedy = f"targets.reshape(-1, {like})" if like else "targets.reshape(-1)"
+        if outputs.numel() != targets.numel():
+            remedy = f"np.eye({outputs.shape[-1]})[targets] of labels, or change the last layer"
         raise ValueError(
             f"squared error needs targets of the outputs' shape {tuple(outputs.shape)}, but they "
-            f"are {tuple(targets.shape)}; reshape them, such as targets[:, None]"
+            f"are {tuple(targets.shape)}; pass {remedy}"
         )
     return (outputs - targets).square().reshape(len(outputs), -1).mean(1)
 
@@ -42,11 +74,17 @@ def squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def accuracy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Tell whether the largest output is the target class.
 
+    Targets are those of `cross_entropy`; of probabilities, the largest is the target. Where there
+    is a label for each position, it is the share of those that are right.
+
     Returns:
         1 or 0 for each example (B,); NaN where it has no class, see `predicted`.
     """
+    outputs, targets, shares = _arranged(outputs, targets)
+    targets = targets.argmax(1) if shares else targets
     label, known = predicted(outputs)
-    return torch.where(known, (label == targets).to(outputs.dtype), torch.nan)
+    right = torch.where(known, (label == targets).to(outputs.dtype), torch.nan)
+    return _mean_over_positions(right, targets != IGNORED)
 
 
 def predicted(outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,3 +105,127 @@ def predicted(outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     largest, label = outputs.max(1)  # NaN counts as largest
     return label, largest.isfinite()
+
+
+def as_labels(targets: NDArray[Any]) -> NDArray[Any]:
+    """Write labels as whole numbers, one an example where there is a column of them.
+
+    Args:
+        targets: Targets (n, ...) of any type.
+
+    Returns:
+        The same, with True and False as 1 and 0, and labels (n, 1) as (n,).
+    """
+    if targets.dtype.kind == "b":
+        targets = targets.astype(np.int64)
+    column = targets.dtype.kind in "iu" and targets.ndim == 2 and targets.shape[1] == 1
+    return targets[:, 0] if column else targets
+
+
+def _arranged(
+    outputs: torch.Tensor, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, bool]:
+    """Bring outputs and targets to the shapes that torch's cross-entropy takes.
+
+    Targets of the outputs' shape are shares of the classes, one-hot ones among them. Labels may
+    have an axis of length 1 for the class. Classes come second, as in torch; where the shapes
+    leave no other reading, they may come last.
+
+    Args:
+        outputs: One value a class, (B, C, ...) or (B, ..., C).
+        targets: Labels (B, ...), or shares of the outputs' shape.
+
+    Returns:
+        Outputs (B, C, ...), their targets, and whether these are shares.
+    """
+    if targets.shape == outputs.shape:
+        return outputs, targets.to(outputs.dtype), True
+    if targets.ndim == outputs.ndim and targets.shape[1] == 1:
+        targets = targets.squeeze(1)
+    if outputs.ndim > 2 and _classes_last(outputs, targets):
+        outputs = outputs.movedim(-1, 1)
+    return outputs, targets, False
+
+
+def _classes_last(outputs: torch.Tensor, targets: torch.Tensor) -> bool:
+    return targets.shape == outputs.shape[:-1] and targets.shape[1:] != outputs.shape[2:]
+
+
+def _mean_over_positions(values: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """Average over the positions of each example that count.
+
+    Args:
+        values: One value a position (B, ...).
+        counted: Whether it counts (B, ...).
+
+    Returns:
+        One value an example (B,).
+    """
+    if values.ndim == 1:
+        return values
+    some, total = counted.flatten(1), values.flatten(1)
+    return total.where(some, 0).sum(1) / some.sum(1)
+
+
+def check_labels(outputs: torch.Tensor, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Check that targets are labels or shares of the classes that a network has.
+
+    Args:
+        outputs: What the network gives for some training examples.
+        tensors: The targets `train_y` and `test_y`.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    if outputs.ndim < 2 or outputs.shape[1] < 2 or outputs.is_complex():
+        raise ValueError(
+            "cross-entropy needs one real output for each of two classes or more, (B, C), but the "
+            f"model gives {tuple(outputs.shape)} {outputs.dtype}; widen its last layer, or pass "
+            "another loss"
+        )
+    for name in ("train_y", "test_y"):
+        targets = tensors[name]
+        like = outputs[:1].expand(len(targets), *outputs.shape[1:])
+        if targets.shape == like.shape:
+            _check_shares(targets, name)
+        elif targets.is_floating_point() or targets.is_complex():
+            raise ValueError(
+                f"cross-entropy needs integer labels, but {name} is {targets.dtype}; "
+                "convert them, pass probabilities of the outputs' shape "
+                f"{tuple(like.shape)}, or pass loss=squared_error"
+            )
+        else:
+            _check_classes(like, targets, name)
+
+
+def _check_shares(targets: torch.Tensor, name: str) -> None:
+    sums = targets.sum(1, dtype=torch.float64)
+    if bool((targets < 0).any()) or float((sums - 1).abs().max()) > SUM:
+        raise ValueError(
+            "targets of the outputs' shape must be probabilities, which sum to 1 over the second "
+            f"axis, but {name} has sums {float(sums.min()):.3g}..{float(sums.max()):.3g} and "
+            f"values from {float(targets.min()):.3g}; pass labels, or loss=squared_error"
+        )
+
+
+def _check_classes(outputs: torch.Tensor, targets: torch.Tensor, name: str) -> None:
+    outputs, targets, _ = _arranged(outputs, targets)
+    counted = (targets != IGNORED) | (targets.ndim == 1)
+    lost = int((~counted.reshape(len(targets), -1).any(1)).sum())
+    if lost:
+        raise ValueError(
+            f"each example needs a position with a label, but {lost} of {name} have {IGNORED} "
+            "everywhere; leave these examples out"
+        )
+    low, high = int(targets[counted].min()), int(targets[counted].max())
+    if low < 0 or high >= outputs.shape[1]:
+        raise ValueError(
+            f"labels must lie in 0..{outputs.shape[1] - 1}, the model's outputs, but {name} has "
+            f"{low}..{high}; relabel them or widen the last layer"
+        )
+    if outputs.ndim == 3 and outputs.shape[1] == outputs.shape[2] and name == "train_y":
+        warnings.warn(
+            f"outputs {tuple(outputs.shape[1:])} of each example may have their classes first or "
+            "last; they are taken to come first, as in torch",
+            stacklevel=6,
+        )

@@ -20,7 +20,7 @@ from jumpretrain.tasks.constants import (
 )
 from jumpretrain.tasks.hidden_state import alike, read_tensors, why_unlike, write_tensors
 from jumpretrain.tasks.layout import Layout
-from jumpretrain.tasks.measures import PerExample, cross_entropy
+from jumpretrain.tasks.measures import PerExample, check_labels, cross_entropy
 
 __all__ = ["check_start", "probe", "reason", "why_untrainable"]
 
@@ -62,7 +62,7 @@ def probe(
     training = [part for part in module.modules() if part.training]
     outputs = _probe_evaluation(module.eval(), layout, measures, inputs, targets)
     if measures["loss"] is cross_entropy and isinstance(outputs, torch.Tensor):
-        _check_labels(outputs, tensors)
+        check_labels(outputs, tensors)
     _check_measures(module, measures, outputs, inputs, targets)
     for part in training:
         part.training = True
@@ -283,19 +283,3 @@ def _tried(
             f"targets {tuple(targets.shape)} {targets.dtype}, but fail{where and f' in {where}'}: "
             f"{reason(error)}; change the shapes or types of the data, or the model"
         ) from error
-
-
-def _check_labels(outputs: torch.Tensor, tensors: Mapping[str, torch.Tensor]) -> None:
-    for name in ("train_y", "test_y"):
-        labels, classes = tensors[name], outputs.shape[1] if outputs.ndim > 1 else 1
-        if labels.is_floating_point():
-            raise ValueError(
-                f"cross-entropy needs integer labels, but {name} is {labels.dtype}; "
-                "convert them, or pass loss=squared_error"
-            )
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= classes:
-            raise ValueError(
-                f"labels must lie in 0..{classes - 1}, the model's outputs, but {name} has "
-                f"{low}..{high}; relabel them or widen the last layer"
-            )

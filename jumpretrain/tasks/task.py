@@ -7,13 +7,11 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from safetensors.torch import load_file
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
@@ -24,9 +22,10 @@ from jumpretrain.tasks.constants import check_alike
 from jumpretrain.tasks.data import Dataset
 from jumpretrain.tasks.estimates import estimates_beyond_batchnorm, train_but_frozen
 from jumpretrain.tasks.layout import Layout
-from jumpretrain.tasks.loading import load
-from jumpretrain.tasks.measures import PerExample, accuracy, cross_entropy
-from jumpretrain.tasks.probing import probe, reason
+from jumpretrain.tasks.measures import PerExample, accuracy, as_labels, cross_entropy
+from jumpretrain.tasks.modules import check_device, check_model, copied, unwrapped
+from jumpretrain.tasks.probing import probe
+from jumpretrain.tasks.sources import StateLike, StatesLike, state_of, states_of
 
 __all__ = ["Task", "digest"]
 
@@ -70,7 +69,7 @@ class Task:
     loss: PerExample = cross_entropy
     metrics: Mapping[str, PerExample] | None = None
     batchnorm: Literal["recalibrate", "stored", "batch"] = "recalibrate"
-    device: str = "cpu"
+    device: str | torch.device = "cpu"
     scored: int = 2000
     layout: Layout = field(init=False, repr=False)
     drawn: frozenset[str] = field(init=False, repr=False)
@@ -82,6 +81,9 @@ class Task:
         taken = [name for name in self.metrics or {} if name.endswith(RESERVED)]
         if taken:
             raise ValueError(f"{taken[0]!r} is a name of the program's own; rename that metric")
+        object.__setattr__(self, "device", str(self.device))
+        check_device(self.device)
+        check_model(self.model)
         if isinstance(self.model, nn.Module):
             object.__setattr__(self, "model", self.template)
         object.__setattr__(self, "layout", Layout.of(self.template))
@@ -103,25 +105,29 @@ class Task:
         Raises:
             ValueError: If the network cannot be copied.
         """
-        if not isinstance(self.model, nn.Module):
-            return fresh(self.model, 0)
-        if isinstance(self.model, torch.jit.ScriptModule):
-            raise ValueError("a ScriptModule cannot be trained in copies; pass the plain module")
-        try:
-            return copy.deepcopy(self.model)
-        except (RuntimeError, TypeError) as error:
-            why = reason(error)
-            raise ValueError(
-                f"a model must allow copy.deepcopy, but this one does not ({why}); "
-                "clear cached activations or pass a function that builds it"
-            ) from error
+        if isinstance(self.model, nn.Module):
+            return copied(unwrapped(self.model))
+        return copied(self._fresh(0))
+
+    def _fresh(self, seed: int) -> nn.Module:
+        module = unwrapped(fresh(self.model, seed))
+        check_model(module)
+        return module
 
     @cached_property
     def measures(self) -> dict[str, PerExample]:
         """Loss and metrics by name."""
-        labelled = self.loss is cross_entropy and self.data.train_y.ndim == 1
-        default: Mapping[str, PerExample] = {"accuracy": accuracy} if labelled else {}
+        classes = self.loss is cross_entropy
+        default: Mapping[str, PerExample] = {"accuracy": accuracy} if classes else {}
         return {"loss": self.loss, **(default if self.metrics is None else self.metrics)}
+
+    @cached_property
+    def labelled(self) -> bool:
+        """Whether the target of each example is one class."""
+        classes = self.loss is cross_entropy or self.measures.get("accuracy") is accuracy
+        targets = self.tensors["train_y"]
+        whole = not (targets.is_floating_point() or targets.is_complex())
+        return classes and whole and targets.ndim == 1 and targets.dtype != torch.bool
 
     @cached_property
     def convolutional(self) -> bool:
@@ -161,7 +167,7 @@ class Task:
             name: getattr(self.data, name) for name in ("train_x", "train_y", "test_x", "test_y")
         }
         arrays |= {"scored_x": self.data.train_x[rows], "scored_y": self.data.train_y[rows]}
-        tensors = {name: self._tensor(array) for name, array in arrays.items()}
+        tensors = {name: self._tensor(name, array) for name, array in arrays.items()}
         fast = {name: self.laid_out(tensors[name]) for name in ("scored_x", "test_x")}
         return tensors | fast
 
@@ -176,14 +182,26 @@ class Task:
         size = images if self.convolutional else BATCH
         return self.tensors[name].tensor_split(-(-len(self.tensors[name]) // size))
 
-    def _tensor(self, array: NDArray[Any]) -> torch.Tensor:
+    def _tensor(self, name: str, array: NDArray[Any]) -> torch.Tensor:
+        if self.loss is cross_entropy and name.endswith("_y"):
+            array = as_labels(array)
         writable = array if array.flags.writeable else array.copy()
         if array.dtype.kind in "ui" and array.dtype != np.int64:
             writable = writable.astype(np.int64)
         tensor = torch.as_tensor(writable, device=self.device)
-        return tensor.to(self.layout.dtype) if tensor.is_floating_point() else tensor
+        if not tensor.is_floating_point():
+            return tensor
+        cast = tensor.to(self.layout.dtype)
+        lost = int((~cast.isfinite()).sum())
+        if lost:
+            raise ValueError(
+                f"data must fit the network's type, but {lost} values of {name} are beyond "
+                f"{self.layout.dtype}, up to {float(tensor.abs().max()):.3g}; scale them, or use "
+                "a network in .double()"
+            )
+        return cast
 
-    def module(self, state: ArrayLike | None = None) -> nn.Module:
+    def module(self, state: StateLike | None = None) -> nn.Module:
         """Build a network of one's own, at a state or as the template is.
 
         Returns:
@@ -191,13 +209,16 @@ class Task:
             mode stay there; where the whole model is, BatchNorm with frozen parameters does.
         """
         module = copy.deepcopy(self.template).to(self.device)
+        for part in module.modules():
+            if isinstance(part, (nn.Embedding, nn.EmbeddingBag)):
+                part.sparse = False  # the same gradients, for every optimiser and for vmap
         if not module.training:
             train_but_frozen(module)
         if self._channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if state is not None:
-            rows = self.check_states(np.asarray(state)[None])
-            self.layout.write(module, torch.as_tensor(rows[0], device=self.device))
+            row = self.state(state)
+            self.layout.write(module, torch.as_tensor(row, device=self.device))
         return module
 
     @standard_settings()
@@ -207,52 +228,43 @@ class Task:
         Returns:
             A state (S,) that depends on the seed alone.
         """
-        module = fresh(self.model, seed)
+        module = self._fresh(seed)
         check_alike(self.template, module, f"the network of seed {seed}", "draw that only once")
         return self.layout.read(module).cpu().numpy()
 
     @standard_settings()
-    def state(self, source: nn.Module | Mapping[str, torch.Tensor] | str | Path) -> NDArray[Any]:
+    def state(self, source: StateLike, name: str = "a state") -> NDArray[Any]:
         """Read the state of a network of this kind.
 
         Args:
-            source: A network, a state dict, or a file that holds one: safetensors, or what
-                `torch.save` wrote (read with `weights_only=True`).
+            source: A network, a state dict, a file that holds one (safetensors, or what
+                `torch.save` wrote, read with `weights_only=True`), a single run, or the state
+                itself (S,), as an array or tensor of any real type.
+            name: What messages call it.
 
         Returns:
-            The state (S,).
+            The state (S,) in the task's type.
 
         Raises:
-            ValueError: If the file cannot be read or belongs to another network.
+            TypeError: If it is nothing of these.
+            ValueError: If it is not finite or of another network, or the file cannot be read.
         """
-        module = self.module()
-        load(module, _state_dict(Path(source)) if isinstance(source, (str, Path)) else source)
-        return self.layout.read(module).cpu().numpy()
+        return state_of(self, source, name)
 
-    def check_states(self, states: ArrayLike | torch.Tensor) -> NDArray[Any]:
-        """Check that states belong to this network and are finite.
+    def check_states(self, states: StatesLike) -> NDArray[Any]:
+        """Read states of networks of this kind and check that they are finite.
+
+        Args:
+            states: States (K, S), runs, or a list in which each entry is what `state` takes.
 
         Returns:
             The states (K, S) in the task's type.
 
         Raises:
+            TypeError: If they are nothing of these.
             ValueError: If they are not (K, S), or hold NaN or infinite values.
         """
-        if isinstance(states, torch.Tensor):
-            states = states.detach().cpu().numpy()
-        array = np.ascontiguousarray(states, dtype=self.layout.numpy_dtype)
-        if array.ndim != 2 or array.shape[1] != self.layout.width:
-            raise ValueError(
-                f"states of this task are (K, {self.layout.width}), but these are {array.shape}; "
-                "take them from train, Task.initial or Task.state"
-            )
-        bad = np.flatnonzero(~np.isfinite(array).all(1))
-        if len(bad):
-            raise ValueError(
-                f"states must be finite, but state {bad[0]} of {len(array)} is not "
-                f"({len(bad)} in all); leave out diverged runs"
-            )
-        return array
+        return states_of(self, states)
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:
@@ -270,7 +282,7 @@ class Task:
             "values": self._values(),
             "batchnorm": self.batchnorm,
             "scored": str(self.scored),
-            "device": self.device,
+            "device": str(self.device),
             **({"estimated": more} if more else {}),
         }
 
@@ -305,16 +317,3 @@ def digest(*arrays: NDArray[Any]) -> str:
 
 def _name(function: Callable[..., Any]) -> str:
     return getattr(function, "__qualname__", type(function).__name__)
-
-
-def _state_dict(path: Path) -> Mapping[str, torch.Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        why = reason(error)
-        raise ValueError(f"{path} must hold a state dict, but cannot be read: {why}") from error
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{path} must hold a state dict, but holds a {type(content).__name__}")
-    return content

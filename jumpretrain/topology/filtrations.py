@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.spatial.distance import squareform
 
+from jumpretrain.execution.arrays import as_reals
+
 __all__ = ["check_values", "elder", "lower_star", "pairwise", "transform"]
 
 EXACT = 2**24  # float32 holds every integer up to here
@@ -40,7 +42,7 @@ def transform(
         >>> transform([4, 2, 4, 6], "rank").tolist()
         [0.5, 0.0, 0.5, 1.0]
     """
-    array = np.asarray(values, dtype=np.float64)
+    array = as_reals(values, "values")
     array = check_values(array, array.size)
     if scale == "raw":
         return array.copy()
@@ -62,7 +64,7 @@ def check_values(values: ArrayLike, count: int) -> NDArray[np.float64]:
     Raises:
         ValueError: If there are more, fewer or none, or some are not finite.
     """
-    array = np.asarray(values, dtype=np.float64)
+    array = as_reals(values, "values")
     if array.shape != (count,) or not count:
         raise ValueError(
             f"there must be one value a point, ({count},), but values are {array.shape}; "

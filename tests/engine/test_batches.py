@@ -1,9 +1,12 @@
 """Orders of examples depend on the run's seed and the epoch alone."""
 
 import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support import nets
 
-from jumpretrain.engine.batches import epoch_batches, seed_of_step
+from jumpretrain.engine.batches import augmented, epoch_batches, seed_of_step
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.tasks.task import Task
 
@@ -47,3 +50,28 @@ def test_draws_of_a_step_are_keyed_by_run_and_step():
     found = [seed_of_step(*key) for key in ((1, 2), (1, 3), (2, 2), (1, 2))]
     assert found[0] == found[3] and len(set(found)) == 3
     assert found[0] == 7764949442709860949
+
+
+@settings(max_examples=40, deadline=None)
+@given(crop=st.integers(0, 3), flip=st.booleans(), seed=st.integers(0, 9), width=st.integers(2, 5))
+def test_augmentation_equals_a_loop_over_images(crop, flip, seed, width):
+    images = torch.arange(6 * 2 * 4 * width, dtype=torch.float32).reshape(6, 2, 4, width) + 1
+    rng = np.random.default_rng(seed)
+    draws = [rng.integers(high, size=6) for high in (2 * crop + 1, 2 * crop + 1, 2)]
+    stream = iter(zip((2 * crop + 1, 2 * crop + 1, 2), draws, strict=True))
+
+    def draw(high, count):
+        wanted, drawn = next(stream)
+        assert (high, count) == (wanted, 6)
+        return torch.as_tensor(drawn)
+
+    found = augmented(images, crop, flip, draw).numpy()
+    for image, result, down, right, mirror in zip(images.numpy(), found, *draws, strict=True):
+        expected = np.zeros_like(image)
+        for row in range(4):
+            for column in range(width):
+                y, x = row + down - crop, column + right - crop
+                if 0 <= y < 4 and 0 <= x < width:
+                    expected[:, row, column] = image[:, y, x]
+        expected = expected[..., ::-1] if flip and mirror else expected
+        np.testing.assert_array_equal(result, expected)

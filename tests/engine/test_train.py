@@ -2,6 +2,7 @@
 
 import copy
 import random
+from dataclasses import asdict, replace
 from inspect import isclass
 from itertools import pairwise
 
@@ -509,3 +510,20 @@ def test_numbers_of_eight_bits_are_taken_where_a_network_asks_for_them_and_nowhe
     assert half.final.dtype == np.float32
     apart = np.abs(half.final - whole.final).max() / np.abs(whole.final - whole.initial).max()
     assert 1e-4 < apart < 0.05  # 2^-9 of a number, again and again
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_the_optimiser_may_be_spelled_otherwise(name):
+    recipe = Recipe(optimizer=name)
+    assert recipe == Recipe(optimiser=name) and recipe.optimiser == name
+    assert replace(recipe, lr=0.5) == Recipe(lr=0.5, optimiser=name)
+    assert replace(Recipe(), optimizer=name) == recipe
+    assert asdict(recipe) == asdict(Recipe(optimiser=name))
+
+
+def test_an_unknown_optimiser_or_two_at_once_are_refused():
+    with pytest.raises(ValueError, match=r"optimizer must be .* but is 'lion'"):
+        Recipe(optimizer="lion")
+    with pytest.raises(ValueError, match="'rmsprop' and 'adam'; pass one of them"):
+        Recipe(optimiser="rmsprop", optimizer="adam")
+    assert Recipe(optimiser="adam", optimizer="adam") == Recipe(optimiser="adam")

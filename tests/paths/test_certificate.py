@@ -119,7 +119,7 @@ def test_with_a_residual_the_error_rises_by_that_at_most():
 
 def test_certificates_of_other_shapes_are_refused():
     line = np.linspace(0, 1, 5)[:, None, None] * np.ones((1, 2, 2))
-    with pytest.raises(ValueError, match=r"outputs are \(2, 2\) \(n, d\), but the targets"):
+    with pytest.raises(ValueError, match=r"the outputs, \(2, 2\) \(n, d\), but are \(2,\)"):
         certificate(line, np.ones(2))
     for test in (
         lambda z: certificate(z, np.ones(2)),

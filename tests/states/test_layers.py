@@ -10,7 +10,6 @@ from torch.nn.utils import parametrizations
 from jumpretrain.states.layers import (
     bias_depths,
     bias_names,
-    check_state,
     entries,
     layer_degrees,
     layer_groups,
@@ -212,13 +211,3 @@ def test_distances_leave_out_statistics_and_add_up_over_layers():
     doubled = weight_distance(task, start, 2 * start)
     assert doubled.relative == pytest.approx(1) and doubled.cosine == pytest.approx(1)
     assert weight_distance(task, 0 * start, end).relative == np.inf
-
-
-def test_states_are_checked_by_name():
-    task = nets.TASKS["mlp"]()
-    state = task.initial(0)
-    np.testing.assert_array_equal(check_state(task, state, "start"), state)
-    tensor = torch.as_tensor(state).requires_grad_()
-    np.testing.assert_array_equal(check_state(task, tensor, "start"), state)
-    with pytest.raises(ValueError, match=r"the optimum must be one state of this task, \(83,\)"):
-        check_state(task, state[:5], "the optimum")

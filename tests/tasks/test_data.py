@@ -1,21 +1,16 @@
 """Data as they were asked for: splits, redrawn labels, files, augmentation."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from support import nets
 
-from jumpretrain.tasks.data import Dataset, augmented, digits, load, spirals
+from jumpretrain.tasks.data import Dataset, digits, load, spirals
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 ARRAYS = ("train_x", "train_y", "test_x", "test_y")
-SHAPES = {"mnist": (28, 28), "fashion_mnist": (28, 28), "cifar10": (32, 32, 3)}
 
 
 def same(found, expected):
@@ -83,6 +78,29 @@ def test_data_that_are_not_finite_are_named(name, value):
 def test_lengths_that_disagree_and_empty_splits_are_named(lengths, message):
     with pytest.raises(ValueError, match=f"each example needs one target, but {message}"):
         Dataset(*(np.zeros((length, 2)) for length in lengths))
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_row_of_test_examples_may_stand_for_a_column(swapped):
+    column, row = np.arange(5.0)[:, None], np.arange(3.0)
+    x, tests = (column, row) if not swapped else (column[:, 0], row[:, None])
+    data = Dataset(x, x, tests, tests)
+    assert data.test_x.shape == (3, *x.shape[1:]) and data.test_y.shape == data.test_x.shape
+    with pytest.raises(
+        ValueError, match=r"as many axes.* such as test_x\[None\] for one"
+    ) as found:
+        Dataset(np.ones((5, 4)), np.arange(5), np.ones(4), np.arange(4))
+    assert "\n" not in str(found.value)
+    assert Dataset(np.ones((5, 4)), np.arange(5), np.ones(4)[None], [0]).test_x.shape == (1, 4)
+
+
+def test_test_inputs_are_of_the_kind_of_training_inputs():
+    x, y, whole = np.ones((5, 4), np.float32), np.arange(5), np.ones((3, 4), int)
+    assert Dataset(x, y, whole, y[:3]).test_x.dtype == np.float32
+    with pytest.raises(ValueError, match=r"such as train_x\.astype\('float32'\)") as found:
+        Dataset(whole, y[:3], x, y)
+    assert "\n" not in str(found.value)
+    assert Dataset(whole.astype("float32"), y[:3], x, y).train_x.dtype == np.float32
 
 
 def test_augmentation_needs_images():
@@ -156,35 +174,6 @@ def test_spirals_depend_on_their_seed_alone():
     assert 0.05 < (noisy.train_x - plain.train_x).std() < 0.15
 
 
-def pixels(name):
-    rng = np.random.default_rng(0)
-    shape = SHAPES[name]
-    return {
-        "x_train": rng.integers(256, size=(7, *shape), dtype=np.uint8),
-        "y_train": rng.integers(10, size=7, dtype=np.uint8),
-        "x_test": rng.integers(256, size=(4, *shape), dtype=np.uint8),
-        "y_test": rng.integers(10, size=4, dtype=np.uint8),
-    }
-
-
-@pytest.mark.parametrize("name", SHAPES)
-def test_files_are_read_as_images_with_channels_first(tmp_path, monkeypatch, name):
-    content = pixels(name)
-    np.savez(tmp_path / f"{name}.npz", **content)
-    data = load(name, tmp_path)
-    assert data.history == (name,)
-    for split in ("train", "test"):
-        images, raw = getattr(data, f"{split}_x"), content[f"x_{split}"]
-        assert images.dtype == np.float32 and images.shape[0] == len(raw)
-        for channel in range(images.shape[1]):
-            plane = raw if name != "cifar10" else raw[..., channel]
-            np.testing.assert_allclose(images[:, channel], plane / 255, rtol=1e-6)
-        labels = getattr(data, f"{split}_y")
-        assert labels.dtype == np.int64 and labels.tolist() == content[f"y_{split}"].tolist()
-    monkeypatch.setenv("JUMPRETRAIN_DATA", str(tmp_path))
-    assert same(load(name), data)
-
-
 def test_what_cannot_be_loaded_is_named(tmp_path, monkeypatch):
     monkeypatch.delenv("JUMPRETRAIN_DATA", raising=False)
     with pytest.raises(ValueError, match=r"data must be one of digits, mnist, .* but is 'svhn'"):
@@ -197,20 +186,6 @@ def test_what_cannot_be_loaded_is_named(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="cifar10 needs a root folder"):
         load("cifar10")
     assert same(load("digits", tmp_path), digits())
-
-
-@pytest.mark.parametrize("damage", ["cut", "empty", "text", "other"])
-def test_a_damaged_file_is_named_in_one_line(tmp_path, damage):
-    path = tmp_path / "mnist.npz"
-    np.savez(path, **pixels("mnist"))
-    content = path.read_bytes()
-    if damage == "other":
-        np.savez(path, images=np.zeros(3))
-    else:
-        path.write_bytes({"cut": content[:-200], "empty": b"", "text": b"<html>" * 9}[damage])
-    with pytest.raises(ValueError, match=r"mnist\.npz must be an npz file with x_train") as found:
-        load("mnist", tmp_path)
-    assert "\n" not in str(found.value)
 
 
 @pytest.mark.parametrize(
@@ -232,55 +207,3 @@ def test_real_sets_have_their_known_means(name, sizes, mean, deviation):
     assert np.bincount(data.test_y).tolist() == [1000] * 10 or name == "mnist"
     np.testing.assert_allclose(data.train_x.mean((0, 2, 3), dtype=float), mean, atol=1e-4)
     np.testing.assert_allclose(data.train_x.std((0, 2, 3), dtype=float), deviation, atol=1e-4)
-
-
-@settings(max_examples=40, deadline=None)
-@given(crop=st.integers(0, 3), flip=st.booleans(), seed=st.integers(0, 9), width=st.integers(2, 5))
-def test_augmentation_equals_a_loop_over_images(crop, flip, seed, width):
-    images = torch.arange(6 * 2 * 4 * width, dtype=torch.float32).reshape(6, 2, 4, width) + 1
-    rng = np.random.default_rng(seed)
-    draws = [rng.integers(high, size=6) for high in (2 * crop + 1, 2 * crop + 1, 2)]
-    stream = iter(zip((2 * crop + 1, 2 * crop + 1, 2), draws, strict=True))
-
-    def draw(high, count):
-        wanted, drawn = next(stream)
-        assert (high, count) == (wanted, 6)
-        return torch.as_tensor(drawn)
-
-    found = augmented(images, crop, flip, draw).numpy()
-    for image, result, down, right, mirror in zip(images.numpy(), found, *draws, strict=True):
-        expected = np.zeros_like(image)
-        for row in range(4):
-            for column in range(width):
-                y, x = row + down - crop, column + right - crop
-                if 0 <= y < 4 and 0 <= x < width:
-                    expected[:, row, column] = image[:, y, x]
-        expected = expected[..., ::-1] if flip and mirror else expected
-        np.testing.assert_array_equal(result, expected)
-
-
-def squeezed(path, name, shape):
-    """Write arrays of which one has another shape in its header."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for key, array in pixels("mnist").items():
-            with archive.open(f"{key}.npy", "w") as stream:
-                if key != name:
-                    np.lib.format.write_array(stream, array)
-                    continue
-                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(stream, header)
-                stream.write(bytes(10**6))
-
-
-@pytest.mark.parametrize("name", ["x_train", "y_test"])
-def test_a_file_that_unpacks_to_more_than_can_be_meant_is_refused_unread(tmp_path, name):
-    squeezed(tmp_path / "mnist.npz", name, (2_000_000, 28, 28))
-    with pytest.raises(ValueError, match=r"up to 4 GB, but .*mnist\.npz unpacks to 6\.27 GB"):
-        load("mnist", tmp_path)
-
-
-@pytest.mark.parametrize("shape", [(-5, 28, 28), (10**6, 28, 28)])
-def test_a_header_that_promises_other_data_than_there_are_is_refused(tmp_path, shape):
-    squeezed(tmp_path / "mnist.npz", "x_train", shape)
-    with pytest.raises(ValueError, match=r"mnist\.npz must be an npz file .* cannot be read"):
-        load("mnist", tmp_path)

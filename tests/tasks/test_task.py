@@ -155,6 +155,8 @@ def test_states_of_another_network_or_not_finite_are_refused():
     with pytest.raises(ValueError, match=r"state 1 of 3 is not \(2 in all\)"):
         task.check_states(bad)
     assert task.check_states(torch.as_tensor(state)[None]).shape == (1, width)
+    with pytest.raises(ValueError, match=r"the optimum must be one state of this task, \(83,\)"):
+        task.state(state[:5], "the optimum")
 
 
 @pytest.fixture
@@ -399,7 +401,7 @@ def test_a_forward_random_in_a_dict_is_found():
         ),
         (
             lambda: nn.Linear(6, 3),
-            nets.Dataset(*[np.ones((4, 6), np.float32), np.zeros((4, 1), int)] * 2),
+            nets.Dataset(*[np.ones((4, 6), np.float32), np.zeros((4, 2), int)] * 2),
         ),
     ],
 )

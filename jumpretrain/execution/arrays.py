@@ -1,0 +1,124 @@
+"""Numbers in whatever a user holds them in: arrays, tensors, tables, lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+__all__ = ["as_numbers", "as_reals"]
+
+REMEDIES: tuple[tuple[Any, str], ...] = (
+    (np.ma.MaskedArray, "fill or drop what is masked, then pass np.asarray of it"),
+    (np.matrix, "pass np.asarray of it"),
+    (torch.utils.data.DataLoader, "join its batches: torch.cat([x for x, _ in loader])"),
+    (torch.utils.data.Dataset, "stack its examples: np.stack([np.asarray(x) for x, _ in data])"),
+    ((str, bytes, type(None)), "pass an array"),
+    ((dict, set, frozenset), "pass a list or an array"),
+)
+"""What is taken for no array, though NumPy would make one of it, and what to pass instead."""
+
+
+def as_numbers(value: Any, name: str) -> NDArray[Any]:
+    """Read numbers as an array in this machine's byte order, without changing them.
+
+    Arrays may be read-only, mapped from a file, reversed or of the other byte order; tensors may
+    have gradients, lie on another device or be bfloat16, which becomes float32.
+
+    Args:
+        value: An array, a tensor, a table or column, or lists of numbers or of tensors.
+        name: What messages call it.
+
+    Returns:
+        Booleans, whole, real or complex numbers, in a type that torch has too.
+
+    Raises:
+        TypeError: If it is no array of numbers by its type.
+        ValueError: If its entries are no numbers, or its rows differ in shape.
+
+    Example:
+        >>> as_numbers(torch.ones(2, dtype=torch.bfloat16, requires_grad=True), "x")
+        array([1., 1.], dtype=float32)
+    """
+    for kind, remedy in REMEDIES:
+        if isinstance(value, kind):
+            raise TypeError(f"{name} must be an array, but is {_kind(value)}; {remedy}")
+    if hasattr(value, "toarray"):
+        raise TypeError(f"{name} must be dense, but is {_kind(value)}; pass its .toarray()")
+    array = _array(value, name)
+    if array.dtype.kind == "O" and not array.ndim:
+        raise TypeError(f"{name} must be an array, but is {_kind(value)}; pass an array or a list")
+    if array.dtype.kind not in "biufc":
+        raise ValueError(f"{name} must be numbers, but is {array.dtype}; {_encoding(array)}")
+    if array.dtype.itemsize > np.dtype(np.float64).itemsize and array.dtype.kind == "f":
+        array = array.astype(np.float64)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return array.copy() if min(array.strides, default=0) < 0 else array
+
+
+def as_reals(value: Any, name: str) -> NDArray[np.float64]:
+    """Read real numbers as float64.
+
+    Args:
+        value: As for `as_numbers`.
+        name: What messages call it.
+
+    Returns:
+        The numbers, which may be infinite or NaN.
+
+    Raises:
+        TypeError: If it is no array of numbers by its type.
+        ValueError: If its entries are no real numbers, or its rows differ in shape.
+    """
+    array = as_numbers(value, name)
+    if array.dtype.kind == "c":
+        raise ValueError(f"{name} must be real, but is {array.dtype}; pass its .real")
+    return array.astype(np.float64, copy=False)
+
+
+def _array(value: Any, name: str) -> NDArray[Any]:
+    if isinstance(value, torch.Tensor):
+        return _from_tensor(value, name)
+    if isinstance(value, (list, tuple)) and any(isinstance(v, torch.Tensor) for v in value):
+        value = [as_numbers(row, name) for row in value]
+    try:
+        return np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        why = " ".join(str(error).split())[:120]
+        raise ValueError(
+            f"{name} must be one array of numbers, but {_kind(value)} makes none ({why}); "
+            "give all rows one shape"
+        ) from error
+
+
+def _from_tensor(value: torch.Tensor, name: str) -> NDArray[Any]:
+    if value.device.type == "meta":
+        raise ValueError(f"{name} must hold values, but is on the meta device; load it elsewhere")
+    if value.layout != torch.strided or value.is_quantized or value.is_nested:
+        raise ValueError(
+            f"{name} must be dense, but is {value.layout} {value.dtype}; pass its .to_dense(), "
+            ".dequantize() or .to_padded_tensor(0)"
+        )
+    plain = value.detach().cpu().resolve_conj().resolve_neg()
+    short = plain.is_floating_point() and plain.dtype not in (
+        *(torch.float16, torch.float32, torch.float64),
+    )
+    return np.asarray((plain.float() if short else plain).numpy())
+
+
+def _kind(value: Any) -> str:
+    name = "None" if value is None else type(value).__name__
+    return name if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _encoding(array: NDArray[Any]) -> str:
+    if array.dtype.kind == "V":
+        return f"pass one of its fields, such as x[{(array.dtype.names or ('a',))[0]!r}]"
+    if array.dtype.kind == "O" and not any(isinstance(entry, str) for entry in array.flat):
+        return "pass it as numbers, such as np.array(rows, dtype=float)"
+    if array.dtype.kind in "mM":
+        return "pass it as numbers, such as x.astype('int64')"
+    return "encode it, such as by np.unique(labels, return_inverse=True)[1]"

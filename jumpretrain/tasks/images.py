@@ -1,0 +1,139 @@
+"""Images: read from npz files, which may be damaged or far too large, and checked for crops."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+from zipfile import BadZipFile, ZipFile
+from zlib import error as ZlibError
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jumpretrain.execution.arrays import as_numbers
+
+__all__ = ["as_images", "check_images", "read_images"]
+
+Examples: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
+
+CHANNELS = (1, 3, 4)
+"""Numbers of channels by which one tells that they come last."""
+UNREADABLE = (
+    *(OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, MemoryError),
+    *(BadZipFile, ZlibError),
+)
+MOST_BYTES = 4 * 10**9
+"""Of an npz file, once unpacked; CIFAR-10 takes 0.74 GB as float32."""
+
+
+def read_images(path: Path) -> list[Examples]:
+    """Read the training and test examples of an npz file.
+
+    Returns:
+        Images (n, C, H, W) in [0, 1] and labels (n,) of both splits.
+
+    Raises:
+        ValueError: If it is not whole or too large, or holds no images with labels.
+    """
+    try:
+        unpacked = _unpacked_bytes(path)
+        pairs = _unpacked(path) if unpacked <= MOST_BYTES else []
+    except UNREADABLE as error:
+        raise ValueError(
+            f"{path} must be an npz file with x_train, y_train, x_test and y_test, but cannot be "
+            f"read ({error}); fetch it again"
+        ) from error
+    if not pairs:
+        raise ValueError(
+            f"data are read up to {MOST_BYTES / 1e9:g} GB, but {path} unpacks to "
+            f"{unpacked / 1e9:.3g} GB of float32; keep fewer examples in it"
+        )
+    return [as_images(*pair) for pair in pairs]
+
+
+def _unpacked(path: Path) -> list[Examples]:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        return [(file[f"x_{part}"], file[f"y_{part}"]) for part in ("train", "test")]
+
+
+def _unpacked_bytes(path: Path) -> int:
+    """Read from the headers of the arrays, and unpack nothing else.
+
+    Returns:
+        Bytes of all arrays, as they are or as float32, whichever is more.
+    """
+    total = 0
+    with ZipFile(path) as archive:
+        for name in ("x_train", "y_train", "x_test", "y_test"):
+            with archive.open(f"{name}.npy") as stream:
+                shape, dtype = _header(stream)
+            total += math.prod(shape) * max(dtype.itemsize, 4)
+    return total
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    newer = np.lib.format.read_magic(stream) > (1, 0)
+    read = np.lib.format.read_array_header_2_0 if newer else np.lib.format.read_array_header_1_0
+    shape, _, dtype = read(stream)
+    return shape, dtype
+
+
+def as_images(pixels: NDArray[Any], labels: NDArray[Any]) -> Examples:
+    """Turn pixels into images with channels first.
+
+    Args:
+        pixels: From 0 to 255, (n, H, W) or (n, H, W, channels).
+        labels: Whole numbers (n,).
+
+    Returns:
+        Images (n, C, H, W) in [0, 1], and the labels as int64.
+
+    Raises:
+        ValueError: If labels are no whole numbers, or pixels of another shape or range.
+    """
+    array, kinds = as_numbers(pixels, "pixels"), as_numbers(labels, "labels")
+    if kinds.dtype.kind not in "iu":
+        raise ValueError(
+            f"labels of images must be whole numbers, but are {kinds.dtype}; "
+            "write them with .astype('int64')"
+        )
+    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[-1] not in CHANNELS):
+        raise ValueError(
+            f"images must be (n, H, W) or (n, H, W, channels), but are {array.shape}; "
+            "write them with np.moveaxis(x, 1, -1)"
+        )
+    if array.dtype.kind == "f" and array.max(initial=0) <= 1:
+        raise ValueError(
+            f"pixels must be 0..255, but are at most {array.max(initial=0):.3g}; pass such images "
+            "to jr.Dataset, which leaves them as they are"
+        )
+    array = array[:, None] if array.ndim == 3 else np.moveaxis(array, -1, 1)
+    return np.ascontiguousarray(array, np.float32) / 255, kinds.astype(np.int64)
+
+
+def check_images(images: NDArray[Any], crop: int) -> None:
+    """Refuse what cannot be cropped and mirrored.
+
+    Args:
+        images: Training inputs.
+        crop: Pixels of padding.
+
+    Raises:
+        ValueError: If they are no images with channels first, or the padding is negative.
+    """
+    if images.ndim != 4:
+        raise ValueError(
+            "crop and flip need images (n, C, H, W), "
+            f"but train_x is {images.shape}; reshape it or leave them out"
+        )
+    _, second, third, last = images.shape
+    if last in CHANNELS and second > last != third:
+        raise ValueError(
+            "crop and flip need images with channels first, (n, C, H, W), but train_x is "
+            f"{images.shape}; pass np.moveaxis(x, -1, 1)"
+        )
+    if crop >= min(third, last):
+        raise ValueError(
+            f"crop must leave some of the image, 0..{min(third, last) - 1} pixels, but is {crop}"
+        )

@@ -1,0 +1,122 @@
+"""Networks as users hold them: in wrappers, with tensors that hooks compute, on any device."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.optim.swa_utils import AveragedModel
+
+from jumpretrain.tasks.probing import reason
+
+__all__ = ["check_device", "check_model", "copied", "unwrapped"]
+
+WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """Take a network, and its parts, out of what torch puts around them.
+
+    That is `torch.compile`, DataParallel and averaging, which change names but no function.
+
+    Returns:
+        The network itself, or a copy where parts of it were wrapped.
+    """
+    bare = _inner(module)
+    if any(_inner(part) is not part for part in bare.modules()):
+        bare = copied(bare)
+        for part in list(bare.modules()):
+            for name, child in part.named_children():
+                setattr(part, name, _inner(child))
+    return bare
+
+
+def _inner(module: nn.Module) -> nn.Module:
+    inner = getattr(module, "module", None) if isinstance(module, WRAPPERS) else None
+    inner = getattr(module, "_orig_mod", inner)
+    return _inner(inner) if isinstance(inner, nn.Module) else module
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """Copy a network with all that it holds.
+
+    Weights that hooks compute anew before each forward, as the older `weight_norm` and `prune`
+    do, are copied as numbers.
+
+    Returns:
+        A network of one's own.
+
+    Raises:
+        ValueError: If the network cannot be copied.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ValueError("a ScriptModule cannot be trained in copies; pass the plain module")
+    try:
+        return copy.deepcopy(module, {id(t): t.detach().clone() for t in _computed(module)})
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"a model must allow copy.deepcopy, but this one does not ({reason(error)}); "
+            "clear cached activations or pass a function that builds it"
+        ) from error
+
+
+def _computed(module: nn.Module) -> Iterator[torch.Tensor]:
+    for part in module.modules():
+        for hook in part._forward_pre_hooks.values():
+            name = getattr(hook, "name", getattr(hook, "_tensor_name", None))
+            tensor = vars(part).get(name) if isinstance(name, str) else None
+            if isinstance(tensor, torch.Tensor):
+                yield tensor
+
+
+def check_model(model: nn.Module | Callable[[], nn.Module]) -> None:
+    """Refuse a network without values, and a function that cannot be called without arguments.
+
+    Raises:
+        TypeError: If the function takes arguments.
+        ValueError: If tensors hold no values.
+    """
+    if isinstance(model, nn.Module):
+        for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+            if is_lazy(tensor):
+                raise ValueError(
+                    f"a model must know its shapes, but {name} has none yet; run it once on an "
+                    "input, or name its sizes"
+                )
+            if tensor.device.type == "meta":
+                raise ValueError(
+                    f"a model must hold values, but {name} is on the meta device; build it on "
+                    "the CPU"
+                )
+        return
+    try:
+        inspect.signature(model).bind()
+    except TypeError as error:
+        raise TypeError(
+            f"a function that builds a model takes no arguments, but this one does ({error}); "
+            "pass lambda: ... with its arguments"
+        ) from error
+    except ValueError:  # built in, without a signature
+        return
+
+
+def check_device(device: str | torch.device) -> None:
+    """Refuse a device on which nothing can be computed here.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    try:
+        found = torch.empty(1, device=device).device.type != "meta"
+        why = "it holds no values"
+    except Exception as error:  # torch raises RuntimeError, AssertionError, NotImplementedError
+        found, why = False, reason(error, 100)
+    if not found:
+        raise ValueError(
+            f"device must be one that torch can use here, but {str(device)!r} is not ({why}); "
+            "pass 'cpu', or one that it has"
+        )

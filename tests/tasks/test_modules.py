@@ -1,0 +1,134 @@
+"""Networks are taken out of their wrappers, and what is no network with values is refused."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from support import nets
+from torch import nn
+from torch.nn.utils import prune, weight_norm
+from torch.optim.swa_utils import AveragedModel
+
+from jumpretrain.engine.evaluate import evaluate
+from jumpretrain.engine.recipe import Recipe
+from jumpretrain.engine.train import train
+from jumpretrain.execution.execution import Execution
+from jumpretrain.networks.models import mlp
+from jumpretrain.tasks.measures import cross_entropy
+from jumpretrain.tasks.modules import unwrapped
+from jumpretrain.tasks.task import Task
+
+QUIET = Execution(progress=False)
+LOOPED = Execution(mode="looped", progress=False)  # torch warns of weight_norm under vmap
+
+
+def small():
+    return mlp((6,), 3, hidden=(8,))
+
+
+def compiled(net):
+    return torch.compile(net, backend="eager")
+
+
+WRAPPERS = [nn.DataParallel, compiled, AveragedModel, lambda net: nn.DataParallel(compiled(net))]
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS)
+def test_a_wrapped_network_is_the_network_itself(wrap):
+    plain = small()
+    assert type(unwrapped(wrap(plain))) is nn.Sequential
+    tasks = [Task(model, nets.vectors()) for model in (plain, wrap(plain))]
+    assert tasks[0].layout == tasks[1].layout and tasks[0].fingerprint == tasks[1].fingerprint
+    built = Task(lambda: wrap(small()), nets.vectors())
+    assert built.layout == tasks[0].layout
+    np.testing.assert_array_equal(built.initial(5), Task(small, nets.vectors()).initial(5))
+    runs = [train(t, Recipe(epochs=1), [0, 1], execution=QUIET).final for t in tasks]
+    np.testing.assert_array_equal(*runs)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+@pytest.mark.parametrize(
+    "hook", [weight_norm, lambda part: prune.l1_unstructured(part, "weight", 4)]
+)
+@pytest.mark.parametrize("made", [lambda build: build, lambda build: build()])
+def test_networks_whose_weights_hooks_compute_are_trained_and_scored(hook, made):
+    def build():
+        return nn.Sequential(hook(nn.Linear(6, 8)), nn.ReLU(), nn.Linear(8, 3))
+
+    task = Task(made(build), nets.vectors())
+    state = task.state(task.template)
+    fit = train(task, Recipe(epochs=1, lr=0.1), [0, 1], [state, 1.1 * state], execution=LOOPED)
+    after = task.module(fit.final[1]).eval()
+    with torch.no_grad():
+        loss = cross_entropy(after(task.tensors["test_x"]), task.tensors["test_y"]).mean()
+    assert evaluate(task, fit)["test_loss"][1] == pytest.approx(float(loss), rel=1e-5)
+    first, last = (fit.metrics["train_loss"][:, k] for k in (0, -1))
+    assert (last < first).all()
+
+
+class Spread(nn.Module):
+    """A table of tokens, whose gradients are sparse, under a linear layer."""
+
+    def __init__(self, sparse, functional=False):
+        super().__init__()
+        self.table, self.head = nn.Embedding(12, 4, sparse=sparse), nn.Linear(4, 3)
+        self.functional = functional
+
+    def forward(self, x):
+        rows = nn.functional.embedding(x, self.table.weight, sparse=True) if self.functional else 0
+        return self.head((rows if self.functional else self.table(x)).mean(1))
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+@pytest.mark.parametrize("seeds", [[0], [0, 1]])
+def test_sparse_gradients_train_as_dense_ones_do(optimiser, seeds):
+    recipe = Recipe(epochs=2, lr=0.1, optimiser=optimiser, weight_decay=0.01)
+    models = [Spread(False), Spread(True), Spread(False, functional=True)]
+    tasks = [Task(functools.partial(_same, model), nets.tokens()) for model in models]
+    dense, *others = [train(t, recipe, seeds, execution=QUIET) for t in tasks]
+    for other in others:
+        np.testing.assert_allclose(other.final, dense.final, atol=1e-6)
+
+
+def _same(model):
+    torch.manual_seed(torch.initial_seed() % 2**31)
+    return Spread(model.table.sparse, model.functional)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (None, "model must be a Module or a function, but is None"),
+        (3, "model must be a Module or a function, but is 3"),
+        (nn.Linear(6, 3).state_dict(), "model must be a Module or a function"),
+        (nn.Linear, "takes no arguments, but this one does .*; pass lambda: ... with"),
+        (functools.partial(nn.Linear, 6), "takes no arguments, but this one does"),
+        (lambda: None, "but the function gave a NoneType"),
+        (lambda: small().state_dict(), "but the function gave a OrderedDict"),
+        (nn.Linear(6, 3, device="meta"), "weight is on the meta device; build it on the CPU"),
+        (lambda: nn.Linear(6, 3, device="meta"), "weight is on the meta device"),
+        (nn.LazyLinear(3), "run it once on an input, or name its sizes"),
+        (nn.LazyBatchNorm1d(affine=False), "has none yet; run it once"),
+        (nn.Flatten(), "a task needs a trainable parameter"),
+        (small().half(), r"convert the model with \.float\(\) first"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
+def test_what_is_no_network_with_values_is_refused_in_one_line(model, message):
+    with pytest.raises((TypeError, ValueError), match=message) as found:
+        Task(model, nets.vectors())
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99", "meta", "CPU", ""])
+def test_a_device_that_is_not_there_is_refused_and_the_remedy_helps(device):
+    with pytest.raises(ValueError, match=r"^device must be one .*; pass 'cpu'") as found:
+        Task(small, nets.vectors(), device=device)
+    assert "\n" not in str(found.value)
+    assert Task(small, nets.vectors(), device="cpu").device == "cpu"
+
+
+def test_a_device_of_torch_is_taken_by_its_name():
+    task = Task(small, nets.vectors(), device=torch.device("cpu"))
+    assert task.device == "cpu" and task.fingerprint == Task(small, nets.vectors()).fingerprint
