@@ -344,3 +344,12 @@ def test_examples_without_a_class_count_as_labelled_otherwise():
     assert found.changed[1].tolist() == [1, 1]
     assert found.changed[0, 0] == found.changed[2, 1] == 0
     assert found.changed[2, 0] == found.changed[0, 1] < 1
+
+
+def test_rises_are_above_the_higher_end_of_each_piece():
+    # pieces of two steps: 1 4 3 rises by 1, 3 2 6 by nothing, 6 7 0 by 1
+    losses = {"train_loss": np.array([1.0, 4, 3, 2, 6, 7, 0])}
+    shares = np.eye(7)
+    reached = np.arange(7) / 6
+    made = Connector(shares, shares, np.c_[1 - reached, reached], losses, losses, None, {})
+    assert module._rises(made, 2).tolist() == [1, 0, 1]

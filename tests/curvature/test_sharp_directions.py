@@ -267,3 +267,9 @@ def test_lanczos_ends_where_what_is_left_is_flat():
 def flat_arrays():
     x, y = np.zeros((8, 60), dtype=np.float32), np.zeros((8, 2), dtype=np.float32)
     return x, y, x.copy(), y.copy()
+
+
+def test_an_eigenvalue_at_the_cut_is_not_above_it():
+    found = SharpDirections(np.array([2.0, 1, 1, 0.5]), 1.0, 4.5, 6.25**0.5, 0, 0, "exact", {})
+    assert found.count == 1 and found.above(0.5) == 3
+    assert found.goldilocks == pytest.approx(4.5 / 2.5)

@@ -226,3 +226,36 @@ def test_the_model_stays_as_it_was_also_after_an_exception(policy, training):
     assert other == rest and torch.get_num_threads() == threads
     assert all(torch.equal(after[key], value) for key, value in tensors.items())
     assert evaluate(task, [state]) == before
+
+
+class Idle(nn.Module):
+    """A linear network with a weight that no output depends on."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.idle = nn.Linear(3, 2), nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return self.used(x)
+
+
+def test_a_state_that_is_not_finite_scores_nan_whether_or_not_it_shows():
+    rng = np.random.default_rng(0)
+    data = Dataset(*[rng.normal(size=(6, 3)), rng.integers(2, size=6)] * 2)
+    task = Task(Idle, data)
+    states = np.repeat(task.initial(0)[None], 3, axis=0)
+    states[1, task.layout.names.index("idle")] = np.nan  # stands first
+    states[1, 0] = np.nan
+    for values in measure(task, states).values():
+        assert np.isnan(values).tolist() == [False, True, False]
+
+
+def test_more_states_than_are_copied_at_a_time_are_all_scored():
+    rng = np.random.default_rng(0)
+    data = Dataset(*[rng.normal(size=(6, 3)), rng.integers(2, size=6)] * 2)
+    task = Task(lambda: mlp((3,), 2, hidden=(4,)), data)
+    states = np.stack([task.initial(seed) for seed in range(70)])
+    some = measure(task, states[[0, 63, 64, 69]])
+    for name, values in measure(task, states).items():
+        assert np.isfinite(values).all()
+        assert values[[0, 63, 64, 69]] == pytest.approx(some[name], rel=1e-6)

@@ -41,6 +41,8 @@ def test_snapshots_are_the_start_each_epoch_and_powers_of_two_within_the_first()
     assert late.record_steps(5).tolist() == [0, 15, 30, 35]
     ends = Recipe(epochs=7, record_every=0, record_early=False)
     assert ends.record_steps(5).tolist() == [0, 35]
+    early = Recipe(epochs=2, record_every=0)
+    assert early.record_steps(8).tolist() == [0, 1, 2, 4, 16]
 
 
 def test_the_optimiser_has_the_recipes_numbers():

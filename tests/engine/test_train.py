@@ -527,3 +527,14 @@ def test_an_unknown_optimiser_or_two_at_once_are_refused():
     with pytest.raises(ValueError, match="'rmsprop' and 'adam'; pass one of them"):
         Recipe(optimiser="rmsprop", optimizer="adam")
     assert Recipe(optimiser="adam", optimizer="adam") == Recipe(optimiser="adam")
+
+
+def test_what_a_network_draws_differs_from_step_to_step():
+    # the slope of the sum of dropped ones is the mask: each step moves by it
+    model = nn.Sequential(nn.Dropout(0.5), nn.Linear(64, 1, bias=False)).double()
+    ones, zero = np.ones((1, 64)), np.zeros((1, 1))
+    task = Task(model, Dataset(ones, zero, ones, zero), loss=lambda out, _: out[:, 0])
+    recipe = Recipe(epochs=2, lr=0.5, momentum=0.0, batch_size=1)
+    moved = np.diff(train(task, recipe, [0], execution=QUIET).states[0], axis=0)
+    assert set(np.unique(moved.round(9))) == {-1, 0}
+    assert not np.array_equal(moved[0], moved[1])

@@ -8,8 +8,10 @@ import torch
 from support import nets
 from torch import nn
 
+from jumpretrain.paths import biases
 from jumpretrain.paths.biases import bias_report
 from jumpretrain.paths.interpolate import interpolate
+from jumpretrain.paths.path import Path
 from jumpretrain.tasks.data import Dataset
 from jumpretrain.tasks.measures import squared_error
 from jumpretrain.tasks.task import Task
@@ -198,3 +200,13 @@ def test_networks_whose_layers_have_no_known_order_are_asked_about():
     path = interpolate(functions, functions.initial(0), functions.initial(1), alphas=2)
     with pytest.raises(ValueError, match="'1' is a Tied; pass bias= and depth="):
         bias_report(functions, path)
+
+
+def test_half_of_the_examples_count_as_wrong_and_the_plateau_is_read_at_its_middle():
+    alphas = np.array([0, 0.2, 0.4, 0.6, 1])
+    classes = np.array([[0.9, 0.9, 0.8], [0.5, 0.9, 0.9], [0.9, 0.2, 0.9], [0.9, 0.8, 0.4]])
+    classes = np.r_[classes, np.zeros((1, 3))]
+    metrics = {"train_loss": np.ones(5), "train_error": np.array([0.8, 0.8, 0.7, 0.7, 0])}
+    path = Path(alphas, metrics, {"train": classes})
+    assert biases._plateau_class(path) == 1
+    assert biases._turns(alphas, np.minimum(classes, 0.5)[:, :1]).tolist() == [0.6]

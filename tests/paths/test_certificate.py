@@ -151,3 +151,10 @@ def test_linearity_is_the_integral_of_the_distance_from_the_chord():
     closed = arc(alphas, 2 * np.pi)[:, None]
     closed[-1] = closed[0]
     assert linearity(closed, alphas) == pytest.approx(2, rel=1e-4)
+
+
+def test_straying_is_integrated_over_alpha_by_trapezia():
+    # the middle of (0, 0), (1, 0), (1, 1) is 1/2 squared off the chord, whenever it is passed
+    corner = np.array([[[0.0, 0]], [[1, 0]], [[1, 1]]])
+    for middle in (0.25, 0.5, 0.9):
+        assert linearity(corner, [0, middle, 1]) == pytest.approx(0.25)

@@ -125,3 +125,11 @@ def test_bad_curves_are_refused():
     for count in (0, 1, 2):
         with pytest.raises(ValueError, match=f"between 3 points or more, but has {count}"):
             turning(np.ones((count, 4, 2)))
+
+
+def test_the_mean_is_over_examples_not_the_middle_one():
+    curves = np.zeros((3, 3, 2))
+    curves[1:, :, 0] = 1
+    curves[2, 0] = [1, 1]  # one of three turns by a right angle
+    curves[2, 1:, 0] = 2
+    assert turning(curves).mean == pytest.approx(np.pi / 6)

@@ -105,6 +105,13 @@ def test_plateaus_end_where_their_definitions_say():
     assert labelled(loss, error).plateau(epsilon=0.3).loss == pytest.approx(0.6)
 
 
+def test_the_tolerance_of_a_plateau_is_a_share_of_chance():
+    # chance is .75, so .675 and not .65; the loss rises to 3 before it falls
+    found = labelled([2, 3, 1, 0], [0.75, 0.68, 0.66, 0]).plateau()
+    assert found.error == pytest.approx(1 / 3)
+    assert found.excess == pytest.approx(3 - np.log(4))
+
+
 def test_errors_of_classes_are_looked_up_by_split():
     made = labelled([2, 1, 0], [0.75, 0.5, 0])
     assert (

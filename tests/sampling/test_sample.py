@@ -335,3 +335,17 @@ def test_bad_input_is_refused(task, optimum, arguments, message):
         sample(task, optimum, SHORT, **arguments)
     with pytest.raises(ValueError, match="the optimum must be one state of this task"):
         sample(task, optimum[:-1], SHORT)
+
+
+def test_rays_say_which_direction_and_distance_each_run_has(task, optimum):
+    found = rays(task, optimum, [5, 7], (0.5, 1.0, 2.0), execution=QUIET)
+    assert found.direction.tolist() == [5, 5, 5, 7, 7, 7]
+    assert found.step_size.tolist() == [0.5, 1, 2, 0.5, 1, 2]
+    moved = found.weights[:, 0] - optimum[: task.weight_count]
+    expected = directions(task.layout, optimum, [5, 7])[0]
+    assert moved[[1, 4]] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_step_size_of_a_node_is_its_distance_from_the_middle(task, optimum):
+    found = grid(task, optimum, shape=(2, 2, 2), reach=0.5, execution=QUIET)
+    assert found.step_size == pytest.approx(np.full(8, 0.75**0.5))

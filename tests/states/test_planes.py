@@ -113,3 +113,9 @@ def test_a_plane_of_all_directions_holds_nothing():
 def test_what_is_no_plane_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_planes_of_other_seeds_are_others():
+    planes = [random_plane(6, 2, seed).directions for seed in (0, 1, 0)]
+    assert np.array_equal(planes[0], planes[2])
+    assert np.abs(planes[0] @ planes[1].T).max() < 1 - 1e-6

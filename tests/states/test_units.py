@@ -74,3 +74,32 @@ def pictures():
     rng = np.random.default_rng(0)
     x, y = rng.random((20, 1, 12, 12), dtype=np.float32), rng.integers(3, size=20)
     return Dataset(x, y, x.copy(), y.copy())
+
+
+def test_each_unit_is_taken_from_where_its_order_says():
+    task = TASKS["mlp"]()
+    state = task.initial(0)
+    _, ties = hidden_units(task)
+    orders = [np.array([2, 0, 1, 4, 3]), np.arange(4)]
+    old, new = (dict(task.layout.weights(s)) for s in (state, permute(task, ties, state, orders)))
+    first, second = [name for name, tensor in old.items() if tensor.ndim == 2][:2]
+    assert np.array_equal(new[first], old[first][orders[0]])
+    assert np.array_equal(new[second], old[second][:, orders[0]])
+
+
+class Cumulate(nn.Module):
+    """Lets a unit see those before it."""
+
+    def forward(self, x):
+        return x.cumsum(1)
+
+
+def test_functions_that_treat_units_unlike_are_refused():
+    task = Task(
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(6, 5), Cumulate(), nn.Linear(5, 3)),
+        nets.vectors(),
+    )
+    widths, ties = hidden_units(task)
+    with pytest.raises(ValueError, match="must treat all units alike"):
+        check_alike(task, ties, task.initial(0), [np.arange(5)[::-1]])
+    assert widths == [5]
