@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 BLOCK_ENTRIES = 2**22
+ROUNDING = 16 * np.finfo(float).eps
 
 
 @checked
@@ -97,10 +98,13 @@ def outward_fraction(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     """Measure how often a run moves away from the optimum, over consecutive snapshots.
 
     Returns:
-        The share of steps that increase the distance from the optimum, of each run (R,).
+        The share of steps that increase the distance from the optimum by more than rounding, of
+        each run (R,).
     """
     _check_times(moves)
-    return np.asarray((np.diff(_radius(moves), axis=1) > 0).mean(axis=1))
+    grown = np.diff(_radius(moves) ** 2, axis=1)
+    path = _lengths(moves).cumsum(axis=1)[:, 1:]
+    return np.asarray((grown > ROUNDING * path**2).mean(axis=1))
 
 
 @standard_settings()
@@ -113,7 +117,7 @@ def path_over_chord(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     _check_times(moves)
     path = _lengths(moves)[:, 1:].sum(axis=1)
-    chord = np.sqrt(np.maximum(moves[:, 1:, 1:].sum(axis=(1, 2)), 0))
+    chord = _root(moves[:, 1:, 1:].sum(axis=(1, 2)), path)
     ratio = np.full(len(moves), np.inf)
     np.divide(path, chord, out=ratio, where=chord > 0)
     return np.where(path > 0, ratio, 1.0)
@@ -268,7 +272,16 @@ def _lengths(moves: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _radius(moves: NDArray[np.float64]) -> NDArray[np.float64]:
     sums = moves.cumsum(axis=1).cumsum(axis=2)
-    return np.asarray(np.sqrt(np.maximum(np.diagonal(sums, axis1=1, axis2=2), 0)))
+    return _root(np.diagonal(sums, axis1=1, axis2=2), _lengths(moves).cumsum(axis=1))
+
+
+def _root(squares: NDArray[np.float64], path: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take the roots of squared distances between the ends of paths.
+
+    Returns:
+        The distances, 0 where there is rounding alone.
+    """
+    return np.sqrt(np.where(squares > ROUNDING * path**2, squares, 0))
 
 
 def _jump(radius: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -84,6 +84,23 @@ def test_a_snapshot_on_the_optimum_has_cosine_zero():
     np.testing.assert_allclose(geometry.sideways(moves), 0, atol=1e-12)
 
 
+def test_rounding_opens_no_loop_and_moves_nothing_outwards():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        offsets = rng.normal(size=(1, 9, 40)) + 1 / 3
+        offsets[0, -1] = offsets[0, 0]  # back at the jump
+        offsets[0, 4] = 0  # at the optimum on the way
+        moves = geometry.moves(paths(offsets))
+        assert geometry.path_over_chord(moves)[0] == np.inf
+        assert geometry.distance(moves)[0, 4] == 0 == geometry.jump_cosine(moves)[0, 4]
+    around = arc(2.0, times=50)
+    turned = dataclasses.replace(around, states=around.states @ ortho_group.rvs(2, random_state=0))
+    turned = dataclasses.replace(
+        turned, optimum=around.optimum @ ortho_group.rvs(2, random_state=0)
+    )
+    assert geometry.outward_fraction(geometry.moves(turned))[0] == 0
+
+
 def test_sideways_is_the_distance_from_the_line_of_the_jump():
     moves = geometry.moves(paths([[[2, 0, 0], [1, 3, 0], [-1, 0, 4]]]))
     np.testing.assert_allclose(geometry.sideways(moves), [[0, 1.5, 2]], atol=1e-12)
