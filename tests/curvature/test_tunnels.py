@@ -268,3 +268,17 @@ def test_weights_of_zero_have_no_reach():
         tunnel_width(task, zero, 2.0, tangential=False)
     found = tunnel_width(task, zero, 2.0, 4, tangential=False, reach=1e3, execution=QUIET)
     assert found.radius == 0 and np.isinf(found.angle).all()
+
+
+def test_a_loss_that_only_meets_the_threshold_ends_no_tunnel():
+    ones, zero = np.ones((2, 2)), np.zeros((2, 1))
+    task = jr.Task(
+        nn.Linear(2, 1, bias=False).double(),
+        jr.Dataset(ones, zero, ones, zero),
+        loss=lambda out, _: out[:, 0].abs().clamp(max=1),
+    )
+    found = [
+        jr.tunnel_width(task, np.zeros(2), level, 4, tangential=False, reach=50.0)
+        for level in (1.0, 0.999)
+    ]
+    assert [one.endless for one in found] == [4, 0]
