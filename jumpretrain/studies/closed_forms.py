@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from scipy.special import betainc, chdtri, gammaln
 
 from jumpretrain.comparison import hypothesis_tests as tests
 from jumpretrain.connectivity.barycentric import (
+    RandomPoint,
     bezier_coordinates,
     face_coordinates,
     polychain_coordinates,
@@ -111,7 +113,9 @@ def _permutations() -> Outcome:
             (tests.permutation_test(three).p, 6 / 15),
             (tests.permutation_test(three).statistic, math.sqrt(31 / 3)),
             ((blocked.p, blocked.smallest, blocked.statistic), (8 / 36, 2 / 36, 0.9)),
+            (tests.permutation_test([np.arange(9), np.arange(9) + 99], resamples=99).p, 0.01),
             ((rank.rho, rank.p), (1, 2 / 120)),
+            (math.atanh(rank.low), math.atanh(0.9) - _reach(0.9, 2)),
             (tests.holm([0.03, 0.01, math.nan, 0.04, 0.02]), [0.06, 0.04, math.nan, 0.06, 0.06]),
         ],
     )
@@ -144,6 +148,7 @@ def _effects() -> Outcome:
             (tests.eta_squared([0, 2], [2, 4], [7, 9]), 52 / 58),
             (tests.difference_interval([1, 2, 3], [0, 2, 4]), (-reach, reach)),
             (tests.bootstrap_interval([[0, 1], [0, 0]], _gap, level=0.4), (0.5, 0.5)),
+            (tests.verdict(0.2, 0.5, 0.3) == "undecided", 1),
         ],
     )
 
@@ -170,7 +175,7 @@ def _intervals() -> Outcome:
         "intervals solve their equations: Cliff's delta, eta squared, rank correlations",
         [
             (np.abs(win - 0.75), z * np.sqrt(variance)),
-            ((low, below), (0, 0.025)),
+            ((low, 100 * below), (0, 2.5)),
             (np.array(far) / 1e5, np.sqrt(chdtri(4, [0.975, 0.025]) / 4)),
             ((rank.rho, held.rho), (ab, part)),
             (
@@ -188,8 +193,9 @@ def _reach(rho: float, freedom: int) -> float:
 
 
 def _paths() -> Outcome:
-    loss, error = np.array([2.0, 3, 1.9, 1, 2.5, 0.5]), np.array([0.75, 0.75, 0.7, 0.2, 0.3, 0])
-    alphas = np.array([0, 0.1, 0.3, 0.5, 0.9, 1])
+    alphas = np.array([0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98, 1])
+    loss = np.array([2, 3, 1.9, 1, 1, 2.5, 1.85, 1.1, 0.5])
+    error = np.array([0.75, 0.75, 0.68, 0.66, 0.3, 0.3, 0.2, 0.1, 0])
     metrics = {"train_loss": loss, "train_error": error}
     path = Path(alphas, metrics, {"train": np.tile(error[:, None], 4)})
     rises, level = path.monotonicity(), path.plateau()
@@ -199,9 +205,9 @@ def _paths() -> Outcome:
             (path.barrier("running_minimum"), 1.5),
             (path.barrier("above_ends"), 1),
             (path.barrier("above_chord"), 2.5 - 0.65),
-            ((*(rises.where or ()), rises.min_delta, rises.rising), (0.5, 0.9, 1.5, 0.4)),
-            ([[b.start, b.end, b.height] for b in rises.bumps], [[0, 0.3, 1], [0.5, 1, 1.5]]),
-            ((level.error, level.loss, level.half), (0.3, 0.9, 1.0)),
+            ((*(rises.where or ()), rises.min_delta, rises.rising), (0.5, 0.9, 1.5, 0.25)),
+            ([[b.start, b.end, b.height] for b in rises.bumps], [[0, 0.3, 1], [0.7, 1, 1.5]]),
+            ((level.error, level.loss, level.half), (0.3, 0.95, 0.98)),
             (level.excess, 3 - math.log(4)),
             (Curve(np.zeros(2), np.ones(2), np.array([1, 3])).at([0.5]), [[0.5, 0.125]]),
         ],
@@ -213,6 +219,7 @@ def _outputs() -> Outcome:
     arc = turning(np.c_[np.cos(angle), np.sin(angle)])
     corner = np.array([[[0.0, 0]], [[1, 0]], [[1, 1]]])
     missed = certificate(corner, [[1.0, 2.0]])
+    straight = np.array([[[0.0, 0]], [[2, 0]], [[4, 0]]])
     three = np.zeros((3, 3, 2))
     three[:, 0], three[:, 1:, 1] = corner[:, 0], np.arange(3)[:, None]
     return beside(
@@ -223,6 +230,7 @@ def _outputs() -> Outcome:
             ((turning(three).mean, turning(three).joint), (np.pi / 6, math.acos(2 / 3))),
             (linearity(corner, [0, 0.5, 1]), 0.25),
             (linearity(corner, [0, 0.25, 1]), 0.25),
+            (certificate(straight, [[4.5, 0]], tolerance=0.2).holds, 1),
             ((missed.residual[0], missed.first[0], missed.holds), (1, math.sqrt(5), 0)),
             (
                 turning_alpha(np.array([[4.0, 0, 3], [0, 1, 4]]), [0, 1, 2], [0, 1], 3),
@@ -234,6 +242,7 @@ def _outputs() -> Outcome:
 
 
 def _curves() -> Outcome:
+    halves = RandomPoint(face_coordinates, 2, 3, "segment")  # waits of log 2 and twice that
     faces = [[0.1, 0, 0, 0.6, 0, 0, 0.3]]  # .5 - .4, twice .4 - .1, three times .1
     return beside(
         "points of curves and surfaces weigh their nodes by Bernstein's and barycentric shares",
@@ -244,6 +253,7 @@ def _curves() -> Outcome:
             ),
             (polychain_coordinates([0, 0.25, 1], 3), [[1, 0, 0], [0.5, 0.5, 0], [0, 0, 1]]),
             (face_coordinates([[0.5, 0.4, 0.1]]), faces),
+            (halves.at(torch.tensor([0.5, 0.75])), [0, 1 / 3, 2 / 3]),
             (face_coordinates([[0.1, 0.5, 0.4]]), [[0, 0.1, 0, 0, 0, 0.6, 0.3]]),
         ],
     )

@@ -78,7 +78,7 @@ def _deviations() -> Outcome:
     right = [[1, HALF, 0], [HALF, 1, -HALF], [0, -HALF, 1]]
     return beside(
         "deviations of a bent line from its chord have the cosines 1, .707 and 0",
-        [(deviation_cosines(nodes), right)],
+        [(deviation_cosines(np.array(nodes) + 5), right)],
     )
 
 
@@ -168,9 +168,9 @@ def _graphs() -> Outcome:
 
 
 def _affinities() -> Outcome:
-    places = np.array([0.0, 1, 3, 3.5, 40, 41, 43])
+    places = np.array([0.0, 0.1, 0.3, 1.15, 40, 41, 43])
     gaps = np.abs(places[:, None] - places)
-    widths = np.array([3, 2, 2, 2.5, 3, 2, 3.0])  # distances of second neighbours
+    widths = np.array([0.3, 0.2, 0.3, 1.05, 3, 2, 3])  # distances of second neighbours
     with np.errstate(divide="ignore"):
         each = np.exp(-((gaps / widths[:, None]) ** 2))
     each = np.where(each < 1e-4, 0, each)

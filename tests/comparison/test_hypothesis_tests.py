@@ -288,3 +288,12 @@ def test_verdicts_without_an_interval_or_a_claim():
         verdict(0.1, 0.2, 0.3, 0)
     with pytest.raises(ValueError, match="smallest effect"):
         verdict(0.1, 0.2, -0.3)
+
+
+def test_statistics_of_uneven_groups_and_strata_by_hand():
+    # means 1, 4 and 8 around 30 / 7: 2 (23 / 7)^2 + 3 (2 / 7)^2 + 2 (26 / 7)^2
+    uneven = permutation_test([[0, 2], [3, 5, 4], [8, 8]])
+    assert uneven.statistic == pytest.approx(math.sqrt(2422 / 49), rel=1e-12)
+    # strata 1, 2, 6 and 9, 4 less their means: -2, -1, 2.5 against 3, -2.5
+    blocked = permutation_test([[1, 2, 9], [6, 4]], strata=[[0, 0, 1], [0, 1]])
+    assert blocked.statistic == pytest.approx(5 / 12, rel=1e-12)

@@ -125,3 +125,21 @@ def test_a_run_that_diverges_in_a_plane_counts_as_nothing():
         {},
     )
     assert found.dim == 2
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "dim"),
+    [
+        ("test_accuracy", [[0.0, 0.9, 0.9], [0.9, 0.9, 0.9]], 2),  # the middle of three has no say
+        ("test_accuracy", [[0.5, 0.75, 1.0], [0.9, 0.9, 0.9]], 1),  # the goal itself is reached
+        ("train_loss", [[1.0, 1.0, 1.0], [0.9, 0.9, 0.9]], 1),  # as is 3/4 of the fall from 4
+        ("train_loss", [[1.01, 1.01, 1.01], [0.9, 0.9, 0.9]], 2),
+        ("train_loss", [[0.9, 0.9, np.nan], [2.0, 0.9, 0.9]], None),
+    ],
+)
+def test_the_mean_over_networks_has_to_reach_the_goal(metric, values, dim):
+    free, initial = (1.0, 0.2) if metric == "test_accuracy" else (0.0, 4.0)
+    found = ThresholdDimension(
+        np.array([1, 2]), np.array(values), np.full(3, free), np.full(3, initial), metric, 0.75, {}
+    )
+    assert found.dim == dim

@@ -166,3 +166,10 @@ def test_runs_that_diverged_or_hold_nan_are_refused(arms):
     states[2, 3, 1] = np.nan
     with pytest.raises(ValueError, match=r"point 19 \(run 2\)"):
         module.gram(dataclasses.replace(arms, states=states))
+
+
+def test_the_largest_score_of_each_component_is_positive():
+    for seed in range(8):
+        points = np.random.default_rng(seed).normal(size=(6, 4))
+        scores = module.principal(points @ points.T, components=3)
+        assert (scores[np.abs(scores).argmax(axis=0), np.arange(3)] > 0).all()

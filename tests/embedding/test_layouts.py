@@ -8,6 +8,7 @@ import pytest
 from scipy.spatial.distance import pdist, squareform
 from support import cases
 
+from jumpretrain.embedding import layouts
 from jumpretrain.embedding.embed import embed
 
 
@@ -48,3 +49,11 @@ def test_umap_is_named_with_its_extra_where_it_is_missing():
             embed(cases.bundles(times=8), "umap")
     else:
         assert np.isfinite(embed(cases.bundles(times=8), "umap").coordinates).all()
+
+
+def test_only_where_every_piece_is_flat_has_the_walk_been_too_long():
+    potential = np.array([[1.0, 5], [1, 5], [2, 7], [3, 7]])
+    piece = np.array([0, 0, 1, 1])
+    layouts._check_spread(potential, piece, 9)
+    with pytest.raises(ValueError, match="after t=9 steps"):
+        layouts._check_spread(potential[[0, 1, 2, 2]], piece, 9)

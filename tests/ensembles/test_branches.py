@@ -6,7 +6,7 @@ import pytest
 import jumpretrain as jr
 from jumpretrain.ensembles import branches as module
 from jumpretrain.ensembles.branches import Branches, branches
-from jumpretrain.ensembles.cycles import cycles
+from jumpretrain.ensembles.cycles import cycles, order_seed
 from jumpretrain.paths.path import Path
 
 QUIET = jr.Execution(progress=False)
@@ -102,3 +102,9 @@ def test_a_folder_holds_one_design(task, tmp_path):
     with pytest.raises(ValueError, match="a folder holds one design"):
         cycles(task, RECIPE, [9], 1, folder=tmp_path / "branches", execution=QUIET)
     assert not (tmp_path / "branches" / "cycle-1").exists()
+
+
+def test_no_copy_goes_on_in_the_order_of_the_shared_part(task):
+    found = branches(task, jr.Recipe(epochs=1, lr=0.05), 3, shared_epochs=1, count=3)
+    assert found.provenance["orders"] == [order_seed(3, 1), order_seed(3, 2), order_seed(3, 3)]
+    assert len({3, *found.provenance["orders"]}) == 4
