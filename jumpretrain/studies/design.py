@@ -59,7 +59,7 @@ class Study:
         connect: `mst` joins the pieces of a graph, None leaves them apart.
         t: Steps of PHATE's walk; `auto` takes the knee of its entropy.
         k: Neighbours of the graph that carries the sublevel filtration.
-        seed: Seed of embedding, permutations and bootstrap.
+        seed: Seed of embedding and permutations.
         task: A task of one's own, `module:function`, called as `function(seed, group)`.
         networks: Trained networks, `group=path` each, instead of training.
         trainings: Training recipes of single groups, where they differ (from Python only).

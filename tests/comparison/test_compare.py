@@ -223,3 +223,14 @@ def test_seed_and_resamples_reach_every_random_number(rng):
         assert row["p"] == permutation_test([a, b], seed, resamples).p
         assert row["p_given_range"] == given_covariate([a, b], ranges, seed, resamples)
         assert (row["hedges_g_low"], row["hedges_g_high"]) == difference_interval(a, b)
+
+
+def test_a_difference_that_is_none_at_five_percent_is_asked_no_further():
+    # of 70 splits of 4 and 4, 4 are as far apart: p is .057
+    groups = {
+        name: [{RANGE: float(k + 1 + 3 * i), "x": x} for i, x in enumerate(values)]
+        for k, (name, values) in enumerate({"a": [1.0, 2, 3, 5], "b": [4.0, 6, 7, 8]}.items())
+    }
+    row = rows(compare(groups, family=["x"])).loc["x"]
+    assert 0.05 < row["p"] < 0.1 and not math.isnan(row["p_given_range"])
+    assert row["differs_at_equal_range"] is None

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from support import cases
 
+from jumpretrain.comparison import describe as module
 from jumpretrain.comparison.describe import describe
 from jumpretrain.comparison.geometry import describe_geometry
 from jumpretrain.embedding.embed import embed
@@ -182,3 +183,27 @@ def test_pieces_left_apart_are_each_an_essential_bar(arms, embedding):
     bars = sublevel(arms.jumps().values("test_loss"), graph)
     assert apart["sublevel_values_h0_essential_bars"] == len(bars.essential(0)) > 1
     assert describe(arms, embedding, k=2)["sublevel_values_h0_essential_bars"] == 1
+
+
+def test_a_run_recovers_within_a_tenth_of_its_own_fall(arms):
+    jumps = arms.jumps()
+    losses = np.full(jumps.metrics["train_loss"].shape, 5.0)
+    losses[:, 0] = 11.0  # from an optimum of 1: a tenth of the way is 2
+    losses[:, -1] = np.resize([2.0, 2.05, 1.0], len(losses))
+    raised = replace(jumps, metrics={**jumps.metrics, "train_loss": losses})
+    raised = replace(raised, optimum_metrics={**jumps.optimum_metrics, "train_loss": 1.0})
+    found = module._outcome(raised, raised, "test_loss")["share_of_runs_recovered"]
+    assert found == pytest.approx(np.mean(losses[:, -1] <= 2))
+
+
+def test_shuffled_values_stand_for_their_median_and_diameters_divide(arms, embedding, described):
+    graph, rng = embedding.graph(3), np.random.default_rng(4)
+    values = arms.jumps().values("test_loss")
+    totals = [
+        sublevel(rng.permutation(values), graph, maxdim=0).total_persistence(0) for _ in range(20)
+    ]
+    assert module._permuted(values, graph, 4) == np.median(totals) != np.mean(totals)
+    for dim in "01":
+        total = described[f"rips_h{dim}_total_persistence_p1"]
+        over = described[f"rips_h{dim}_total_persistence_over_diameter"]
+        assert over == pytest.approx(total / described["embedding_diameter"])
