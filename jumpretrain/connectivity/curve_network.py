@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from jumpretrain.connectivity.barycentric import RandomPoint
+from jumpretrain.networks.copying import copied
 from jumpretrain.tasks.estimates import has_vectors, renew_vectors
 from jumpretrain.tasks.layout import Layout, run_with
 
@@ -36,7 +36,7 @@ class CurveNetwork(nn.Module):
     ) -> None:
         """Take nodes (N, S), the first of which are fixed."""
         super().__init__()
-        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.network = copied(network).requires_grad_(False)
         if has_vectors(self.network):
             self.network.register_forward_pre_hook(renew_vectors)
         rows = torch.as_tensor(nodes[:, : layout.weight_count])

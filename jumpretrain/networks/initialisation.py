@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from jumpretrain.execution.arguments import Positive, checked
 from jumpretrain.execution.randomness import seeded
 from jumpretrain.execution.settings import standard_settings
+from jumpretrain.networks.copying import copied
 
 __all__ = ["WEIGHTED", "fresh", "initialise"]
 
@@ -158,7 +158,7 @@ def _built(factory: Callable[[], nn.Module]) -> nn.Module:
 
 
 def _reset(model: nn.Module, seed: int) -> nn.Module:
-    module = copy.deepcopy(model)
+    module = copied(model)
     with seeded(seed):
         for part in reversed(list(module.modules())):
             reset = getattr(part, "reset_parameters", getattr(part, "_reset_parameters", None))

@@ -5,7 +5,6 @@ After the released code of arXiv:2210.01019.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +19,7 @@ from jumpretrain.engine.evaluate import measure
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.execution.settings import standard_settings
+from jumpretrain.networks.copying import copied
 from jumpretrain.paths.path import Path
 from jumpretrain.states.curves import Curve, check_alphas
 from jumpretrain.states.layers import weight_layers
@@ -132,7 +132,7 @@ class _Pair(nn.Module):
 
     def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
         super().__init__()
-        self.moving, self.still = copy.deepcopy(network), copy.deepcopy(network)
+        self.moving, self.still = copied(network), copied(network)
         self.names = tuple(names)
         self.training = network.training
 
