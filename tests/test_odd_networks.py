@@ -5,10 +5,11 @@ import copy
 import numpy as np
 import pytest
 import torch
-from support import zoo
+from support import nets, zoo
 
 import jumpretrain as jr
 from jumpretrain.tasks.estimates import normalisers, renew_vectors
+from jumpretrain.tasks.task import Task
 
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
 QUIET = jr.Execution(progress=False)
@@ -49,6 +50,19 @@ def test_training_alone_and_at_once_agree(trained):
     task, fit = trained
     alone = jr.train(task, RECIPE, [1], execution=QUIET)
     np.testing.assert_allclose(alone.final[0], fit.final[1], atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["spectral_norm", "weight_norm", "own parametrization"])
+def test_workers_train_parametrized_networks_to_the_same_bits(name, tmp_path):
+    network = zoo.ZOO[name]()
+    task = Task(network, nets.vectors())
+    starts = np.repeat(task.state(network)[None], 3, axis=0)
+    alone = jr.Execution(progress=False, mode="looped")
+    pair = jr.Execution(progress=False, mode="looped", n_jobs=2)
+    one = jr.train(task, RECIPE, [0, 1, 2], starts, execution=alone)
+    two = jr.train(task, RECIPE, [0, 1, 2], starts, tmp_path, execution=pair)
+    assert np.array_equal(one.states, two.states[:])
 
 
 def test_jumps_and_paths_pass_through_their_states(trained):

@@ -1,4 +1,4 @@
-"""Copy a network, also one that holds tensors which it computed from others."""
+"""Copy a network, or make it ready to be sent, also one that torch itself would not copy."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
-__all__ = ["copied"]
+__all__ = ["copied", "packed", "unpacked"]
 
 
 def copied(module: nn.Module) -> nn.Module:
@@ -50,3 +51,36 @@ def _overlaps(tensor: torch.Tensor) -> bool:
         return False
     steps = zip(tensor.shape, tensor.stride(), strict=True)
     return 1 + sum((size - 1) * stride for size, stride in steps) < tensor.numel()
+
+
+def packed(module: nn.Module) -> nn.Module:
+    """Take the classes of parametrized layers out of a network, which cannot be pickled.
+
+    Returns:
+        A copy for `unpacked`, or the network itself where it has no such layers.
+    """
+    if not any(parametrize.is_parametrized(part) for part in module.modules()):
+        return module
+    plain = copied(module)
+    for part in plain.modules():
+        if parametrize.is_parametrized(part):
+            part.__class__ = type(part).__bases__[0]  # the layer's own class
+    return plain
+
+
+def unpacked(module: nn.Module) -> nn.Module:
+    """Give a network the classes of parametrized layers back that `packed` took.
+
+    Returns:
+        The network itself.
+    """
+    for part in list(module.modules()):
+        held = part._modules.get("parametrizations")
+        names = list(held) if isinstance(held, nn.ModuleDict) else []
+        if names and not isinstance(getattr(type(part), names[0], None), property):
+            parametrize._inject_new_class(part)
+            for name in names:
+                parametrize._inject_property(part, name)
+            if isinstance(part, nn.RNNBase):  # which keeps a list of its weights
+                part._flat_weights = [getattr(part, name) for name in part._flat_weights_names]
+    return module

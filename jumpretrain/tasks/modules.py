@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim.swa_utils import AveragedModel
 
+from jumpretrain.networks.copying import copied
 from jumpretrain.tasks.probing import reason
 
-__all__ = ["check_device", "check_model", "copied", "unwrapped"]
+__all__ = ["check_device", "check_model", "own_copy", "unwrapped"]
 
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 
@@ -28,7 +28,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
     """
     bare = _inner(module)
     if any(_inner(part) is not part for part in bare.modules()):
-        bare = copied(bare)
+        bare = own_copy(bare)
         for part in list(bare.modules()):
             for name, child in part.named_children():
                 setattr(part, name, _inner(child))
@@ -41,11 +41,8 @@ def _inner(module: nn.Module) -> nn.Module:
     return _inner(inner) if isinstance(inner, nn.Module) else module
 
 
-def copied(module: nn.Module) -> nn.Module:
-    """Copy a network with all that it holds.
-
-    Weights that hooks compute anew before each forward, as the older `weight_norm` and `prune`
-    do, are copied as numbers.
+def own_copy(module: nn.Module) -> nn.Module:
+    """Copy a user's network with all that it holds.
 
     Returns:
         A network of one's own.
@@ -56,21 +53,12 @@ def copied(module: nn.Module) -> nn.Module:
     if isinstance(module, torch.jit.ScriptModule):
         raise ValueError("a ScriptModule cannot be trained in copies; pass the plain module")
     try:
-        return copy.deepcopy(module, {id(t): t.detach().clone() for t in _computed(module)})
+        return copied(module)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"a model must allow copy.deepcopy, but this one does not ({reason(error)}); "
-            "clear cached activations or pass a function that builds it"
+            "clear what it keeps of a forward or pass a function that builds it"
         ) from error
-
-
-def _computed(module: nn.Module) -> Iterator[torch.Tensor]:
-    for part in module.modules():
-        for hook in part._forward_pre_hooks.values():
-            name = getattr(hook, "name", getattr(hook, "_tensor_name", None))
-            tensor = vars(part).get(name) if isinstance(name, str) else None
-            if isinstance(tensor, torch.Tensor):
-                yield tensor
 
 
 def check_model(model: nn.Module | Callable[[], nn.Module]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,13 +16,14 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.settings import standard_settings
+from jumpretrain.networks.copying import copied, packed, unpacked
 from jumpretrain.networks.initialisation import fresh
 from jumpretrain.tasks.constants import check_alike
 from jumpretrain.tasks.data import Dataset
 from jumpretrain.tasks.estimates import estimates_beyond_batchnorm, train_but_frozen
 from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.measures import PerExample, accuracy, as_labels, cross_entropy
-from jumpretrain.tasks.modules import check_device, check_model, copied, unwrapped
+from jumpretrain.tasks.modules import check_device, check_model, own_copy, unwrapped
 from jumpretrain.tasks.probing import probe
 from jumpretrain.tasks.sources import StateLike, StatesLike, state_of, states_of
 
@@ -91,7 +91,14 @@ class Task:
         object.__setattr__(self, "drawn", drawn)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "tensors"}
+        kept = {name: value for name, value in self.__dict__.items() if name != "tensors"}
+        kept["template"] = packed(self.template)
+        return kept | ({"model": None} if self.model is self.template else {})
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        template = unpacked(kept["template"])
+        model = template if kept["model"] is None else kept["model"]
+        self.__dict__.update(kept | {"template": template, "model": model})
 
     @property
     def weight_count(self) -> int:
@@ -106,8 +113,8 @@ class Task:
             ValueError: If the network cannot be copied.
         """
         if isinstance(self.model, nn.Module):
-            return copied(unwrapped(self.model))
-        return copied(self._fresh(0))
+            return own_copy(unwrapped(self.model))
+        return own_copy(self._fresh(0))
 
     def _fresh(self, seed: int) -> nn.Module:
         module = unwrapped(fresh(self.model, seed))
@@ -208,7 +215,7 @@ class Task:
             A copy on the task's device, in training mode. Parts that the user put into evaluation
             mode stay there; where the whole model is, BatchNorm with frozen parameters does.
         """
-        module = copy.deepcopy(self.template).to(self.device)
+        module = copied(self.template).to(self.device)
         for part in module.modules():
             if isinstance(part, (nn.Embedding, nn.EmbeddingBag)):
                 part.sparse = False  # the same gradients, for every optimiser and for vmap

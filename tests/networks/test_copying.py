@@ -1,14 +1,16 @@
 """A copy computes what the network computes, and shares nothing with it."""
 
 import copy
+import pickle
 
 import pytest
 import torch
+from support import zoo
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 from torch.nn.utils.weight_norm import weight_norm as weight_hook
 
-from jumpretrain.networks.copying import copied
+from jumpretrain.networks.copying import copied, packed, unpacked
 
 
 def hooked():
@@ -48,6 +50,22 @@ def test_tensors_that_a_network_computed_are_copied_as_numbers(build):
     assert torch.equal(other.eval()(x), network.eval()(x))
     for one, two in zip(network.parameters(), other.parameters(), strict=True):
         assert one.data_ptr() != two.data_ptr() and one.requires_grad == two.requires_grad
+
+
+@pytest.mark.parametrize("build", [Recurrent, zoo.spectral, zoo.own_parametrization])
+def test_parametrized_layers_can_be_sent_to_another_process(build):
+    network, x = build().eval(), torch.randn(5, 6)
+    with pytest.raises(RuntimeError, match="Serialization of parametrized modules"):
+        pickle.dumps(network)
+    other = unpacked(pickle.loads(pickle.dumps(packed(network))))
+    assert torch.equal(other(x), network(x))
+    assert list(other.state_dict()) == list(network.state_dict())
+    assert "parametrizations" in repr(network) and repr(other) == repr(network)
+
+
+def test_other_networks_are_sent_as_they_are():
+    network = nn.Linear(6, 3)
+    assert packed(network) is network and unpacked(network) is network
 
 
 def test_entries_that_share_memory_have_memory_of_their_own():

@@ -1,10 +1,13 @@
 """Small networks whose function depends on more than ordinary weights."""
 
+import warnings
+
 import torch
 from support import nets
 from torch import nn
-from torch.nn.utils import parametrizations, parametrize
+from torch.nn.utils import parametrizations, parametrize, prune
 from torch.nn.utils.spectral_norm import spectral_norm as spectral_hook
+from torch.nn.utils.weight_norm import weight_norm as weight_hook
 
 from jumpretrain.tasks.task import Task
 
@@ -36,6 +39,18 @@ class Doubled(nn.Module):
 def own_parametrization():
     network = between(nn.Linear(6, 8))
     parametrize.register_parametrization(network[0], "weight", Doubled())
+    return network
+
+
+def old_weight_norm():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls it old
+        return between(weight_hook(nn.Linear(6, 8)))
+
+
+def pruned():
+    network = between(nn.Linear(6, 8))
+    prune.random_unstructured(network[0], "weight", 0.5)
     return network
 
 
@@ -132,6 +147,8 @@ VECTORS = {
     "spectral_norm": spectral,
     "spectral_norm by a hook": hooked,
     "weight_norm": lambda: between(parametrizations.weight_norm(nn.Linear(6, 8))),
+    "weight_norm by a hook": old_weight_norm,
+    "pruned": pruned,
     "orthogonal": lambda: between(parametrizations.orthogonal(nn.Linear(6, 8))),
     "own parametrization": own_parametrization,
     "without axes and empty": Scaled,
