@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from jumpretrain.engine.replicas import Looped, Stacked
-from jumpretrain.storage import folders
+from jumpretrain.storage import arrays as kept_arrays
+from jumpretrain.storage import files, manifests
 
 __all__ = ["Checkpoint"]
 
@@ -23,12 +24,21 @@ class Checkpoint:
     keeping.
 
     Attributes:
-        path: The file.
+        folder: Where finished runs are kept.
+        run: The first run of those that are trained.
         every: Epochs between two writings; 0 writes nothing.
+        owner: Whose they are.
     """
 
-    path: Path
+    folder: Path
+    run: int
     every: int
+    owner: manifests.Owner
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / "checkpoints" / f"{self.run:05d}"
 
     def resume(
         self, replicas: Replicas, optimiser: torch.optim.Optimizer
@@ -41,11 +51,15 @@ class Checkpoint:
 
         Returns:
             How many epochs are done, and the snapshots until then, each (K, S).
+
+        Raises:
+            ValueError: If the file is damaged, or of other runs.
         """
         if not self.path.exists():
             return 0, [replicas.read()]
-        arrays, facts = folders.read_arrays(self.path)
-        tensors = {name: torch.as_tensor(array) for name, array in arrays.items()}
+        content = kept_arrays.read(self.path)
+        self.owner.check(self.path, content, self.run)
+        tensors = {name: torch.as_tensor(array) for name, array in content.arrays.items()}
         snapshots = list(tensors.pop("snapshots"))
         replicas.restore(_under("network", tensors))
         state: dict[int, dict[str, torch.Tensor]] = {}
@@ -57,7 +71,9 @@ class Checkpoint:
         for place, entries in state.items():  # loading casts scalars to the precision of weights
             scalars = {key: entry for key, entry in entries.items() if entry.ndim == 0}
             optimiser.state[replicas.parameters[place]] |= scalars
-        return int(facts["epochs"]), [snapshot.to(replicas.device) for snapshot in snapshots]
+        return int(content.facts["epochs"]), [
+            snapshot.to(replicas.device) for snapshot in snapshots
+        ]
 
     def keep(
         self,
@@ -66,7 +82,11 @@ class Checkpoint:
         snapshots: list[torch.Tensor],
         epochs: int,
     ) -> None:
-        """Write down where training stands, if it is time to."""
+        """Write down where training stands, if it is time to.
+
+        Raises:
+            ValueError: If the folder is gone, or the system refuses.
+        """
         if not self.every or epochs % self.every:
             return
         tensors = {
@@ -77,11 +97,14 @@ class Checkpoint:
             tensors |= {name: entry for name, entry in some.items() if entry is not None}
         tensors["snapshots"] = torch.stack(snapshots)
         arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-        folders.write_arrays(self.path, arrays, {"epochs": epochs})
+        manifests.confirm(self.folder / "manifest.json", self.owner)
+        files.make_folder(self.path.parent, parents=False)
+        facts = {"epochs": epochs, **self.owner.facts(self.run)}
+        kept_arrays.write(self.path, arrays, facts)
 
     def drop(self) -> None:
         """Remove the file: training is finished and kept elsewhere."""
-        self.path.unlink(missing_ok=True)
+        files.remove(self.path)
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,18 @@ import torch
 from numpy.typing import NDArray
 
 from jumpretrain.engine.checkpoints import Checkpoint
+from jumpretrain.engine.evaluate import metric_names
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.replicas import stacking_refusal
 from jumpretrain.execution.execution import Execution, chunks
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import Plane
 from jumpretrain.storage import folders
+from jumpretrain.storage.manifests import Owner
+from jumpretrain.tasks.estimates import estimated
 from jumpretrain.tasks.task import Task
 
-__all__ = ["Chunk", "plan_chunks"]
+__all__ = ["Chunk", "bytes_of", "plan_chunks", "tidy", "unfinished"]
 
 STACKED_WEIGHTS = 300_000
 
@@ -36,9 +40,10 @@ class Chunk:
         seeds: Their seeds (K,).
         start: Where they start (K, S).
         planes: The plane to which each is held; None where they are free.
-        folder: Where finished runs are kept; None keeps them in memory.
         every: Epochs between two checkpoints; 0 writes none.
-        storage: How the folder keeps states.
+        storage: How a folder keeps states.
+        folder: Where finished runs are kept; None keeps them in memory.
+        owner: Whose they are there.
     """
 
     mode: str
@@ -48,22 +53,69 @@ class Chunk:
     seeds: NDArray[np.int64]
     start: NDArray[Any]
     planes: list[Plane] | None
-    folder: Path | None
     every: int
     storage: folders.Storage
+    folder: Path | None = None
+    owner: Owner | None = None
 
     @property
     def checkpoint(self) -> Checkpoint | None:
         """Where unfinished training is kept."""
-        if self.folder is None:
+        if self.folder is None or self.owner is None:
             return None
-        return Checkpoint(self.folder / "checkpoints" / f"{self.runs[0]:05d}", self.every)
+        return Checkpoint(self.folder, int(self.runs[0]), self.every, self.owner)
+
+    @property
+    def paths(self) -> list[Path]:
+        """Where the folder has its runs, or will have them."""
+        assert self.folder is not None
+        return [folders.run_path(self.folder, run) for run in self.runs]
 
     @property
     def kept(self) -> bool:
         """Whether the folder has all runs already."""
-        assert self.folder is not None
-        return all(folders.run_path(self.folder, run).exists() for run in self.runs)
+        return all(path.exists() for path in self.paths)
+
+
+def unfinished(chunks: Sequence[Chunk]) -> list[tuple[Chunk]]:
+    """List chunks of which a folder lacks runs.
+
+    Returns:
+        Each as the arguments of a call.
+    """
+    return [(chunk,) for chunk in chunks if not chunk.kept]
+
+
+def tidy(chunks: Sequence[Chunk], owner: Owner) -> None:
+    """Check what a folder has before the rest is trained, and drop checkpoints of what it has.
+
+    Args:
+        chunks: What is trained together.
+        owner: Whose the folder is.
+    """
+    for chunk in chunks:
+        if chunk.kept and chunk.checkpoint is not None:
+            chunk.checkpoint.drop()
+    if not unfinished(chunks):
+        return  # all is checked when it is read
+    for chunk in chunks:
+        for run, path in zip(chunk.runs.tolist(), chunk.paths, strict=True):
+            if path.exists():
+                folders.scan(path, owner, run)
+
+
+def bytes_of(task: Task, recipe: Recipe, runs: int, storage: folders.Storage = "exact") -> int:
+    """Say how large what a folder keeps of runs will be.
+
+    Returns:
+        Bytes of states and metrics.
+    """
+    times = len(recipe.record_steps(recipe.batches(len(task.data.train_x))))
+    names = len(metric_names(task)) * (2 if estimated(task.module()) else 1)
+    states = folders.size(
+        times, task.layout.width, task.weight_count, task.layout.numpy_dtype, storage
+    )
+    return runs * (states + 8 * times * names)
 
 
 def plan_chunks(

@@ -16,11 +16,12 @@ from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jumpretrain.engine.compilation import Gradients, compile_gradients
+from jumpretrain.engine.recipe import Recipe
 from jumpretrain.states.planes import Plane
 from jumpretrain.tasks.layout import run_with, tensors_of
 from jumpretrain.tasks.task import Task
 
-__all__ = ["Looped", "Stacked", "hold_to_planes", "stacking_refusal"]
+__all__ = ["Looped", "Stacked", "descend", "hold_to_planes", "optimise", "stacking_refusal"]
 
 
 class Looped:
@@ -210,3 +211,32 @@ def _step(replicas: Looped | Stacked, x: torch.Tensor, y: torch.Tensor) -> torch
     gradients = [parameter.grad for parameter in replicas.parameters if parameter.grad is not None]
     rows = [gradient.reshape(len(x), gradient.numel() // len(x)) for gradient in gradients]
     return torch.cat([*rows, replicas.read()], dim=1)
+
+
+def optimise(replicas: Looped | Stacked, recipe: Recipe) -> torch.optim.Optimizer:
+    """Make the optimiser of a recipe for networks.
+
+    Returns:
+        The optimiser, fresh.
+    """
+    optimiser = recipe.optimise(replicas.parameters)
+    if isinstance(replicas, Stacked) and replicas.device.type == "cpu":
+        for group in optimiser.param_groups:  # one pass; wrong where strides differ, unlike here
+            group["fused"] = True
+    return optimiser
+
+
+def descend(
+    replicas: Looped | Stacked,
+    optimiser: torch.optim.Optimizer,
+    recipe: Recipe,
+    x: torch.Tensor,
+    y: torch.Tensor,
+) -> None:
+    """Take one step of the optimiser on a batch."""
+    optimiser.zero_grad()
+    replicas.backward(x, y)
+    if recipe.push:
+        away = (replicas.norms() - recipe.radius).square().sum()
+        torch.autograd.backward(recipe.push * away)
+    optimiser.step()

@@ -14,24 +14,24 @@ import torch
 from numpy.typing import NDArray
 
 from jumpretrain.engine.batches import epoch_batches, seed_of_step
-from jumpretrain.engine.chunking import Chunk, plan_chunks
-from jumpretrain.engine.evaluate import measure_both, metric_names
+from jumpretrain.engine.chunking import Chunk, bytes_of, plan_chunks, tidy, unfinished
+from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.engine.replicas import Looped, Stacked, hold_to_planes
+from jumpretrain.engine.replicas import Looped, Stacked, descend, hold_to_planes, optimise
 from jumpretrain.execution.arguments import Seed, checked
 from jumpretrain.execution.execution import Execution, persist, spread
 from jumpretrain.execution.randomness import seeded
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.execution.threads import versions
-from jumpretrain.states.planes import Plane
+from jumpretrain.states.planes import Plane, check_planes
 from jumpretrain.storage import folders, manifests
 from jumpretrain.storage.lazy_states import LazyStates
-from jumpretrain.tasks.estimates import estimated, with_vectors
+from jumpretrain.tasks.estimates import with_vectors
 from jumpretrain.tasks.probing import check_start, why_untrainable
 from jumpretrain.tasks.sources import StatesLike
 from jumpretrain.tasks.task import Task, digest
 
-__all__ = ["Runs", "bytes_of", "check_last_batch", "train"]
+__all__ = ["Planned", "Runs", "bytes_of", "check_last_batch", "plan_training", "train"]
 
 REPLICAS: dict[str, Callable[[Task, NDArray[Any]], Looped | Stacked]] = {
     "looped": Looped,
@@ -113,10 +113,101 @@ def train(
         >>> bool(fit.metrics["train_loss"][0, -1] < fit.metrics["train_loss"][0, 0])
         True
     """
+    planned = plan_training(task, recipe, seeds, states, execution, planes)
+    if folder is None:
+        return planned.run(label)
+    with folders.lock(Path(folder)):
+        return planned.keep(Path(folder), label)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Training that was checked, and that nothing was done for yet.
+
+    Attributes:
+        chunks: What is trained together.
+        design: What a folder of the runs depends on.
+        seeds: The seed of each run (K,).
+        epoch: When snapshots are taken, in epochs (T,).
+        execution: Where and how it is run.
+    """
+
+    chunks: list[Chunk]
+    design: dict[str, Any]
+    seeds: NDArray[np.int64]
+    epoch: NDArray[np.float64]
+    execution: Execution
+
+    def run(self, label: str) -> Runs:
+        """Train, and keep all in memory.
+
+        Returns:
+            The runs.
+        """
+        results = spread(_train_chunk, [(chunk,) for chunk in self.chunks], self.execution, label)
+        states = np.concatenate([result[0] for result in results])
+        metrics = {n: np.concatenate([r[1][n] for r in results]) for n in results[0][1]}
+        marks = folders.status(states, metrics)
+        return Runs(states, self.epoch, metrics, marks, self.seeds, folders.plain(self.design))
+
+    def claim(self, folder: Path) -> manifests.Owner:
+        """Claim a folder for the runs, which has to be held.
+
+        Returns:
+            Whose its files are.
+
+        Raises:
+            ValueError: If it holds other runs, or its disk is too small.
+        """
+        left = sum(len(chunk.runs) for (chunk,) in unfinished(self._in(folder)))
+        first, path = self.chunks[0], folder / "manifest.json"
+        folders.check_space(folder, bytes_of(first.task, first.recipe, left, first.storage))
+        storage = {} if first.storage == "exact" else {"storage": first.storage}
+        manifests.claim(path, self.design | storage, DEFAULTS)
+        return manifests.owner_of(path)
+
+    def keep(self, folder: Path, label: str) -> Runs:
+        """Claim a folder, train what it lacks, and keep it there.
+
+        Returns:
+            The runs.
+
+        Raises:
+            ValueError: If the folder holds other runs or damaged ones, or does not stay.
+        """
+        owner, path = self.claim(folder), folder / "manifest.json"
+        chunks = self._in(folder, owner)
+        tidy(chunks, owner)
+        persist(_keep_chunk, partial(unfinished, chunks), self.execution, label)
+        manifests.confirm(path, owner)
+        kept = folders.read_runs(folder, len(self.seeds), self.epoch, owner)
+        if "missing" in kept[3]:
+            raise ValueError(
+                f"runs must stay while others are made, but {folder} lost some; repeat the call"
+            )
+        return Runs(*kept, self.seeds, manifests.read(path) | kept[0].remarks)
+
+    def _in(self, folder: Path, owner: manifests.Owner | None = None) -> list[Chunk]:
+        return [replace(chunk, folder=folder, owner=owner) for chunk in self.chunks]
+
+
+def plan_training(
+    task: Task,
+    recipe: Recipe,
+    seeds: Sequence[int] | NDArray[Any],
+    states: StatesLike | None = None,
+    execution: Execution | None = None,
+    planes: Plane | Sequence[Plane] | None = None,
+) -> Planned:
+    """Check all that `train` is called with, and divide the runs into what is trained together.
+
+    Returns:
+        What is left to do.
+    """
     execution = execution or Execution()
     keys = _check_seeds(seeds)
     start = _starts(task, keys, states)
-    held = _check_planes(task, planes, len(keys))
+    held = check_planes(planes, len(keys), task.weight_count, task.layout.numpy_dtype)
     batches = recipe.batches(len(task.data.train_x))
     check_last_batch(task, recipe)
     mode, reason, parts = plan_chunks(task, start, len(keys), execution)
@@ -139,47 +230,12 @@ def train(
             keys[part],
             start[part],
             held and [held[k] for k in part],
-            None if folder is None else Path(folder),
             execution.checkpoint,
             execution.storage,
         )
         for part in parts
     ]
-    epoch = recipe.record_steps(batches) / batches
-    if folder is None:
-        results = spread(_train_chunk, [(chunk,) for chunk in chunks], execution, label)
-        states = np.concatenate([result[0] for result in results])
-        metrics = {n: np.concatenate([r[1][n] for r in results]) for n in results[0][1]}
-        marks = folders.status(states, metrics)
-        return Runs(states, epoch, metrics, marks, keys, folders.plain(design))
-    folder = Path(folder)
-    with folders.lock(folder):
-        design |= {} if execution.storage == "exact" else {"storage": execution.storage}
-        manifest = manifests.claim(folder / "manifest.json", design, DEFAULTS)
-        pending = partial(_unfinished, chunks)
-        left = sum(len(chunk.runs) for (chunk,) in pending())
-        folders.check_space(folder, bytes_of(task, recipe, left, execution.storage))
-        persist(_keep_chunk, pending, execution, label)
-        kept = folders.read_runs(folder, len(keys), epoch)
-        return Runs(*kept, keys, manifest | kept[0].remarks)
-
-
-def _unfinished(chunks: Sequence[Chunk]) -> list[tuple[Chunk]]:
-    return [(chunk,) for chunk in chunks if not chunk.kept]
-
-
-def bytes_of(task: Task, recipe: Recipe, runs: int, storage: folders.Storage = "exact") -> int:
-    """Say how large what a folder keeps of runs will be.
-
-    Returns:
-        Bytes of states and metrics.
-    """
-    times = len(recipe.record_steps(recipe.batches(len(task.data.train_x))))
-    names = len(metric_names(task)) * (2 if estimated(task.module()) else 1)
-    states = folders.size(
-        times, task.layout.width, task.weight_count, task.layout.numpy_dtype, storage
-    )
-    return runs * (states + 8 * times * names)
+    return Planned(chunks, design, keys, recipe.record_steps(batches) / batches, execution)
 
 
 def _starts(task: Task, keys: NDArray[np.int64], states: StatesLike | None) -> NDArray[Any]:
@@ -195,27 +251,6 @@ def _check_seeds(seeds: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
     if keys.ndim != 1 or not len(keys) or keys.dtype.kind not in "iu" or keys.min() < 0:
         raise ValueError(f"seeds must be a list of whole numbers from 0, but are {seeds!r}")
     return keys.astype(np.int64)
-
-
-def _check_planes(
-    task: Task, planes: Plane | Sequence[Plane] | None, count: int
-) -> list[Plane] | None:
-    if planes is None:
-        return None
-    each = [planes] * count if isinstance(planes, Plane) else list(planes)
-    if not all(isinstance(plane, Plane) for plane in each):
-        raise ValueError("planes must be Planes, as normal_to, spanned_by and random_plane make")
-    widths = {plane.directions.shape[1] for plane in each}
-    if len(each) != count or widths != {task.weight_count}:
-        raise ValueError(
-            f"planes must be one, or one for each of {count} runs, in {task.weight_count} "
-            f"weights, but there are {len(each)} in {sorted(widths)}"
-        )
-    keys = [(digest(plane.directions), plane.normal) for plane in each]  # equal ones are one
-    as_task = partial(np.asarray, dtype=task.layout.numpy_dtype)
-    unlike = dict(zip(keys, each, strict=True))
-    cast = {key: replace(p, directions=as_task(p.directions)) for key, p in unlike.items()}
-    return [cast[key] for key in keys]
 
 
 @standard_settings()
@@ -240,9 +275,10 @@ def check_last_batch(task: Task, recipe: Recipe) -> None:
 
 
 def _keep_chunk(chunk: Chunk) -> None:
-    assert chunk.folder is not None and chunk.checkpoint is not None
-    count = chunk.task.weight_count
-    folders.write_runs(chunk.folder, chunk.runs, *_train_chunk(chunk), chunk.storage, count)
+    assert chunk.folder is not None and chunk.owner is not None and chunk.checkpoint is not None
+    made, count = _train_chunk(chunk), chunk.task.weight_count
+    manifests.confirm(chunk.folder / "manifest.json", chunk.owner)
+    folders.write_runs(chunk.folder, chunk.runs, *made, chunk.owner, chunk.storage, count)
     chunk.checkpoint.drop()
 
 
@@ -262,7 +298,7 @@ def _record(chunk: Chunk) -> NDArray[Any]:
     replicas = REPLICAS[chunk.mode](task, chunk.start)
     batches = recipe.batches(len(task.data.train_x))
     wanted = set(recipe.record_steps(batches).tolist())
-    optimiser = _optimiser(replicas, recipe)
+    optimiser = optimise(replicas, recipe)
     begun = (0, [replicas.read()])
     done, snapshots = checkpoint.resume(replicas, optimiser) if checkpoint else begun
     kept = [snapshot.cpu() for snapshot in snapshots]
@@ -271,7 +307,7 @@ def _record(chunk: Chunk) -> NDArray[Any]:
         examples = epoch_batches(task, recipe, chunk.seeds, epoch)
         for step, (x, y) in enumerate(examples, epoch * batches):
             with _drawing(task, int(chunk.seeds[0]), step):
-                _step(replicas, optimiser, recipe, x, y)
+                descend(replicas, optimiser, recipe, x, y)
             if chunk.planes:
                 hold_to_planes(replicas, chunk.planes)
             if step + 1 in wanted:
@@ -283,26 +319,3 @@ def _record(chunk: Chunk) -> NDArray[Any]:
 
 def _drawing(task: Task, seed: int, step: int) -> AbstractContextManager[None]:
     return seeded(seed_of_step(seed, step), task.drawn) if task.drawn else nullcontext()
-
-
-def _optimiser(replicas: Looped | Stacked, recipe: Recipe) -> torch.optim.Optimizer:
-    optimiser = recipe.optimise(replicas.parameters)
-    if isinstance(replicas, Stacked) and replicas.device.type == "cpu":
-        for group in optimiser.param_groups:  # one pass; wrong where strides differ, unlike here
-            group["fused"] = True
-    return optimiser
-
-
-def _step(
-    replicas: Looped | Stacked,
-    optimiser: torch.optim.Optimizer,
-    recipe: Recipe,
-    x: torch.Tensor,
-    y: torch.Tensor,
-) -> None:
-    optimiser.zero_grad()
-    replicas.backward(x, y)
-    if recipe.push:
-        away = (replicas.norms() - recipe.radius).square().sum()
-        torch.autograd.backward(recipe.push * away)
-    optimiser.step()

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
-from jumpretrain.ensembles.cycles import claim, order_seed
+from jumpretrain.ensembles.cycles import claimed, order_seed
 from jumpretrain.execution.arguments import Count, Seed, Whole, checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
@@ -115,7 +115,6 @@ def branches(
     quick = replace(recipe, record_every=0, record_early=False)
     left = recipe.epochs - shared_epochs
     choices = {"seed": seed, "shared_epochs": shared_epochs, "count": count}
-    claim(folder, task, recipe, method="branches", **choices)
 
     def go(name: str, epochs: int, keys: list[int], states: NDArray[Any]) -> NDArray[Any]:
         if not epochs:
@@ -128,9 +127,10 @@ def branches(
             )
         return np.asarray(runs.final)
 
-    shared = go("shared", shared_epochs, [seed], task.initial(seed)[None])[0]
     orders = [order_seed(seed, 1 + copy) for copy in range(count)]
-    finals = go("copies", left, orders, np.repeat(shared[None], count, axis=0))
+    with claimed(folder, task, recipe, method="branches", **choices):
+        shared = go("shared", shared_epochs, [seed], task.initial(seed)[None])[0]
+        finals = go("copies", left, orders, np.repeat(shared[None], count, axis=0))
     paths = {
         (a, b): interpolate(task, finals[a], finals[b], shares, execution=execution)
         for a, b in combinations(range(count), 2)

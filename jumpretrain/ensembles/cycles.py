@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -15,10 +16,11 @@ from jumpretrain.execution.arguments import Count, Seed, checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.storage import manifests
+from jumpretrain.storage.locks import lock
 from jumpretrain.tasks.sources import StatesLike
 from jumpretrain.tasks.task import Task
 
-__all__ = ["claim", "cycles", "order_seed"]
+__all__ = ["claimed", "cycles", "order_seed"]
 
 
 @checked
@@ -63,25 +65,28 @@ def cycles(
     """
     if not isinstance(count, Integral) or count < 1:
         raise ValueError(f"count must be at least 1 cycle, but is {count}")
-    claim(folder, task, recipe, method="cycles", seeds=list(seeds))
     found: list[Runs] = []
-    for turn in range(count):
-        keys = [order_seed(seed, turn) for seed in seeds]
-        place = None if folder is None else pathlib.Path(folder) / f"cycle-{turn + 1}"
-        label = f"cycle {turn + 1} of {count}"
-        begin = found[-1].final if found else states
-        found.append(train(task, recipe, keys, begin, place, execution, label))
-        lost = np.asarray(seeds)[found[-1].status != "ok"]
-        if len(lost) and turn < count - 1:
-            raise ValueError(
-                f"cycles go on from finite states, but seeds {lost.tolist()} diverged in cycle "
-                f"{turn + 1} at rate {recipe.lr}; lower it, or leave these seeds out"
-            )
+    with claimed(folder, task, recipe, method="cycles", seeds=list(seeds)):
+        for turn in range(count):
+            keys = [order_seed(seed, turn) for seed in seeds]
+            place = None if folder is None else pathlib.Path(folder) / f"cycle-{turn + 1}"
+            label = f"cycle {turn + 1} of {count}"
+            begin = found[-1].final if found else states
+            found.append(train(task, recipe, keys, begin, place, execution, label))
+            lost = np.asarray(seeds)[found[-1].status != "ok"]
+            if len(lost) and turn < count - 1:
+                raise ValueError(
+                    f"cycles go on from finite states, but seeds {lost.tolist()} diverged in "
+                    f"cycle {turn + 1} at rate {recipe.lr}; lower it, or leave these seeds out"
+                )
     return found
 
 
-def claim(folder: str | pathlib.Path | None, task: Task, recipe: Recipe, **choices: Any) -> None:
-    """Check that a folder holds nothing else, before the first of several trainings.
+@contextmanager
+def claimed(
+    folder: str | pathlib.Path | None, task: Task, recipe: Recipe, **choices: Any
+) -> Iterator[None]:
+    """Hold a folder, which holds nothing else, during several trainings.
 
     Args:
         folder: The folder, if there is one.
@@ -89,9 +94,13 @@ def claim(folder: str | pathlib.Path | None, task: Task, recipe: Recipe, **choic
         recipe: How each training goes.
         choices: What else the folder depends on.
     """
-    if folder is not None:
-        design = {"task": task.fingerprint, "recipe": recipe, **choices}
+    if folder is None:
+        yield
+        return
+    design = {"task": task.fingerprint, "recipe": recipe, **choices}
+    with lock(pathlib.Path(folder)):
         manifests.claim(pathlib.Path(folder) / "restarts.json", design)
+        yield
 
 
 def order_seed(seed: int, turn: int) -> int:

@@ -63,12 +63,13 @@ def write_report(study: ConnectionStudy, connector: Connector, folder: str | Pat
     """
     folder = Path(folder)
     arrays = {name: getattr(connector, name) for name in ("nodes", "shares", "coordinates")}
-    folders.write_arrays(folder / "nodes.safetensors", arrays, connector.provenance)
     tables = {"points.csv": _points(connector), "summary.csv": overview(connector)}
-    write_tables(folder, tables)
     whole = {"junction": asdict(study), "connector": connector.provenance}
-    folders.write_json(folder / "provenance.json", whole)
-    return write_figures(folder, _figures(connector), FIGURES)
+    with folders.lock(folder):
+        folders.write_arrays(folder / "nodes.safetensors", arrays, connector.provenance)
+        write_tables(folder, tables)
+        folders.write_sealed(folder / "provenance.json", whole)
+        return write_figures(folder, _figures(connector), FIGURES)
 
 
 def _points(connector: Connector) -> pd.DataFrame:

@@ -52,8 +52,6 @@ def write_report(findings: Findings, folder: str | Path, progress: bool = True) 
     """
     folder, shown = Path(folder), _shown(findings)
     quiet = not progress
-    write_tables(folder, _tables(findings))
-    folders.write_json(folder / "provenance.json", _provenance(findings))
     showcases = {
         name: _showcase(findings.study, network)
         for name, network in tqdm(shown.items(), "embedding with the optimum", disable=quiet)
@@ -61,13 +59,16 @@ def write_report(findings: Findings, folder: str | Path, progress: bool = True) 
     count = 3 + 2 * len(findings.comparisons)
     drawing = _pictures(findings, shown, showcases)
     pictures = list(tqdm(drawing, "drawing", total=count, disable=quiet))
-    write_figures(folder, ((picture.name, picture.png) for picture in pictures))
     planes = {
         name: interactive(showcases[name].joined, network.trajectories.jumps())
         for name, network in shown.items()
     }
-    page = folder / "index.html"
-    folders.write_bytes(page, render(findings, pictures, planes, FILES).encode())
+    page, content = folder / "index.html", render(findings, pictures, planes, FILES)
+    with folders.lock(folder):
+        write_tables(folder, _tables(findings))
+        folders.write_sealed(folder / "provenance.json", _provenance(findings))
+        write_figures(folder, ((picture.name, picture.png) for picture in pictures))
+        folders.write_bytes(page, content.encode())
     return page
 
 

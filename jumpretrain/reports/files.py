@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from jumpretrain.storage import folders
+from jumpretrain.storage import files, folders
 
 __all__ = ["write_figures", "write_tables"]
 
@@ -42,5 +42,5 @@ def write_figures(
         folders.write_bytes(place / f"{name}.png", content)
         stale.discard(name)
     for name in stale:
-        (place / f"{name}.png").unlink(missing_ok=True)
+        files.remove(place / f"{name}.png")
     return place

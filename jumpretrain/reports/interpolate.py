@@ -89,10 +89,11 @@ def write_report(
         "paths.csv": pd.concat(points).astype({"draw": "Int64"}),
         "summary.csv": _summary(measured),
     }
-    write_tables(folder, tables)
     whole = {"survey": asdict(study), "first path": measured[0].path.provenance}
-    folders.write_json(folder / "provenance.json", whole)
-    return write_figures(folder, _figures(study, measured), FIGURES)
+    with folders.lock(folder):
+        write_tables(folder, tables)
+        folders.write_sealed(folder / "provenance.json", whole)
+        return write_figures(folder, _figures(study, measured), FIGURES)
 
 
 def _figures(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.engine.train import train
+from jumpretrain.engine.train import plan_training
 from jumpretrain.execution.arguments import Count, NotNegative, Seed, checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
@@ -92,10 +92,16 @@ def sample(
         "weight_count": task.weight_count,
         "optimum_metrics": measure_optimum(task, centre),
     }
-    if folder is not None:
-        manifests.claim(Path(folder) / "sampling.json", design)
-        write_index(Path(folder), index, {**facts, "provenance": design})
-    fit = train(task, recipe, index["order_seed"], starts, folder, execution, label)
+    planned = plan_training(task, recipe, index["order_seed"], starts, execution)
+    if folder is None:
+        fit = planned.run(label)
+    else:
+        place = Path(folder)
+        with folders.lock(place):
+            manifests.claim(place / "sampling.json", design)
+            owner = planned.claim(place)
+            write_index(place, index, {**facts, "provenance": design}, owner)
+            fit = planned.keep(place, label)
     return Trajectories(
         **index,
         **facts,

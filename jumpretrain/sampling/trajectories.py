@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain.execution.arguments import checked
 from jumpretrain.storage import folders, manifests
 from jumpretrain.storage.lazy_states import LazyStates
+from jumpretrain.tasks.task import digest
 
 __all__ = ["Trajectories"]
 
@@ -185,23 +186,45 @@ class Trajectories:
     def save(self, folder: str | Path) -> None:
         """Write everything into a folder that `load` reads.
 
+        Stopped, the same call goes on from there.
+
         Raises:
             ValueError: If the folder holds trajectories already, perhaps the ones that are read.
         """
         folder = Path(folder)
-        if (folder / INDEX).exists():
-            raise ValueError(f"{folder} already holds trajectories; name another folder")
-        for run in range(len(self)):
-            if self.status[run] != "missing":
-                values = {name: value[run] for name, value in self.metrics.items()}
-                folders.write_run(folders.run_path(folder, run), self.states[run], values)
         names = ("optimum", "direction", "step_size", "order_seed", "epoch")
-        facts = ("weight_count", "optimum_metrics", "provenance")
-        write_index(
-            folder,
-            {name: getattr(self, name) for name in names},
-            {name: getattr(self, name) for name in facts},
-        )
+        told = ("weight_count", "optimum_metrics", "provenance")
+        index = {name: np.asarray(getattr(self, name)) for name in names}
+        facts = {name: getattr(self, name) for name in told}
+        values = digest(*index.values(), *map(np.asarray, self.metrics.values()))
+        owner = manifests.Owner(manifests.identity({"facts": facts, "arrays": values}))
+        with folders.lock(folder):
+            left = self._left(folder, owner)
+            write_index(folder, index, facts, owner)
+            for run in left:
+                path, mine = folders.run_path(folder, run), owner.facts(run)
+                metrics = {name: value[run] for name, value in self.metrics.items()}
+                folders.write_run(path, self.states[run], metrics, owner=mine)
+
+    def _left(self, folder: Path, owner: manifests.Owner) -> list[int]:
+        """List the runs that a folder lacks.
+
+        Returns:
+            Their numbers.
+
+        Raises:
+            ValueError: If it lacks none, or holds others.
+        """
+        runs = np.flatnonzero(self.status != "missing").tolist()
+        paths = {run: folders.run_path(folder, run) for run in runs}
+        left = [run for run, path in paths.items() if not path.exists()]
+        there = (folder / INDEX).exists()
+        other = there and folders.read_arrays(folder / INDEX)[1].get("owner") != owner.design
+        if other or (there and not left) or (folder / "manifest.json").exists():
+            raise ValueError(f"{folder} already holds trajectories; name another folder")
+        for run in set(runs) - set(left):
+            folders.scan(paths[run], owner, run)
+        return left
 
     @classmethod
     @checked
@@ -213,18 +236,25 @@ class Trajectories:
             finished have status `"missing"`.
 
         Raises:
-            ValueError: If the folder holds no trajectories, or one of its files is damaged.
+            ValueError: If the folder holds no trajectories, or one of its files is damaged or
+                another's.
         """
         folder = Path(folder)
         if not (folder / INDEX).exists():
             raise ValueError(f"{folder} must hold sampled trajectories, but has no {INDEX}")
         arrays, facts = folders.read_arrays(folder / INDEX)
+        path, told = folder / "manifest.json", facts.pop("owner", None)
+        owner = manifests.owner_of(path) if path.exists() else None
+        if owner is None and told is not None:
+            owner = manifests.Owner(told)
+        elif owner is not None and told is not None:
+            owner.match(folder / INDEX, told)
         states, _, metrics, status = folders.read_runs(
-            folder, len(arrays["direction"]), arrays["epoch"]
+            folder, len(arrays["direction"]), arrays["epoch"], owner
         )
         measured = {name: float(value) for name, value in facts.pop("optimum_metrics").items()}
-        if (folder / "manifest.json").exists():
-            manifest = manifests.read(folder / "manifest.json") | states.remarks
+        if path.exists():
+            manifest = manifests.read(path) | states.remarks
             facts["provenance"].setdefault("training", manifest)
         content: dict[str, Any] = arrays | facts
         return cls(
@@ -241,8 +271,20 @@ def _positions(index: Any, count: int) -> NDArray[np.intp]:
 
 
 def write_index(
-    folder: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]
+    folder: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    facts: Mapping[str, Any],
+    owner: manifests.Owner,
 ) -> None:
-    """Write everything but the states and metrics of the runs, unless it is there."""
-    if not (folder / INDEX).exists():
-        folders.write_arrays(folder / INDEX, arrays, facts)
+    """Write everything but the states and metrics of the runs, unless it is there.
+
+    Raises:
+        ValueError: If what is there is damaged, or another's.
+    """
+    path = folder / INDEX
+    if not path.exists():
+        folders.write_arrays(path, arrays, {**facts, "owner": owner.design})
+        return
+    told = folders.read_arrays(path)[1].get("owner")
+    if told is not None or not owner.older:
+        owner.match(path, told)

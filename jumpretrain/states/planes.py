@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Plane", "normal_to", "random_plane", "spanned_by"]
+from jumpretrain.tasks.task import digest
+
+__all__ = ["Plane", "check_planes", "normal_to", "random_plane", "spanned_by"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,3 +118,40 @@ def _orthonormal(directions: ArrayLike) -> NDArray[np.float64]:
             "zero, repeated or a combination of others"
         )
     return np.ascontiguousarray(basis.T)
+
+
+def check_planes(
+    planes: Plane | Sequence[Plane] | None,
+    count: int,
+    weight_count: int,
+    dtype: np.dtype[Any],
+) -> list[Plane] | None:
+    """Check to which planes runs are held.
+
+    Args:
+        planes: One a run, or one for all.
+        count: Number of runs.
+        weight_count: Number of weights, P.
+        dtype: Type of the weights.
+
+    Returns:
+        One plane a run, equal ones being the same object; None where runs are free.
+
+    Raises:
+        ValueError: If there are others than that.
+    """
+    if planes is None:
+        return None
+    each = [planes] * count if isinstance(planes, Plane) else list(planes)
+    if not all(isinstance(plane, Plane) for plane in each):
+        raise ValueError("planes must be Planes, as normal_to, spanned_by and random_plane make")
+    widths = {plane.directions.shape[1] for plane in each}
+    if len(each) != count or widths != {weight_count}:
+        raise ValueError(
+            f"planes must be one, or one for each of {count} runs, in {weight_count} "
+            f"weights, but there are {len(each)} in {sorted(widths)}"
+        )
+    keys = [(digest(plane.directions), plane.normal) for plane in each]  # equal ones are one
+    unlike = dict(zip(keys, each, strict=True)).items()
+    cast = {key: replace(p, directions=p.directions.astype(dtype)) for key, p in unlike}
+    return [cast[key] for key in keys]

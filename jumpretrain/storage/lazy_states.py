@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jumpretrain.storage import arrays
 from jumpretrain.storage.compression import BLOCK, follow
 
-__all__ = ["LazyStates"]
-
-DTYPES = {"F32": np.float32, "F64": np.float64, "I16": np.int16}
+__all__ = ["LazyStates", "all_finite"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,8 @@ class LazyStates:
         width: Length S of a state.
         dtype: Type of the numbers.
         remarks: What a provenance has to say of how states are kept; empty where all are exact.
+        stamps: What each file had about it when it was checked; one that has changed since, or was
+            not checked, is when it is read.
     """
 
     paths: tuple[Path | None, ...]
@@ -40,6 +39,7 @@ class LazyStates:
     width: int
     dtype: np.dtype[Any]
     remarks: dict[str, float] = field(default_factory=dict)
+    stamps: tuple[arrays.Stamp | None, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -53,8 +53,15 @@ class LazyStates:
         times, columns, inside = _part(rest, *self.shape[1:])
         if chosen.ndim == 0:
             return np.array(self._run(int(chosen), times, columns)[None][(0, *inside)])
-        rows = [self._run(int(index), times, columns)[inside] for index in chosen]
-        return np.stack(rows) if rows else np.empty(self.shape, self.dtype)[(run, *rest)]
+        if not len(chosen):
+            return np.array(np.empty(self.shape, self.dtype)[(run, *rest)])
+        rows = (self._run(int(index), times, columns)[inside] for index in chosen)
+        first = next(rows)
+        found: NDArray[Any] = np.empty((len(chosen), *np.shape(first)), self.dtype)
+        found[0] = first
+        for place, row in enumerate(rows, 1):
+            found[place] = row
+        return found
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype=dtype)
@@ -66,13 +73,26 @@ class LazyStates:
             The selection.
         """
         paths = tuple(self.paths[run] for run in runs)
-        return replace(self, paths=paths, times=self.times[times])
+        stamps = tuple(self.stamps[run] for run in runs) if self.stamps else ()
+        return replace(self, paths=paths, times=self.times[times], stamps=stamps)
 
     def _run(self, index: int, times: slice, columns: slice) -> NDArray[Any]:
         path, seen = self.paths[index], self.times[times]
         if path is None:
             return np.full((len(seen), columns.stop - columns.start), np.nan, self.dtype)
-        return _read(path, seen, columns)
+        return _read(path, self.stamps[index] if self.stamps else None, seen, columns)
+
+
+def all_finite(path: Path, times: int) -> bool:
+    """Say whether all states (T, S) that a file holds whole are finite, one at a time.
+
+    Returns:
+        Whether they are.
+    """
+    with arrays.opened(path) as file:
+        table = _Table(file, file.entries["states"])
+        rows = (table.row(time, slice(0, table.width)) for time in range(times))
+        return all(bool(np.isfinite(row).all()) for row in rows)
 
 
 def _check(run: Any, dimensions: int, rest: Sequence[Any]) -> None:
@@ -113,35 +133,40 @@ def _span(key: Any, length: int) -> tuple[slice, Any]:
 
 
 class _Table(NamedTuple):
-    """Where an array (T, width) lies in a file."""
+    """An array (T, width) in an open file."""
 
-    file: BufferedReader
-    start: int
-    height: int
-    width: int
-    dtype: np.dtype[Any]
+    file: arrays.File
+    entry: arrays.Entry
+
+    @property
+    def width(self) -> int:
+        return self.entry.shape[1]
 
     def rows(self, times: NDArray[np.intp], columns: slice) -> NDArray[Any]:
-        found = np.empty((len(times), columns.stop - columns.start), self.dtype)
+        found = np.empty((len(times), columns.stop - columns.start), self.entry.dtype)
         for row, time in zip(found, times.tolist(), strict=True):
-            self.file.seek(self.start + (time * self.width + columns.start) * found.itemsize)
-            if self.file.readinto(row.data) < row.nbytes:
-                raise ValueError(f"{self.file.name} must be whole, but ends early; delete it")
+            place = time * self.width + columns.start
+            self.file.read_into(self.entry.start + place * found.itemsize, row)
         return found
 
     def row(self, time: int, columns: slice) -> NDArray[Any]:
         return np.asarray(self.rows(np.array([time]), columns)[0])
 
 
-def _read(path: Path, times: NDArray[np.intp], columns: slice) -> NDArray[Any]:
-    with path.open("rb") as file:
-        tables = _tables(file)
+def _read(
+    path: Path, stamp: arrays.Stamp | None, times: NDArray[np.intp], columns: slice
+) -> NDArray[Any]:
+    with arrays.opened(path) as file:
+        if file.stamp != stamp:
+            arrays.read(path, lambda _: False)
+        tables = {name: _Table(file, entry) for name, entry in file.entries.items()}
         if "states" in tables:
             return tables["states"].rows(times, columns)
         border = tables["ends"].width
         weights = slice(min(columns.start, border), min(columns.stop, border))
         others = slice(max(columns.start, border) - border, max(columns.stop, border) - border)
-        found = np.empty((len(times), columns.stop - columns.start), tables["ends"].dtype)
+        dtype = tables["ends"].entry.dtype
+        found = np.empty((len(times), columns.stop - columns.start), dtype)
         count = weights.stop - weights.start
         _fill(found[:, :count], tables, times, weights)
         found[:, count:] = tables["rest"].rows(times, others)
@@ -152,7 +177,7 @@ def _fill(
     found: NDArray[Any], tables: Mapping[str, _Table], times: NDArray[np.intp], columns: slice
 ) -> None:
     ends, steps, scales = (tables[name] for name in ("ends", "steps", "scales"))
-    between = (times > 0) & (times < tables["rest"].height - 1)
+    between = (times > 0) & (times < tables["rest"].entry.shape[0] - 1)
     found[~between] = ends.rows(np.minimum(times[~between], 1), columns)
     if not between.any():
         return
@@ -164,19 +189,3 @@ def _fill(
     moves = ((steps.row(time, wide), scales.row(time, blocks)) for time in range(count))
     for time, weights in enumerate(follow(first, moves), 1):
         found[times == time] = weights[inside]
-
-
-def _tables(file: BufferedReader) -> dict[str, _Table]:
-    length = int.from_bytes(file.read(8), "little")
-    entries = json.loads(file.read(length))
-    return {
-        name: _Table(
-            file,
-            8 + length + entry["data_offsets"][0],
-            entry["shape"][0],
-            entry["shape"][1],
-            np.dtype(DTYPES[entry["dtype"]]),
-        )
-        for name, entry in entries.items()
-        if name in ("states", "ends", "steps", "scales", "rest")
-    }

@@ -8,15 +8,21 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import current_process
 from pathlib import Path
 
-import filelock
+from jumpretrain.storage import files
+from jumpretrain.storage.system_errors import explained
 
-__all__ = ["STOPPED", "check_space", "lock", "unwinding", "unwritable"]
+__all__ = ["STOPPED", "check_space", "lock", "unwinding"]
 
 STOPPED = 128 + signal.SIGTERM  # what a shell reports of a process that was told to end
+
+
+LOCK = ".lock"
+INDEX = "trajectories.safetensors"
+TRIES = 100  # each is lost to one that removes the folder at that moment, having made nothing
 
 
 @contextmanager
@@ -24,43 +30,93 @@ def lock(folder: Path) -> Iterator[None]:
     """Hold a folder against other processes; a dead process holds nothing.
 
     What killed processes left half written here is removed; in folders within this one, when they
-    are next held themselves. A SIGTERM to the program ends it as Ctrl-C does: worker processes
+    are next held themselves. A call that fails before it has made anything leaves nothing: what it
+    claimed is removed again. A SIGTERM to the program ends it as Ctrl-C does: worker processes
     end. One to a worker kills that worker.
 
     Raises:
-        ValueError: If another process works in the folder, or it cannot be written to.
+        ValueError: If another process works in the folder, or the system refuses.
     """
+    made, before, descriptor = _enter(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".lock").touch()
-    except OSError as error:
-        raise ValueError(unwritable(folder, error)) from error
-    try:
-        held = filelock.FileLock(folder / ".lock", timeout=0).acquire()
-    except filelock.Timeout:
-        raise ValueError(
-            f"one process works in a folder at a time, but {folder} is in use; "
-            "wait for the other process or name another folder"
-        ) from None
-    with held, unwinding():
-        _sweep(folder)
-        try:
-            yield
-        except BaseException:
-            _sweep(folder)
-            raise
+        with unwinding():
+            files.sweep(folder)
+            try:
+                yield
+            except BaseException:
+                files.sweep(folder)
+                _leave_nothing(folder, before, made)
+                raise
+    finally:
+        os.close(descriptor)
 
 
-def unwritable(folder: Path, error: OSError) -> str:
-    """Say that a folder cannot be written to.
+def _enter(folder: Path) -> tuple[list[Path], set[str], int]:
+    """Make a folder where it is missing, and lock it.
 
     Returns:
-        The rule, what was found, and the remedy.
+        The folders that were made, the innermost first; what was in it; and the open lock.
+
+    Raises:
+        ValueError: If it is held, or the system refuses.
     """
+    made: list[Path] = []
+    for _ in range(TRIES):
+        made = files.make_folder(folder) + made
+        with explained(folder, "locked"):
+            before = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+            descriptor = _locked(folder / LOCK)
+        if descriptor is not None:
+            return made, before, descriptor
+    raise ValueError(_in_use(folder))
+
+
+def _locked(path: Path) -> int | None:
+    """Open and lock a file.
+
+    Returns:
+        The open file; None where it was removed meanwhile.
+
+    Raises:
+        ValueError: If another process holds it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except FileNotFoundError:
+        return None
+    try:
+        if not files.hold(descriptor):
+            raise ValueError(_in_use(path.parent))
+        there = path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if not there:
+        os.close(descriptor)
+    return descriptor if there else None
+
+
+def _in_use(folder: Path) -> str:
     return (
-        f"results need a folder that can be written, but {folder} cannot ({error}); "
-        "name another folder or change its permissions"
+        f"one process works in a folder at a time, but {folder} is in use; "
+        "wait for the other process or name another folder"
     )
+
+
+def _leave_nothing(folder: Path, before: set[str], made: list[Path]) -> None:
+    """Remove what a call claimed that made nothing else; otherwise, nothing is removed."""
+    with suppress(OSError):
+        new = [path for path in folder.iterdir() if path.name not in before]
+        within = [path for place in new for path in sorted(place.rglob("*"), reverse=True)]
+        claims = [path for path in (*within, *new) if not path.is_dir()]
+        if not all(path.suffix == ".json" or path.name in {LOCK, INDEX} for path in claims):
+            return
+        for path in (*within, *new):
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+    for place in made:
+        with suppress(OSError):
+            place.rmdir()
 
 
 def check_space(folder: Path, wanted: int) -> None:
@@ -73,8 +129,9 @@ def check_space(folder: Path, wanted: int) -> None:
     Raises:
         ValueError: If the disk has less space.
     """
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    free = shutil.disk_usage(there).free
+    with explained(folder, "written"):
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        free = shutil.disk_usage(there).free
     if wanted > free:
         raise ValueError(
             f"{folder} needs {wanted / 1e9:.3g} GB for what is sampled, but its disk has "
@@ -105,9 +162,3 @@ def unwinding() -> Iterator[None]:
     finally:
         if signal.getsignal(signal.SIGTERM) is end:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _sweep(folder: Path) -> None:
-    for place in (folder, folder / "runs", folder / "checkpoints"):
-        for part in place.glob("*.[0-9]*.part"):
-            part.unlink(missing_ok=True)

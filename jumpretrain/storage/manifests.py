@@ -6,25 +6,79 @@ say.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import is_dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from jumpretrain.storage.folders import plain, read_json, write_json
+from jumpretrain.storage import arrays
+from jumpretrain.storage.json_files import plain, read_sealed, write_sealed
 
-__all__ = ["FORMAT", "claim", "read"]
+__all__ = ["FORMAT", "Owner", "claim", "confirm", "identity", "owner_of", "read"]
 
-FORMAT = 1  # manifests of 0.5.0 do not say it
+FORMAT = 2  # 1, which manifests of 0.5.0 do not say, has no checksums and no owners
 NOT_COMPARED = ("execution.reason", "versions")
 """Entries that stay as they were first written, and need not be the same here."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose files are: each says of which design it is, and which of its runs.
+
+    Attributes:
+        design: The identity of the design.
+        older: Whether files may be from 0.5.0, which say nothing.
+    """
+
+    design: str
+    older: bool = False
+
+    def facts(self, run: int) -> dict[str, Any]:
+        """Say what a file has to tell.
+
+        Returns:
+            The facts by name.
+        """
+        return {"owner": self.design, "run": run}
+
+    def check(self, path: Path, content: arrays.Contents, run: int) -> None:
+        """Check that a file is of this design, and of the run that its name says.
+
+        Raises:
+            ValueError: If it is not.
+        """
+        if content.format == 1 and self.older:
+            return
+        self.match(path, content.facts.get("owner"))
+        number = content.facts.get("run")
+        if number != run:
+            raise ValueError(_foreign(path, f"is number {number}"))
+
+    def match(self, path: Path, told: Any) -> None:
+        """Check that what a file tells of its owner is this.
+
+        Raises:
+            ValueError: If it is not.
+        """
+        if told != self.design:
+            raise ValueError(_foreign(path, "is of another design, or of none"))
+
+
+def _foreign(path: Path, finding: str) -> str:
+    return (
+        f"{path} must be what its folder and name say, but it {finding}; move it away and repeat "
+        "the call that made this folder: only what the file should hold is made again"
+    )
 
 
 def claim(
     path: Path, design: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Write a manifest, or check that the one that is there tells of the same design.
+
+    The folder has to be held, see `lock`.
 
     Args:
         path: The file.
@@ -35,10 +89,12 @@ def claim(
         The entries as they were first written.
 
     Raises:
-        ValueError: If the folder holds another design; the message names what differs.
+        ValueError: If the folder holds another design; the message names what differs. Also if it
+            holds runs without a manifest, which could be of any design.
     """
     if not path.exists():
-        write_json(path, {"format": FORMAT, **design})
+        _check_bare(path)
+        write_sealed(path, {"format": FORMAT, **design})
     found = read(path)
     differences = list(_differences(design, found, defaults or {}))
     if differences:
@@ -50,6 +106,15 @@ def claim(
     return found
 
 
+def _check_bare(path: Path) -> None:
+    for place in ("runs", "checkpoints"):
+        if any((path.parent / place).glob("[0-9]*")):
+            raise ValueError(
+                f"runs belong to a design, but {path.parent} holds {place} without {path.name}; "
+                "put that file back, or name another folder"
+            )
+
+
 def read(path: Path) -> dict[str, Any]:
     """Read a manifest.
 
@@ -57,16 +122,71 @@ def read(path: Path) -> dict[str, Any]:
         Its entries, but for the version of its format.
 
     Raises:
-        ValueError: If that version is not known here.
+        ValueError: If that version is not known here, or the file is damaged.
     """
-    found = read_json(path)
-    version = found.pop("format", 1) if isinstance(found, dict) else None
+    return _read(path)[0]
+
+
+def owner_of(path: Path) -> Owner:
+    """Say whose the files are that lie beside a manifest.
+
+    Returns:
+        The design of the manifest.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    found, version = _read(path)
+    return Owner(identity(found), older=version == 1)
+
+
+def confirm(path: Path, owner: Owner) -> None:
+    """Check that a manifest is still there, before anything is written beside it.
+
+    Args:
+        path: The manifest.
+        owner: Whose it was when the call began.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not path.exists() or owner_of(path) != owner:
+        raise ValueError(
+            f"a folder must stay while a call works in it, but {path.parent} was removed or "
+            "replaced; repeat the call"
+        )
+
+
+def identity(entries: Mapping[str, Any]) -> str:
+    """Name a design by what is compared of it.
+
+    Returns:
+        Sixteen hexadecimal digits.
+    """
+    return hashlib.sha256(json.dumps(_compared(plain(entries))).encode()).hexdigest()[:16]
+
+
+def _compared(entries: Any, name: str = "") -> Any:
+    if not isinstance(entries, dict):
+        return entries
+    names = {key: f"{name}.{key}" if name else key for key in sorted(entries)}
+    return {k: _compared(entries[k], n) for k, n in names.items() if n not in NOT_COMPARED}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], int]:
+    found, sealed = read_sealed(path)
+    version: Any = found.pop("format", 1) if isinstance(found, dict) else None
     if version not in range(1, FORMAT + 1):
         raise ValueError(
             f"folders are read up to format {FORMAT}, but {path} is of format {_short(version)}, "
             "as a newer version writes it; update jumpretrain"
         )
-    return dict(found)
+    if version > 1 and not sealed:
+        raise ValueError(
+            f"{path} must have a checksum, but has none; put a copy of it back, or name another "
+            "folder"
+        )
+    return dict(found), version
 
 
 def _differences(

@@ -249,7 +249,7 @@ def test_a_file_that_is_cut_is_named_when_it_is_found_and_when_it_is_read(storag
     folders.write_run(path, retrained(times=4, width=100), {"test_loss": np.ones(4)}, storage)
     stored = folders.read_runs(tmp_path, 1, np.arange(4.0))[0]
     path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(ValueError, match=r"00000\.safetensors must be whole, but ends early"):
+    with pytest.raises(ValueError, match=r"00000\.safetensors must be a whole .* delete it"):
         stored[:]
     with pytest.raises(ValueError, match=r"00000\.safetensors must be a whole .* delete it"):
         folders.read_runs(tmp_path, 1, np.arange(4.0))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from support.cases import largest_file
 
-from jumpretrain.storage import folders
+from jumpretrain.storage import arrays, folders
 
 
 def test_a_write_makes_its_folders_and_replaces_the_file(tmp_path):
@@ -25,7 +25,7 @@ def test_a_write_makes_its_folders_and_replaces_the_file(tmp_path):
 def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path):
     path = tmp_path / "run.safetensors"
     folders.write_arrays(path, {"states": np.arange(3.0)})
-    with largest_file(1000), pytest.raises(OSError, match="too large"):
+    with largest_file(1000), pytest.raises(ValueError, match=r"too large\); allow larger files"):
         folders.write_arrays(path, {"states": np.zeros(10_000)})
     assert folders.read_arrays(path)[0]["states"].tolist() == [0, 1, 2]
     assert list(tmp_path.iterdir()) == [path]
@@ -34,27 +34,31 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     folder = tmp_path / "file" / "results"
-    with pytest.raises(ValueError, match=r"a folder that can be written, but .*results cannot"):
+    with pytest.raises(ValueError, match=r"results cannot be .* move it or name another"):
         folders.write_json(folder / "a.json", {})
     with pytest.raises(ValueError, match="name another folder"), folders.lock(folder):
         pass
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "text", "gone", "folder"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "text"])
 def test_a_damaged_file_of_arrays_is_named_in_one_line(tmp_path, damage):
     path = tmp_path / "run.safetensors"
     folders.write_arrays(path, {"states": np.arange(30.0)})
     content = path.read_bytes()
-    path.unlink()
-    if damage == "folder":
-        path.mkdir()
-    elif damage != "gone":
-        path.write_bytes({"cut": content[:-1], "empty": b"", "text": b"{}" * 50}[damage])
+    path.write_bytes({"cut": content[:-1], "empty": b"", "text": b"{}" * 50}[damage])
     with pytest.raises(
         ValueError, match=r"run\.safetensors must be a whole .* delete it"
     ) as found:
         folders.read_arrays(path)
     assert "\n" not in str(found.value)
+
+
+def test_a_file_of_arrays_that_is_no_file_is_not_to_be_deleted(tmp_path):
+    with pytest.raises(ValueError, match=r"a cannot be read \(No such file.*\); it was removed"):
+        folders.read_arrays(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(ValueError, match=r"b cannot be read \(Is a directory\); .* move it"):
+        folders.read_arrays(tmp_path / "b")
 
 
 @pytest.mark.parametrize("content", [b"", b'{"a": 1', b"\xff\xfe\x00binary"])
@@ -115,7 +119,7 @@ def test_arrays_of_any_layout_come_back_as_they_were(tmp_path_factory, shape, or
 def test_nothing_is_pickled(tmp_path):
     folders.write_run(tmp_path / "run", np.zeros((2, 3)), {"test_loss": np.ones(2)})
     with safe_open(tmp_path / "run", framework="np") as file:
-        assert sorted(file.keys()) == ["metrics.test_loss", "states"]
+        assert sorted(file.keys()) == ["checksum", "metrics.test_loss", "states"]
     with pytest.raises(TypeError):
         folders.write_json(tmp_path / "a.json", {"model": object()})
 
@@ -126,12 +130,12 @@ def test_runs_are_read_with_gaps_and_statuses(tmp_path):
     bad[1, 2] = np.inf
     folders.write_run(folders.run_path(tmp_path, 0), states[0], {"test_loss": np.arange(3.0)})
     folders.write_run(folders.run_path(tmp_path, 2), bad, {"test_loss": np.arange(3.0)})
-    folders.write_run(folders.run_path(tmp_path, 3), states[1], {"test_loss": np.full(3, np.nan)})
+    folders.write_run(folders.run_path(tmp_path, 3), states[1], {"test_loss": np.full(3, 1e39)})
     found, epoch, metrics, marks = folders.read_runs(tmp_path, 5, np.arange(3.0))
     assert marks.tolist() == ["ok", "missing", "diverged", "diverged", "missing"]
     assert found.shape == (5, 3, 4) and epoch.tolist() == [0, 1, 2]
     assert metrics["test_loss"][0].tolist() == [0, 1, 2]
-    assert np.isnan(metrics["test_loss"][[1, 3, 4]]).all()
+    assert np.isnan(metrics["test_loss"][[1, 4]]).all()
     np.testing.assert_array_equal(found[2], bad)
     with pytest.raises(ValueError, match="none is finished yet"):
         folders.read_runs(tmp_path / "empty", 5, np.arange(3.0))
@@ -148,8 +152,8 @@ def test_reading_many_runs_holds_the_states_of_none(tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert marks.tolist() == ["ok"] * count
-    assert peaks[0] > states[0].nbytes  # the allocations are seen
-    assert peaks[1] < states.nbytes and peaks[1] < 1.2 * peaks[0]
+    assert peaks[0] > arrays.PIECE  # the allocations are seen
+    assert peaks[1] < states.nbytes / 4 and peaks[1] < 1.2 * peaks[0]
 
 
 @pytest.mark.parametrize("size", [10, 100, -8])
@@ -169,6 +173,8 @@ def test_status_looks_at_states_and_losses():
     metrics["test_loss_stored"][3, 0] = -np.inf
     metrics["test_f1"][0, 0] = np.nan  # of the user's own: 0 divided by 0, say
     assert folders.status(states, metrics).tolist() == ["ok", "diverged", "ok", "diverged"]
+    metrics["train_loss"][2, 1] = 8e175  # finite, but no float32 is as large
+    assert folders.status(states, metrics).tolist() == ["ok", *["diverged"] * 3]
 
 
 def test_more_than_the_disk_holds_is_refused_with_the_number(tmp_path):

@@ -61,7 +61,7 @@ def test_a_claim_shortens_long_values_and_many_differences(path):
 def test_a_dataclass_is_kept_by_its_entries_beside_the_format(path):
     manifests.claim(path, {"recipe": Recipe(), "trainings": {"a": Recipe(lr=0.1)}})
     kept = json.loads(path.read_text())
-    assert kept["format"] == manifests.FORMAT == 1
+    assert kept["format"] == manifests.FORMAT == 2
     assert kept["recipe"] == folders.plain(asdict(Recipe()))
     assert kept["trainings"] == {"a": kept["recipe"] | {"lr": 0.1}}
 
@@ -131,11 +131,11 @@ def test_reasons_and_versions_stay_as_they_were_first_written(path):
     assert differing(path, later) == ['execution.mode is "stacked" here and "looped" there']
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None, [1]])
+@pytest.mark.parametrize("version", [3, 0, "1", None, [1]])
 def test_a_folder_of_another_format_is_refused_by_it(path, version):
     folders.write_json(path, {"format": version, "a": 1})
     for call in (manifests.read, lambda path: manifests.claim(path, {"a": 2})):
-        with pytest.raises(ValueError, match=r"read up to format 1, but .* update") as found:
+        with pytest.raises(ValueError, match=r"read up to format 2, but .* update") as found:
             call(path)
         assert f"is of format {json.dumps(version)}," in str(found.value)
         assert "\n" not in str(found.value)

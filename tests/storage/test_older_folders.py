@@ -240,9 +240,9 @@ def test_other_reasons_and_versions_are_no_other_design(copied):
 )
 def test_a_folder_of_a_newer_format_is_refused_in_one_line(copied, name, manifest):
     folder = copied(name)
-    rewritten(folder / manifest, format=2)
+    rewritten(folder / manifest, format=3)
     before = contents(folder)
-    with pytest.raises(ValueError, match="of format 2, as a newer version writes it") as found:
+    with pytest.raises(ValueError, match="of format 3, as a newer version writes it") as found:
         CALLS[name](folder)
     assert "\n" not in str(found.value) and manifest in str(found.value)
     assert contents(folder) == before
@@ -250,6 +250,6 @@ def test_a_folder_of_a_newer_format_is_refused_in_one_line(copied, name, manifes
 
 def test_trajectories_of_a_newer_format_are_not_loaded(copied):
     folder = copied("sample")
-    rewritten(folder / "manifest.json", format=2)
-    with pytest.raises(ValueError, match=r"of format 2, .* update jumpretrain"):
+    rewritten(folder / "manifest.json", format=3)
+    with pytest.raises(ValueError, match=r"of format 3, .* update jumpretrain"):
         Trajectories.load(folder)

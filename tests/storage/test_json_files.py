@@ -1,0 +1,52 @@
+"""JSON that tells of itself when it was changed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from jumpretrain.storage import json_files
+
+CONTENT = {"a": [0.1, 1e-05, "ä"], "nested": {"checksum": "mine"}, "z": np.inf, "n": None}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "manifest.json"
+    json_files.write_sealed(path, CONTENT)
+    return path
+
+
+def test_sealed_content_comes_back_without_its_checksum(path):
+    assert json_files.read_sealed(path) == (json_files.plain(CONTENT), True)
+    assert json_files.read_json(path) == json_files.plain(CONTENT)
+    assert json.loads(path.read_text()).keys() == {*CONTENT, "checksum"}
+
+
+def test_what_was_not_sealed_is_read_too(path):
+    json_files.write_json(path, [1, 2])
+    assert json_files.read_sealed(path) == ([1, 2], False)
+
+
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_flipped_bit_is_found(path, step):
+    whole = path.read_bytes()
+    missed = []
+    for place in range(0, 8 * len(whole), step):
+        content = bytearray(whole)
+        content[place // 8] ^= 1 << place % 8
+        path.write_bytes(content)
+        try:
+            if json_files.read_sealed(path)[1]:
+                missed.append(place)
+        except ValueError as error:
+            assert "manifest.json must be whole JSON" in str(error) and "\n" not in str(error)
+    assert missed == []
+
+
+def test_every_truncation_is_found(path):
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"put a copy of it back, or name another folder"):
+            json_files.read_json(path)
