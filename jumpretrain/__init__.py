@@ -59,6 +59,7 @@ _HOMES = {
     "train": "engine.train",
     "train_toys": "toys.bias_toy",
     "tunnel_width": "curvature.tunnels",
+    "verify": "storage.verify",
     "walk": "sampling.baselines",
     "weight_distance": "states.layers",
 }

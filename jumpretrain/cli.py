@@ -104,6 +104,17 @@ class Check:
     """Compare the program with closed forms on this machine."""
 
 
+@dataclass(frozen=True)
+class Verify:
+    """Check all results below a folder: runs, checkpoints, manifests; 1 if anything is damaged.
+
+    Attributes:
+        folder: The folder.
+    """
+
+    folder: tyro.conf.Positional[Path]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -120,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         | Annotated[Connect, tyro.conf.subcommand("connect")]
         | Annotated[Estimate, tyro.conf.subcommand("estimate")]
         | Annotated[Check, tyro.conf.subcommand("check")]
+        | Annotated[Verify, tyro.conf.subcommand("verify")]
     )
     task = None
     try:
@@ -155,7 +167,7 @@ def _modules_of(task: str | None) -> Iterator[None]:
         sys.path.remove(folder)
 
 
-def _run(command: Explore | Interpolate | Connect | Estimate | Check) -> int:
+def _run(command: Explore | Interpolate | Connect | Estimate | Check | Verify) -> int:
     """Do what was asked; each command loads what it needs itself, so that `--help` is quick.
 
     Returns:
@@ -168,6 +180,8 @@ def _run(command: Explore | Interpolate | Connect | Estimate | Check) -> int:
         return _interpolate(command)
     if isinstance(command, Connect):
         return _connect(command)
+    if isinstance(command, Verify):
+        return _verify(command)
     return _estimate(command) if isinstance(command, Estimate) else _check()
 
 
@@ -256,3 +270,11 @@ def _check() -> int:
     outcomes = check()
     print("\n".join(map(str, outcomes)))
     return 0 if all(outcome.holds for outcome in outcomes) else 1
+
+
+def _verify(command: Verify) -> int:
+    from jumpretrain.storage.verify import verify
+
+    found = verify(command.folder)
+    print("\n".join(map(str, found)))
+    return 1 if any(one.damaged for one in found) else 0

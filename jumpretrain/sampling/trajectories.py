@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain.execution.arguments import checked
 from jumpretrain.storage import folders, manifests
 from jumpretrain.storage.lazy_states import LazyStates
+from jumpretrain.storage.locks import INDEX
 from jumpretrain.tasks.task import digest
 
 __all__ = ["Trajectories"]
 
-INDEX = "trajectories.safetensors"
 STATUSES = ("ok", "diverged", "missing")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from jumpretrain.storage import files
 from jumpretrain.storage.system_errors import explained
 
-__all__ = ["STOPPED", "check_space", "lock", "unwinding"]
+__all__ = ["INDEX", "STOPPED", "check_space", "lock", "unwinding"]
 
 STOPPED = 128 + signal.SIGTERM  # what a shell reports of a process that was told to end
 

@@ -3,8 +3,7 @@
 `support/folders_0_5_0` was made in the folder `tests` with the code of that release
 (`pip install jumpretrain==0.5.0`), by
 
-    from pathlib import Path
-    import jumpretrain as jr
+        import jumpretrain as jr
     from jumpretrain import checkpoints, junction, survey
     from support import older
 
@@ -34,7 +33,6 @@ and `find support/folders_0_5_0 -name .lock -delete`.
 
 import hashlib
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,7 +48,6 @@ from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.storage import folders
 from jumpretrain.studies import connect, interpolate
 
-MADE = Path(__file__).parents[1] / "support" / "folders_0_5_0"
 QUIET = jr.Execution(progress=False)
 EXACT = 1e-5  # relative; other processors round float32 otherwise
 
@@ -95,7 +92,7 @@ MANIFESTS = {
 @pytest.fixture
 def copied(tmp_path):
     def copy(name):
-        return shutil.copytree(MADE / name, tmp_path / name)
+        return shutil.copytree(older.MADE / name, tmp_path / name)
 
     return copy
 
@@ -121,7 +118,7 @@ def test_a_finished_folder_is_opened_and_left_as_it_is(copied, name):
 
 
 def test_what_was_sampled_is_read_as_it_was():
-    found = Trajectories.load(MADE / "sample")
+    found = Trajectories.load(older.MADE / "sample")
     assert found.status.tolist() == ["ok"] * 4 and found.states.shape == (4, 5, 43)
     assert found.step_size.tolist() == [0.5, 1, 0.5, 1]
     assert found.metrics["test_loss"][0, -1] == pytest.approx(0.6832620929926634, rel=EXACT)
@@ -154,7 +151,7 @@ def test_what_was_studied_is_read_as_it_was(copied):
 
 
 def test_a_stopped_folder_resumes_to_the_bits_of_a_whole_one(copied):
-    folder, whole = copied("sample-stopped"), Trajectories.load(MADE / "sample")
+    folder, whole = copied("sample-stopped"), Trajectories.load(older.MADE / "sample")
     assert Trajectories.load(folder).status.tolist() == ["ok", *["missing"] * 3]
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["00001"]
     found, fresh = older.sample(folder), older.sample()
@@ -209,7 +206,7 @@ def test_parts_of_networks_have_the_names_that_fingerprints_hold(network, names)
 @given(dropped=st.sets(st.sampled_from(sorted(folders.plain(Recipe())))))
 def test_entries_that_a_recipe_of_a_folder_lacks_are_as_by_default(tmp_path_factory, dropped):
     folder = tmp_path_factory.getbasetemp() / "lacking"
-    shutil.copytree(MADE / "train-half", folder, dirs_exist_ok=True)
+    shutil.copytree(older.MADE / "train-half", folder, dirs_exist_ok=True)
     recipe = folders.read_json(folder / "manifest.json")["recipe"]
     kept = {name: value for name, value in recipe.items() if name not in dropped}
     rewritten(folder / "manifest.json", recipe=kept)

@@ -1,9 +1,12 @@
 """What the folders in `folders_0_5_0` hold, in words that release 0.5.0 understands as well."""
 
+from pathlib import Path
+
 import numpy as np
 
 import jumpretrain as jr
 
+MADE = Path(__file__).parent / "folders_0_5_0"
 ALONE = jr.Execution(chunk=1, checkpoint=1, progress=False)
 RECIPE = jr.Recipe(epochs=3, lr=0.05, batch_size=16)
 SHORT = jr.Recipe(epochs=2, lr=0.05, batch_size=16, record_every=0, record_early=False)
