@@ -12,13 +12,23 @@ import re
 import secrets
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from jumpretrain.storage.system_errors import explained
 
-__all__ = ["hold", "is_half_written", "make_folder", "orphans", "remove", "sweep", "sync", "write"]
+__all__ = [
+    "hold",
+    "is_half_written",
+    "make_folder",
+    "orphans",
+    "remove",
+    "remove_empty",
+    "sweep",
+    "sync",
+    "write",
+]
 
 if sys.platform == "win32":
     import msvcrt
@@ -134,10 +144,20 @@ def make_folder(folder: Path, parents: bool = True) -> list[Path]:
     with explained(folder, "written"):
         above = [place for place in folder.absolute().parents if parents and not place.exists()]
         made = [] if folder.is_dir() else [folder, *above]
-        for place in reversed(made):
-            place.mkdir(exist_ok=True)
-            sync(place.parent)
+        with ExitStack() as undone:
+            undone.callback(remove_empty, made)
+            for place in reversed(made):
+                place.mkdir(exist_ok=True)
+                sync(place.parent)
+            undone.pop_all()
         return made
+
+
+def remove_empty(places: Iterable[Path]) -> None:
+    """Remove folders, one after the other, but for those that are not empty or not there."""
+    for place in places:
+        with suppress(OSError):
+            place.rmdir()
 
 
 def remove(path: Path) -> None:

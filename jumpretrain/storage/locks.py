@@ -63,9 +63,13 @@ def _enter(folder: Path) -> tuple[list[Path], set[str], int]:
     made: list[Path] = []
     for _ in range(TRIES):
         made = files.make_folder(folder) + made
-        with explained(folder, "locked"):
-            before = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-            descriptor = _locked(folder / LOCK)
+        try:
+            with explained(folder, "locked"):
+                before = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+                descriptor = _locked(folder / LOCK)
+        except ValueError:
+            files.remove_empty(made)
+            raise
         if descriptor is not None:
             return made, before, descriptor
     raise ValueError(_in_use(folder))
@@ -80,6 +84,7 @@ def _locked(path: Path) -> int | None:
     Raises:
         ValueError: If another process holds it.
     """
+    new = not path.exists()
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     except FileNotFoundError:
@@ -88,8 +93,10 @@ def _locked(path: Path) -> int | None:
         if not files.hold(descriptor):
             raise ValueError(_in_use(path.parent))
         there = path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
-    except BaseException:
+    except BaseException as error:
         os.close(descriptor)
+        if new and isinstance(error, OSError):  # no locks here, so nobody holds it
+            path.unlink(missing_ok=True)
         raise
     if not there:
         os.close(descriptor)
@@ -114,9 +121,7 @@ def _leave_nothing(folder: Path, before: set[str], made: list[Path]) -> None:
         for path in (*within, *new):
             with suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
-    for place in made:
-        with suppress(OSError):
-            place.rmdir()
+    files.remove_empty(made)
 
 
 def check_space(folder: Path, wanted: int) -> None:

@@ -2,11 +2,16 @@
 
 import errno
 import re
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support import faults
+from torch import nn
 
+import jumpretrain as jr
+from jumpretrain.storage import locks
 from jumpretrain.storage.verify import verify
 
 QUICK = 11  # every so many places
@@ -38,6 +43,14 @@ def check_goes_on(folder, whole):
     assert not list(folder.rglob("*.part"))
 
 
+def check_nothing_is_claimed_that_has_nothing(folder, failing):
+    if failing.calls[failing.at] == "unlink":
+        return  # of what would have been removed
+    for place in (folder / "trained", folder / "sampled"):
+        made = [*place.glob("runs/*"), *place.glob("checkpoints/*")]
+        assert not place.exists() or any(path.suffix != ".part" for path in made)
+
+
 def check_said(error, number):
     said = str(error)
     assert "\n" not in said and isinstance(error.__cause__, OSError)
@@ -59,6 +72,7 @@ def test_a_refusal_at_any_call_is_one_line_and_nothing_is_lost(
                 found = faults.study(folder)
             except ValueError as error:
                 check_said(error, number)
+                check_nothing_is_claimed_that_has_nothing(folder, failing)
                 refused += 1
             else:
                 assert faults.same(found, whole)
@@ -71,7 +85,7 @@ def test_a_kill_at_any_call_loses_nothing(step, count, whole, monkeypatch, tmp_p
     for place in range(3 % step, count, step):
         folder = tmp_path / str(place)
         with faults.watching(monkeypatch, faults.Faults(place, faults.die)):
-            assert faults.in_child(faults.study, folder) == 9
+            assert faults.in_child(faults.study, folder) == faults.KILLED
         check_goes_on(folder, whole)
 
 
@@ -101,15 +115,45 @@ def test_a_call_that_makes_nothing_leaves_nothing(monkeypatch, tmp_path):
             faults.refuse(errno.ENOSPC)()
 
     monkeypatch.setattr(faults.Faults, "meet", full)
-    monkeypatch.setattr(faults, "QUIET", faults.jr.Execution(progress=False, chunk=1))
+    monkeypatch.setattr(faults, "QUIET", jr.Execution(progress=False, chunk=1))
     with faults.watching(monkeypatch, faults.Faults()), pytest.raises(ValueError, match="space"):
         faults.study(tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_deleted_in_mid_run_is_an_error(monkeypatch, tmp_path):
-    import shutil
+def alone():
+    """A network that cannot be trained: its last batch has one example, too few to normalise."""
+    net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    return jr.Task(net, faults.TASK.data)
 
+
+REFUSED = {
+    "a batch too small": lambda place: jr.sample(
+        alone(), alone().initial(0), jr.Recipe(epochs=1, batch_size=5), folder=place
+    ),
+    "seeds": lambda place: jr.train(faults.TASK, faults.RECIPE, [-1], folder=place),
+    "states": lambda place: jr.train(faults.TASK, faults.RECIPE, [0], [[1.0]], place),
+    "step sizes": lambda place: jr.sample(
+        faults.TASK, faults.TASK.initial(0), faults.RECIPE, (-1.0,), folder=place
+    ),
+    "planes": lambda place: jr.train(faults.TASK, faults.RECIPE, [0], folder=place, planes=[]),
+    "the disk": lambda place: jr.train(faults.TASK, faults.RECIPE, [0], folder=place),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_refused_beforehand_claims_nothing(what, monkeypatch, tmp_path):
+    if what == "the disk":
+        monkeypatch.setattr(locks.shutil, "disk_usage", lambda _: SimpleNamespace(free=3))
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "notes.json").write_text("the user's own")
+    for place in (tmp_path / "new" / "folder", tmp_path / "there"):
+        with pytest.raises(ValueError, match=r"\w"):
+            REFUSED[what](place)
+    assert [path.name for path in tmp_path.rglob("*")] == ["there", "notes.json"]
+
+
+def test_a_folder_that_is_deleted_in_mid_run_is_an_error(monkeypatch, tmp_path):
     for when in ("rename", "mkdir", "read"):
         folder = tmp_path / when
         seen = []

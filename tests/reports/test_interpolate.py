@@ -10,6 +10,7 @@ import torch
 import jumpretrain as jr
 from jumpretrain.paths.path import Path
 from jumpretrain.reports.interpolate import overview, write_report
+from jumpretrain.storage import folders
 from jumpretrain.studies.interpolate import InterpolationStudy, MeasuredPath, interpolate_networks
 
 ALPHAS = np.linspace(0, 1, 4)
@@ -154,6 +155,13 @@ def test_the_same_paths_give_the_same_bytes(tmp_path):
     for file in files:
         other = tmp_path / "b" / file.relative_to(tmp_path / "a")
         assert file.read_bytes() == other.read_bytes()
+
+
+def test_a_report_is_not_written_while_another_process_holds_its_folder(tmp_path):
+    with folders.lock(tmp_path), pytest.raises(ValueError, match="is in use; wait"):
+        write_report(SURVEY, measured(), tmp_path)
+    with folders.lock(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_networks_that_leave_the_numbers_are_drawn_with_gaps(tmp_path):

@@ -72,7 +72,7 @@ def refuse(number):
 
 
 def die():
-    os._exit(9)
+    os._exit(KILLED)
 
 
 class _Raw(io.FileIO):
@@ -110,25 +110,64 @@ def watching(monkeypatch, faults):
         yield faults
 
 
-def in_child(call, *words, after=None):
-    """Call a function in a forked process, and kill it after some seconds, if asked for.
+IN_USE, ANOTHER, REFUSED, RAW, KILLED = 3, 4, 5, 7, 9
+"""How a child ends that is refused, that an error of nobody's ends, or that dies."""
+
+
+def fork(call, *words):
+    """Call a function in a forked process.
 
     Returns:
-        How it ended: 0, what it was killed by (negative), or what it said.
+        The process.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
         child = os.fork()
-    if not child:
-        code = 7
-        try:
-            call(*words)
-            code = 0
-        except ValueError as error:
-            code = 3 if "in use" in str(error) else 4 if "one design" in str(error) else 5
-        finally:
-            os._exit(code)
+    if child:
+        return child
+    code = RAW
+    try:
+        call(*words)
+        code = 0
+    except ValueError as error:
+        said = str(error)
+        code = IN_USE if "in use" in said else ANOTHER if "one design" in said else REFUSED
+    finally:
+        os._exit(code)
+
+
+def ended(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def in_child(call, *words, after=None):
+    """Call a function in a forked process, and kill it after some seconds, if asked for.
+
+    Returns:
+        How it ended: 0, a code of the above, or what it was killed by (negative).
+    """
+    child = fork(call, *words)
     if after is not None:
         time.sleep(after)
         os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return ended(child)
+
+
+def race(*calls):
+    """Call functions in forked processes of their own, all let go at once.
+
+    Returns:
+        How each ended.
+    """
+    wait, go = os.pipe()
+
+    def begin(call):
+        os.close(go)
+        os.read(wait, 1)  # until the other end is closed
+        call()
+
+    children = [fork(begin, call) for call in calls]
+    os.close(go)
+    codes = [ended(child) for child in children]
+    os.close(wait)
+    return codes
