@@ -28,21 +28,30 @@ __all__ = [
 ]
 
 COUNTER = "num_batches_tracked"  # of normalising layers; scoring does not depend on it
+SHAPE = "shape "
 OWN = {*vars(nn.Module()), "inplace"}
 """Attributes that do not change what a module computes."""
 
 
-def constants(module: nn.Module) -> dict[str, str]:
+def constants(module: nn.Module, before: Mapping[str, str] | None = None) -> dict[str, str]:
     """Describe the tensors of a network that are in no state, and its extra states.
 
     Of what is in a state only the shape is constant. Counters of normalising layers are left
     out: they change in training.
 
+    Args:
+        module: The network.
+        before: What was said of it; what was in its state then still is, whatever it holds.
+
     Returns:
         Short descriptions by name; equal ones mean equal values.
     """
+
+    def fixed(name: str, tensor: torch.Tensor) -> bool:
+        return is_constant(tensor) and not (before or {}).get(name, "").startswith(SHAPE)
+
     found = {
-        name: _described(tensor) if is_constant(tensor) else str(tuple(tensor.shape))
+        name: _described(tensor) if fixed(name, tensor) else f"{SHAPE}{tuple(tensor.shape)}"
         for name, tensor in tensors_of(module).items()
         if name.rpartition(".")[2] != COUNTER
     }
@@ -55,9 +64,9 @@ def constants(module: nn.Module) -> dict[str, str]:
 def check_alike(model: nn.Module, other: nn.Module, whose: str, remedy: str) -> None:
     """Check that a network differs from a task's model in its state alone.
 
-    Plain attributes count that both have and that are numbers, tensors, arrays, networks that are
-    no registered part, or rows of these, or text in layers of torch (elsewhere it mostly is a
-    name). So do the kinds of layers without tensors.
+    Plain attributes count that both have and that are numbers, tensors, arrays, functions (by
+    name), networks that are no registered part, or lists and dictionaries of these, or text in
+    layers of torch (elsewhere it mostly is a name). So do the kinds of layers without tensors.
 
     Args:
         model: The task's model.
@@ -171,8 +180,11 @@ def _different(one: Mapping[str, str], other: Mapping[str, str]) -> str:
 
 
 def _is_plain(value: Any, texts: tuple[type, ...], known: Container[int]) -> bool:
-    if isinstance(value, (list, tuple)):
-        return all(_is_plain(entry, texts, known) for entry in value)
+    if isinstance(value, (list, tuple, dict)):
+        entries = value.values() if isinstance(value, dict) else value
+        return all(_is_plain(entry, texts, known) for entry in entries)
+    if callable(value) and not isinstance(value, nn.Module):
+        return hasattr(value, "__qualname__")
     kinds = (bool, int, float, complex, np.number, np.ndarray, torch.Tensor, nn.Module, *texts)
     return isinstance(value, kinds) and id(value) not in known
 
@@ -191,6 +203,8 @@ def _described(value: Any) -> str:
         return f"{tuple(value.shape)} {value.dtype} {hashlib.sha256(content).hexdigest()[:16]}"
     if isinstance(value, nn.Module):
         return f"{value!r} {_described(tensors_of(value))}"
+    if callable(value):
+        return str(value.__qualname__)
     if isinstance(value, np.ndarray):
         content = repr(value.tolist()).encode()
         return f"{value.shape} {value.dtype} {hashlib.sha256(content).hexdigest()[:16]}"

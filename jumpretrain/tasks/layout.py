@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
-__all__ = ["Layout", "cast", "is_constant", "run_with", "tensors_of"]
+__all__ = ["Layout", "cast", "check_apart", "is_constant", "run_with", "tensors_of"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Layout:
     """Where each tensor of a network stands in its state vector.
 
     Weights (trainable parameters, tied ones once) come first, then frozen parameters, then
-    floating-point buffers. Those that hold infinities stay out: masks are no numbers to move.
+    floating-point buffers. Those that hold infinities or NaN stay out: masks are no numbers to
+    move.
 
     Attributes:
         names: Name of each tensor.
@@ -73,8 +74,14 @@ class Layout:
                     f"a state must be float32 or float64, but {name} is {tensor.dtype}; "
                     "convert the model with .float() first"
                 )
-        _check_apart(entries)
+        check_apart(module)
         double = any(p.dtype == torch.float64 for _, p in parameters)
+        large = [n for n, t in entries if not double and not bool(t.float().isfinite().all())]
+        if large and large[0] not in dict(parameters):
+            raise ValueError(
+                f"a state must hold its buffers, but {large[0]} has numbers beyond float32; "
+                "convert the model with .double()"
+            )
         return cls(
             names=tuple(name for name, _ in entries),
             shapes=tuple(tuple(tensor.shape) for _, tensor in entries),
@@ -159,12 +166,13 @@ def is_constant(tensor: torch.Tensor) -> bool:
     """Tell whether a tensor is in no state.
 
     Returns:
-        Whether it is not trained and holds anything but floating-point numbers, or infinities.
+        Whether it is not trained and holds anything but floating-point numbers, or some that are
+        not finite.
     """
     if tensor.requires_grad:
         return False
     dense = tensor.layout == torch.strided
-    return not tensor.is_floating_point() or (dense and bool(tensor.isinf().any()))
+    return not tensor.is_floating_point() or (dense and not bool(tensor.isfinite().all()))
 
 
 def tensors_of(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -233,16 +241,16 @@ def _span(tensor: torch.Tensor) -> int:
     return 1 + sum((size - 1) * stride for size, stride in steps) if tensor.numel() else 0
 
 
-def _check_apart(entries: Sequence[tuple[str, torch.Tensor]]) -> None:
-    """Check that writing one tensor of a state leaves the others as they are.
+def check_apart(module: nn.Module) -> None:
+    """Check that writing one tensor of a network leaves the others as they are.
 
     Raises:
         ValueError: If two share memory.
     """
     places = sorted(
         (str(t.device), t.data_ptr(), t.data_ptr() + _span(t) * t.element_size(), name)
-        for name, t in entries
-        if t.numel() and t.device.type != "meta"
+        for name, t in (*module.named_parameters(), *module.named_buffers())
+        if not is_lazy(t) and t.layout == torch.strided and t.numel() and t.device.type != "meta"
     )
     for (device, _, end, first), (other, start, _, second) in pairwise(places):
         if device == other and start < end:

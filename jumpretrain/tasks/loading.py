@@ -44,7 +44,7 @@ def load(module: nn.Module, source: nn.Module | Mapping[str, Any], name: str = "
             f"{name} must belong to the task's model: {reason(error, 300)}"
         ) from error
     remedy = "make a task of the network that it comes from"
-    check_same(before, constants(module), name, remedy)
+    check_same(before, constants(module, before), name, remedy)
     if isinstance(source, nn.Module):
         check_alike(module, source, name, f"{remedy}, or pass its state_dict() to ignore that")
         _take_unsaved(module, source, entries)

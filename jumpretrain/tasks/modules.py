@@ -11,6 +11,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim.swa_utils import AveragedModel
 
 from jumpretrain.networks.copying import copied
+from jumpretrain.tasks.layout import check_apart
 from jumpretrain.tasks.probing import reason
 
 __all__ = ["check_device", "check_model", "own_copy", "unwrapped"]
@@ -48,8 +49,10 @@ def own_copy(module: nn.Module) -> nn.Module:
         A network of one's own.
 
     Raises:
-        ValueError: If the network cannot be copied.
+        ValueError: If the network cannot be copied, or two of its tensors share memory, which
+            copies do not.
     """
+    check_apart(module)
     if isinstance(module, torch.jit.ScriptModule):
         raise ValueError("a ScriptModule cannot be trained in copies; pass the plain module")
     try:

@@ -164,7 +164,7 @@ def _probe_evaluation(
             "evaluation must not change a network, but this forward changes buffers in eval mode; "
             "update them in training mode only"
         )
-    check_kept(fixed, constants(module), "evaluation")
+    check_kept(fixed, constants(module, fixed), "evaluation")
     return outputs
 
 
@@ -227,7 +227,7 @@ def _probe_training(
         first = _training_loss(module, loss, evaluated, batch)
         if first.requires_grad:  # others can be scored, and training refuses them
             _tried(partial(torch.autograd.backward, first.mean()), *batch, "a step of training")
-    check_kept(fixed, constants(module) | numbers(module), "training")
+    check_kept(fixed, constants(module, fixed) | numbers(module), "training")
     _tried(partial(write_tensors, module, start), *batch, "a step of training")
     with seeded(0):
         second = _training_loss(module, loss, evaluated, batch)

@@ -32,11 +32,14 @@ def test_a_buffer_of_another_type_that_differs_is_refused_by_name(name):
 class Unsaved(nn.Linear):
     """Buffers and attributes that no state dict has."""
 
-    def __init__(self, mask=1, scale=1.0, shift=0.0, cut=0.1, kind=nn.ReLU):
+    def __init__(
+        self, mask=1, scale=1.0, shift=0.0, cut=0.1, kind=nn.ReLU, function=torch.tanh, table=None
+    ):
         super().__init__(6, 3)
         self.register_buffer("mask", torch.tensor([mask]), persistent=False)
         self.register_buffer("shift", torch.tensor(shift), persistent=False)
-        self.scale, self.table = scale, np.full(3, scale)
+        self.scale, self.function = scale, function
+        self.table = np.full(3, scale) if table is None else table
         self.name = f"run of {scale}"
         self.after = nn.Sequential(nn.LeakyReLU(cut), kind())
 
@@ -51,6 +54,8 @@ class Unsaved(nn.Linear):
         ({"scale": 2.0}, "in scale, table"),
         ({"cut": 0.2}, r"in after\.0\.negative_slope"),
         ({"kind": nn.Tanh}, r"in the kind of after\.1"),
+        ({"function": torch.sigmoid}, "in function"),
+        ({"table": {"gain": [2.0]}}, "in table"),
     ],
 )
 def test_what_no_file_holds_is_compared_where_a_network_is_given(change, named):
@@ -180,3 +185,10 @@ def test_frozen_parameters_of_other_types_are_constants(values):
     assert task.layout.names == ("weight", "bias")
     with pytest.raises(ValueError, match="in order; make a task of the network"):
         task.state(other)
+
+
+def test_a_state_that_overflowed_is_called_by_its_own_name():
+    network = nets.normed_mlp()
+    network[1].running_var.fill_(torch.inf)
+    with pytest.raises(ValueError, match="must be finite, but 8 of its"):
+        Task(nets.normed_mlp, nets.vectors()).state(network)

@@ -9,6 +9,7 @@ from support import nets, zoo
 from torch import nn
 
 from jumpretrain.tasks.layout import Layout, cast, run_with, tensors_of
+from jumpretrain.tasks.task import Task
 
 
 @pytest.mark.parametrize("name", nets.TASKS)
@@ -147,6 +148,25 @@ def test_tensors_that_share_memory_are_refused_by_name():
     transposed[1].weight = nn.Parameter(transposed[0].weight.detach().T)
     with pytest.raises(ValueError, match=r"0\.weight and 1\.weight share memory"):
         Layout.of(transposed)
+
+
+def test_networks_whose_parameters_share_memory_are_refused_before_they_are_copied():
+    def shared():
+        network = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3))
+        network[1].weight.data = network[0].weight.data
+        return network
+
+    for model in (shared, shared()):
+        with pytest.raises(ValueError, match=r"0\.weight and 1\.weight share memory"):
+            Task(model, nets.vectors())
+
+
+def test_a_buffer_beyond_single_precision_is_refused_by_name():
+    module = nn.Linear(2, 3)
+    module.register_buffer("large", torch.tensor([1e300], dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"but large has numbers beyond float32; .*\.double"):
+        Layout.of(module)
+    assert Layout.of(module.double()).width == 10
 
 
 def test_a_sparse_buffer_is_refused_by_name():
