@@ -162,7 +162,7 @@ def test_intervals_cover_what_they_say_however_large_the_effect(size):
     for gap in (0.0, 1.0, 3.0, 5.0):
         delta = 2 * scipy.stats.norm.cdf(gap / math.sqrt(2)) - 1
         assert 0.925 < covered(difference_interval, gap, (gap, 0)) < 0.975
-        assert covered(delta_interval, delta, (gap, 0)) > 0.89
+        assert covered(delta_interval, delta, (gap, 0)) > 0.9 - 3 * 0.0095  # 3 and 3 separate
     for share in (0.1, 0.3, 0.5, 0.9):
         step = math.sqrt(1.5 * share / (1 - share))
         assert 0.925 < covered(share_interval, share, (-step, 0, step)) < 0.975
