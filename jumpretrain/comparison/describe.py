@@ -61,15 +61,18 @@ def describe(
         landmarks has no potential between all points.
 
     Raises:
-        ValueError: If runs are missing, fewer than two jumps can be used, or the embedding is of
-            other points.
+        ValueError: If runs are missing, fewer than two jumps can be used, there are too few points
+            for k, or the embedding is of others.
     """
     jumps = _usable(trajectories)
+    count = len(jumps.values(metric))
+    if not 0 < k < count:
+        raise ValueError(f"k must lie in 1..{count - 1} for {count} points, but is {k}")
     inner = gram(jumps)
     placed = embed(jumps, seed=seed, gram=inner) if embedding is None else embedding
-    if len(placed.distances) != len(jumps.values(metric)):
+    if len(placed.distances) != count:
         raise ValueError(
-            f"the embedding must be of the {len(jumps.values(metric))} points of .jumps(), but is "
+            f"the embedding must be of the {count} points of .jumps(), but is "
             f"of {len(placed.distances)}; use embed(trajectories.jumps())"
         )
     found = {

@@ -90,7 +90,12 @@ def eta_squared(*groups: ArrayLike) -> Any:
 
     Returns:
         The share, in [0, 1], and 0 where all values are equal: a float, or an array (...).
+
+    Raises:
+        ValueError: If there are fewer than two groups.
     """
+    if len(groups) < 2:
+        raise ValueError(f"a share between groups needs two or more, but there are {len(groups)}")
     arrays = [np.asarray(group, float) for group in groups]
     pooled = np.concatenate(arrays, -1)
     centre = pooled.mean(-1, keepdims=True)

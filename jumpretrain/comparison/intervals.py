@@ -16,7 +16,6 @@ from scipy.optimize import brentq
 from scipy.special import ncfdtr, nctdtr, ndtr, ndtri
 
 from jumpretrain.comparison.effects import EPS, as_arrays, cliffs_delta, standardised_difference
-from jumpretrain.comparison.relabelling import check_resamples
 from jumpretrain.execution.arguments import Count, Seed, checked
 
 __all__ = ["bootstrap_interval", "delta_interval", "difference_interval", "share_interval"]
@@ -146,11 +145,9 @@ def bootstrap_interval(
         The lower and the upper end; NaN where the effect is not finite, for want of spread.
 
     Raises:
-        ValueError: If groups are as `as_arrays` refuses them, the level is no share, or nothing is
-            resampled.
+        ValueError: If groups are as `as_arrays` refuses them, or a number is out of its range.
     """
     _normal_quantile(level)
-    check_resamples(resamples)
     arrays, rng = as_arrays(groups), np.random.default_rng(seed)
     effect = float(statistic(*arrays))
     if not math.isfinite(effect):

@@ -9,21 +9,11 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["check_resamples", "draw_permutations", "p_value", "relabel", "symmetries"]
+__all__ = ["draw_permutations", "p_value", "relabel", "symmetries"]
 
 ENUMERABLE = 20_000
 ENUMERABLE_ITEMS = 7
 Labels = NDArray[np.intp]
-
-
-def check_resamples(resamples: int) -> None:
-    """Refuse to draw nothing.
-
-    Raises:
-        ValueError: If there is not at least one draw.
-    """
-    if not resamples >= 1:
-        raise ValueError(f"resamples must be at least 1, but is {resamples}; 9999 is usual")
 
 
 def relabel(
@@ -43,7 +33,6 @@ def relabel(
     Returns:
         One relabelling a row, and whether these are all; if not, row 0 is the labels observed.
     """
-    check_resamples(resamples)
     sizes = [list(Counter(labels[block].tolist()).values()) for block in blocks]
     counts = [math.factorial(sum(s)) // math.prod(map(math.factorial, s)) for s in sizes]
     exact = math.prod(counts) <= ENUMERABLE
@@ -94,7 +83,6 @@ def draw_permutations(n: int, rng: np.random.Generator, resamples: int) -> tuple
     Returns:
         One order a row, and whether these are all; if not, row 0 is the order observed.
     """
-    check_resamples(resamples)
     if n <= ENUMERABLE_ITEMS:
         return np.array(list(itertools.permutations(range(n)))), True
     out = np.tile(np.arange(n), (resamples + 1, 1))

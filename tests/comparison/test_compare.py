@@ -234,3 +234,10 @@ def test_a_difference_that_is_none_at_five_percent_is_asked_no_further():
     row = rows(compare(groups, family=["x"])).loc["x"]
     assert 0.05 < row["p"] < 0.1 and not math.isnan(row["p_given_range"])
     assert row["differs_at_equal_range"] is None
+
+
+@pytest.mark.parametrize("change", [{"resamples": 0}, {"seed": -1}, {"k": 0}])
+def test_numbers_out_of_range_are_refused_before_networks_are_described(change, monkeypatch):
+    monkeypatch.setattr(module, "describe", lambda *a, **k: pytest.fail("described"))
+    with pytest.raises(ValueError, match=rf"{next(iter(change))} must be"):
+        compare({name: [cases.arms(), cases.arms()] for name in "ab"}, **change)

@@ -207,3 +207,11 @@ def test_shuffled_values_stand_for_their_median_and_diameters_divide(arms, embed
         total = described[f"rips_h{dim}_total_persistence_p1"]
         over = described[f"rips_h{dim}_total_persistence_over_diameter"]
         assert over == pytest.approx(total / described["embedding_diameter"])
+
+
+@pytest.mark.parametrize("change", [{"k": 0}, {"k": 48}, {"rips_points": 0}, {"seed": -1}])
+def test_numbers_out_of_range_are_refused_before_anything_is_embedded(arms, change, monkeypatch):
+    monkeypatch.setattr(module, "gram", lambda *a: pytest.fail("worked"))
+    assert len(arms.jumps().values("test_loss")) == 48
+    with pytest.raises(ValueError, match=f"{next(iter(change))} must"):
+        describe(arms, **change)

@@ -91,3 +91,9 @@ def test_three_networks_have_no_unbiased_difference():
 def test_eta_squared_by_hand():
     # means 1, 3, 8 around 4: between 2 (9 + 1 + 16) = 52, within 3 * 2 = 6
     assert eta_squared([0, 2], [2, 4], [7, 9]) == pytest.approx(52 / 58, rel=1e-12)
+
+
+def test_a_share_between_groups_needs_two():
+    for groups in ((), ([1.0, 2.0],)):
+        with pytest.raises(ValueError, match="needs two or more"):
+            eta_squared(*groups)

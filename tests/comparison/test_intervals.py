@@ -189,5 +189,5 @@ def test_levels_and_resamples_have_a_range():
         for interval in (delta_interval, difference_interval, share_interval):
             with pytest.raises(ValueError, match="level of an interval must lie between 0 and 1"):
                 interval([1.0, 2.0], [1.0, 3.0], level=level)
-    with pytest.raises(ValueError, match="resamples must be at least 1, but is 0"):
+    with pytest.raises(ValueError, match="resamples must be a whole number of at least 1"):
         bootstrap_interval([[1.0, 2.0], [1.0, 3.0]], resamples=0)
