@@ -61,3 +61,18 @@ def test_rank_correlation_is_spearmans():
 def test_path_distances_follow_the_path():
     corner = squareform(pdist([[0, 0], [3, 0], [3, 4]]))
     np.testing.assert_allclose(fidelity.path_distances(corner), [[0, 3, 7], [3, 0, 4], [7, 4, 0]])
+
+
+def test_correlation_along_is_the_mean_over_runs():
+    rng = np.random.default_rng(3)
+    points, run = rng.normal(size=(15, 2)), np.repeat(np.arange(3), 5)
+    weights = squareform(pdist(rng.normal(size=(15, 7))))
+    plane = squareform(pdist(points))
+    each = [
+        fidelity.rank_correlation(
+            plane[np.ix_(some, some)], fidelity.path_distances(weights[np.ix_(some, some)])
+        )
+        for some in np.arange(15).reshape(3, 5)
+    ]
+    found = fidelity.describe_fidelity(points, weights, run, k=3)["rank_correlation_along"]
+    assert found == pytest.approx(np.mean(each)) and abs(found - np.median(each)) > 1e-3

@@ -253,3 +253,9 @@ def test_a_file_that_is_cut_is_named_when_it_is_found_and_when_it_is_read(storag
         stored[:]
     with pytest.raises(ValueError, match=r"00000\.safetensors must be a whole .* delete it"):
         folders.read_runs(tmp_path, 1, np.arange(4.0))
+
+
+def test_the_last_block_counts_whole():
+    # ends 2 x 33 and 7 others three times, of 4 bytes; one step of 2 blocks of 2 x 32 + 4 bytes
+    assert size(3, 40, 33, np.dtype("f4"), "half") == (66 + 21) * 4 + 2 * 68
+    assert size(3, 40, 32, np.dtype("f4"), "half") == (64 + 24) * 4 + 68

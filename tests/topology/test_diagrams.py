@@ -134,3 +134,17 @@ def test_bad_distances_are_refused():
         one.distance(one, "heat")
     with pytest.raises(ValueError, match="dim must lie"):
         one.distance(one, dim=1)
+
+
+def test_sliced_distance_is_the_mean_over_fifty_directions_wherever_the_bars_lie():
+    rng = np.random.default_rng(0)
+    bars = [np.sort(rng.random((count, 2)), axis=1) for count in (4, 3)]
+    both = [np.r_[mine, np.repeat(other.mean(1), 2).reshape(-1, 2)] for mine, other in
+            ((bars[0], bars[1]), (bars[1], bars[0]))]  # fmt: skip
+    costs = []
+    for angle in np.pi * (np.arange(50) / 50 - 0.5):
+        lines = [np.sort(some @ [np.cos(angle), np.sin(angle)]) for some in both]
+        costs.append(np.abs(lines[0] - lines[1]).sum())
+    for shift in (0.0, 5.0, -5.0):
+        one, other = (Diagrams((some + shift,)) for some in bars)
+        assert one.distance(other, "sliced") == pytest.approx(np.mean(costs), rel=1e-6)
