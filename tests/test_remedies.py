@@ -67,6 +67,15 @@ class InPlace(nn.Module):
         return self.rest(nn.functional.relu(x, inplace=self.inplace))
 
 
+class Twice(nn.Module):
+    def __init__(self, both):
+        super().__init__()
+        self.inner, self.both = nn.Linear(6, 3), both
+
+    def forward(self, x):
+        return (self.inner(x), x) if self.both else self.inner(x)
+
+
 class Single(nn.Module):
     """A network that holds a tensor of float32 of its own."""
 
@@ -153,6 +162,46 @@ CASES = {
         lambda: task_of(loss=nn.CrossEntropyLoss()),
         "use reduction='none'",
         lambda: task_of(loss=nn.CrossEntropyLoss(reduction="none")),
+    ),
+    "a loss of each entry": (
+        lambda: task_of(y=X, build=lambda: nn.Linear(6, 6), loss=nn.MSELoss(reduction="none")),
+        r"average the rest, \.flatten\(1\)\.mean\(1\)",
+        lambda: task_of(y=X, build=lambda: nn.Linear(6, 6), loss=mean_over_entries),
+    ),
+    "a loss that is a number": (
+        lambda: task_of(loss=lambda outputs, targets: 1.0),
+        "return a tensor of torch",
+        lambda: task_of(loss=lambda outputs, targets: outputs.square().sum(1)),
+    ),
+    "a loss that counts": (
+        lambda: task_of(loss=lambda outputs, targets: outputs.argmax(1) != targets),
+        "pass what counts as metrics",
+        lambda: task_of(metrics={"wrong": lambda outputs, targets: outputs.argmax(1) != targets}),
+    ),
+    "whole numbers for a layer of floats": (
+        lambda: task_of((10 * X).astype(int)),
+        r"such as x\.astype\('float32'\)",
+        lambda: task_of((10 * X).astype(int).astype("float32")),
+    ),
+    "bytes of images": (
+        lambda: task_of(np.ones((44, 1, 4, 4), np.uint8), build=nets.normed),
+        r"such as x\.astype\('float32'\)",
+        lambda: task_of(np.ones((44, 1, 4, 4), np.uint8).astype("float32"), build=nets.normed),
+    ),
+    "complex inputs": (
+        lambda: task_of(X + 0j),
+        r"such as x\.real",
+        lambda: task_of((X + 0j).real),
+    ),
+    "two outputs": (
+        lambda: task_of(build=lambda: Twice(True)),
+        "let its forward return that tensor alone",
+        lambda: task_of(build=lambda: Twice(False)),
+    ),
+    "test examples of another width": (
+        lambda: Task(small, Dataset(X, Y, X[:, :5], Y)),
+        "in the test examples: .* change the shapes",
+        lambda: Task(small, Dataset(X[:, :6], Y, X[:, :6], Y)),
     ),
     "a metric with a taken name": (
         lambda: task_of(metrics={"loss": squared_error}),

@@ -9,7 +9,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import InitVar, dataclass
+from dataclasses import MISSING, InitVar, dataclass, fields, is_dataclass
 from functools import cache, wraps
 from numbers import Integral, Number, Real
 from pathlib import Path
@@ -18,10 +18,13 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args,
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jumpretrain.execution.arrays import instead_of
+
 __all__ = ["Count", "NotNegative", "Positive", "Seed", "Share", "Whole", "Within", "checked"]
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 MOST = 2**31 - 1
+FEW = 4
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ NAMES = {
     str: "text",
     type(None): "None",
     os.PathLike: "a path",
+    Any: "anything",
 }
 
 
@@ -243,9 +247,26 @@ def _refuse(call: str, parameter: inspect.Parameter, value: Any, hint: Any) -> N
     error = ValueError if _fits(value, hint, strict=False) else TypeError
     remedy = f"pass {call} such as {name}={_short(usual)}"
     if usual is None or usual is parameter.empty:
-        remedy = f"leave it out of {call}" if usual is None else f"pass that to {call}"
+        remedy = f"leave it out of {call}" if usual is None else _instead(value, hint, call)
     kind = type(value).__name__
     raise error(f"{name} must be {_described(hint)}, but is {_short(value)} ({kind}); {remedy}")
+
+
+def _instead(value: Any, hint: Any, call: str) -> str:
+    """Say what to pass in place of a value that has no usual one.
+
+    Returns:
+        The remedy: of arrays, what makes one of the value; of a dataclass, how it is made.
+    """
+    members = list(_members(hint))
+    if ARRAYS.issubset(members) or any(get_origin(member) is np.ndarray for member in members):
+        known = instead_of(value)
+        return known or f"pass that to {call}"
+    if isinstance(hint, type) and is_dataclass(hint):
+        needed = [field.name for field in fields(hint) if field.default is MISSING and field.init]
+        if len(needed) <= FEW:
+            return f"pass {hint.__name__}({', '.join(needed)}) to {call}"
+    return f"pass that to {call}"
 
 
 def _described(hint: Any) -> str:

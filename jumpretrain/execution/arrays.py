@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["as_numbers", "as_reals"]
+__all__ = ["as_numbers", "as_reals", "instead_of"]
 
 REMEDIES: tuple[tuple[Any, str], ...] = (
     (np.ma.MaskedArray, "fill or drop what is masked, then pass np.asarray of it"),
@@ -42,11 +42,9 @@ def as_numbers(value: Any, name: str) -> NDArray[Any]:
         >>> as_numbers(torch.ones(2, dtype=torch.bfloat16, requires_grad=True), "x")
         array([1., 1.], dtype=float32)
     """
-    for kind, remedy in REMEDIES:
-        if isinstance(value, kind):
-            raise TypeError(f"{name} must be an array, but is {_kind(value)}; {remedy}")
-    if hasattr(value, "toarray"):
-        raise TypeError(f"{name} must be dense, but is {_kind(value)}; pass its .toarray()")
+    remedy = instead_of(value)
+    if remedy:
+        raise TypeError(f"{name} must be a dense array, but is {_kind(value)}; {remedy}")
     array = _array(value, name)
     if array.dtype.kind == "O" and not array.ndim:
         raise TypeError(f"{name} must be an array, but is {_kind(value)}; pass an array or a list")
@@ -57,6 +55,20 @@ def as_numbers(value: Any, name: str) -> NDArray[Any]:
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return array.copy() if min(array.strides, default=0) < 0 else array
+
+
+def instead_of(value: Any) -> str:
+    """Say what to pass in place of something that holds numbers but is no plain array.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        The remedy; nothing for what is an array or holds none.
+    """
+    if hasattr(value, "toarray"):
+        return "pass its .toarray()"
+    return next((remedy for kind, remedy in REMEDIES if isinstance(value, kind)), "")
 
 
 def as_reals(value: Any, name: str) -> NDArray[np.float64]:

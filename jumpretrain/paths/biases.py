@@ -74,7 +74,10 @@ def bias_report(
             no such bias.
     """
     if path.class_error is None or path.curve is None:
-        raise ValueError("a bias report needs class labels and states; take a path of interpolate")
+        raise ValueError(
+            "a bias report needs class labels and states, but this path has none; take a path of "
+            "interpolate, of a task with one label an example"
+        )
     path.check_ends()
     _check_linear(path, path.curve)
     if bias is None or depth is None:

@@ -6,14 +6,20 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from jumpretrain.execution.arrays import as_numbers
 from jumpretrain.tasks.constants import check_alike, check_same, constants
 from jumpretrain.tasks.layout import tensors_of
+from jumpretrain.tasks.modules import unwrapped
 from jumpretrain.tasks.probing import reason
 
 __all__ = ["load"]
+
+NESTED = ("state_dict", "model_state_dict", "model")
+"""Where checkpoints keep the state dict among other things."""
 
 
 def load(module: nn.Module, source: nn.Module | Mapping[str, Any], name: str = "a state") -> None:
@@ -32,7 +38,7 @@ def load(module: nn.Module, source: nn.Module | Mapping[str, Any], name: str = "
             the model in what no state holds.
     """
     before = constants(module)
-    given = source.state_dict() if isinstance(source, nn.Module) else source
+    source, given = _keyed_as(module.state_dict(), _innermost(source), name)
     entries: OrderedDict[str, Any] = OrderedDict(given)
     _complete(entries, module, name)
     if hasattr(given, "_metadata"):
@@ -82,3 +88,97 @@ def _take_unsaved(module: nn.Module, source: nn.Module, saved: Mapping[str, Any]
     for key, tensor in own.items():
         if key not in saved and key in theirs:
             tensor.copy_(theirs[key])
+
+
+def _innermost(source: nn.Module | Mapping[str, Any]) -> nn.Module | Mapping[str, Any]:
+    if isinstance(source, nn.Module):
+        return source
+    inner = [source[key] for key in NESTED if isinstance(source.get(key), (Mapping, nn.Module))]
+    return _innermost(inner[0]) if inner else source
+
+
+def _keyed_as(
+    own: Mapping[str, torch.Tensor], source: nn.Module | Mapping[str, Any], name: str
+) -> tuple[nn.Module | Mapping[str, Any], Mapping[str, Any]]:
+    """Find what of a source is the task's network, and name it so.
+
+    Returns:
+        The network, or its state dict where something else holds it; and its state dict.
+    """
+    if isinstance(source, nn.Module):
+        source = unwrapped(source)
+        given = source.state_dict()
+        if given.keys() & own.keys():
+            return source, given
+        source = given
+    given = _named_as(own, source, name)
+    return given, given
+
+
+def _named_as(
+    own: Mapping[str, torch.Tensor], given: Mapping[str, Any], name: str
+) -> OrderedDict[str, Any]:
+    """Name the tensors of a state dict as the task's network does.
+
+    Returns:
+        The tensors by name; what has no counterpart keeps its name.
+
+    Raises:
+        ValueError: If one is no tensor, or does not fit the type of the network's.
+    """
+    before, keys = 0, [key for key in map(str, given) if key != "n_averaged"]
+    while not {_shortened(key, before) for key in keys} & own.keys():
+        heads = {_shortened(key, before).partition(".")[0] for key in keys}
+        if len(heads) != 1 or any("." not in _shortened(key, before) for key in keys):
+            break
+        before += 1
+    found = OrderedDict((_shortened(k, before), _tensor(k, given[k], name)) for k in keys)
+    for key in found.keys() & own.keys():
+        if isinstance(found[key], torch.Tensor):
+            _check_fits(found[key], own[key], f"{key} of {name}")
+    versions = {_shortened(k, before): v for k, v in getattr(given, "_metadata", {}).items()}
+    found._metadata = versions  # type: ignore[attr-defined]
+    return found
+
+
+def _shortened(key: str, before: int) -> str:
+    """Leave out the names of wrappers: any that `torch.compile` gave, and the first few.
+
+    Returns:
+        The name of the tensor in the network itself.
+    """
+    return ".".join([part for part in key.split(".") if part != "_orig_mod"][before:])
+
+
+def _check_fits(tensor: torch.Tensor, own: torch.Tensor, name: str) -> None:
+    if tensor.is_complex() and not own.is_complex():
+        raise ValueError(
+            f"{name} must belong to the task's model, where it is real, but is complex; make a "
+            "task of the network that it comes from"
+        )
+    wide = tensor.dtype == torch.float64 != own.dtype
+    if wide and bool((tensor.isfinite() & ~tensor.to(own.dtype).isfinite()).any()):
+        raise ValueError(
+            f"{name} must fit {own.dtype}, but holds values up to "
+            f"{float(tensor.abs().max()):.3g}; give the task a model in float64"
+        )
+
+
+def _tensor(key: str, value: Any, name: str) -> Any:
+    if isinstance(value, torch.Tensor) and value.device.type != "meta":
+        return value.detach().to_dense() if value.layout != torch.strided else value.detach()
+    if key.endswith("_extra_state"):
+        return value
+    if not isinstance(value, np.ndarray):
+        what = "a tensor on the meta device" if torch.is_tensor(value) else type(value).__name__
+        remedy = {
+            Mapping: f"pass what is under {key!r} alone",
+            nn.Module: "pass a list of networks",
+        }
+        known = [text for kind, text in remedy.items() if isinstance(value, kind)]
+        helps = known[0] if known else "pass a state dict alone, such as net.state_dict()"
+        raise ValueError(
+            f"{name} must belong to the task's model, but its {key!r} is no tensor with values "
+            f"but {what}; {helps}"
+        )
+    return torch.as_tensor(as_numbers(value, key).copy())

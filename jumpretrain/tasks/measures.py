@@ -24,7 +24,7 @@ __all__ = [
 
 IGNORED = -100
 """The label of positions that do not count, as in torch."""
-SUM = 1e-3
+SUM = 1e-2  # probabilities may have been kept in half precision
 
 PerExample = Callable[[Any, torch.Tensor], torch.Tensor]
 
@@ -203,7 +203,7 @@ def _check_shares(targets: torch.Tensor, name: str) -> None:
     if bool((targets < 0).any()) or float((sums - 1).abs().max()) > SUM:
         raise ValueError(
             "targets of the outputs' shape must be probabilities, which sum to 1 over the second "
-            f"axis, but {name} has sums {float(sums.min()):.3g}..{float(sums.max()):.3g} and "
+            f"axis, but {name} has sums {float(sums.min()):.6g}..{float(sums.max()):.6g} and "
             f"values from {float(targets.min()):.3g}; pass labels, or loss=squared_error"
         )
 
@@ -222,6 +222,7 @@ def _check_classes(outputs: torch.Tensor, targets: torch.Tensor, name: str) -> N
         raise ValueError(
             f"labels must lie in 0..{outputs.shape[1] - 1}, the model's outputs, but {name} has "
             f"{low}..{high}; relabel them or widen the last layer"
+            + (f" ({IGNORED} are positions that do not count)" if targets.ndim > 1 else "")
         )
     if outputs.ndim == 3 and outputs.shape[1] == outputs.shape[2] and name == "train_y":
         warnings.warn(

@@ -20,7 +20,7 @@ from jumpretrain.tasks.constants import (
 )
 from jumpretrain.tasks.hidden_state import alike, read_tensors, why_unlike, write_tensors
 from jumpretrain.tasks.layout import Layout
-from jumpretrain.tasks.measures import PerExample, check_labels, cross_entropy
+from jumpretrain.tasks.measures import PerExample, check_labels, cross_entropy, squared_error
 
 __all__ = ["check_start", "probe", "reason", "why_untrainable"]
 
@@ -61,9 +61,13 @@ def probe(
     inputs, targets = tensors["train_x"][rows], tensors["train_y"][rows]
     training = [part for part in module.modules() if part.training]
     outputs = _probe_evaluation(module.eval(), layout, measures, inputs, targets)
-    if measures["loss"] is cross_entropy and isinstance(outputs, torch.Tensor):
+    if measures["loss"] in (cross_entropy, squared_error):
+        _check_one(outputs)
+    if measures["loss"] is cross_entropy:
         check_labels(outputs, tensors)
     _check_measures(module, measures, outputs, inputs, targets)
+    tests = tensors["test_x"][:2].clone(), tensors["test_y"][:2]
+    _tried(partial(_unmoved, _measured, module, measures, *tests), *tests, "the test examples")
     for part in training:
         part.training = True
     return _probe_training(module, measures["loss"], outputs, (inputs, targets))
@@ -180,17 +184,46 @@ def _check_measures(
         raise ValueError(RANDOM)
     for name, measure in measures.items():
         values = _tried(partial(_unmoved, measure, outputs, targets), inputs, targets)
+        _check_each(name, values, len(inputs))
         if not alike(values, _unmoved(measure, again, targets)):
             raise ValueError(RANDOM)
-        _check_each(name, values, len(inputs))
+
+
+def _check_one(outputs: Any) -> None:
+    if not isinstance(outputs, torch.Tensor):
+        raise ValueError(
+            f"a model must give one tensor of outputs to this loss, but gives {_kind(outputs)}; "
+            "let its forward return that tensor alone, or pass a loss that takes all"
+        )
+
+
+def _measured(
+    module: nn.Module,
+    measures: Mapping[str, PerExample],
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+) -> list[torch.Tensor]:
+    outputs = module(inputs)
+    return [measure(outputs, targets) for measure in measures.values()]
 
 
 def _check_each(name: str, values: Any, count: int) -> None:
-    shape = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
-    if shape != (count,):
+    if not isinstance(values, torch.Tensor):
         raise ValueError(
-            f"{name} must give one value for each example, ({count},), but gives {shape}; "
-            "use reduction='none'"
+            f"{name} must give one value for each example, ({count},), but gives "
+            f"{type(values).__name__}; return a tensor of torch"
+        )
+    if tuple(values.shape) != (count,):
+        spread = values.ndim > 1 and len(values) == count
+        remedy = "average the rest, .flatten(1).mean(1)" if spread else "use reduction='none'"
+        raise ValueError(
+            f"{name} must give one value for each example, ({count},), but gives "
+            f"{tuple(values.shape)}; {remedy}"
+        )
+    if name == "loss" and not values.is_floating_point():
+        raise ValueError(
+            f"the loss must give floating-point values, but gives {values.dtype}; compute it from "
+            "the outputs by torch's functions, and pass what counts as metrics"
         )
 
 
@@ -272,6 +305,12 @@ def _kind(outputs: Any) -> str:
     return f"a {type(outputs).__name__}{sized}"
 
 
+def _hint(inputs: torch.Tensor) -> str:
+    if inputs.is_floating_point():
+        return ""
+    return ", such as x.real" if inputs.is_complex() else ", such as x.astype('float32')"
+
+
 def _tried(
     call: Callable[[], Any], inputs: torch.Tensor, targets: torch.Tensor, where: str = ""
 ) -> Any:
@@ -281,5 +320,5 @@ def _tried(
         raise ValueError(
             f"model, loss and metrics must take inputs {tuple(inputs.shape)} {inputs.dtype} and "
             f"targets {tuple(targets.shape)} {targets.dtype}, but fail{where and f' in {where}'}: "
-            f"{reason(error)}; change the shapes or types of the data, or the model"
+            f"{reason(error)}; change the shapes or types of the data{_hint(inputs)}, or the model"
         ) from error

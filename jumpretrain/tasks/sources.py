@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+import pickle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
@@ -16,7 +16,6 @@ from torch import nn
 from jumpretrain.execution.arrays import as_numbers
 from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.loading import load
-from jumpretrain.tasks.modules import unwrapped
 from jumpretrain.tasks.probing import reason
 
 __all__ = [
@@ -27,9 +26,6 @@ __all__ = [
     "state_of",
     "states_of",
 ]
-
-NESTED = ("state_dict", "model_state_dict", "model")
-"""Where checkpoints keep the state dict among other things."""
 
 
 @runtime_checkable
@@ -93,7 +89,9 @@ def state_of(network: Network, source: StateLike, name: str = "a state") -> NDAr
     if isinstance(source, (str, Path)):
         source = _read(Path(source))
     if isinstance(source, (nn.Module, Mapping)):
-        source = _loaded(network, source, name)
+        module = network.module()
+        load(module, source, name)
+        source = network.layout.read(module).cpu().numpy()
     if not (isinstance(source, (list, tuple)) or hasattr(source, "__array__")):
         raise TypeError(_no_state(name, source))
     values, width = as_numbers(source, name), network.layout.width
@@ -210,80 +208,14 @@ def _only(rows: NDArray[Any], name: str) -> NDArray[Any]:
     return np.asarray(rows[0])
 
 
-def _loaded(network: Network, source: nn.Module | Mapping[str, Any], name: str) -> NDArray[Any]:
-    module, source = network.module(), _innermost(source)
-    if isinstance(source, nn.Module):
-        load(module, unwrapped(source), name)
-    else:
-        load(module, _named_as(module.state_dict(), source, name), name)
-    return network.layout.read(module).cpu().numpy()
-
-
-def _innermost(source: nn.Module | Mapping[str, Any]) -> nn.Module | Mapping[str, Any]:
-    if isinstance(source, nn.Module):
-        return source
-    inner = [source[key] for key in NESTED if isinstance(source.get(key), (Mapping, nn.Module))]
-    return _innermost(inner[0]) if inner else source
-
-
-def _named_as(
-    own: Mapping[str, torch.Tensor], given: Mapping[str, Any], name: str
-) -> OrderedDict[str, Any]:
-    """Name the tensors of a state dict as the task's network does.
-
-    Returns:
-        The tensors by name; what has no counterpart keeps its name.
-
-    Raises:
-        ValueError: If one is no tensor, or complex where the network's is real.
-    """
-    before, keys = 0, [key for key in map(str, given) if key != "n_averaged"]
-    while not {_shortened(key, before) for key in keys} & own.keys():
-        heads = {_shortened(key, before).partition(".")[0] for key in keys}
-        if len(heads) != 1 or any("." not in _shortened(key, before) for key in keys):
-            break
-        before += 1
-    found = OrderedDict((_shortened(k, before), _tensor(k, given[k], name)) for k in keys)
-    for key in found.keys() & own.keys():
-        if torch.is_tensor(found[key]) and found[key].is_complex() and not own[key].is_complex():
-            raise ValueError(
-                f"{name} must belong to the task's model, but its {key} is complex; make a task "
-                "of the network that it comes from"
-            )
-    versions = {_shortened(k, before): v for k, v in getattr(given, "_metadata", {}).items()}
-    found._metadata = versions  # type: ignore[attr-defined]
-    return found
-
-
-def _shortened(key: str, before: int) -> str:
-    """Leave out the names of wrappers: any that `torch.compile` gave, and the first few.
-
-    Returns:
-        The name of the tensor in the network itself.
-    """
-    return ".".join([part for part in key.split(".") if part != "_orig_mod"][before:])
-
-
-def _tensor(key: str, value: Any, name: str) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.detach()
-    if key.endswith("_extra_state"):
-        return value
-    if not isinstance(value, np.ndarray):
-        raise ValueError(
-            f"{name} must belong to the task's model, but its {key!r} is no tensor but of type "
-            f"{type(value).__name__}; pass the state dict alone, such as model.state_dict()"
-        )
-    return torch.as_tensor(as_numbers(value, key).copy())
-
-
 def _read(path: Path) -> Mapping[str, Any] | torch.Tensor | NDArray[Any]:
-    readers: dict[str, Callable[[], Any]] = {
-        ".safetensors": lambda: load_file(path),
-        ".npy": lambda: np.load(path, allow_pickle=False),
-    }
     try:
-        content = readers.get(path.suffix, lambda: _unpickled(path))()
+        content = _content(path.expanduser())
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} must hold a state dict, but cannot be read without running what it holds "
+            "beside tensors; save model.state_dict() alone"
+        ) from error
     except Exception as error:
         raise ValueError(
             f"{path} must hold a state dict, but cannot be read: {reason(error)}; save "
@@ -297,5 +229,9 @@ def _read(path: Path) -> Mapping[str, Any] | torch.Tensor | NDArray[Any]:
     return content
 
 
-def _unpickled(path: Path) -> Any:
+def _content(path: Path) -> Any:
+    if path.suffix.lower() == ".safetensors":
+        return load_file(path)
+    if path.suffix.lower() == ".npy":
+        return np.load(path, allow_pickle=False)
     return torch.load(path, map_location="cpu", weights_only=True)

@@ -83,6 +83,15 @@ def test_one_hot_labels_have_the_loss_accuracy_and_training_of_labels(dtype):
     assert plain.fingerprint["data"] != hot.fingerprint["data"]
 
 
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_soft_labels_of_half_precision_are_probabilities(kind):
+    shares = torch.full((44, 3), 1 / 3, dtype=kind)
+    task = task_of(shares)
+    assert evaluate(task, [task.initial(0)])["train_loss"][0] == pytest.approx(
+        evaluate(task_of(np.full((44, 3), 1 / 3)), [task.initial(0)])["train_loss"][0], rel=5e-3
+    )
+
+
 def test_soft_labels_are_probabilities_and_the_largest_counts_for_accuracy():
     shares = np.random.default_rng(0).dirichlet(np.ones(3), len(X))
     task = task_of(shares)

@@ -93,6 +93,8 @@ HELD = {
     "a state dict of a compiled network": lambda net, _: compiled(net).state_dict(),
     "a state dict of an averaged network": lambda net, _: AveragedModel(net).state_dict(),
     "both prefixes": lambda net, _: prefixed(net, "module._orig_mod."),
+    "a network that holds it": lambda net, _: nn.ModuleDict({"model": net}),
+    "sparse tensors": lambda net, _: {k: v.to_sparse() for k, v in net.state_dict().items()},
     "a Lightning checkpoint": lambda net, _: {"epoch": 3, "state_dict": prefixed(net, "model.")},
     "a nested network": lambda net, _: {"model": net, "epoch": 3},
     "a file": lambda net, folder: saved(net.state_dict(), folder / "a.pt"),
@@ -260,8 +262,28 @@ def refused(task, state):
         "None": (None, "must be given as an array, a network, .*, but is None"),
         "a number": (3, "but is of type int; take it from train"),
         "words": (["a"] * 83, "must be numbers"),
-        "a masked array": (np.ma.masked_array(state, state > 0), "must be an array, .* masked"),
-        "a checkpoint of other things": ({"epoch": 3}, "its 'epoch' is no tensor but of type int"),
+        "a masked array": (
+            np.ma.masked_array(state, state > 0),
+            "must be a dense array, .* masked",
+        ),
+        "a checkpoint of other things": (
+            {"epoch": 3},
+            "'epoch' is no tensor .* but int; pass",
+        ),
+        "a part of a checkpoint": ({"ema": {}}, "pass what is under 'ema' alone"),
+        "networks by name": ({"a": small(), "b": small()}, "pass a list of networks"),
+        "a complex state dict": (
+            {k: v + 0j for k, v in task.template.state_dict().items()},
+            "where it is real, but is complex",
+        ),
+        "a state dict without values": (
+            {k: v.to("meta") for k, v in task.template.state_dict().items()},
+            "but a tensor on the meta device",
+        ),
+        "a state dict too large": (
+            {k: v.double() * 1e200 for k, v in task.template.state_dict().items()},
+            r"must fit torch\.float32, but holds values up to .*; give the task a model in",
+        ),
         "a folder": (".", "must hold a state dict, but cannot be read"),
     }
 
