@@ -240,7 +240,7 @@ CASES = {
     ),
     "a checkpoint of parts": (
         lambda: TASK.state({"weights": TASK.template.state_dict(), "epoch": 1}),
-        "pass the state dict alone",
+        "pass what is under 'weights' alone",
         lambda: TASK.state(TASK.template.state_dict()),
     ),
     "a lone last example": (
