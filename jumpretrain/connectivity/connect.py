@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,11 +30,11 @@ from jumpretrain.tasks.estimates import estimated
 from jumpretrain.tasks.sources import StatesLike
 from jumpretrain.tasks.task import Task, digest
 
-__all__ = ["check_optima", "connect"]
+__all__ = ["check_choices", "check_optima", "connect"]
 
 Method = Literal["hyperplane", "bezier", "polychain"]
 RECIPE = Recipe(epochs=20, lr=0.001, optimiser="adam", record_every=0, record_early=False)
-MOST = 10
+MOST, MOST_STEPS = 10, 10_000
 
 
 @checked
@@ -98,7 +97,8 @@ def connect(
         True
     """
     ends = check_optima(task, optima)
-    _check_choices(task, len(ends), method, refine, inner, each, tolerance, rounds)
+    check_choices(len(ends), method, refine, inner, each, tolerance, rounds)
+    _check_batchnorm(task, len(ends), method, refine)
     execution = execution or Execution()
     choices: dict[str, Any] = {"method": method, "refine": refine, "each": each, "seed": seed}
     choices |= {"inner": inner} if len(ends) == 2 else {}
@@ -177,29 +177,37 @@ def check_optima(task: Task, optima: StatesLike) -> NDArray[Any]:
     return ends
 
 
-def _check_choices(
-    task: Task,
-    count: int,
-    method: str,
-    refine: bool,
-    inner: int,
-    each: int,
-    tolerance: float,
-    rounds: int,
+def check_choices(
+    count: int, method: str, refine: bool, inner: int, each: int, tolerance: float, rounds: int
 ) -> None:
-    if method not in ("hyperplane", "bezier", "polychain"):
-        raise ValueError(f"method must be hyperplane, bezier or polychain, but is {method!r}")
+    """Check how optima are to be joined.
+
+    Args:
+        count: How many there are.
+        method: As for `connect`, like all that follow.
+        refine: Whether the first connector is improved.
+        inner: Number of nodes between two optima.
+        each: Number of steps a piece.
+        tolerance: Rise up to which a piece is not halved.
+        rounds: Most rounds of halving.
+
+    Raises:
+        ValueError: If a number is out of its range, or the method does not join so many optima.
+    """
     if method != "hyperplane" and (count > 2 or refine):
         raise ValueError(
             f"{method} joins 2 optima and is not refined (its points are trained on the whole "
             f"curve), but there are {count} and refine is {refine}; use hyperplane"
         )
-    least = {"inner": (inner, 1), "each": (each, 2), "rounds": (rounds, 0)}
-    for name, (value, lowest) in least.items():
-        if not isinstance(value, Integral) or value < lowest:
-            raise ValueError(f"{name} must be a whole number from {lowest}, but is {value}")
-    if not 0 <= tolerance < np.inf:
-        raise ValueError(f"tolerance must be a share from 0, but is {tolerance}")
+    limits = {"inner": (inner, 1), "each": (each, 2), "rounds": (rounds, 0)}
+    for name, (value, least) in limits.items():
+        if not least <= value <= MOST_STEPS:
+            raise ValueError(f"{name} must be in {least}..{MOST_STEPS}, but is {value}")
+    if tolerance < 0:
+        raise ValueError(f"tolerance must be a share from 0, but is {tolerance}; pass such as .02")
+
+
+def _check_batchnorm(task: Task, count: int, method: str, refine: bool) -> None:
     together = method != "hyperplane" or (refine and count > 2)
     if together and task.batchnorm == "stored" and estimated(task.module()):
         raise ValueError(

@@ -12,9 +12,11 @@ from scipy.sparse import csgraph
 from jumpretrain.embedding import neighbours
 from jumpretrain.embedding.gram import row_blocks
 
-__all__ = ["alpha_decay", "check", "joined", "pieces"]
+__all__ = ["DECAY", "alpha_decay", "check", "joined", "pieces"]
 
 LEAST = 1e-4
+DECAY = 40.0
+"""The paper's."""
 
 
 def check(knn: int, decay: float, count: int) -> None:
@@ -24,6 +26,8 @@ def check(knn: int, decay: float, count: int) -> None:
         ValueError: If there are too few points for so many neighbours, or the decay is no
             positive number.
     """
+    if count < 4:
+        raise ValueError(f"an embedding needs at least 4 points, but there are {count}")
     if not 0 < knn <= count - 2:
         raise ValueError(
             f"knn must lie in 1..{count - 2} for {count} points, but is {knn}; "

@@ -124,7 +124,7 @@ def embed(
     centre: Centre = "mean",
     knn: Count = 5,
     connect: Connect = "mst",
-    decay: Positive = 40,
+    decay: Positive = affinities.DECAY,
     t: int | Literal["auto"] = "auto",
     seed: Annotated[int, Within(0, 2**32 - 1)] = 0,
     optimum: bool = False,
@@ -285,8 +285,6 @@ def _check(choices: dict[str, Any], count: int) -> None:
     }
     for name, values in allowed.items():
         check_choice(name, choices[name], values)
-    if count < 4:
-        raise ValueError(f"an embedding needs at least 4 points, but there are {count}")
     if choices["metric"] == "cosine" and choices["centre"] == "optimum" and choices["optimum"]:
         raise ValueError(
             "the optimum has no angle seen from itself, but it is to be a point with "

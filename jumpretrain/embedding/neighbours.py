@@ -18,6 +18,7 @@ from jumpretrain.execution.arrays import as_reals
 
 __all__ = [
     "check_distances",
+    "check_k",
     "components",
     "edges",
     "farthest",
@@ -76,7 +77,7 @@ def neighbours(distances: ArrayLike, k: int) -> sparse.csr_array:
                [0., 1., 0.]])
     """
     matrix = check_distances(distances)
-    _check_k(k, len(matrix))
+    check_k(k, len(matrix))
     return _graph(_first(matrix, k, own=False), len(matrix))
 
 
@@ -183,7 +184,7 @@ def farthest(potential: ArrayLike, k: int) -> NDArray[np.intp]:
     if not np.isfinite(matrix).all():
         broken = np.sum(~np.isfinite(matrix))
         raise ValueError(f"a potential must be finite, but {broken} entries are not")
-    _check_k(k, len(matrix))
+    check_k(k, len(matrix))
     return _first(matrix, k, own=True, largest=True)
 
 
@@ -221,9 +222,17 @@ def edges(graph: Any) -> NDArray[np.intp]:
     return np.stack(np.divmod(upward, max(graph.shape[0], 1)), axis=1)
 
 
-def _check_k(k: int, count: int) -> None:
+def check_k(k: int, count: int) -> None:
+    """Check that points have so many neighbours.
+
+    Raises:
+        ValueError: If they have not.
+    """
     if not 0 < k < count:
-        raise ValueError(f"k must lie in 1..{count - 1} for {count} points, but is {k}")
+        raise ValueError(
+            f"k must lie in 1..{count - 1} for {count} points, but is {k}; "
+            "take fewer neighbours, or sample more points"
+        )
 
 
 def _asymmetry(matrix: NDArray[np.float64]) -> float:

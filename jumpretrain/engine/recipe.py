@@ -25,6 +25,8 @@ OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
     "rmsprop": torch.optim.RMSprop,
     "adagrad": torch.optim.Adagrad,
 }
+MOST = 10**6
+"""Number of snapshots of a run."""
 
 
 @checked
@@ -85,6 +87,11 @@ class Recipe:
         self._check("weight_decay", self.weight_decay >= 0, "at least 0")
         self._check("push", self.push >= 0, "at least 0")
         self._check("radius", self.radius >= 0, "at least 0")
+        if self.snapshots > MOST:
+            raise ValueError(
+                f"a run has up to {MOST:,} snapshots, but {self.epochs} epochs with one each "
+                f"{self.record_every} are more; record less often (record_every), or 0"
+            )
         ordered = sorted(self.milestones) == list(self.milestones)
         self._check("milestones", ordered and all(0 < m < 1 for m in self.milestones), "in (0, 1)")
 
@@ -99,6 +106,11 @@ class Recipe:
     def _check(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
             raise ValueError(f"{name} of a recipe must be {rule}, but is {getattr(self, name)!r}")
+
+    @property
+    def snapshots(self) -> int:
+        """How many snapshots a run has, those within the first epoch apart."""
+        return 1 + -(-self.epochs // (self.record_every or self.epochs))
 
     def batches(self, examples: int) -> int:
         """Count the steps of an epoch.

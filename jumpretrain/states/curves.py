@@ -12,6 +12,9 @@ from jumpretrain.execution.arrays import as_reals
 
 __all__ = ["Curve", "check_alphas"]
 
+MOST = 100_000
+"""Alphas of a path."""
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -71,8 +74,11 @@ def check_alphas(alphas: int | ArrayLike) -> NDArray[np.float64]:
         ValueError: If there are none, or they are no numbers, unsorted or outside [0, 1].
     """
     if isinstance(alphas, (int, np.integer)):
-        if alphas < 2:
-            raise ValueError(f"a path needs at least 2 alphas, both ends, but {alphas} was given")
+        if not 2 <= alphas <= MOST:
+            raise ValueError(
+                f"a path needs at least 2 alphas, both ends, and up to {MOST:,}, but {alphas} was "
+                "given; pass such as alphas=51"
+            )
         return np.linspace(0, 1, alphas)
     try:
         values = as_reals(alphas, "alphas")

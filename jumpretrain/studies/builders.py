@@ -87,6 +87,6 @@ def check_task(task: Task, metric: str | None = None) -> Task:
 def _task(study: Study, data: Dataset, seed: int, group: str) -> Task:
     share = study.noise[study.groups.index(group)]
     labelled = data.corrupt(share, seed) if share else data
-    classes = int(data.train_y.max()) + 1
+    classes = int(max(data.train_y.max(), data.test_y.max())) + 1
     model = partial(BUILDERS[study.model], data.train_x.shape[1:], classes)
     return Task(model, labelled, batchnorm=study.batchnorm)

@@ -11,17 +11,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from jumpretrain.connectivity.connect import RECIPE, check_optima, connect
+from jumpretrain.connectivity.connect import RECIPE, check_choices, check_optima, connect
 from jumpretrain.connectivity.connector import Connector
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.engine.train import check_last_batch
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.storage import folders, manifests
 from jumpretrain.studies.builders import check_task, task_builder, train_network
-from jumpretrain.studies.design import Study
+from jumpretrain.studies.design import SEEDS, Study, check_limits
 from jumpretrain.studies.interpolate import RECIPE as TRAINING
 from jumpretrain.studies.interpolate import InterpolationStudy
+from jumpretrain.studies.rehearsal import FEW, check_recipe, few_examples
 from jumpretrain.tasks.probing import reason
 from jumpretrain.tasks.task import Task
 
@@ -34,8 +34,7 @@ CHOICES = "method refine recipe inner each tolerance rounds seed".split()
 """How they are joined."""
 CHANGEABLE = frozenset("data_root seeds each refine rounds".split())
 """What another call may change in a folder: what was trained stays as it is."""
-FEW = 8
-"""Number of examples on which a connector is rehearsed."""
+LIMITS = {"seeds": (2, MOST), "seed": SEEDS}
 
 
 @checked
@@ -95,14 +94,9 @@ class ConnectionStudy:
             raise ValueError(
                 f"a connector joins 2 to {MOST} networks (seeds or networks), not {self.count}"
             )
-        if self.method != "hyperplane" and (self.count > 2 or self.refine):
-            raise ValueError(
-                f"{self.method} joins 2 networks without refine, but there are {self.count} and "
-                f"refine is {self.refine}; use hyperplane"
-            )
-        for name, least in {"inner": 1, "each": 2, "rounds": 0, "seed": 0, "tolerance": 0}.items():
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name} must be at least {least}, but is {getattr(self, name)}")
+        check_limits(self, LIMITS)
+        numbers = (getattr(self, name) for name in ("inner", "each", "tolerance", "rounds"))
+        check_choices(self.count, self.method, self.refine, *numbers)
         _ = self.as_study
 
     @property
@@ -173,8 +167,7 @@ def _task(study: ConnectionStudy) -> Task:
             f"{study.count} networks span no simplex in {task.weight_count} weights; join fewer"
         )
     for recipe in (study.training, study.recipe):
-        recipe.batches(len(task.data.train_x))
-        check_last_batch(task, recipe)
+        check_recipe(task, recipe)
     return task
 
 
@@ -184,12 +177,11 @@ def _rehearse(study: ConnectionStudy, task: Task) -> None:
     Raises:
         ValueError: If the network cannot be trained or scored in this way.
     """
-    data, width = task.data, task.weight_count
-    few = data.subset(min(FEW, len(data.train_x)), min(FEW, len(data.test_x)))
+    width = task.weight_count
     states = np.tile(task.initial(0), (min(study.count, 3), 1))
     states[:, :width] += 0.01 * np.random.default_rng(0).normal(size=(len(states), width))
     recipe = replace(study.recipe, epochs=1, lr=1e-6, batch_size=FEW, drop_last=False)
-    small, quiet = replace(task, data=few), Execution(progress=False)
+    small, quiet = few_examples(task), Execution(progress=False)
     choices: dict[str, Any] = {"inner": 1, "each": 2, "rounds": 1, "execution": quiet}
     try:
         connect(small, states, study.method, study.refine, recipe, **choices)

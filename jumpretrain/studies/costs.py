@@ -15,7 +15,7 @@ from jumpretrain.engine.train import bytes_of
 from jumpretrain.execution.arguments import Count, checked
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
-from jumpretrain.studies.builders import task_builder
+from jumpretrain.studies.builders import check_task, task_builder
 from jumpretrain.studies.design import Study
 from jumpretrain.tasks.task import Task
 
@@ -121,7 +121,7 @@ def estimate_study(study: Study, execution: Execution | None = None) -> Cost:
     inner, jumps = replace(execution, n_jobs=1), study.directions * len(study.step_sizes)
     costs: list[Cost] = []
     for group in study.groups:
-        task = build(0, group)
+        task = check_task(build(0, group), study.metric)
         if not study.networks:
             costs.append(estimate(task, study.training_of(group), 1, inner))
         recipes = [study.retraining_of(group, probe) for probe in study.probes]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
 import tyro
 
+from jumpretrain.embedding import affinities, neighbours
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.execution.arguments import checked
 from jumpretrain.networks.models import BUILDERS
-from jumpretrain.sampling.sample import STEP_SIZES
+from jumpretrain.sampling.sample import STEP_SIZES, check_sizes
 from jumpretrain.states.directions import Normalise
 
-__all__ = ["CHANGEABLE", "TRAINING", "Study"]
+__all__ = ["CHANGEABLE", "SEEDS", "TRAINING", "Study", "check_limits"]
 
 TRAINING = Recipe(epochs=150, lr=0.05, record_every=0, record_early=False)
 RETRAINING = Recipe(epochs=40, lr=0.01)
@@ -24,6 +28,18 @@ CHANGEABLE = frozenset(
 """What another call may change in a folder: nothing that was sampled depends on it."""
 BUILT_IN = frozenset("data data_root train_size test_size crop flip model noise batchnorm".split())
 """What makes the built-in tasks."""
+SEEDS = (0, 2**32 - 1)
+"""What all libraries below take as a seed."""
+LIMITS = {
+    **dict.fromkeys(("train_size", "test_size", "directions", "knn", "k", "t"), (1, math.inf)),
+    **dict.fromkeys(("order_seed", "seed"), SEEDS),
+    "crop": (0, math.inf),
+    "seeds": (2, 10_000),
+}
+MOST_POINTS = 10**6
+"""Of one network: the distances between so many take 8 TB."""
+NO_FILE = re.compile(r'[<>:"/\\|?*]|^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$', re.IGNORECASE)
+"""What names of files may not have on some system."""
 
 
 @checked
@@ -102,20 +118,56 @@ class Study:
                 "a comparison needs 2 groups of 2 networks or more (the network is the unit), "
                 f"but there are {len(set(self.groups))} groups of {self.seeds}"
             )
-        if len(set(self.groups)) < len(self.groups) or any("/" in name for name in self.groups):
-            raise ValueError(f"groups need distinct names without '/', not {self.groups}")
-        if not self.probes:
-            raise ValueError("probes must name common, own or both, but are empty")
-        if not max(self.step_sizes, default=0) > 0:
-            raise ValueError(f"a jump needs a step size above 0, not {list(self.step_sizes)}")
+        check_limits(self, LIMITS)
+        self._check_groups()
+        if not 0 < len(self.probes) == len(set(self.probes)):
+            raise ValueError(f"probes must name common, own or both, once, not {self.probes}")
         self._check_tasks()
-        points = self.directions * sum(size > 0 for size in self.step_sizes)
-        snapshots = self.retraining.epochs // max(self.retraining.record_every, 1) + 1
-        if points * snapshots <= max(self.k, self.knn):
+        self._check_points()
+
+    def _check_groups(self) -> None:
+        """Check that groups can be told apart, also as folders, whatever the system.
+
+        Raises:
+            ValueError: If they cannot, or a recipe is of none of them.
+        """
+        for name in self.groups:
+            if not name.strip() or not name.isprintable() or NO_FILE.search(name) or name[100:]:
+                raise ValueError(
+                    "groups name folders, so they have 1 to 100 printable characters without "
+                    f'<>:"/\\|?*, and no name of a device, but one is {name[:120]!r}; rename it'
+                )
+        alike = {unicodedata.normalize("NFKC", name).casefold() for name in self.groups}
+        if len(alike) < len(self.groups):
             raise ValueError(
-                f"{points} jumps of about {snapshots} snapshots are too few for k={self.k} and "
-                f"knn={self.knn} neighbours; use more directions or epochs, or fewer neighbours"
+                "groups need distinct names (some systems do not tell capitals apart), but are "
+                f"{self.groups}; rename one"
             )
+        unknown = [name for name in self.trainings if name not in self.groups]
+        if unknown:
+            raise ValueError(f"trainings are of groups, but {unknown[0]!r} is none; leave it out")
+
+    def _check_points(self) -> None:
+        """Check how many states will be embedded.
+
+        Raises:
+            ValueError: If they are too few, or too many.
+        """
+        jumps = self.directions * int((check_sizes(self.step_sizes) > 0).sum())
+        if jumps < 2:
+            raise ValueError(
+                "a landscape is described from 2 jumps or more (directions times step sizes above "
+                f"0), but there are {self.directions} directions and step sizes "
+                f"{list(self.step_sizes)}; add some"
+            )
+        points = jumps * self.retraining.snapshots
+        if points > MOST_POINTS:
+            raise ValueError(
+                f"up to {MOST_POINTS:,} states of a network are compared with each other, but "
+                f"there would be {points:,}; take fewer directions, or a larger record_every"
+            )
+        affinities.check(self.knn, affinities.DECAY, points)
+        neighbours.check_k(self.k, points)
 
     def training_of(self, group: str) -> Recipe:
         """Say how the networks of a group are trained.
@@ -154,6 +206,23 @@ class Study:
             raise ValueError(f"noise is a share of the labels, 0 to 1, but is {self.noise}")
         if self.model not in BUILDERS:
             raise ValueError(f"model must be one of {', '.join(BUILDERS)}, not {self.model!r}")
+
+
+def check_limits(study: Any, limits: Mapping[str, tuple[float, float]]) -> None:
+    """Check that the numbers of a study lie within their limits; None and words are left alone.
+
+    Args:
+        study: What has them as attributes.
+        limits: The least and the largest value, by name.
+
+    Raises:
+        ValueError: If one does not.
+    """
+    for name, (least, most) in limits.items():
+        value = getattr(study, name)
+        if isinstance(value, (int, float)) and not least <= value <= most:
+            rule = f"in {least}..{most}" if most < math.inf else f"at least {least}"
+            raise ValueError(f"{name} must be {rule}, but is {value}; pass such as {name}={least}")
 
 
 def _differs(study: Study, entry: Field[Any]) -> bool:

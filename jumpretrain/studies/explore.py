@@ -19,6 +19,7 @@ from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.storage import folders, manifests
 from jumpretrain.studies.builders import check_task, task_builder, train_network
 from jumpretrain.studies.design import CHANGEABLE, Study
+from jumpretrain.studies.rehearsal import rehearse
 from jumpretrain.tasks.task import Task
 
 __all__ = ["Findings", "Network", "Study", "explore"]
@@ -86,15 +87,16 @@ def explore(
     began, folder = time.monotonic(), Path(folder)
     cases = [(group, seed) for group in study.groups for seed in range(study.seeds)]
     build = task_builder(study)
+    tasks = {group: check_task(build(0, group), study.metric) for group in study.groups}
     trained = _trained_files(study)
-    tasks = {group: build(0, group) for group in study.groups}
-    for task in tasks.values():
-        check_task(task, study.metric)
+    places = [folder / "networks" / f"{group}-{seed}" for group, seed in cases]
+    folders.check_space(folder, _bytes_left(study, tasks, cases, places, execution))
+    rehearse(study, tasks)
+    for group, seed in cases if study.networks else ():
+        tasks[group].state(trained[group][seed])
     with folders.lock(folder):
         claimed = {name: v for name, v in vars(study).items() if name not in CHANGEABLE}
         manifests.claim(folder / "study.json", claimed, vars(Study()))
-        places = [folder / "networks" / f"{group}-{seed}" for group, seed in cases]
-        folders.check_space(folder, _bytes_left(study, tasks, cases, places, execution))
         inner = replace(execution, n_jobs=1, progress=False)
         pairs = zip(cases, places, strict=True)
         fits = [(study, build, inner, *c, p, trained) for c, p in pairs]
@@ -113,8 +115,9 @@ def explore(
 def _trained_files(study: Study) -> dict[str, list[str]]:
     files: dict[str, list[str]] = {group: [] for group in study.groups}
     for entry in study.networks:
-        group, _, path = entry.partition("=")
-        if group not in files or not Path(path).is_file():
+        group = next((name for name in files if entry.startswith(f"{name}=")), None)
+        path = entry.removeprefix(f"{group}=")
+        if group is None or not Path(path).is_file():
             raise ValueError(
                 f"networks are group=file with a group of {', '.join(files)}, but {entry!r} is not"
             )

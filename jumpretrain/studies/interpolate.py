@@ -19,6 +19,7 @@ from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.networks.initialisation import Biases as Kept
 from jumpretrain.networks.initialisation import Scheme, initialise
+from jumpretrain.networks.models import BUILDERS
 from jumpretrain.paths.interpolate import Biases, interpolate, layerwise
 from jumpretrain.paths.outputs import gauss_length
 from jumpretrain.paths.path import BarrierKind, Path
@@ -26,7 +27,8 @@ from jumpretrain.states.curves import check_alphas
 from jumpretrain.states.layers import weight_distance
 from jumpretrain.storage import folders, manifests
 from jumpretrain.studies.builders import check_task, task_builder, train_network
-from jumpretrain.studies.design import TRAINING, Study
+from jumpretrain.studies.design import TRAINING, Study, check_limits
+from jumpretrain.studies.rehearsal import check_recipe, few_examples
 from jumpretrain.tasks.task import Task
 
 __all__ = ["InterpolationStudy", "MeasuredPath", "interpolate_networks"]
@@ -44,10 +46,10 @@ MEASURED = (
 SHAPE = {"hidden", "with_batchnorm"}
 BUILT_IN = "scheme scale trained_biases hidden with_batchnorm".split()
 """What can be changed of the networks of the built-in tasks."""
+LIMITS = {"seeds": (1, 10_000), "random": (0, 10_000)}
+WIDEST = 100_000
 UNRELATED = 1_000_000
-"""First seed of the unrelated initialisations."""
-FEW = 8
-"""Number of examples on which a study is rehearsed."""
+"""First seed of the unrelated initialisations, beyond those of all networks."""
 Build = Callable[[int], Task]
 Ends = tuple[NDArray[Any], NDArray[Any]]
 
@@ -107,11 +109,7 @@ class InterpolationStudy:
     random: int = 0
 
     def __post_init__(self) -> None:
-        if self.seeds < 1 or self.random < 0:
-            raise ValueError(
-                f"a study needs a network or more (seeds) and 0 unrelated starts or more "
-                f"(random), not {self.seeds} and {self.random}"
-            )
+        check_limits(self, LIMITS)
         if not 0 <= self.noise <= 1:
             raise ValueError(f"noise is a share of the labels, 0 to 1, but is {self.noise}")
         if (self.start is None) != (self.end is None):
@@ -127,8 +125,8 @@ class InterpolationStudy:
             raise ValueError(
                 f"biases must be some of {', '.join(known)}, each once, but are {self.biases}"
             )
-        self._check_changes()
         _ = self.as_study
+        self._check_changes()
 
     def _check_changes(self) -> None:
         if self.task is not None and self.changes:
@@ -138,8 +136,12 @@ class InterpolationStudy:
                 raise ValueError(f"{name} is the mlp's, leave it out beside model {self.model}")
         if self.trained_biases not in get_args(Kept):
             raise ValueError(f"trained_biases are all, last or none, not {self.trained_biases!r}")
-        if min(self.hidden, default=1) < 1:
-            raise ValueError(f"hidden layers have a width of 1 or more, not {self.hidden}")
+        _model(self, BUILDERS[self.model])
+        if not all(1 <= width <= WIDEST for width in self.hidden):
+            raise ValueError(
+                f"hidden layers have a width in 1..{WIDEST}, but are {self.hidden}; pass such as "
+                "hidden=128"
+            )
 
     @property
     def changes(self) -> list[str]:
@@ -236,11 +238,9 @@ def _rehearse(study: InterpolationStudy, task: Task) -> None:
     Raises:
         ValueError: If biases cannot move as asked for, or there is no batch to train on.
     """
-    data, state = task.data, task.initial(0)
     if study.end is None:
-        study.training.batches(len(data.train_x))
-    few = data.subset(min(FEW, len(data.train_x)), min(FEW, len(data.test_x)))
-    small = replace(task, data=few)
+        check_recipe(task, study.training)
+    small, state = few_examples(task), task.initial(0)
     for biases in study.biases:
         try:
             path = interpolate(small, state, state, alphas=3, biases=biases)
