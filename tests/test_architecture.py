@@ -125,7 +125,6 @@ def test_every_room_has_its_test_file():
         "reports/connect.py",  # read in tests/studies/test_connect.py
         "reports/page.py",  # written in test_explore.py
         "sampling/baselines.py",  # beside what they are baselines of, in test_sample.py
-        "studies/design.py",  # in test_explore.py
         "execution/threads.py",  # in test_execution.py
     }
     rooms = [path for path in ROOMS if wing(path) not in {"plots", "cli"}]

@@ -26,8 +26,6 @@ def check(knn: int, decay: float, count: int) -> None:
         ValueError: If there are too few points for so many neighbours, or the decay is no
             positive number.
     """
-    if count < 4:
-        raise ValueError(f"an embedding needs at least 4 points, but there are {count}")
     if not 0 < knn <= count - 2:
         raise ValueError(
             f"knn must lie in 1..{count - 2} for {count} points, but is {knn}; "

@@ -285,6 +285,8 @@ def _check(choices: dict[str, Any], count: int) -> None:
     }
     for name, values in allowed.items():
         check_choice(name, choices[name], values)
+    if count < 4:
+        raise ValueError(f"an embedding needs at least 4 points, but there are {count}")
     if choices["metric"] == "cosine" and choices["centre"] == "optimum" and choices["optimum"]:
         raise ValueError(
             "the optimum has no angle seen from itself, but it is to be a point with "

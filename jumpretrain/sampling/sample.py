@@ -25,6 +25,7 @@ from jumpretrain.tasks.task import Task, digest
 __all__ = ["check_seeds", "check_sizes", "draw", "jump", "measure_optimum", "sample"]
 
 STEP_SIZES = (0.0, 0.25, 0.5, 0.75, 1.0)
+LARGEST = 1e30  # float32 ends soon after
 
 
 @checked
@@ -164,8 +165,10 @@ def check_sizes(step_sizes: Sequence[float]) -> NDArray[np.float64]:
         ValueError: If they are not distinct finite numbers from 0.
     """
     sizes = np.asarray(step_sizes, dtype=np.float64)
-    if not len(sizes) or not np.isfinite(sizes).all() or sizes.min() < 0:
-        raise ValueError(f"step sizes must be 1 or more numbers from 0, not {list(step_sizes)}")
+    if not len(sizes) or not np.all((sizes >= 0) & (sizes <= LARGEST)):
+        raise ValueError(
+            f"step sizes must be 1 or more numbers from 0 (to {LARGEST:g}), not {list(step_sizes)}"
+        )
     if len(np.unique(sizes)) < len(sizes):
         raise ValueError(f"step sizes must differ, but are {list(step_sizes)}")
     return sizes

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from jumpretrain.engine.evaluate import metric_names
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.engine.train import Runs, train
+from jumpretrain.engine.train import Runs, check_last_batch, train
 from jumpretrain.execution.execution import Execution
 from jumpretrain.networks.models import BUILDERS
 from jumpretrain.studies.design import Study
@@ -16,7 +17,10 @@ from jumpretrain.studies.own_code import find_function
 from jumpretrain.tasks.data import Dataset, load
 from jumpretrain.tasks.task import Task
 
-__all__ = ["check_task", "task_builder", "train_network"]
+__all__ = ["FEW", "check_recipe", "check_task", "few_examples", "task_builder", "train_network"]
+
+FEW = 8
+"""Number of examples on which a study is rehearsed."""
 
 
 def task_builder(study: Study) -> Callable[[int, str], Task]:
@@ -82,6 +86,26 @@ def check_task(task: Task, metric: str | None = None) -> Task:
     if metric not in (None, *names):
         raise ValueError(f"no metric {metric!r}; measured: {', '.join(names)}")
     return task
+
+
+def few_examples(task: Task) -> Task:
+    """Take some examples of a task.
+
+    Returns:
+        The task with up to 8 examples of each split.
+    """
+    sizes = (min(FEW, len(inputs)) for inputs in (task.data.train_x, task.data.test_x))
+    return replace(task, data=task.data.subset(*sizes))
+
+
+def check_recipe(task: Task, recipe: Recipe) -> None:
+    """Check that a task has the examples that a recipe needs.
+
+    Raises:
+        ValueError: If no batch is whole, or one is too small.
+    """
+    recipe.batches(len(task.data.train_x))
+    check_last_batch(task, recipe)
 
 
 def _task(study: Study, data: Dataset, seed: int, group: str) -> Task:

@@ -17,11 +17,17 @@ from jumpretrain.engine.recipe import Recipe
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.storage import folders, manifests
-from jumpretrain.studies.builders import check_task, task_builder, train_network
+from jumpretrain.studies.builders import (
+    FEW,
+    check_recipe,
+    check_task,
+    few_examples,
+    task_builder,
+    train_network,
+)
 from jumpretrain.studies.design import SEEDS, Study, check_limits
 from jumpretrain.studies.interpolate import RECIPE as TRAINING
 from jumpretrain.studies.interpolate import InterpolationStudy
-from jumpretrain.studies.rehearsal import FEW, check_recipe, few_examples
 from jumpretrain.tasks.probing import reason
 from jumpretrain.tasks.task import Task
 

@@ -160,6 +160,12 @@ class Study:
                 f"0), but there are {self.directions} directions and step sizes "
                 f"{list(self.step_sizes)}; add some"
             )
+        if self.retraining.snapshots < 3:
+            raise ValueError(
+                "a trajectory is described from 3 snapshots or more, at whole epochs, but that of "
+                f"{self.retraining.epochs} epochs has {self.retraining.snapshots}; retrain for "
+                "longer, or with a smaller record_every"
+            )
         points = jumps * self.retraining.snapshots
         if points > MOST_POINTS:
             raise ValueError(

@@ -137,13 +137,18 @@ def _bytes_left(
     places: list[Path],
     execution: Execution,
 ) -> int:
-    runs = study.directions * len(study.step_sizes)
-    return sum(
-        bytes_of(tasks[group], study.retraining_of(group, probe), runs, execution.storage)
-        for (group, _), place in zip(cases, places, strict=True)
-        for probe in study.probes
-        if not (place / probe).exists()
-    )
+    runs, left = study.directions * len(study.step_sizes), 0
+    for probe in study.probes:
+        missing = [
+            group
+            for (group, _), place in zip(cases, places, strict=True)
+            if not (place / probe).exists()
+        ]
+        for group in set(missing):
+            recipe = study.retraining_of(group, probe)
+            one = bytes_of(tasks[group], recipe, runs, execution.storage)
+            left += missing.count(group) * one
+    return left
 
 
 def _optimum(

@@ -26,9 +26,14 @@ from jumpretrain.paths.path import BarrierKind, Path
 from jumpretrain.states.curves import check_alphas
 from jumpretrain.states.layers import weight_distance
 from jumpretrain.storage import folders, manifests
-from jumpretrain.studies.builders import check_task, task_builder, train_network
+from jumpretrain.studies.builders import (
+    check_recipe,
+    check_task,
+    few_examples,
+    task_builder,
+    train_network,
+)
 from jumpretrain.studies.design import TRAINING, Study, check_limits
-from jumpretrain.studies.rehearsal import check_recipe, few_examples
 from jumpretrain.tasks.task import Task
 
 __all__ = ["InterpolationStudy", "MeasuredPath", "interpolate_networks"]
@@ -120,10 +125,9 @@ class InterpolationStudy:
                 f"alphas of a study are 3 or more from 0 to 1, but {len(alphas)} from "
                 f"{alphas[0]} to {alphas[-1]}"
             )
-        known, distinct = get_args(Biases), set(self.biases)
-        if not set(known) >= distinct or not 0 < len(self.biases) == len(distinct):
+        if not 0 < len(self.biases) == len(set(self.biases)):
             raise ValueError(
-                f"biases must be some of {', '.join(known)}, each once, but are {self.biases}"
+                f"biases must be 1 or more, each once, but are {self.biases}; pass linear"
             )
         _ = self.as_study
         self._check_changes()
@@ -134,8 +138,6 @@ class InterpolationStudy:
         for name in self.changes:
             if self.model != "mlp" and name in SHAPE:
                 raise ValueError(f"{name} is the mlp's, leave it out beside model {self.model}")
-        if self.trained_biases not in get_args(Kept):
-            raise ValueError(f"trained_biases are all, last or none, not {self.trained_biases!r}")
         _model(self, BUILDERS[self.model])
         if not all(1 <= width <= WIDEST for width in self.hidden):
             raise ValueError(

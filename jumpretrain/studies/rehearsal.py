@@ -12,39 +12,18 @@ import numpy as np
 from jumpretrain.comparison.describe import describe
 from jumpretrain.embedding.embed import embed
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.engine.train import check_last_batch, train
+from jumpretrain.engine.train import train
 from jumpretrain.execution.execution import Execution
 from jumpretrain.sampling.sample import sample
 from jumpretrain.sampling.trajectories import Trajectories
+from jumpretrain.studies.builders import FEW, check_recipe, few_examples
 from jumpretrain.studies.design import Study
 from jumpretrain.tasks.task import Task
 
-__all__ = ["FEW", "check_recipe", "few_examples", "rehearse"]
+__all__ = ["rehearse"]
 
-FEW = 8
-"""Number of examples, and of entries of a made-up state."""
 TIMID = 1e-6
 """Rate at which nothing diverges."""
-
-
-def few_examples(task: Task) -> Task:
-    """Take some examples of a task.
-
-    Returns:
-        The task with up to 8 examples of each split.
-    """
-    sizes = (min(FEW, len(inputs)) for inputs in (task.data.train_x, task.data.test_x))
-    return replace(task, data=task.data.subset(*sizes))
-
-
-def check_recipe(task: Task, recipe: Recipe) -> None:
-    """Check that a task has the examples that a recipe needs.
-
-    Raises:
-        ValueError: If no batch is whole, or one is too small.
-    """
-    recipe.batches(len(task.data.train_x))
-    check_last_batch(task, recipe)
 
 
 def rehearse(study: Study, tasks: Mapping[str, Task]) -> None:
@@ -131,9 +110,14 @@ def _made_up(runs: Trajectories) -> Trajectories:
         As many runs and snapshots, of made-up states and metrics.
     """
     rng, shape = np.random.default_rng(0), runs.states.shape[:2]
-    steps = rng.normal(size=(*shape, FEW)).cumsum(1)
+    states = rng.normal(size=(*shape, FEW)).cumsum(1)
     metrics = {name: rng.uniform(size=shape) for name in runs.metrics}
-    return replace(runs, optimum=np.zeros(FEW), states=steps, weight_count=FEW, metrics=metrics)
+    made_up: dict[str, Any] = {
+        "optimum": rng.normal(size=FEW),
+        "states": states,
+        "weight_count": FEW,
+    }
+    return replace(runs, **made_up, metrics=metrics)
 
 
 def _describe(study: Study, runs: Trajectories) -> None:

@@ -87,10 +87,10 @@ def test_the_network_that_training_ends_with_is_exact(tmp_path):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("recipe", [SHORT, dataclasses.replace(SHORT, record_every=0)])
+@pytest.mark.parametrize("recipe", [SHORT, dataclasses.replace(SHORT, record_every=3)])
 def test_a_study_asks_the_disk_for_what_it_will_write(recipe, tmp_path):
     group, directions, sizes = "generalise", 4, (0.5, 1.0)
-    small = jr.Study(train_size=200, test_size=100, directions=directions, step_sizes=sizes)
+    small = jr.Study(train_size=200, test_size=100, directions=directions, step_sizes=sizes, k=9)
     small = dataclasses.replace(small, retraining=recipe)
     task = task_builder(small)(0, group)
     wanted = []
