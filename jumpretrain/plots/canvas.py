@@ -16,6 +16,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 __all__ = [
@@ -37,6 +38,9 @@ __all__ = [
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 GREY = "0.4"
 CHOICES = ("method", "metric", "centre", "knn", "connect", "decay", "t", "seed")
+
+MATHS = r"\mathdefault"
+"""What ticks of a logarithmic axis are written with."""
 
 Colour = tuple[float, float, float]
 
@@ -185,6 +189,9 @@ def png(figure: Figure | SubFigure, resolution: int = 130) -> bytes:
     Returns:
         The content of a PNG file.
     """
+    for text in figure.figure.findobj(Text):
+        if "$" in text.get_text() and MATHS not in text.get_text():
+            text.set_parse_math(False)  # a name may have dollars
     buffer = io.BytesIO()
     figure.figure.savefig(buffer, format="png", dpi=resolution, metadata={"Software": None})
     return buffer.getvalue()

@@ -839,3 +839,14 @@ def test_a_spectrum_divides_eigenvalues_at_the_cut():
     assert heading(ax) == "2 directions of curvature above 0.03 at a loss of 0.02"
     above, others, _ = ax.lines
     assert above.get_ydata().tolist() == [5, 1] and others.get_ydata().tolist() == [0.01, -0.2]
+
+
+def test_names_with_dollars_are_written_as_they_are():
+    figure = canvas.new_figure(3, 2)
+    ax = figure.add_subplot(xscale="log")
+    ax.plot([1, 1000], [0, 1], label="a $^$ b")
+    ax.set_title("cost in $, not $x^$")
+    ax.legend()
+    assert canvas.png(figure).startswith(b"\x89PNG")
+    assert ax.title.get_text() == "cost in $, not $x^$" and not ax.title.get_parse_math()
+    assert any(label.get_parse_math() for label in ax.get_xticklabels())
