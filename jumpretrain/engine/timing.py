@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
+from jumpretrain.engine.batches import epoch_batches
+from jumpretrain.engine.chunking import plan_chunks
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.engine.train import train
+from jumpretrain.engine.replicas import Looped, Stacked, descend, optimise
+from jumpretrain.engine.train import REPLICAS
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.tasks.task import Task
@@ -19,45 +24,76 @@ from jumpretrain.tasks.task import Task
 __all__ = ["score_seconds", "step_seconds"]
 
 STEPS, EXAMPLES, REPEATS = 6, 2000, 3
+FEWEST = 8
+"""Number of examples on which scores are timed first."""
+ENOUGH = 0.4
+"""Seconds after which a mean of steps, or a score of some examples, is long enough to tell."""
 
 
 @standard_settings()
 def step_seconds(task: Task, recipe: Recipe, together: int, execution: Execution) -> float:
-    """Time a step of as many networks as are trained together; what comes once cancels out.
+    """Time steps of as many networks as are trained together: some, or one where it is slow.
 
     Returns:
-        Seconds.
+        Seconds a step.
     """
     few = _first(task, min(STEPS * recipe.batch_size, len(task.data.train_x)), 2)
-    alone = replace(execution, n_jobs=1, chunk=together, progress=False)
-    least = dict.fromkeys((1, 3), math.inf)
-    for _ in range(REPEATS):
-        for epochs in least:
-            short = replace(recipe, epochs=epochs, record_every=0, record_early=False)
+    starts = np.stack([few.initial(seed) for seed in range(together)])
+    mode, _, _ = plan_chunks(few, starts, together, replace(execution, chunk=together))
+    alone = 1 if mode == "looped" else together
+    steps = partial(_timed_steps, few, recipe, REPLICAS[mode](few, starts[:alone]))
+    cuda = [] if torch.device(task.device).type == "cpu" else [task.device]
+    with torch.random.fork_rng(devices=cuda):
+        first, *others = steps(1 if mode == "compiled" else 0)
+    return float(np.median(others or [first])) * together / alone  # the first prepares the others
+
+
+def _timed_steps(
+    task: Task, recipe: Recipe, replicas: Looped | Stacked, at_least: int
+) -> list[float]:
+    """Take steps until enough time is spent, and some beyond the first if asked for.
+
+    Returns:
+        Seconds of each.
+    """
+    optimiser, taken = optimise(replicas, recipe), list[float]()
+    seeds = np.arange(len(replicas.read()))
+    for epoch in range(REPEATS * STEPS):
+        began = time.perf_counter()
+        for x, y in epoch_batches(task, recipe, seeds, epoch):
+            descend(replicas, optimiser, recipe, x, y)
+            if replicas.device.type == "cuda":
+                torch.cuda.synchronize(replicas.device)
+            taken.append(time.perf_counter() - began)
+            if len(taken) > at_least and sum(taken) > ENOUGH:
+                return taken
             began = time.perf_counter()
-            train(few, short, range(together), execution=alone)
-            least[epochs] = min(least[epochs], time.perf_counter() - began)
-    steps = 2 * recipe.batches(len(few.data.train_x))
-    return max(least[3] - least[1], 0.0) / steps
+    return taken
 
 
 @standard_settings()
 def score_seconds(task: Task, count: int) -> float:
-    """Time the scores of a state.
+    """Time the scores of states on as many examples as take long enough.
 
     Returns:
-        Seconds.
+        Seconds a state.
     """
     sizes = min(task.scored, len(task.data.train_x)), len(task.data.test_x)
-    few = _first(task, *(min(size, EXAMPLES) for size in sizes))
     states = np.repeat(task.initial(0)[None], count, axis=0)
-    least = math.inf
-    with standard_settings():
-        for _ in range(REPEATS):
-            began = time.perf_counter()
-            measure_both(few, states)
-            least = min(least, time.perf_counter() - began)
-    return least / count * sum(sizes) / sum(min(size, EXAMPLES) for size in sizes)
+    some, taken = FEWEST, 0.0
+    while taken < ENOUGH and some < 4 * EXAMPLES:
+        part = [min(size, some, EXAMPLES) for size in sizes]
+        few, some = _first(task, *part), 4 * some
+        taken = _seconds(few, states[:1])
+    if taken < ENOUGH:
+        taken = min(_seconds(few, states) for _ in range(REPEATS)) / count
+    return taken * sum(sizes) / sum(part)
+
+
+def _seconds(task: Task, states: NDArray[Any]) -> float:
+    began = time.perf_counter()
+    measure_both(task, states)
+    return time.perf_counter() - began
 
 
 def _first(task: Task, train: int, test: int) -> Task:

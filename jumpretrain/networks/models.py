@@ -90,7 +90,7 @@ def lenet(shape: tuple[Count, Count, Count], classes: Count) -> nn.Sequential:
     Returns:
         The network, for inputs of `shape` (C, H, W) of at least 12 pixels a side.
     """
-    channels, height, width = shape
+    channels, height, width = _checked_image(shape, 12, "lenet")
     flat = 16 * ((height // 2 - 4) // 2) * ((width // 2 - 4) // 2)
     return nn.Sequential(
         nn.Conv2d(channels, 6, 5, padding=2),
@@ -131,12 +131,22 @@ def simple_cnn(
         The network.
     """
     layers: list[nn.Module] = []
+    _checked_image(shape, 2 ** len(channels), "simple_cnn")
     for fan_in, fan_out in pairwise((shape[0], *channels)):
         layers += [nn.Conv2d(fan_in, fan_out, 3, padding=1), nn.Tanh(), nn.MaxPool2d(2)]
     part = 2 ** len(channels)
     flat = channels[-1] * (shape[1] // part) * (shape[2] // part)
     thinned = [nn.Dropout(dropout)] if dropout else []
     return nn.Sequential(*layers, nn.Flatten(), *thinned, nn.Linear(flat, classes))
+
+
+def _checked_image(shape: Sequence[int], least: int, name: str) -> Sequence[int]:
+    if len(shape) != 3 or min(shape[1:]) < least:
+        raise ValueError(
+            f"{name} takes images (C, H, W) of {least} pixels a side or more, but these are "
+            f"{tuple(shape)}; take another model, such as mlp"
+        )
+    return shape
 
 
 BUILDERS: dict[str, Callable[..., nn.Module]] = {

@@ -57,7 +57,8 @@ def estimate(task: Task, recipe: Recipe, runs: Count, execution: Execution | Non
     """Estimate what training runs costs, as `train` and `sample` do it.
 
     A few steps are timed on as many networks as a chunk trains together, and scores of a state on
-    at most 2,000 examples; both are taken to grow in proportion.
+    at most 2,000 examples; one step and some examples where they are slow. Both are taken to grow
+    in proportion.
 
     Args:
         task: Network, data, loss and metrics.
@@ -119,19 +120,21 @@ def estimate_study(study: Study, execution: Execution | None = None) -> Cost:
     """
     execution, build = execution or Execution(n_jobs=-1), task_builder(study)
     inner, jumps = replace(execution, n_jobs=1), study.directions * len(study.step_sizes)
+    alike = study.task is None and not study.trainings  # but for their labels
+    groups = study.groups[:1] if alike else study.groups
     costs: list[Cost] = []
-    for group in study.groups:
+    for group in groups:
         task = check_task(build(0, group), study.metric)
         if not study.networks:
             costs.append(estimate(task, study.training_of(group), 1, inner))
         recipes = [study.retraining_of(group, probe) for probe in study.probes]
         costs += [estimate(task, recipe, jumps, inner) for recipe in recipes]
+    networks = len(study.groups) * study.seeds
     counts = {
-        name: study.seeds * sum(getattr(cost, name) for cost in costs)
+        name: networks // len(groups) * sum(getattr(cost, name) for cost in costs)
         for name in ("runs", "steps", "snapshots", "bytes")
     }
-    networks = len(study.groups) * study.seeds
-    alone = sum(cost.seconds for cost in costs) / len(study.groups)
+    alone = sum(cost.seconds for cost in costs) / len(groups)
     return Cost(
         **counts,
         memory=max(cost.memory for cost in costs),
