@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.replicas import Looped, Stacked, descend, optimise
 from jumpretrain.engine.train import REPLICAS
 from jumpretrain.execution.execution import Execution
+from jumpretrain.execution.randomness import seeded
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.tasks.task import Task
 
@@ -42,8 +44,7 @@ def step_seconds(task: Task, recipe: Recipe, together: int, execution: Execution
     mode, _, _ = plan_chunks(few, starts, together, replace(execution, chunk=together))
     alone = 1 if mode == "looped" else together
     steps = partial(_timed_steps, few, recipe, REPLICAS[mode](few, starts[:alone]))
-    cuda = [] if torch.device(task.device).type == "cpu" else [task.device]
-    with torch.random.fork_rng(devices=cuda):
+    with seeded(0, few.drawn) if few.drawn else nullcontext():
         first, *others = steps(1 if mode == "compiled" else 0)
     return float(np.median(others or [first])) * together / alone  # the first prepares the others
 

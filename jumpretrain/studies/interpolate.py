@@ -140,10 +140,7 @@ class InterpolationStudy:
                 raise ValueError(f"{name} is the mlp's, leave it out beside model {self.model}")
         _model(self, BUILDERS[self.model])
         if not all(1 <= width <= WIDEST for width in self.hidden):
-            raise ValueError(
-                f"hidden layers have a width in 1..{WIDEST}, but are {self.hidden}; pass such as "
-                "hidden=128"
-            )
+            raise ValueError(f"hidden layers have a width in 1..{WIDEST}, but are {self.hidden}")
 
     @property
     def changes(self) -> list[str]:
