@@ -18,6 +18,7 @@ def recipe(prefix, every=1):
         "epochs": [0, -1, 1.5, "x", "", *([HUGE] if every else [])],
         "lr": [0, -1, "nan", "inf", "x", ""],
         "optimiser": ["lbfgs", ""],
+        "optimizer": ["lbfgs"],
         "momentum": [1, -0.1, "nan"],
         "weight-decay": [-1, "inf", "x"],
         "batch-size": [0, -8, "x", 2.5],

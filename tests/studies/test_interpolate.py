@@ -372,7 +372,7 @@ def test_a_study_that_does_not_fit_together_is_refused(change, words):
             {"task": "tests.studies.test_interpolate:shifted", "biases": ("homogeneous",)},
             "nothing tells of b; leave homogeneous out of biases, or take a sequential network",
         ),
-        ({"scale": -1.0}, "scale must be above 0"),
+        ({"scale": -1.0}, "scale must be a finite number above 0"),
         ({"start": Path("no.pt"), "end": Path("no.pt")}, "no.pt must hold a state dict"),
     ],
 )
