@@ -16,7 +16,7 @@ from jumpretrain.engine.batches import epoch_batches
 from jumpretrain.engine.chunking import plan_chunks
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.engine.replicas import Looped, Stacked
+from jumpretrain.engine.replicas import Looped, Stacked, descend, optimise
 from jumpretrain.engine.train import REPLICAS
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.randomness import seeded
@@ -57,14 +57,12 @@ def _timed_steps(
     Returns:
         Seconds of each.
     """
-    optimiser, taken = recipe.optimise(replicas.parameters), list[float]()
+    optimiser, taken = optimise(replicas, recipe), list[float]()
     seeds = np.arange(len(replicas.read()))
     for epoch in range(REPEATS * STEPS):
         began = time.perf_counter()
         for x, y in epoch_batches(task, recipe, seeds, epoch):
-            optimiser.zero_grad()
-            replicas.backward(x, y)
-            optimiser.step()
+            descend(replicas, optimiser, recipe, x, y)
             if replicas.device.type == "cuda":
                 torch.cuda.synchronize(replicas.device)
             taken.append(time.perf_counter() - began)

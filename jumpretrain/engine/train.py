@@ -19,7 +19,7 @@ from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.replicas import Looped, Stacked, descend, hold_to_planes, optimise
 from jumpretrain.execution.arguments import Seed, checked
-from jumpretrain.execution.execution import Execution, persist, spread
+from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.execution.randomness import seeded
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.execution.threads import versions
@@ -178,7 +178,7 @@ class Planned:
         owner, path = self.claim(folder), folder / "manifest.json"
         chunks = self._in(folder, owner)
         tidy(chunks, owner)
-        persist(_keep_chunk, partial(unfinished, chunks), self.execution, label)
+        spread(_keep_chunk, unfinished(chunks), self.execution, label)
         manifests.confirm(path, owner)
         kept = folders.read_runs(folder, len(self.seeds), self.epoch, owner)
         if "missing" in kept[3]:

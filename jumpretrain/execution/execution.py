@@ -25,7 +25,7 @@ from jumpretrain.execution.settings import standard_settings
 from jumpretrain.execution.threads import keep_memory
 from jumpretrain.storage.compression import Storage
 
-__all__ = ["Execution", "chunks", "persist", "spread"]
+__all__ = ["Execution", "chunks", "spread"]
 
 Result = TypeVar("Result")
 LOSSES = 3  # of workers, in a row without a finished job: then it is the job that kills them
@@ -143,16 +143,6 @@ def spread(
                 if losses == LOSSES:
                     raise BrokenExecutor(DYING) from error
     return [found[key] for key in range(len(jobs))]
-
-
-def persist(
-    function: Callable[..., object],
-    pending: Callable[[], Sequence[Sequence[Any]]],
-    execution: Execution,
-    label: str = "",
-) -> None:
-    """Call a function that keeps its results itself, once for each job that is left."""
-    spread(function, pending(), execution, label)
 
 
 def _results(left: Sequence[Sequence[Any]], execution: Execution, among: int) -> Iterator[Any]:
