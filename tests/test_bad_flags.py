@@ -100,7 +100,7 @@ COMMANDS = {
     "connect": {
         **DATA, **EXECUTION, **OUT, **recipe("training.", every=0), **recipe("recipe.", every=0),
         "noise": [-0.1, 2, "nan"],
-        "group": ["a|b", ""],
+        "group": ["a/b", ""],
         "networks": ["/nowhere.pt", "FILE FILE", "/nowhere.pt /nowhere.safetensors"],
         "method": ["spline", "bezier --refine", "polychain --seeds 3"],
         "inner": [0, -1, HUGE, "x"],

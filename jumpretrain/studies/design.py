@@ -18,7 +18,7 @@ from jumpretrain.networks.models import BUILDERS
 from jumpretrain.sampling.sample import STEP_SIZES, check_sizes
 from jumpretrain.states.directions import Normalise
 
-__all__ = ["CHANGEABLE", "SEEDS", "TRAINING", "Study", "check_limits"]
+__all__ = ["CHANGEABLE", "SEEDS", "TRAINING", "Study", "check_limits", "folder_name"]
 
 TRAINING = Recipe(epochs=150, lr=0.05, record_every=0, record_early=False)
 RETRAINING = Recipe(epochs=40, lr=0.01)
@@ -38,8 +38,10 @@ LIMITS = {
 }
 MOST_POINTS = 10**6
 """Of one network: the distances between so many take 8 TB."""
-NO_FILE = re.compile(r'[<>:"/\\|?*]|^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$', re.IGNORECASE)
-"""What names of files may not have on some system."""
+NO_FILE = re.compile(r"[/\\]|^(con|prn|aux|nul|com\d|lpt\d)(\..*)?$", re.IGNORECASE)
+"""What would be another folder, or a device."""
+ODD = re.compile(r'[<>:"|?*]')
+"""What names of files may not have on some systems."""
 
 
 @checked
@@ -134,10 +136,11 @@ class Study:
         for name in self.groups:
             if not name.strip() or not name.isprintable() or NO_FILE.search(name) or name[100:]:
                 raise ValueError(
-                    "groups name folders, so they have 1 to 100 printable characters without "
-                    f'<>:"/\\|?*, and no name of a device, but one is {name[:120]!r}; rename it'
+                    "groups name folders, so they have 1 to 100 printable characters without / "
+                    f"and \\, and no name of a device, but one is {name[:120]!r}; rename it"
                 )
-        alike = {unicodedata.normalize("NFKC", name).casefold() for name in self.groups}
+        folders = map(folder_name, self.groups)
+        alike = {unicodedata.normalize("NFKC", name).casefold() for name in folders}
         if len(alike) < len(self.groups):
             raise ValueError(
                 "groups need distinct names (some systems do not tell capitals apart), but are "
@@ -212,6 +215,15 @@ class Study:
             raise ValueError(f"noise is a share of the labels, 0 to 1, but is {self.noise}")
         if self.model not in BUILDERS:
             raise ValueError(f"model must be one of {', '.join(BUILDERS)}, not {self.model!r}")
+
+
+def folder_name(group: str) -> str:
+    """Name the folder of a group, by characters that all systems allow.
+
+    Returns:
+        The name of the group, each other character as its number.
+    """
+    return ODD.sub(lambda odd: f"%{ord(odd[0]):02X}", group)
 
 
 def check_limits(study: Any, limits: Mapping[str, tuple[float, float]]) -> None:

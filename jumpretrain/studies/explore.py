@@ -18,7 +18,7 @@ from jumpretrain.sampling.sample import sample
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.storage import folders, manifests
 from jumpretrain.studies.builders import check_task, task_builder, train_network
-from jumpretrain.studies.design import CHANGEABLE, Study
+from jumpretrain.studies.design import CHANGEABLE, Study, folder_name
 from jumpretrain.studies.rehearsal import rehearse
 from jumpretrain.tasks.task import Task
 
@@ -89,7 +89,7 @@ def explore(
     build = task_builder(study)
     tasks = {group: check_task(build(0, group), study.metric) for group in study.groups}
     trained = _trained_files(study)
-    places = [folder / "networks" / f"{group}-{seed}" for group, seed in cases]
+    places = [folder / "networks" / f"{folder_name(group)}-{seed}" for group, seed in cases]
     folders.check_space(folder, _bytes_left(study, tasks, cases, places, execution))
     rehearse(study, tasks)
     for group, seed in cases if study.networks else ():

@@ -7,6 +7,7 @@ import pytest
 
 import jumpretrain as jr
 from jumpretrain.studies.connect import ConnectionStudy
+from jumpretrain.studies.design import folder_name
 from jumpretrain.studies.interpolate import InterpolationStudy
 
 NAN, INF, HUGE = math.nan, math.inf, 10**18
@@ -22,7 +23,7 @@ STUDIES = [
     {"directions": 1, "step_sizes": (1.0,)},
     {"groups": ()}, {"groups": ("a",)}, {"groups": ("a", "a")}, {"groups": ("a", "A")},
     {"groups": ("a", "")}, {"groups": ("a", " ")}, {"groups": ("a", "b/c")},
-    {"groups": ("a", "b\\c")}, {"groups": ("a", "b:c")}, {"groups": ("a", "b?")},
+    {"groups": ("a", "b\\c")}, {"groups": ("a<", "a%3C")}, {"groups": ("a", ".\t")},
     {"groups": ("a", "b\n")}, {"groups": ("a", "b\0")}, {"groups": ("a", "b" * 101)},
     {"groups": ("a", "\udc80")}, {"groups": ("a", "con.x")}, {"groups": ("a", "NUL")},
     {"groups": ("a", "b", "c")}, {"groups": ("\u00e9", "e\u0301")},
@@ -57,7 +58,7 @@ CONNECTORS = [
     {"inner": HUGE}, {"each": 1}, {"each": HUGE}, {"rounds": -1}, {"rounds": HUGE},
     {"tolerance": -0.1}, {"tolerance": NAN}, {"tolerance": INF}, {"seed": -1}, {"seed": HUGE},
     {"method": "spline"}, {"method": "bezier", "refine": True}, {"method": "bezier", "seeds": 3},
-    {"networks": (Path("a.pt"),)}, {"networks": (Path("a.pt"),) * 12}, {"group": "a|b"},
+    {"networks": (Path("a.pt"),)}, {"networks": (Path("a.pt"),) * 12}, {"group": "a/b"},
     {"train_size": -4}, {"test_size": 0}, {"model": "vgg"},
 ]  # fmt: skip
 EXECUTIONS = [
@@ -110,3 +111,9 @@ def test_a_run_has_the_snapshots_that_its_recipe_says_and_those_of_the_first_epo
         assert recipe.snapshots == len(recipe.record_steps(batches=4))
         early = jr.Recipe(epochs=epochs, record_every=every)
         assert len(early.record_steps(batches=5)) == recipe.snapshots + 3
+
+
+def test_folders_of_groups_have_names_that_all_systems_allow():
+    assert folder_name("generalise") == "generalise" and folder_name("=1+1") == "=1+1"
+    assert folder_name('lr<0.1:"a|b?*>') == "lr%3C0.1%3A%22a%7Cb%3F%2A%3E"
+    jr.Study(groups=("lr<0.1", "lr>0.1"))
