@@ -55,7 +55,7 @@ class Checkpoint:
         Raises:
             ValueError: If the file is damaged, or of other runs.
         """
-        if not self.path.exists():
+        if not files.exists(self.path):
             return 0, [replicas.read()]
         content = kept_arrays.read(self.path)
         self.owner.check(self.path, content, self.run)

@@ -18,7 +18,7 @@ from jumpretrain.engine.replicas import stacking_refusal
 from jumpretrain.execution.execution import Execution, chunks
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import Plane
-from jumpretrain.storage import folders
+from jumpretrain.storage import files, folders
 from jumpretrain.storage.manifests import Owner
 from jumpretrain.tasks.estimates import estimated
 from jumpretrain.tasks.task import Task
@@ -74,7 +74,7 @@ class Chunk:
     @property
     def kept(self) -> bool:
         """Whether the folder has all runs already."""
-        return all(path.exists() for path in self.paths)
+        return all(files.exists(path) for path in self.paths)
 
 
 def unfinished(chunks: Sequence[Chunk]) -> list[tuple[Chunk]]:
@@ -100,7 +100,7 @@ def tidy(chunks: Sequence[Chunk], owner: Owner) -> None:
         return  # all is checked when it is read
     for chunk in chunks:
         for run, path in zip(chunk.runs.tolist(), chunk.paths, strict=True):
-            if path.exists():
+            if files.exists(path):
                 folders.scan(path, owner, run)
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.execution.arguments import checked
-from jumpretrain.storage import folders, manifests
+from jumpretrain.storage import files, folders, manifests
 from jumpretrain.storage.lazy_states import LazyStates
 from jumpretrain.storage.locks import INDEX
 from jumpretrain.tasks.task import digest
@@ -217,10 +217,10 @@ class Trajectories:
         """
         runs = np.flatnonzero(self.status != "missing").tolist()
         paths = {run: folders.run_path(folder, run) for run in runs}
-        left = [run for run, path in paths.items() if not path.exists()]
-        there = (folder / INDEX).exists()
+        left = [run for run, path in paths.items() if not files.exists(path)]
+        there = files.exists(folder / INDEX)
         other = there and folders.read_arrays(folder / INDEX)[1].get("owner") != owner.design
-        if other or (there and not left) or (folder / "manifest.json").exists():
+        if other or (there and not left) or files.exists(folder / "manifest.json"):
             raise ValueError(f"{folder} already holds trajectories; name another folder")
         for run in set(runs) - set(left):
             folders.scan(paths[run], owner, run)
@@ -240,11 +240,11 @@ class Trajectories:
                 another's.
         """
         folder = Path(folder)
-        if not (folder / INDEX).exists():
+        if not files.exists(folder / INDEX):
             raise ValueError(f"{folder} must hold sampled trajectories, but has no {INDEX}")
         arrays, facts = folders.read_arrays(folder / INDEX)
         path, told = folder / "manifest.json", facts.pop("owner", None)
-        owner = manifests.owner_of(path) if path.exists() else None
+        owner = manifests.owner_of(path) if files.exists(path) else None
         if owner is None and told is not None:
             owner = manifests.Owner(told)
         elif owner is not None and told is not None:
@@ -253,7 +253,7 @@ class Trajectories:
             folder, len(arrays["direction"]), arrays["epoch"], owner
         )
         measured = {name: float(value) for name, value in facts.pop("optimum_metrics").items()}
-        if path.exists():
+        if files.exists(path):
             manifest = manifests.read(path) | states.remarks
             facts["provenance"].setdefault("training", manifest)
         content: dict[str, Any] = arrays | facts
@@ -282,7 +282,7 @@ def write_index(
         ValueError: If what is there is damaged, or another's.
     """
     path = folder / INDEX
-    if not path.exists():
+    if not files.exists(path):
         folders.write_arrays(path, arrays, {**facts, "owner": owner.design})
         return
     told = folders.read_arrays(path)[1].get("owner")

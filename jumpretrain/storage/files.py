@@ -19,6 +19,7 @@ from typing import Any
 from jumpretrain.storage.system_errors import explained
 
 __all__ = [
+    "exists",
     "hold",
     "is_half_written",
     "make_folder",
@@ -158,6 +159,19 @@ def remove_empty(places: Iterable[Path]) -> None:
     for place in places:
         with suppress(OSError):
             place.rmdir()
+
+
+def exists(path: Path) -> bool:
+    """Say whether a file is there.
+
+    Returns:
+        Whether it is.
+
+    Raises:
+        ValueError: If the system does not tell.
+    """
+    with explained(path, "read"):
+        return path.exists()
 
 
 def remove(path: Path) -> None:

@@ -130,7 +130,7 @@ def write_runs(
     files.make_folder(folder / "runs", parents=False)
     for run, *content in zip(runs.tolist(), states, *metrics.values(), strict=True):
         path = run_path(folder, run)
-        if not path.exists():
+        if not files.exists(path):
             values = dict(zip(metrics, content[1:], strict=True))
             write_run(path, content[0], values, storage, weight_count, owner.facts(run))
 
@@ -154,7 +154,7 @@ def read_runs(
         ValueError: If no run is there, or a file is damaged, or another's.
     """
     paths = [run_path(folder, run) for run in range(count)]
-    found = {run: scan(path, owner, run) for run, path in enumerate(paths) if path.exists()}
+    found = {run: scan(path, owner, run) for run, path in enumerate(paths) if files.exists(path)}
     if not found:
         raise ValueError(f"{folder} must hold finished runs, but none is finished yet")
     first = next(iter(found.values()))

@@ -15,13 +15,16 @@ from pathlib import Path
 from jumpretrain.storage import files
 from jumpretrain.storage.system_errors import explained
 
-__all__ = ["INDEX", "STOPPED", "check_space", "lock", "unwinding"]
+__all__ = ["INDEX", "MANIFESTS", "STOPPED", "check_space", "lock", "unwinding"]
 
 STOPPED = 128 + signal.SIGTERM  # what a shell reports of a process that was told to end
 
 
 LOCK = ".lock"
 INDEX = "trajectories.safetensors"
+MANIFESTS = tuple(
+    f"{name}.json" for name in "manifest sampling study survey junction connector restarts".split()
+)
 TRIES = 100  # each is lost to one that removes the folder at that moment, having made nothing
 
 
@@ -116,7 +119,7 @@ def _leave_nothing(folder: Path, before: set[str], made: list[Path]) -> None:
         new = [path for path in folder.iterdir() if path.name not in before]
         within = [path for place in new for path in sorted(place.rglob("*"), reverse=True)]
         claims = [path for path in (*within, *new) if not path.is_dir()]
-        if not all(path.suffix == ".json" or path.name in {LOCK, INDEX} for path in claims):
+        if not all(path.name in {LOCK, INDEX, *MANIFESTS} for path in claims):
             return
         for path in (*within, *new):
             with suppress(OSError):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from jumpretrain.storage import arrays
+from jumpretrain.storage import arrays, files
 from jumpretrain.storage.json_files import plain, read_sealed, write_sealed
 
 __all__ = ["FORMAT", "Owner", "claim", "confirm", "identity", "owner_of", "read"]
@@ -92,7 +92,7 @@ def claim(
         ValueError: If the folder holds another design; the message names what differs. Also if it
             holds runs without a manifest, which could be of any design.
     """
-    if not path.exists():
+    if not files.exists(path):
         _check_bare(path)
         write_sealed(path, {"format": FORMAT, **design})
     found = read(path)
@@ -150,7 +150,7 @@ def confirm(path: Path, owner: Owner) -> None:
     Raises:
         ValueError: If it is not.
     """
-    if not path.exists() or owner_of(path) != owner:
+    if not files.exists(path) or owner_of(path) != owner:
         raise ValueError(
             f"a folder must stay while a call works in it, but {path.parent} was removed or "
             "replaced; repeat the call"

@@ -10,12 +10,11 @@ from typing import Any
 
 from jumpretrain.storage import arrays, files, folders, manifests
 from jumpretrain.storage.json_files import read_json
-from jumpretrain.storage.locks import INDEX
+from jumpretrain.storage.locks import INDEX, MANIFESTS
 from jumpretrain.storage.system_errors import explained
 
 __all__ = ["Verified", "verify"]
 
-CLAIMS = ("manifest", "sampling", "study", "survey", "junction", "connector", "restarts")
 WITHIN = {"runs", "checkpoints", "figures"}
 
 
@@ -98,9 +97,9 @@ def _verify(folder: Path) -> Verified | None:
         except ValueError as error:
             damaged.append(str(error))
 
-    claims = [folder / f"{n}.json" for n in CLAIMS if (folder / f"{n}.json").exists()]
+    claims = [folder / name for name in MANIFESTS if files.exists(folder / name)]
     read = [whole(manifests.read, path) for path in claims]
-    if (folder / "provenance.json").exists():
+    if files.exists(folder / "provenance.json"):
         read.append(whole(read_json, folder / "provenance.json"))
     read += [whole(arrays.read, path) for path in sorted(folder.glob("*.safetensors"))]
     runs = sorted((folder / "runs").glob("[0-9]*.safetensors"))
@@ -125,9 +124,9 @@ def _owner(folder: Path) -> tuple[manifests.Owner, int] | None:
         Both; None where neither a manifest nor an index says it.
     """
     path, index = folder / "manifest.json", folder / INDEX
-    if path.exists():
+    if files.exists(path):
         return manifests.owner_of(path), len(manifests.read(path)["seeds"])
-    if not index.exists():
+    if not files.exists(index):
         return None
     content = arrays.read(index)
     design = content.facts.get("owner")

@@ -121,6 +121,14 @@ def test_a_call_that_makes_nothing_leaves_nothing(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_others_write_into_a_folder_meanwhile_stays(tmp_path):
+    log = tmp_path / "new" / "log.json"
+    with pytest.raises(KeyError), locks.lock(log.parent):
+        log.write_text("the user's own")
+        raise KeyError
+    assert log.read_text() == "the user's own"
+
+
 def alone():
     """A network that cannot be trained: its last batch has one example, too few to normalise."""
     net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))

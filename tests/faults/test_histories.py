@@ -22,7 +22,7 @@ from jumpretrain.storage import folders
 from jumpretrain.storage.verify import verify
 
 WHOLE = faults.study()
-CALLS = 110
+CALLS = 135
 
 
 class Histories(RuleBasedStateMachine):

@@ -67,6 +67,12 @@ def test_a_folder_that_is_gone_is_not_made_again_by_a_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_is_too_long_is_said_to_be(tmp_path):
+    for call in (files.exists, files.make_folder, lambda path: files.write(path, [b""])):
+        with pytest.raises(ValueError, match=r"name too long\); name a folder with a shorter"):
+            call(tmp_path / ("a" * 300))
+
+
 def test_names_of_half_written_files_are_random_and_lead_nowhere_else(tmp_path, monkeypatch):
     other = tmp_path / "other"
     other.write_text("somebody's own")
