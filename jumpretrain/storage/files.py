@@ -22,6 +22,7 @@ __all__ = [
     "exists",
     "hold",
     "is_half_written",
+    "listed",
     "make_folder",
     "orphans",
     "remove",
@@ -161,6 +162,19 @@ def remove_empty(places: Iterable[Path]) -> None:
             place.rmdir()
 
 
+def listed(folder: Path, pattern: str) -> list[Path]:
+    """List files of a folder by their names.
+
+    Returns:
+        The files in order; none where there is no such folder.
+
+    Raises:
+        ValueError: If the system does not tell.
+    """
+    with explained(folder, "read"):
+        return sorted(folder.glob(pattern))
+
+
 def exists(path: Path) -> bool:
     """Say whether a file is there.
 
@@ -199,13 +213,15 @@ def orphans(folder: Path) -> list[Path]:
     Returns:
         The files.
     """
-    return [part for part in _parts(folder) if _is_orphan(part, lambda _: None)]
+    with explained(folder, "read"):
+        return [part for part in _parts(folder) if _is_orphan(part, lambda _: None)]
 
 
 def sweep(folder: Path) -> None:
     """Remove what dead writers left half written; what cannot be removed stays for the next."""
-    for part in _parts(folder):
-        _is_orphan(part, Path.unlink)
+    with suppress(OSError):
+        for part in _parts(folder):
+            _is_orphan(part, Path.unlink)
 
 
 def _parts(folder: Path) -> list[Path]:

@@ -108,7 +108,7 @@ def claim(
 
 def _check_bare(path: Path) -> None:
     for place in ("runs", "checkpoints"):
-        if any((path.parent / place).glob("[0-9]*")):
+        if files.listed(path.parent / place, "[0-9]*"):
             raise ValueError(
                 f"runs belong to a design, but {path.parent} holds {place} without {path.name}; "
                 "put that file back, or name another folder"

@@ -101,9 +101,9 @@ def _verify(folder: Path) -> Verified | None:
     read = [whole(manifests.read, path) for path in claims]
     if files.exists(folder / "provenance.json"):
         read.append(whole(read_json, folder / "provenance.json"))
-    read += [whole(arrays.read, path) for path in sorted(folder.glob("*.safetensors"))]
-    runs = sorted((folder / "runs").glob("[0-9]*.safetensors"))
-    checkpoints = [p for p in sorted((folder / "checkpoints").glob("[0-9]*")) if p.suffix == ""]
+    read += [whole(arrays.read, path) for path in files.listed(folder, "*.safetensors")]
+    runs = files.listed(folder / "runs", "[0-9]*.safetensors")
+    checkpoints = [p for p in files.listed(folder / "checkpoints", "[0-9]*") if p.suffix == ""]
     orphans = files.orphans(folder)
     if not (read or runs or checkpoints or orphans):
         return None

@@ -15,7 +15,7 @@ REMEDIES = {
     "EIO": "check the disk and repeat the call: it goes on",
     "EACCES": "change its permissions or name another folder",
     "ENAMETOOLONG": "name a folder with a shorter path",
-    "ENOENT": "was removed or moved meanwhile; repeat the call",
+    "ENOENT": "never there; check its name and repeat the call",
     "ENOTDIR": "a file stands where a folder should",
     "ETXTBSY": "remove the cause and repeat the call",
 }

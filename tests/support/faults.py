@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import signal
+import threading
 import time
 import warnings
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from torch import nn
+from tqdm.auto import tqdm as bars
 
 import jumpretrain as jr
 from jumpretrain.storage import files
@@ -18,7 +20,7 @@ from jumpretrain.storage import files
 QUIET = jr.Execution(progress=False, chunk=1, checkpoint=1)
 RECIPE = jr.Recipe(epochs=2, lr=0.05, batch_size=8)
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EMFILE, errno.EACCES, errno.EDQUOT)
-KINDS = ("open", "write", "fsync", "rename", "unlink", "mkdir", "read")
+KINDS = ("open", "write", "fsync", "rename", "unlink", "mkdir", "read", "list")
 
 
 def task():
@@ -107,6 +109,7 @@ def watching(monkeypatch, faults):
         patch.setattr(Path, "unlink", passing("unlink", Path.unlink))
         patch.setattr(Path, "mkdir", passing("mkdir", Path.mkdir))
         patch.setattr(Path, "open", passing("read", Path.open))
+        patch.setattr(Path, "glob", passing("list", Path.glob))
         yield faults
 
 
@@ -125,6 +128,7 @@ def fork(call, *words):
         child = os.fork()
     if child:
         return child
+    bars.set_lock(threading.RLock())  # the parent's is shared: killed with it, a child keeps it
     code = RAW
     try:
         call(*words)
