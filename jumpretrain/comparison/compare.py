@@ -25,7 +25,8 @@ from jumpretrain.comparison.hypothesis_tests import (
     share_interval,
     standardised_difference,
 )
-from jumpretrain.execution.arguments import Count, Seed, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, Seed
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 

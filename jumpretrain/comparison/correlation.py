@@ -11,7 +11,8 @@ from scipy.stats import rankdata
 
 from jumpretrain.comparison.effects import EPS
 from jumpretrain.comparison.relabelling import draw_permutations, p_value
-from jumpretrain.execution.arguments import Count, Seed, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, Seed
 
 __all__ = ["Correlation", "partial_spearman", "residual_maker", "spearman"]
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from jumpretrain.comparison.geometry import control_displacement, describe_geometry, silhouette
 from jumpretrain.embedding.embed import Embedding, embed
 from jumpretrain.embedding.gram import gram
-from jumpretrain.execution.arguments import Count, Seed, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, Seed
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.topology.diagrams import Diagrams

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Values
 
 __all__ = [
     "as_arrays",
@@ -106,7 +107,7 @@ def eta_squared(*groups: ArrayLike) -> Any:
     return np.where(total <= noise, 0.0, np.clip(share, 0, 1))[()]
 
 
-def as_arrays(groups: Sequence[ArrayLike]) -> list[Array]:
+def as_arrays(groups: Sequence[Values]) -> list[Array]:
     """Copy groups of values, after checking them.
 
     Returns:

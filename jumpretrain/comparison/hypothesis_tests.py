@@ -34,7 +34,8 @@ from jumpretrain.comparison.intervals import (
     share_interval,
 )
 from jumpretrain.comparison.relabelling import draw_permutations, p_value, relabel, symmetries
-from jumpretrain.execution.arguments import Count, Seed, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import AnyNumber, Count, Seed
 from jumpretrain.execution.settings import standard_settings
 
 __all__ = [
@@ -196,9 +197,10 @@ def holm(p_values: ArrayLike) -> Array:
     return p
 
 
+@checked
 @standard_settings()
 def verdict(
-    low: float, high: float, smallest_effect: float, expected: Literal[1, -1] = 1
+    low: AnyNumber, high: AnyNumber, smallest_effect: float, expected: Literal[1, -1] = 1
 ) -> Literal["supported", "contradicted", "undecided"]:
     """Judge a claim about an effect's direction and least size by its interval alone.
 

@@ -16,7 +16,8 @@ from scipy.optimize import brentq
 from scipy.special import ncfdtr, nctdtr, ndtr, ndtri
 
 from jumpretrain.comparison.effects import EPS, as_arrays, cliffs_delta, standardised_difference
-from jumpretrain.execution.arguments import Count, Seed, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, Seed
 
 __all__ = ["bootstrap_interval", "delta_interval", "difference_interval", "share_interval"]
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from jumpretrain.execution.arguments import Seed, Whole, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Seed, Whole
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.units import (
     Orders,

@@ -22,7 +22,8 @@ from jumpretrain.connectivity.connector import Connector, lengths, score_connect
 from jumpretrain.connectivity.curve_network import CurveNetwork
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
-from jumpretrain.execution.arguments import Count, NotNegative, Seed, Whole, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, NotNegative, Seed, Whole
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import normal_to

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.engine.evaluate import measure
-from jumpretrain.execution.arguments import Count, NotNegative, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, NotNegative
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import spanned_by

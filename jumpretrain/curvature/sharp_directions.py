@@ -13,7 +13,8 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from tqdm.auto import tqdm
 
 from jumpretrain.curvature.hessian import Dtype, Hessian, hessian_product
-from jumpretrain.execution.arguments import Count, Positive, Seed, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, Positive, Seed
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.tasks.sources import StateLike

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import Runs, train
-from jumpretrain.execution.arguments import Count, Seed, Share, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, Seed, Share
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import Plane, random_plane

@@ -20,7 +20,8 @@ from jumpretrain.curvature.outward import (
     random_streams,
     training_loss_only,
 )
-from jumpretrain.execution.arguments import Count, Positive, Seed, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, Positive, Seed
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.tasks.sources import StateLike

@@ -22,8 +22,9 @@ from threadpoolctl import threadpool_limits
 from jumpretrain.embedding import affinities, fidelity, layouts, neighbours
 from jumpretrain.embedding.gram import Centre, Metric, check_choice, from_gram, principal
 from jumpretrain.embedding.gram import gram as multiply
-from jumpretrain.execution.arguments import Count, Positive, Within, checked
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.arrays import as_reals
+from jumpretrain.execution.bounds import Count, Positive, Within
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 

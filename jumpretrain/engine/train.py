@@ -18,7 +18,8 @@ from jumpretrain.engine.chunking import Chunk, bytes_of, plan_chunks, tidy, unfi
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.replicas import Looped, Stacked, descend, hold_to_planes, optimise
-from jumpretrain.execution.arguments import Seed, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Seed
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.execution.randomness import seeded
 from jumpretrain.execution.settings import standard_settings

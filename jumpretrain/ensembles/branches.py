@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
 from jumpretrain.ensembles.cycles import claimed, order_seed
-from jumpretrain.execution.arguments import Count, Seed, Whole, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, Seed, Whole
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.paths.interpolate import interpolate

@@ -12,7 +12,8 @@ import numpy as np
 
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import Runs, train
-from jumpretrain.execution.arguments import Count, Seed, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, Seed
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.storage import manifests

@@ -3,6 +3,6 @@
 `execution` divides work into chunks and spreads them over worker processes or a cluster;
 `settings` holds all that numbers depend on, one thread among it, and puts it back; `threads` knows
 the libraries with threads; `randomness` seeds the generators that all code shares; `arguments`
-checks what public calls are given, `arrays` reads numbers in whatever holds them. Begin with
+and `bounds` check what calls are given, `arrays` reads numbers in whatever holds them. Begin with
 `execution.Execution`.
 """

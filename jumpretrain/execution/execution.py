@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import current_process
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import joblib
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, Whole, Within
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.execution.threads import keep_memory
 from jumpretrain.storage.compression import Storage
@@ -71,20 +72,16 @@ class Execution:
         ValueError: If a value is out of its range.
     """
 
-    n_jobs: int = 1
+    n_jobs: Annotated[int, Within(-1, 4096)] = 1
     mode: Literal["auto", "stacked", "looped", "compiled"] = "auto"
-    chunk: int = 16
-    checkpoint: int = 0
+    chunk: Count = 16
+    checkpoint: Whole = 0
     progress: bool = True
     storage: Storage = "exact"
 
     def __post_init__(self) -> None:
-        if self.n_jobs == 0 or self.n_jobs < -1:
-            raise ValueError(f"n_jobs must be -1 or at least 1, but is {self.n_jobs}")
-        if self.chunk < 1:
-            raise ValueError(f"chunk must be at least 1, but is {self.chunk}")
-        if self.checkpoint < 0:
-            raise ValueError(f"checkpoint must be at least 0, but is {self.checkpoint}")
+        if self.n_jobs == 0:
+            raise ValueError("n_jobs must be -1 or at least 1, but is 0")
 
 
 def chunks(count: int, largest: int) -> list[NDArray[np.int64]]:

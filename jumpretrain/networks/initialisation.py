@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from jumpretrain.execution.arguments import Positive, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Positive
 from jumpretrain.execution.randomness import seeded
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.networks.copying import copied

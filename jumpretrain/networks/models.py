@@ -9,7 +9,8 @@ from itertools import pairwise
 
 from torch import nn
 
-from jumpretrain.execution.arguments import Count, Share, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, Share
 from jumpretrain.networks.residual import resnet, wide_resnet
 from jumpretrain.networks.sequences import lstm, transformer
 
@@ -129,7 +130,12 @@ def simple_cnn(
 
     Returns:
         The network.
+
+    Raises:
+        ValueError: If there is no convolution.
     """
+    if not len(channels):
+        raise ValueError("a CNN needs 1 convolution or more, but channels are empty")
     layers: list[nn.Module] = []
     _checked_image(shape, 2 ** len(channels), "simple_cnn")
     for fan_in, fan_out in pairwise((shape[0], *channels)):

@@ -10,7 +10,8 @@ from typing import Literal
 import torch
 from torch import nn
 
-from jumpretrain.execution.arguments import Count, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count
 
 __all__ = ["resnet", "wide_resnet"]
 
@@ -157,10 +158,9 @@ def resnet(
         >>> len([p for p in network.parameters() if p.ndim == 4])  # 19, and 2 shortcuts
         21
     """
-    if not blocks or min(blocks) < 1 or width < 1:
+    if not len(blocks):
         raise ValueError(
-            f"a resnet needs 1 or more blocks in each stage and 1 or more channels, but has "
-            f"blocks={blocks!r} and width={width}"
+            "a resnet needs a stage of blocks, but blocks are empty; pass such as (1, 1, 1)"
         )
     stem = nn.Sequential(*_convolution(shape[0], width, 3, 1, residual), *_activation(residual))
     stages, fan_in = [], width

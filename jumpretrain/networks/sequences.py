@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from jumpretrain.execution.arguments import Count, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count
 
 __all__ = ["lstm", "transformer"]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, SupportsFloat
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.arrays import as_numbers, as_reals
+from jumpretrain.execution.bounds import AnyNumber
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.paths.gauss_length import GaussLength, turning
 from jumpretrain.states.curves import check_alphas
@@ -92,9 +93,7 @@ def linearity(logits: ArrayLike, alphas: ArrayLike) -> float:
 
 @checked
 @standard_settings()
-def certificate(
-    logits: ArrayLike, targets: ArrayLike, tolerance: SupportsFloat = 1e-6
-) -> Certificate:
+def certificate(logits: ArrayLike, targets: ArrayLike, tolerance: AnyNumber = 1e-6) -> Certificate:
     """Test the condition under which the squared error must fall along a path, at its samples.
 
     Args:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jumpretrain.execution.arguments import Seed, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Seed
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.layers import entries
 from jumpretrain.states.units import check_alike, hidden_units, permute, shuffled

@@ -127,7 +127,7 @@ def _finding(diagrams: Diagrams) -> str:
 def range_law(
     range_squared: ArrayLike,
     total_persistence: ArrayLike,
-    groups: ArrayLike | None = None,
+    groups: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Set total persistence beside the squared range of the filtration, network by network.

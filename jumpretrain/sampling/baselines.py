@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jumpretrain.engine.evaluate import measure_both
-from jumpretrain.execution.arguments import Count, NotNegative, Positive, Seed, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, NotNegative, Positive, Seed
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.sample import check_seeds, check_sizes, draw, jump, measure_optimum

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import plan_training
-from jumpretrain.execution.arguments import Count, NotNegative, Seed, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, NotNegative, Seed
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories, write_index

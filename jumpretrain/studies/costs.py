@@ -12,7 +12,8 @@ from jumpretrain.engine.chunking import plan_chunks
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.timing import score_seconds, step_seconds
 from jumpretrain.engine.train import bytes_of
-from jumpretrain.execution.arguments import Count, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.studies.builders import check_task, task_builder

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jumpretrain.execution.arguments import Count, NotNegative, Seed, Share, Whole, Within, checked
+from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.arrays import as_numbers
+from jumpretrain.execution.bounds import Count, NotNegative, Seed, Share, Whole, Within
 from jumpretrain.tasks.images import as_images, check_images, read_images
 from jumpretrain.tasks.measures import IGNORED
 

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from ripser import ripser
 
 from jumpretrain.embedding.neighbours import check_distances, edges, farthest
-from jumpretrain.execution.arguments import Count, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.topology.diagrams import Bars, Diagrams

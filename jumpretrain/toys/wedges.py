@@ -13,7 +13,8 @@ from math import comb, sqrt
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jumpretrain.execution.arguments import Count, NotNegative, Positive, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, NotNegative, Positive
 from jumpretrain.execution.settings import standard_settings
 
 __all__ = [

@@ -284,7 +284,7 @@ def test_verdicts_mirror_and_exclude_each_other(x, y, smallest, expected):
 def test_verdicts_without_an_interval_or_a_claim():
     assert verdict(math.nan, math.nan, 0.3) == "undecided"
     assert verdict(0.4, 0.9, 0.3, -1) == "contradicted"
-    with pytest.raises(ValueError, match="direction"):
+    with pytest.raises(ValueError, match="expected must be 1 or -1"):
         verdict(0.1, 0.2, 0.3, 0)
     with pytest.raises(ValueError, match="smallest effect"):
         verdict(0.1, 0.2, -0.3)

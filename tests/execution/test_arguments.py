@@ -15,7 +15,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 import jumpretrain as jr
-from jumpretrain.execution.arguments import Positive, Seed, Share, checked
+from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Positive, Seed, Share
 
 
 @checked

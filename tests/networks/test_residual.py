@@ -208,7 +208,7 @@ def test_narrow_resnets_train(residual):
     ("change", "message"),
     [
         ({"residual": "layer"}, "residual must be batch, none or fixup, but is 'layer'"),
-        ({"blocks": ()}, "1 or more blocks in each stage"),
+        ({"blocks": ()}, "needs a stage of blocks"),
         ({"blocks": (2, 0)}, "blocks must be"),
         ({"width": 0}, "width must be"),
     ],
