@@ -9,8 +9,6 @@ measures are derived.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -168,7 +166,7 @@ def sideways(moves: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @checked
 @standard_settings()
-def silhouette(distances: NDArray[np.float64], clusters: Any) -> float:
+def silhouette(distances: NDArray[np.float64], clusters: object) -> float:
     """Measure how much nearer points are to their own cluster than to the next one.
 
     Args:
@@ -181,11 +179,8 @@ def silhouette(distances: NDArray[np.float64], clusters: Any) -> float:
     Raises:
         ValueError: If there are fewer than 2 clusters, or no cluster has 2 points.
     """
-    if np.ndim(distances) != 2 or len({*np.shape(distances), len(clusters)}) > 1:
-        raise ValueError(
-            f"a silhouette needs distances (N, N) and N names, but there are "
-            f"{np.shape(distances)} and {np.shape(clusters)}"
-        )
+    if np.shape(distances) != 2 * np.shape(clusters)[:1]:
+        raise ValueError(f"a silhouette needs distances (N, N), but has {np.shape(distances)}")
     _, names = np.unique(np.asarray(clusters), axis=0, return_inverse=True)
     count = len(np.unique(names))
     if not 2 <= count < len(names):
