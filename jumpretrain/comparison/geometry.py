@@ -179,14 +179,12 @@ def silhouette(distances: NDArray[np.float64], clusters: object) -> float:
     Raises:
         ValueError: If there are fewer than 2 clusters, or no cluster has 2 points.
     """
-    if np.shape(distances) != 2 * np.shape(clusters)[:1]:
-        raise ValueError(f"a silhouette needs distances (N, N), but has {np.shape(distances)}")
     _, names = np.unique(np.asarray(clusters), axis=0, return_inverse=True)
     count = len(np.unique(names))
-    if not 2 <= count < len(names):
+    if not 2 <= count < len(names) or np.shape(distances) != 2 * (len(names),):
         raise ValueError(
-            f"a silhouette needs 2 to {len(names) - 1} clusters among {len(names)} points, but "
-            f"there are {count}; sample more directions, step sizes or snapshots"
+            f"a silhouette needs distances (N, N) and 2 to N - 1 clusters, but has "
+            f"{np.shape(distances)} and {count}; sample more directions, step sizes or snapshots"
         )
     from sklearn.metrics import silhouette_score  # plots need none
 
