@@ -200,8 +200,7 @@ def check_choices(
             f"{method} joins 2 optima and is not refined (its points are trained on the whole "
             f"curve), but there are {count} and refine is {refine}; use hyperplane"
         )
-    limits = {"inner": (inner, 1), "each": (each, 2), "rounds": (rounds, 0)}
-    for name, (value, least) in limits.items():
+    for name, value, least in (("inner", inner, 1), ("each", each, 2), ("rounds", rounds, 0)):
         if not least <= value <= MOST_STEPS:
             raise ValueError(f"{name} must be in {least}..{MOST_STEPS}, but is {value}")
     if tolerance < 0:
