@@ -17,6 +17,7 @@ from jumpretrain.embedding import affinities, neighbours
 from jumpretrain.embedding import gram as module
 from jumpretrain.sampling.trajectories import Trajectories, write_index
 from jumpretrain.storage import folders
+from jumpretrain.storage.manifests import Owner
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
@@ -115,10 +116,10 @@ def multiply_stored(folder):
 
 def keep(folder, runs, times, width):
     """Write runs of float32 states as sampling does; the optimum is given back."""
-    optimum = np.random.default_rng(0).standard_normal(width, dtype=np.float32)
+    optimum, owner = np.random.default_rng(0).standard_normal(width, dtype=np.float32), Owner("of")
     for run in range(runs):
-        states = states_of(run, optimum, times)
-        folders.write_run(folders.run_path(folder, run), states, {"train_loss": np.zeros(times)})
+        states, path = states_of(run, optimum, times), folders.run_path(folder, run)
+        folders.write_run(path, states, {"train_loss": np.zeros(times)}, owner=owner.facts(run))
     index = {
         "optimum": optimum,
         "direction": np.arange(runs),
@@ -126,7 +127,8 @@ def keep(folder, runs, times, width):
         "order_seed": np.zeros(runs, np.int64),
         "epoch": np.arange(float(times)),
     }
-    write_index(folder, index, {"weight_count": width, "optimum_metrics": {}, "provenance": {}})
+    facts = {"weight_count": width, "optimum_metrics": {}, "provenance": {}}
+    write_index(folder, index, facts, owner)
     return optimum
 
 

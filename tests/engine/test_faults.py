@@ -117,7 +117,7 @@ def test_a_sampling_that_the_disk_refuses_goes_on_when_there_is_room(whole, tmp_
         path.unlink()
     kept = marks(finished(tmp_path))
     size = next(iter(kept)).stat().st_size
-    with largest_file(size // 2), pytest.raises(OSError, match="too large"):
+    with largest_file(size // 2), pytest.raises(ValueError, match="too large"):
         sampled(tmp_path)
     assert not list(tmp_path.rglob("*.part")) and marks(finished(tmp_path)) == kept
     check_going_on(tmp_path, whole, kept)
