@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from jumpretrain.embedding.gram import from_gram
 from jumpretrain.embedding.gram import gram as multiply
@@ -58,7 +57,7 @@ def moves(trajectories: Trajectories, columns: int | None = None) -> NDArray[np.
     times = len(trajectories.epoch)
     width = columns or max(1, BLOCK_ENTRIES // max(times, 1))
     total = np.zeros((len(trajectories), times, times))
-    with threadpool_limits(1), np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         for run in range(len(trajectories)):
             for start in range(0, trajectories.weight_count, width):
                 block = _moves(trajectories, run, start, start + width)

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
-from threadpoolctl import threadpool_limits
 
 from jumpretrain.embedding import affinities, fidelity, layouts, neighbours
 from jumpretrain.embedding.gram import Centre, Metric, check_choice, from_gram, principal
@@ -80,6 +79,7 @@ class Embedding:
                 )
 
     @checked
+    @standard_settings()
     def graph(self, k: Count = 20, connect: Connect = "mst") -> Any:
         """Connect nearest neighbours by `distances`; unless `connect` is None, in one piece.
 
@@ -89,6 +89,7 @@ class Embedding:
         return neighbours.knn_graph(self.distances, k, connect)
 
     @checked
+    @standard_settings()
     def fidelity(
         self, trajectories: Trajectories, gram: NDArray[np.float64] | None = None
     ) -> dict[str, float]:
@@ -189,7 +190,7 @@ def embed(
         "landmarks": _landmarks(landmarks, len(labels)) if method == "phate" else None,
     }
     _check(choices, len(labels))
-    with threadpool_limits(1), layouts.collect_messages() as messages:
+    with layouts.collect_messages() as messages:
         gram = multiply(trajectories, optimum) if gram is None else _own(gram, len(labels))
         distances = from_gram(gram, metric, centre)
         affinity = affinities.alpha_decay(distances, knn, decay)

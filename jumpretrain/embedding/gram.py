@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
-from threadpoolctl import threadpool_limits
 
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 
 __all__ = ["Centre", "Metric", "check_choice", "from_gram", "gram", "principal", "row_blocks"]
@@ -52,7 +52,7 @@ def gram(
         )
     count = len(trajectories) * len(trajectories.epoch)
     total = np.zeros((count, count))
-    with threadpool_limits(1), np.errstate(invalid="ignore", over="ignore"):
+    with standard_settings(), np.errstate(invalid="ignore", over="ignore"):
         for block in _differences(trajectories, columns or max(1, BLOCK_ENTRIES // max(count, 1))):
             total += block @ block.T
     broken = np.flatnonzero(~np.isfinite(np.diag(total)))
@@ -140,7 +140,7 @@ def principal(
         raise ValueError(
             f"components must lie in 1..{len(products)} (the points), but is {components}"
         )
-    with threadpool_limits(1):
+    with standard_settings():
         values, vectors = linalg.eigh(products)
     kept = _rank(values) if components is None else components
     values, vectors = values[::-1][:kept], vectors[:, ::-1][:, :kept]

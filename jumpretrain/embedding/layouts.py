@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -27,6 +28,8 @@ except ModuleNotFoundError:
 
 __all__ = ["Solver", "check", "collect_messages", "mds", "phate", "tsne", "umap"]
 
+ALONE = threading.RLock()
+"""Held by the thread that has the process's standard output and warnings."""
 Solver: TypeAlias = Literal["smacof", "sgd"]
 
 LEAST_SPREAD = 1e-6
@@ -166,7 +169,7 @@ def collect_messages() -> Iterator[list[str]]:
         if isinstance(handler, logging.StreamHandler)
     ]
     streams = [handler.stream for handler in handlers]
-    with warnings.catch_warnings(record=True) as caught, redirect_stdout(printed):
+    with ALONE, warnings.catch_warnings(record=True) as caught, redirect_stdout(printed):
         warnings.simplefilter("always")
         for handler in handlers:
             handler.stream = printed  # setStream flushes the former one, which may be closed

@@ -18,6 +18,7 @@ from jumpretrain.execution.threads import libraries
 
 __all__ = ["standard_settings"]
 
+SKLEARN = {"assume_finite": False, "working_memory": 1024, "transform_output": "default"}
 Enter = Callable[[ExitStack], None]
 
 
@@ -97,6 +98,8 @@ def _enter_thread(before: ExitStack) -> None:
     _leave_autocast(before)
     _leave_saving(before)
     _put(before, _flushes, torch.set_flush_denormal, False)
+    if "sklearn" in sys.modules:
+        before.enter_context(sys.modules["sklearn"].config_context(**SKLEARN))
     before.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
     for _ in range(torch._C._len_torch_function_stack()):  # `with torch.device(...)` is one
         before.callback(torch._C._push_on_torch_function_stack, _pop_function_mode())

@@ -17,7 +17,7 @@ from jumpretrain.execution.randomness import seeded
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.networks.copying import copied
 
-__all__ = ["WEIGHTED", "fresh", "initialise"]
+__all__ = ["WEIGHTED", "check_repeats", "fresh", "initialise"]
 
 Scheme = Literal["torch", "he", "xavier", "orthogonal"]
 Biases = Literal["all", "last", "none"]
@@ -51,6 +51,25 @@ def fresh(model: nn.Module | Callable[[], nn.Module], seed: int) -> nn.Module:
         return _called(model, seed)
     _check_reset(model, seed)
     return _reset(model, seed)
+
+
+def check_repeats(build: Callable[[], nn.Module], first: nn.Module) -> None:
+    """Check that a function builds the same network under the same seed.
+
+    Args:
+        build: The function.
+        first: What it built under seed 0.
+
+    Raises:
+        ValueError: If it builds another one now.
+    """
+    second = _tensors(_called(build, 0))
+    for name, tensor in _tensors(first).items():
+        if name not in second or not _equal(tensor, second[name]):
+            raise ValueError(
+                "a function that builds a network must build the same one under the same seed, "
+                f"but {name!r} differs from call to call; draw from torch's default generator"
+            )
 
 
 @checked
@@ -156,6 +175,17 @@ def _built(factory: Callable[[], nn.Module]) -> nn.Module:
             f"{type(module).__name__}"
         )
     return module
+
+
+def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    named = [*module.named_parameters(), *module.named_buffers()]
+    return {name: tensor for name, tensor in named if not is_lazy(tensor)}
+
+
+def _equal(first: torch.Tensor, second: torch.Tensor) -> bool:
+    return first.shape == second.shape and bool(
+        ((first == second) | ((first != first) & (second != second))).all()
+    )
 
 
 def _reset(model: nn.Module, seed: int) -> nn.Module:

@@ -17,7 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.networks.copying import copied, packed, unpacked
-from jumpretrain.networks.initialisation import fresh
+from jumpretrain.networks.initialisation import check_repeats, fresh
+from jumpretrain.networks.memory_order import suits_channels_last
 from jumpretrain.tasks.constants import check_alike
 from jumpretrain.tasks.data import Dataset
 from jumpretrain.tasks.estimates import estimates_beyond_batchnorm, train_but_frozen
@@ -86,6 +87,8 @@ class Task:
         check_model(self.model)
         if isinstance(self.model, nn.Module):
             object.__setattr__(self, "model", self.template)
+        else:
+            check_repeats(self.model, self.template)
         object.__setattr__(self, "layout", Layout.of(self.template))
         drawn = probe(self.module(), self.layout, self.measures, self.tensors)
         object.__setattr__(self, "drawn", drawn)
@@ -143,12 +146,7 @@ class Task:
 
     @cached_property
     def _channels_last(self) -> bool:
-        convolutions = [p for p in self.template.modules() if isinstance(p, nn.Conv2d)]
-        # oneDNN's backward pass of strided 1x1 convolutions of few channels leaves its memory.
-        fragile = [
-            p for p in convolutions if p.kernel_size == (1, 1) != p.stride and p.in_channels < 16
-        ]
-        return bool(convolutions) and not fragile
+        return suits_channels_last(self.template, self._tensor("train_x", self.data.train_x[:2]))
 
     def laid_out(self, x: torch.Tensor) -> torch.Tensor:
         """Put images for convolutions in the memory order in which they are fast.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from persim import bottleneck, sliced_wasserstein, wasserstein
 
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.settings import standard_settings
 
 __all__ = ["Bars", "Diagrams"]
 
@@ -117,6 +118,7 @@ class Diagrams:
         }
 
     @checked
+    @standard_settings()
     def distance(
         self,
         other: Diagrams,

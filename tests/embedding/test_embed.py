@@ -2,6 +2,8 @@
 
 import dataclasses
 import random
+import sys
+import threading
 
 import numpy as np
 import pandas as pd
@@ -222,3 +224,21 @@ def test_an_embedding_checks_its_shapes(joined):
         with pytest.raises(ValueError, match=f"but {name} is"):
             dataclasses.replace(joined, **{name: getattr(joined, name)[:-1]})
     assert isinstance(joined, Embedding)
+
+
+def test_embeddings_made_in_several_threads_at_once_are_those_of_one(arms):
+    def work(seed):
+        found[seed] = embed(arms, seed=seed, knn=3).coordinates
+
+    alone, found, output = {}, {}, sys.stdout
+    for seed in range(4):
+        work(seed)
+    alone, found = found, {}
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sys.stdout is output
+    for seed in range(4):
+        np.testing.assert_array_equal(found[seed], alone[seed])

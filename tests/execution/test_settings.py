@@ -1,11 +1,14 @@
 """Whatever a user has set around a call, its numbers are the same, and so is the setting after."""
 
+import contextlib
+import inspect
 import warnings
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import numpy as np
 import pytest
+import sklearn
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
@@ -132,6 +135,10 @@ SETTINGS = {
     "anomaly": (lambda: torch.autograd.set_detect_anomaly(True), anomaly),
     "saved tensors": (torch.autograd.graph.save_on_cpu, hooks),
     "cached parametrisations": (parametrize.cached, lambda: parametrize._cache_enabled),
+    "scikit-learn": (
+        lambda: sklearn.config_context(transform_output="pandas", working_memory=1),
+        sklearn.get_config,
+    ),
     "errors of NumPy": (lambda: np.errstate(all="raise"), np.geterr),
     "warnings": (warnings_as_errors, lambda: (warnings.filters, list(warnings.filters))),
 }
@@ -208,6 +215,20 @@ def test_numbers_do_not_depend_on_a_setting_which_is_as_before_afterwards(name, 
         assert read() == before
     for one, other in zip(found, plain, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def entered(function):
+    """Walk through what decorators have put around a function."""
+    while function is not None:
+        yield function.__code__.co_filename
+        function = getattr(function, "__wrapped__", None)
+
+
+def test_every_public_call_is_under_standard_settings_but_for_builders_that_compute_nothing():
+    found = {name: getattr(jr, name) for name in jr.__all__}
+    calls = {name: call for name, call in found.items() if inspect.isfunction(call)}
+    bare = [name for name, call in calls.items() if contextlib.__file__ not in entered(call)]
+    assert len(calls) > 35 and bare == ["initialise"]
 
 
 def values():

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import random
 from functools import partial
 
 import numpy as np
@@ -314,3 +315,22 @@ def test_a_law_that_cannot_be_is_refused_at_once(change, message):
 def test_a_network_without_what_is_drawn_is_refused_when_built(build, biases, message):
     with pytest.raises(ValueError, match=message):
         fresh(initialise(build, "he", biases=biases), 0)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: np.random.default_rng().normal(),
+        lambda: np.random.RandomState().normal(),
+        lambda: random.SystemRandom().random(),
+    ],
+)
+def test_a_function_that_builds_another_network_each_time_is_refused(draw):
+    def build():
+        network = nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3))
+        with torch.no_grad():
+            network[1].running_mean.add_(draw())
+        return network
+
+    with pytest.raises(ValueError, match=r"under the same seed, but '1.running_mean'"):
+        Task(build, nets.vectors())
