@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from jumpretrain.execution.attention import attention_by_formula
 from jumpretrain.tasks.estimates import renew_vectors
 from jumpretrain.tasks.layout import cast, run_with, tensors_of
 from jumpretrain.tasks.probing import reason
@@ -140,7 +140,7 @@ class Hessian:
             The share and its gradient (P,), which can be differentiated again.
         """
         tensors = self.task.layout.split_weights(self.weights)
-        with _attention():
+        with attention_by_formula(self.task.trial.attends):  # others differentiate once only
             outputs = run_with(self.module, tensors | self.others, inputs)
         loss = self.task.loss(outputs, targets).sum() / self.examples
         (gradient,) = torch.autograd.grad(loss, self.weights, create_graph=True)
@@ -148,17 +148,3 @@ class Hessian:
 
     def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
-
-
-@contextmanager
-def _attention() -> Iterator[None]:
-    """Compute attention by its formula: the fused kernels cannot be differentiated twice."""
-    flags = torch.backends.cuda  # which rule the CPU's kernels as well
-    before = flags.flash_sdp_enabled(), flags.mem_efficient_sdp_enabled()  # type: ignore[no-untyped-call]
-    flags.enable_flash_sdp(False)
-    flags.enable_mem_efficient_sdp(False)
-    try:
-        yield
-    finally:
-        flags.enable_flash_sdp(before[0])
-        flags.enable_mem_efficient_sdp(before[1])

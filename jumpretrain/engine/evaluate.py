@@ -17,6 +17,7 @@ from jumpretrain.engine.fully_connected import fully_connected_layers, fully_con
 from jumpretrain.engine.pooling import use_fast_pooling
 from jumpretrain.engine.shared_layers import ComputeRest, ComputeShared, Line, line_outputs
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.attention import attention_kernels
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.tasks.estimates import estimated, has_vectors, normalisers, renew_vectors
@@ -96,7 +97,7 @@ def measure(
     """
     rows = np.flatnonzero(np.isfinite(states).all(1))
     values = np.full((len(states), 2 * len(task.measures)), np.nan)
-    with torch.no_grad():
+    with torch.no_grad(), attention_kernels(task.trial.attends):
         for some, means in _scores(task, states, rows, batchnorm, watch, line):
             values[some] = means
     return dict(zip(metric_names(task), values.T, strict=True))

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch.func import vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jumpretrain.engine.compilation import Gradients, compile_gradients
 from jumpretrain.engine.recipe import Recipe
+from jumpretrain.execution.attention import attention_by_formula, attention_kernels
 from jumpretrain.states.planes import Plane
 from jumpretrain.tasks.layout import run_with, tensors_of
 from jumpretrain.tasks.task import Task
@@ -53,7 +53,8 @@ class Looped:
 
     def backward(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """Add the gradient of the mean training loss of a batch (1, B, ...)."""
-        outputs = self.module(self.task.laid_out(x[0]))
+        with attention_kernels(self.task.trial.attends):
+            outputs = self.module(self.task.laid_out(x[0]))
         torch.autograd.backward(self.task.loss(outputs, y[0]).mean())
         for parameter in self.parameters:
             if parameter.grad is not None and parameter.grad.is_sparse:
@@ -128,7 +129,7 @@ class Stacked:
         ) -> torch.Tensor:
             return self.task.loss(run_with(self.module, tensors, x), y).mean()
 
-        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels know no vmap
+        with attention_by_formula(self.task.trial.attends):  # other kernels know no vmap
             return vmap(one, randomness="error")(dict(tensors), x, y)
 
     def norms(self) -> torch.Tensor:

@@ -319,4 +319,5 @@ def _record(chunk: Chunk) -> NDArray[Any]:
 
 
 def _drawing(task: Task, seed: int, step: int) -> AbstractContextManager[None]:
-    return seeded(seed_of_step(seed, step), task.drawn) if task.drawn else nullcontext()
+    drawn = task.trial.drawn
+    return seeded(seed_of_step(seed, step), drawn) if drawn else nullcontext()

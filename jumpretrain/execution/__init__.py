@@ -2,7 +2,7 @@
 
 `execution` divides work into chunks and spreads them over worker processes or a cluster;
 `settings` holds all that numbers depend on, one thread among it, and puts it back; `threads` knows
-the libraries with threads; `randomness` seeds the generators that all code shares; `arguments`
-and `bounds` check what calls are given, `arrays` reads numbers in whatever holds them. Begin with
-`execution.Execution`.
+the libraries with threads. `randomness` seeds the generators that all code shares, `attention`
+gives torch's kernels to one thread at a time. `arguments` and `bounds` check what calls are given,
+`arrays` reads numbers in whatever holds them. Begin with `execution.Execution`.
 """

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import nn
 
 from jumpretrain.execution.randomness import seeded
+from jumpretrain.networks.copying import copied
 
 __all__ = ["suits_channels_last"]
 
@@ -36,7 +35,7 @@ def suits_channels_last(template: nn.Module, inputs: torch.Tensor) -> bool:
 
 
 def _runs(template: nn.Module, inputs: torch.Tensor, order: torch.memory_format) -> bool:
-    module = copy.deepcopy(template).to(inputs.device).eval()
+    module = copied(template).to(inputs.device).eval()
     module.to(memory_format=order)  # type: ignore[call-overload]
     try:
         with seeded(0), torch.no_grad():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
+from jumpretrain.execution.attention import AttentionSeen
 from jumpretrain.execution.randomness import SHARED, seeded, watched
 from jumpretrain.tasks.constants import (
     attributes,
@@ -35,12 +36,24 @@ NO_GRADIENT = (
 LOOKS, SPREAD = 3, 0.1  # how often a loss is looked at, and how far from zero weights are drawn
 
 
+class Trial(NamedTuple):
+    """What a step of training takes.
+
+    Attributes:
+        drawn: Shared generators that it draws from, or may draw from.
+        attends: Whether it computes attention.
+    """
+
+    drawn: frozenset[str]
+    attends: bool
+
+
 def probe(
     module: nn.Module,
     layout: Layout,
     measures: Mapping[str, PerExample],
     tensors: Mapping[str, torch.Tensor],
-) -> frozenset[str]:
+) -> Trial:
     """Check that a network, its losses and metrics, and the data fit together.
 
     It is tried as it is scored, in evaluation mode, and in a step of training.
@@ -52,7 +65,7 @@ def probe(
         tensors: The data, `train_x` and so on.
 
     Returns:
-        Which shared generators a step of training draws from, or may draw from.
+        What a step of training takes.
 
     Raises:
         ValueError: If they do not; the message says which.
@@ -245,11 +258,11 @@ def _unmoved(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def _probe_training(
     module: nn.Module, loss: PerExample, evaluated: Any, batch: tuple[torch.Tensor, torch.Tensor]
-) -> frozenset[str]:
+) -> Trial:
     """Take a gradient, as a step of training does, and the loss again.
 
     Returns:
-        Which shared generators that draws from, or may draw from.
+        What that takes.
 
     Raises:
         ValueError: If it fails or does not repeat.
@@ -262,7 +275,7 @@ def _probe_training(
             _tried(partial(torch.autograd.backward, first.mean()), *batch, "a step of training")
     check_kept(fixed, constants(module, fixed) | numbers(module), "training")
     _tried(partial(write_tensors, module, start), *batch, "a step of training")
-    with seeded(0):
+    with seeded(0), AttentionSeen() as attention:
         second = _training_loss(module, loss, evaluated, batch)
     if not alike(first, second):
         raise ValueError(why_unlike(module, start, batch[0]))
@@ -275,7 +288,7 @@ def _probe_training(
             f"{names}; hold that in floating-point buffers of fixed shape"
         )
     by_chance = drawn & {"numpy", "python"}  # which often decide what else is drawn
-    return SHARED if by_chance else frozenset(drawn)
+    return Trial(SHARED if by_chance else frozenset(drawn), attention.seen)
 
 
 def _training_loss(

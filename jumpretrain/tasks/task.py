@@ -25,7 +25,7 @@ from jumpretrain.tasks.estimates import estimates_beyond_batchnorm, train_but_fr
 from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.measures import PerExample, accuracy, as_labels, cross_entropy
 from jumpretrain.tasks.modules import check_device, check_model, own_copy, unwrapped
-from jumpretrain.tasks.probing import probe
+from jumpretrain.tasks.probing import Trial, probe
 from jumpretrain.tasks.sources import StateLike, StatesLike, state_of, states_of
 
 __all__ = ["Task", "digest"]
@@ -73,7 +73,7 @@ class Task:
     device: str | torch.device = "cpu"
     scored: int = 2000
     layout: Layout = field(init=False, repr=False)
-    drawn: frozenset[str] = field(init=False, repr=False)
+    trial: Trial = field(init=False, repr=False)
 
     @standard_settings()
     def __post_init__(self) -> None:
@@ -90,8 +90,8 @@ class Task:
         else:
             check_repeats(self.model, self.template)
         object.__setattr__(self, "layout", Layout.of(self.template))
-        drawn = probe(self.module(), self.layout, self.measures, self.tensors)
-        object.__setattr__(self, "drawn", drawn)
+        trial = probe(self.module(), self.layout, self.measures, self.tensors)
+        object.__setattr__(self, "trial", trial)
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {name: value for name, value in self.__dict__.items() if name != "tensors"}
@@ -161,7 +161,7 @@ class Task:
     @property
     def random(self) -> bool:
         """Whether a step of training draws random numbers."""
-        return bool(self.drawn)
+        return bool(self.trial.drawn)
 
     @cached_property
     def tensors(self) -> dict[str, torch.Tensor]:

@@ -157,7 +157,7 @@ def test_training_goes_on_from_a_checkpoint_with_the_same_draws(kind, tmp_path, 
 
 @pytest.mark.parametrize("kind", ["none", *KINDS])
 def test_what_a_step_may_draw_from_is_known(kind):
-    assert task(kind).drawn == {"none": set(), "dropout": {"torch"}}.get(kind, SHARED)
+    assert task(kind).trial.drawn == {"none": set(), "dropout": {"torch"}}.get(kind, SHARED)
 
 
 def test_generators_are_watched_and_put_back_also_after_an_exception():
