@@ -44,7 +44,7 @@ def step_seconds(task: Task, recipe: Recipe, together: int, execution: Execution
     mode, _, _ = plan_chunks(few, starts, together, replace(execution, chunk=together))
     alone = 1 if mode == "looped" else together
     steps = partial(_timed_steps, few, recipe, REPLICAS[mode](few, starts[:alone]))
-    with seeded(0, few.drawn) if few.drawn else nullcontext():
+    with seeded(0, few.trial.drawn) if few.trial.drawn else nullcontext():
         first, *others = steps(1 if mode == "compiled" else 0)
     return float(np.median(others or [first])) * together / alone  # the first prepares the others
 
