@@ -37,12 +37,7 @@ LOOKS, SPREAD = 3, 0.1  # how often a loss is looked at, and how far from zero w
 
 
 class Trial(NamedTuple):
-    """What a step of training takes.
-
-    Attributes:
-        drawn: Shared generators that it draws from, or may draw from.
-        attends: Whether it computes attention.
-    """
+    """Which shared generators a step of training may draw from, and whether it attends."""
 
     drawn: frozenset[str]
     attends: bool
@@ -54,9 +49,7 @@ def probe(
     measures: Mapping[str, PerExample],
     tensors: Mapping[str, torch.Tensor],
 ) -> Trial:
-    """Check that a network, its losses and metrics, and the data fit together.
-
-    It is tried as it is scored, in evaluation mode, and in a step of training.
+    """Check that a network, its losses and metrics, and the data fit in both modes.
 
     Args:
         module: A network of one's own in training mode, which is changed.
