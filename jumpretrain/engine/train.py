@@ -199,8 +199,11 @@ def plan_training(
     states: StatesLike | None = None,
     execution: Execution | None = None,
     planes: Plane | Sequence[Plane] | None = None,
+    derived: bool = False,
 ) -> Planned:
     """Check all that `train` is called with, and divide the runs into what is trained together.
+
+    States are `derived` where they follow from what else a folder names, as jumps do.
 
     Returns:
         What is left to do.
@@ -220,6 +223,8 @@ def plan_training(
         "execution": {"mode": mode, "reason": reason, "chunk": execution.chunk},
         "versions": versions(),
     }
+    if derived or states is None:
+        design["start_norm"] = f"{np.linalg.norm(start.astype(np.float64)):.3g}"
     if held is not None:
         design["planes"] = [f"{digest(p.directions)} normal={p.normal}" for p in held]
     chunks = [

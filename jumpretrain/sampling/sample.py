@@ -94,7 +94,7 @@ def sample(
         "weight_count": task.weight_count,
         "optimum_metrics": measure_optimum(task, centre),
     }
-    planned = plan_training(task, recipe, index["order_seed"], starts, execution)
+    planned = plan_training(task, recipe, index["order_seed"], starts, execution, derived=True)
     if folder is None:
         fit = planned.run(label)
     else:

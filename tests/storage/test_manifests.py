@@ -141,6 +141,31 @@ def test_a_folder_of_another_format_is_refused_by_it(path, version):
         assert "\n" not in str(found.value)
 
 
+def test_starts_that_follow_from_the_rest_are_told_by_their_norm(path):
+    fresh = {"seeds": [0], "start": "aaaa", "start_norm": "12.3"}
+    manifests.claim(path, fresh)
+    assert manifests.claim(path, fresh | {"start": "bbbb"})["start"] == "aaaa"
+    assert differing(path, fresh | {"start_norm": "12.4"}) == [
+        'start_norm is "12.4" here and "12.3" there'
+    ]
+    given = {"seeds": [0], "start": "bbbb"}
+    assert differing(path, given) == ['start is "bbbb" here and "aaaa" there']
+    manifests.claim(path, given | {"start": "aaaa"})
+
+
+def test_starts_that_were_given_are_told_by_all_their_digits(path):
+    manifests.claim(path, {"start": "aaaa"})
+    fresh = {"start": "bbbb", "start_norm": "12.3"}
+    assert differing(path, fresh) == ['start is "bbbb" here and "aaaa" there']
+
+
+def test_an_older_folder_says_nothing_of_norms(path):
+    path.write_text(json.dumps({"start": "aaaa"}))
+    fresh = {"start": "bbbb", "start_norm": "12.3"}
+    assert manifests.claim(path, fresh)["start"] == "aaaa"
+    assert differing(path, {"start": "bbbb"}) == ['start is "bbbb" here and "aaaa" there']
+
+
 def test_a_manifest_that_holds_no_entries_by_name_is_refused(path):
     folders.write_json(path, [1, 2])
     with pytest.raises(ValueError, match=r"manifest\.json is of format null"):
