@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Count, NotNegative, Positive, Whole
 
 __all__ = ["Recipe"]
 
@@ -61,32 +62,25 @@ class Recipe:
         [0, 1, 2, 4, 6, 12]
     """
 
-    epochs: int = 40
-    lr: float = 0.005
+    epochs: Count = 40
+    lr: Positive = 0.005
     optimiser: Optimiser = "sgd"
     momentum: float = 0.9
-    weight_decay: float = 0.0
-    batch_size: int = 64
+    weight_decay: NotNegative = 0.0
+    batch_size: Count = 64
     schedule: Literal["constant", "cosine", "steps"] = "constant"
     milestones: tuple[float, ...] = (0.5, 0.75, 0.925)
     drop_last: bool = False
-    record_every: int = 1
+    record_every: Whole = 1
     record_early: bool = True
-    push: float = 0.0
-    radius: float = 0.0
+    push: NotNegative = 0.0
+    radius: NotNegative = 0.0
     optimizer: InitVar[Optimiser | None] = None
 
     def __post_init__(self, optimizer: Optimiser | None) -> None:
         if optimizer is not None:
             self._spell(optimizer)
-        self._check("epochs", self.epochs >= 1, "at least 1")
-        self._check("batch_size", self.batch_size >= 1, "at least 1")
-        self._check("record_every", self.record_every >= 0, "at least 0")
-        self._check("lr", self.lr > 0, "above 0")
         self._check("momentum", 0 <= self.momentum < 1, "in [0, 1)")
-        self._check("weight_decay", self.weight_decay >= 0, "at least 0")
-        self._check("push", self.push >= 0, "at least 0")
-        self._check("radius", self.radius >= 0, "at least 0")
         if self.snapshots > MOST:
             raise ValueError(
                 f"a run has up to {MOST:,} snapshots, but {self.epochs} epochs with one each "
@@ -105,7 +99,7 @@ class Recipe:
 
     def _check(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
-            raise ValueError(f"{name} of a recipe must be {rule}, but is {getattr(self, name)!r}")
+            raise ValueError(f"{name} of a recipe must be {rule}, but is {getattr(self, name)}")
 
     @property
     def snapshots(self) -> int:

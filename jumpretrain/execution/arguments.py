@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import math
 import os
@@ -9,60 +10,22 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, InitVar, dataclass, fields, is_dataclass
+from dataclasses import MISSING, InitVar, fields, is_dataclass
 from functools import cache, wraps
-from numbers import Integral, Number, Real
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from jumpretrain.execution.arrays import instead_of
+from jumpretrain.execution.bounds import AnyNumber, Axes, Within
 
-__all__ = ["Count", "NotNegative", "Positive", "Seed", "Share", "Whole", "Within", "checked"]
+__all__ = ["checked"]
 
 Call = TypeVar("Call", bound=Callable[..., Any])
-MOST = 2**31 - 1
 FEW = 4
-
-
-@dataclass(frozen=True)
-class Within:
-    """Bounds of a number, in an annotation such as `Annotated[int, Within(1)]`.
-
-    Attributes:
-        least: The least number allowed.
-        most: The largest.
-        above: What the number has to exceed.
-    """
-
-    least: float = -math.inf
-    most: float = math.inf
-    above: float = -math.inf
-
-    def holds(self, number: Any) -> bool:
-        """Tell whether a number lies within.
-
-        Returns:
-            Whether it does.
-        """
-        return bool(self.least <= number <= self.most and number > self.above)
-
-    def __str__(self) -> str:
-        if math.isfinite(self.above):
-            return f"above {self.above:g}"
-        if self.most in (math.inf, MOST, 2**63 - 1):
-            return f"of at least {self.least:g}"
-        return f"from {self.least:g} to {self.most:g}"
-
-
-Count: TypeAlias = Annotated[int, Within(1, MOST)]
-Whole: TypeAlias = Annotated[int, Within(0, MOST)]
-Seed: TypeAlias = Annotated[int, Within(0, 2**63 - 1)]
-Share: TypeAlias = Annotated[float, Within(0, 1)]
-Positive: TypeAlias = Annotated[float, Within(above=0)]
-NotNegative: TypeAlias = Annotated[float, Within(0)]
 ARRAYS = {*get_args(ArrayLike)}
 NAMES = {
     int: "a whole number",
@@ -72,6 +35,7 @@ NAMES = {
     type(None): "None",
     os.PathLike: "a path",
     Any: "anything",
+    AnyNumber: "a number",
 }
 
 
@@ -128,23 +92,45 @@ def _guard(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     return guarded
 
 
+class _ByName(type):
+    """A class whose instances are those of any class of its name."""
+
+    def __instancecheck__(cls, value: object) -> bool:
+        return cls.__name__ in {kind.__name__ for kind in type(value).__mro__}
+
+
+class _Unknown(dict[str, Any]):
+    """Names for `eval`, with a class for each that is neither known nor built in."""
+
+    def __init__(self, known: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.known = known
+
+    def __missing__(self, name: str) -> Any:
+        if name in self.known or hasattr(builtins, name):
+            raise KeyError(name)
+        return _ByName(name, (), {})
+
+
 @cache
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Evaluate annotations; those that need what is not imported here say nothing.
+    """Evaluate annotations; names that are imported for types only are told by their name.
 
     Returns:
         Types by name of the argument.
     """
-    known, found = vars(sys.modules[function.__module__]), {}
+    known: dict[str, Any] = vars(sys.modules[function.__module__])
+    found = {}
     for name, parameter in inspect.signature(function).parameters.items():
-        variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        if variadic or parameter.annotation is parameter.empty:
+        hint = parameter.annotation
+        if parameter.kind is parameter.VAR_KEYWORD or hint is parameter.empty:
             continue
         try:
-            hint = parameter.annotation
-            found[name] = eval(hint, known) if isinstance(hint, str) else hint
-        except (NameError, AttributeError):
+            each = eval(hint, known, _Unknown(known)) if isinstance(hint, str) else hint
+        except AttributeError:  # a type of such a module
             continue
+        many = parameter.kind is parameter.VAR_POSITIONAL
+        found[name] = types.GenericAlias(tuple, (each, ...)) if many else each
     return found
 
 
@@ -185,8 +171,9 @@ def _fits(value: Any, hint: Any, strict: bool = True) -> bool:
 def _fits_one(value: Any, hint: Any, strict: bool) -> bool:
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        bounds = [bound for bound in hint.__metadata__ if isinstance(bound, Within)]
-        fits = _fits(value, inner[0], strict)
+        bounds = _bounds(hint)
+        finite = strict and all(bound.finite for bound in bounds)
+        fits = _fits(value, inner[0], finite)
         return fits and (not strict or all(bound.holds(value) for bound in bounds))
     if origin is Literal:
         kinds = {type(word) for word in inner}
@@ -201,6 +188,10 @@ def _fits_one(value: Any, hint: Any, strict: bool) -> bool:
             _fits(k, key, strict) and _fits(v, entry, strict) for k, v in value.items()
         )
     return _is_instance(value, origin or hint)
+
+
+def _bounds(hint: Any) -> list[Within | Axes]:
+    return [bound for bound in hint.__metadata__ if isinstance(bound, (Within, Axes))]
 
 
 def _is_instance(value: Any, kind: Any) -> bool:
@@ -220,8 +211,8 @@ def _is_numbers(value: Any) -> bool:
     if isinstance(value, (list, tuple, range)):
         return all(map(_is_numbers, value))
     if hasattr(value, "dtype"):
-        return getattr(value.dtype, "kind", "f") in "biufc"
-    return isinstance(value, Number) or hasattr(value, "__array__")
+        return getattr(value.dtype, "kind", "f") in "biuf"
+    return isinstance(value, Real) or hasattr(value, "__array__")
 
 
 def _is_number(value: Any, kind: type, strict: bool) -> bool:
@@ -273,7 +264,7 @@ def _described(hint: Any) -> str:
     members = list(_members(hint))
     if ARRAYS.issubset(members):
         others = [member for member in members if member not in ARRAYS]
-        return _listed(["numbers", *map(_named, others)])
+        return _listed(["real numbers", *map(_named, others)])
     return _listed(list(dict.fromkeys(map(_named, members))))
 
 
@@ -286,8 +277,8 @@ def _named(hint: Any) -> str:
     if hint in NAMES:
         return NAMES[hint]
     if origin is Annotated:
-        bounds = [str(bound) for bound in hint.__metadata__ if isinstance(bound, Within)]
-        return " ".join([_described(inner[0]), *bounds])
+        kind = _described(inner[0])
+        return " ".join([kind, *map(str, _bounds(hint))])
     if origin is Literal:
         return _listed([str(word) for word in inner])
     if origin in (tuple, list, Sequence):

@@ -140,6 +140,7 @@ def test_a_checked_call_keeps_its_signature_and_docstring():
 PUBLIC = [
     (name, getattr(jr, name)) for name in jr.__all__ if inspect.isfunction(getattr(jr, name))
 ]
+PUBLIC = [(name, call) for name, call in PUBLIC if name != "verify"]  # it takes a folder alone
 
 
 @pytest.mark.parametrize(("name", "function"), PUBLIC)
