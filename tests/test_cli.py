@@ -243,7 +243,7 @@ def test_connect_takes_trained_networks_of_a_task_of_ones_own(tmp_path, capsys):
     ("words", "said"),
     [
         (["--seeds", "1"], "a connector joins 2 to 11 networks"),
-        (["--seeds", "3", "--method", "bezier"], "bezier joins 2 networks"),
+        (["--seeds", "3", "--method", "bezier"], "bezier joins 2 optima"),
         (["--networks", "a.pt", "b.pt"], "a.pt must hold a state dict"),
         (["--data", "imagenet"], "data must be one of"),
     ],

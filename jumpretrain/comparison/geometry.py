@@ -182,8 +182,8 @@ def silhouette(distances: NDArray[np.float64], clusters: object) -> float:
     count = len(np.unique(names))
     if not 2 <= count < len(names) or np.shape(distances) != 2 * (len(names),):
         raise ValueError(
-            f"a silhouette needs distances (N, N) and 2 to N - 1 clusters, but has "
-            f"{np.shape(distances)} and {count}; sample more directions, step sizes or snapshots"
+            f"a silhouette needs 2 to {len(names) - 1} clusters among {len(names)} points, but "
+            f"there are {count} and distances {np.shape(distances)}; sample more points"
         )
     from sklearn.metrics import silhouette_score  # plots need none
 

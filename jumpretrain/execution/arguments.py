@@ -251,8 +251,8 @@ def _instead(value: Any, hint: Any, call: str) -> str:
     """
     members = list(_members(hint))
     if ARRAYS.issubset(members) or any(get_origin(member) is np.ndarray for member in members):
-        known = instead_of(value)
-        return known or f"pass that to {call}"
+        complex_ = getattr(getattr(value, "dtype", None), "kind", "") == "c"
+        return "pass its .real" if complex_ else instead_of(value) or f"pass that to {call}"
     if isinstance(hint, type) and is_dataclass(hint):
         needed = [field.name for field in fields(hint) if field.default is MISSING and field.init]
         if len(needed) <= FEW:

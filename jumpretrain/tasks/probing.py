@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -71,7 +72,7 @@ def probe(
         _check_one(outputs)
     if measures["loss"] is cross_entropy:
         check_labels(outputs, tensors)
-    _check_measures(module, measures, outputs, inputs, targets)
+    _check_measures(module, measures, deepcopy(outputs), inputs, targets)
     tests = tensors["test_x"][:2].clone(), tensors["test_y"][:2]
     _tried(partial(_unmoved, _measured, module, measures, *tests), *tests, "the test examples")
     for part in training:
@@ -280,8 +281,7 @@ def _probe_training(
             "evaluation must follow from the state, but training changes more that it depends on: "
             f"{names}; hold that in floating-point buffers of fixed shape"
         )
-    by_chance = drawn & {"numpy", "python"}  # which often decide what else is drawn
-    return Trial(SHARED if by_chance else frozenset(drawn), attention.seen)
+    return Trial(SHARED if drawn & {"numpy", "python"} else frozenset(drawn), attention.seen)
 
 
 def _training_loss(

@@ -88,7 +88,7 @@ class Task:
         if isinstance(self.model, nn.Module):
             object.__setattr__(self, "model", self.template)
         else:
-            check_repeats(self.model, self.template)
+            check_repeats(self.template, unwrapped(fresh(self.model, 0)))
         object.__setattr__(self, "layout", Layout.of(self.template))
         trial = probe(self.module(), self.layout, self.measures, self.tensors)
         object.__setattr__(self, "trial", trial)
