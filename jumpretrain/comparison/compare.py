@@ -178,9 +178,10 @@ def compare(
 
 def _sizes(groups: Mapping[str, Sequence[Network]]) -> dict[str, int]:
     for name, networks in groups.items():
-        if isinstance(networks, (Trajectories, Mapping)):
+        if not isinstance(networks, Sequence) or isinstance(networks, str):
             raise TypeError(
-                f"a group is a list of networks, but {name!r} is one network; give [network, ...]"
+                f"a group is a list of networks, but {name!r} is a {type(networks).__name__}; "
+                "give [network, ...]"
             )
     sizes = {name: len(networks) for name, networks in groups.items()}
     if len(sizes) < 2 or min(sizes.values()) < 2:

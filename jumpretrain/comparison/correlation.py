@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from jumpretrain.comparison.effects import EPS
 from jumpretrain.comparison.relabelling import draw_permutations, p_value
 from jumpretrain.execution.arguments import checked
-from jumpretrain.execution.bounds import Count, Seed
+from jumpretrain.execution.bounds import Count, Seed, Values
 
 __all__ = ["Correlation", "partial_spearman", "residual_maker", "spearman"]
 
@@ -38,7 +38,7 @@ class Correlation:
 
 
 @checked
-def spearman(a: ArrayLike, b: ArrayLike, seed: Seed = 0, resamples: Count = 9999) -> Correlation:
+def spearman(a: Values, b: Values, seed: Seed = 0, resamples: Count = 9999) -> Correlation:
     """Correlate ranks over networks.
 
     Returns:
@@ -49,7 +49,7 @@ def spearman(a: ArrayLike, b: ArrayLike, seed: Seed = 0, resamples: Count = 9999
 
 @checked
 def partial_spearman(
-    a: ArrayLike, b: ArrayLike, control: ArrayLike, seed: Seed = 0, resamples: Count = 9999
+    a: Values, b: Values, control: Values, seed: Seed = 0, resamples: Count = 9999
 ) -> Correlation:
     """Correlate ranks over networks, controls held fixed.
 

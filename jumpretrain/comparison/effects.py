@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from jumpretrain.execution.arguments import checked
@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 
 
 @checked
-def cliffs_delta(a: ArrayLike, b: ArrayLike) -> Any:
+def cliffs_delta(a: Values, b: Values) -> Any:
     """Measure how often a value of the first group exceeds one of the second.
 
     Args:
@@ -52,7 +52,7 @@ def cliffs_delta(a: ArrayLike, b: ArrayLike) -> Any:
 
 
 @checked
-def standardised_difference(a: ArrayLike, b: ArrayLike) -> Any:
+def standardised_difference(a: Values, b: Values) -> Any:
     """Divide the difference of means by the pooled standard deviation (Hedges' g).
 
     The exact small-sample factor makes it unbiased for normal values. Without any spread it is
@@ -65,8 +65,15 @@ def standardised_difference(a: ArrayLike, b: ArrayLike) -> Any:
     Returns:
         g, positive where the first group is larger: a float, or an array (...). NaN with fewer
         than four networks in all, for which there is no unbiased estimate.
+
+    Raises:
+        ValueError: If a group is empty.
     """
     left, right = np.asarray(a, float), np.asarray(b, float)
+    if not (left.size and right.size):
+        raise ValueError(
+            "a difference needs values in both groups, but one is empty; leave it out"
+        )
     freedom = left.shape[-1] + right.shape[-1] - 2
     if freedom < 2:
         return np.full(np.broadcast_shapes(left.shape[:-1], right.shape[:-1]), np.nan)[()]
@@ -81,7 +88,7 @@ def standardised_difference(a: ArrayLike, b: ArrayLike) -> Any:
 
 
 @checked
-def eta_squared(*groups: ArrayLike) -> Any:
+def eta_squared(*groups: Values) -> Any:
     """Measure the share of the variance that lies between groups.
 
     It is never negative, and its mean without any effect is (groups - 1) / (networks - 1).

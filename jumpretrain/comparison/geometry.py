@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from jumpretrain.embedding.gram import from_gram
 from jumpretrain.embedding.gram import gram as multiply
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Names
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 
@@ -165,7 +166,7 @@ def sideways(moves: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @checked
 @standard_settings()
-def silhouette(distances: NDArray[np.float64], clusters: object) -> float:
+def silhouette(distances: NDArray[np.float64], clusters: Names) -> float:
     """Measure how much nearer points are to their own cluster than to the next one.
 
     Args:

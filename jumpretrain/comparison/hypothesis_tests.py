@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,7 +35,7 @@ from jumpretrain.comparison.intervals import (
 )
 from jumpretrain.comparison.relabelling import draw_permutations, p_value, relabel, symmetries
 from jumpretrain.execution.arguments import checked
-from jumpretrain.execution.bounds import AnyNumber, Count, Seed
+from jumpretrain.execution.bounds import AnyNumber, Count, Seed, Values
 from jumpretrain.execution.settings import standard_settings
 
 __all__ = [
@@ -79,10 +79,10 @@ class PermutationTest:
 @checked
 @standard_settings()
 def permutation_test(
-    groups: Sequence[ArrayLike],
+    groups: Sequence[Values],
     seed: Seed = 0,
     resamples: Count = 9999,
-    strata: Sequence[ArrayLike] | None = None,
+    strata: Sequence[Any] | None = None,
 ) -> PermutationTest:
     """Test whether the groups' means differ by more than relabelled networks' do.
 
@@ -123,8 +123,8 @@ def permutation_test(
 @checked
 @standard_settings()
 def given_covariate(
-    groups: Sequence[ArrayLike],
-    covariates: Sequence[ArrayLike],
+    groups: Sequence[Values],
+    covariates: Sequence[Values],
     seed: Seed = 0,
     resamples: Count = 9999,
 ) -> float:
@@ -174,7 +174,7 @@ def given_covariate(
 
 @checked
 @standard_settings()
-def holm(p_values: ArrayLike) -> Array:
+def holm(p_values: Values) -> Array:
     """Adjust p-values so that the chance of any false finding in the family stays bounded.
 
     Returns:
@@ -190,6 +190,8 @@ def holm(p_values: ArrayLike) -> Array:
     p = np.array(p_values, dtype=float)
     if ((p < 0) | (p > 1)).any():
         raise ValueError(f"p-values must lie in [0, 1], but one is {p[(p < 0) | (p > 1)][0]}")
+    if p.ndim > 1:
+        raise ValueError(f"p-values must be a list, but have the shape {p.shape}; pass one row")
     family = np.flatnonzero(~np.isnan(p))
     order = family[np.argsort(p[family], kind="stable")]
     scaled = p[order] * np.arange(len(order), 0, -1)

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ncfdtr, nctdtr, ndtr, ndtri
 
 from jumpretrain.comparison.effects import EPS, as_arrays, cliffs_delta, standardised_difference
 from jumpretrain.execution.arguments import checked
-from jumpretrain.execution.bounds import Count, Seed
+from jumpretrain.execution.bounds import Count, Seed, Values
 
 __all__ = ["bootstrap_interval", "delta_interval", "difference_interval", "share_interval"]
 
@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 
 @checked
-def delta_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+def delta_interval(a: Values, b: Values, level: float = 0.95) -> tuple[float, float]:
     """Bound Cliff's delta by a score interval.
 
     It holds the deltas whose own standard error explains the one observed, with Hanley and
@@ -51,7 +51,7 @@ def delta_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> tuple[flo
 
 
 @checked
-def difference_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+def difference_interval(a: Values, b: Values, level: float = 0.95) -> tuple[float, float]:
     """Bound the difference of means in standard deviations, which Hedges' g estimates.
 
     It holds the differences under which Student's t as observed is not extreme, by its noncentral
@@ -85,7 +85,7 @@ def difference_interval(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> tupl
 
 
 @checked
-def share_interval(*groups: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+def share_interval(*groups: Values, level: float = 0.95) -> tuple[float, float]:
     """Bound the share of the variance that lies between groups, which eta squared estimates.
 
     The share of the populations is L / (L + N), L being the noncentrality of F and N the number of
@@ -122,7 +122,7 @@ def share_interval(*groups: ArrayLike, level: float = 0.95) -> tuple[float, floa
 
 @checked
 def bootstrap_interval(
-    groups: Sequence[ArrayLike],
+    groups: Sequence[Values],
     statistic: Callable[..., Any] = standardised_difference,
     level: float = 0.95,
     seed: Seed = 0,

@@ -255,7 +255,8 @@ def _starts(task: Task, keys: NDArray[np.int64], states: StatesLike | None) -> N
 def _check_seeds(seeds: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
     keys = np.asarray(seeds)
     if keys.ndim != 1 or not len(keys) or keys.dtype.kind not in "iu" or keys.min() < 0:
-        raise ValueError(f"seeds must be a list of whole numbers from 0, but are {seeds!r}")
+        said = " ".join(repr(seeds).split())[:80]
+        raise ValueError(f"seeds must be a list of whole numbers from 0, but are {said}")
     return keys.astype(np.int64)
 
 

@@ -27,6 +27,15 @@ __all__ = ["checked"]
 Call = TypeVar("Call", bound=Callable[..., Any])
 FEW = 4
 ARRAYS = {*get_args(ArrayLike)}
+STATES = {
+    "Module": "a network",
+    "Mapping": "a state dict",
+    "Path": "a Path",
+    "Trained": "runs",
+    "slice": "a slice",
+    "NoneType": "None",
+    "Task": "a Task",
+}
 NAMES = {
     int: "a whole number",
     float: "a finite number",
@@ -220,11 +229,13 @@ def _is_number(value: Any, kind: type, strict: bool) -> bool:
         return kind is bool and isinstance(value, (bool, np.bool_))
     if kind is int:
         return isinstance(value, Integral)
-    return isinstance(value, Real) and (math.isfinite(value) or not strict)
+    huge = isinstance(value, Integral) and abs(int(value)) >= 2**63  # NumPy has no type for it
+    return isinstance(value, Real) and not (strict and (huge or not math.isfinite(value)))
 
 
 def _is_sequence(value: Any, inner: tuple[Any, ...], strict: bool) -> bool:
-    value = value.tolist() if hasattr(value, "tolist") else value  # arrays, tensors, columns
+    if hasattr(value, "tolist") and inner[0] is not str:  # arrays, tensors, columns of numbers
+        value = value.tolist()
     if not isinstance(value, (list, tuple, range)):
         return False
     if len(inner) == 1 or Ellipsis in inner:
@@ -264,7 +275,8 @@ def _described(hint: Any) -> str:
     members = list(_members(hint))
     if ARRAYS.issubset(members):
         others = [member for member in members if member not in ARRAYS]
-        return _listed(["real numbers", *map(_named, others)])
+        names = [getattr(get_origin(member) or member, "__name__", "") for member in others]
+        return _listed(["numbers", *(STATES[name] for name in names if name in STATES)])
     return _listed(list(dict.fromkeys(map(_named, members))))
 
 

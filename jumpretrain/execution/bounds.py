@@ -12,6 +12,7 @@ __all__ = [
     "AnyNumber",
     "Axes",
     "Count",
+    "Names",
     "NotNegative",
     "Positive",
     "Seed",
@@ -88,6 +89,7 @@ Positive: TypeAlias = Annotated[float, Within(above=0)]
 NotNegative: TypeAlias = Annotated[float, Within(0)]
 AnyNumber: TypeAlias = Annotated[float, Within(finite=False)]
 Values: TypeAlias = Annotated[ArrayLike, Axes(1)]
+Names: TypeAlias = Annotated[Any, Axes(1)]
 
 
 def _axes(value: Any) -> int:

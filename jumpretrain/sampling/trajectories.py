@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Values
 from jumpretrain.storage import files, folders, manifests
 from jumpretrain.storage.lazy_states import LazyStates
 from jumpretrain.storage.locks import INDEX
@@ -151,7 +152,7 @@ class Trajectories:
 
     @checked
     def select(
-        self, runs: ArrayLike | slice | None = None, times: ArrayLike | slice | None = None
+        self, runs: Values | slice | None = None, times: Values | slice | None = None
     ) -> Trajectories:
         """Keep some runs and snapshots, by mask or index; values stay with their points.
 
@@ -266,6 +267,8 @@ def _positions(index: Any, count: int) -> NDArray[np.intp]:
     key = np.asarray(slice(None) if index is None else index)
     if not key.size and key.dtype.kind == "f":
         key = key.astype(np.intp)  # NumPy takes an empty list for floats
+    if key.dtype.kind not in "Obiu":  # O is a slice
+        raise TypeError(f"choose by mask, numbers or a slice, but these are {key.dtype}")
     chosen: NDArray[np.intp] = np.arange(count)[key[()]]
     return chosen
 

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Seed
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.networks.copying import copied, packed, unpacked
 from jumpretrain.networks.initialisation import check_repeats, fresh
@@ -227,7 +228,8 @@ class Task:
         return module
 
     @standard_settings()
-    def initial(self, seed: int) -> NDArray[Any]:
+    @checked
+    def initial(self, seed: Seed) -> NDArray[Any]:
         """Draw a fresh initialisation.
 
         Returns:

@@ -197,7 +197,7 @@ def test_bad_groups_are_refused_before_any_work(rng):
         compare({"a": two, "b": one})
     with pytest.raises(ValueError, match="two or more groups"):
         compare({"a": two})
-    with pytest.raises(TypeError, match="'a' is one network"):
+    with pytest.raises(TypeError, match="'a' is a Trajectories"):
         compare({"a": cases.arms(), "b": two})
     with pytest.raises(ValueError, match="'b' lacks rip;"):
         compare({"a": two, "b": [two[0], {k: v for k, v in two[1].items() if k != "rip"}]})

@@ -139,7 +139,7 @@ def test_an_empty_list_selects_nothing(in_memory, on_disk):
         nothing = made.select([], [])
         assert len(nothing) == 0 and nothing.points().shape == (0, WIDTH)
         assert nothing.frame().empty and nothing.values("test_loss").shape == (0,)
-        with pytest.raises(IndexError):
+        with pytest.raises(TypeError, match="choose by mask, numbers or a slice"):
             made.select([0.5])
 
 
