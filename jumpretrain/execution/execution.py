@@ -9,14 +9,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import current_process
+from multiprocessing.connection import wait
 from typing import Annotated, Any, Literal, TypeVar
 
 import joblib
 import numpy as np
+from joblib.externals.loky import reusable_executor
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
@@ -29,6 +31,7 @@ from jumpretrain.storage.compression import Storage
 __all__ = ["Execution", "chunks", "spread"]
 
 Result = TypeVar("Result")
+PATIENCE = 5  # seconds
 LOSSES = 3  # of workers, in a row without a finished job: then it is the job that kills them
 DYING = (
     f"workers must live until their jobs are done, but died {LOSSES} times without a job being "
@@ -127,7 +130,10 @@ def spread(
         return [_on_one_thread(function, *jobs[0])]
     found: dict[int, Result] = {}
     hidden, losses = not (execution.progress and label and jobs), 0
-    with tqdm(desc=label, total=len(jobs), disable=hidden, leave=bool(label)) as bar:
+    with (
+        _ending_stragglers(),
+        tqdm(desc=label, total=len(jobs), disable=hidden, leave=bool(label)) as bar,
+    ):
         while len(found) < len(jobs):
             before = len(found)
             left = [(key, function, *job) for key, job in enumerate(jobs) if key not in found]
@@ -148,6 +154,34 @@ def _results(left: Sequence[Sequence[Any]], execution: Execution, among: int) ->
     with _interrupts_held():
         results = joblib.Parallel(workers, return_as="generator_unordered")(calls)
     return results  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _ending_stragglers() -> Iterator[None]:
+    """Kill the workers that outlive another one for long.
+
+    One that is killed while it sends a result leaves half of it in a pipe. Who reads waits for the
+    rest as long as the others hold that pipe open, and learns of no death; else it ends them.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        seconds = 0
+        while not over.wait(1):
+            with suppress(OSError, RuntimeError, ValueError):  # workers come and go meanwhile
+                workers = list(getattr(reusable_executor._executor, "_processes", {}).values())
+                dead = wait([worker.sentinel for worker in workers], timeout=0)
+                seconds = seconds + 1 if dead else 0
+                if seconds == PATIENCE:
+                    for worker in workers:
+                        os.kill(worker.pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 @contextmanager
