@@ -158,10 +158,10 @@ def _results(left: Sequence[Sequence[Any]], execution: Execution, among: int) ->
 
 @contextmanager
 def _ending_stragglers() -> Iterator[None]:
-    """Kill the workers that outlive another one for long.
+    """Kill the workers that outlive another one for long, and close the pipe of results.
 
-    One that is killed while it sends a result leaves half of it in a pipe. Who reads waits for the
-    rest as long as the others hold that pipe open, and learns of no death; else it ends them.
+    One that is killed while it sends a result leaves half of it there. Who reads waits for the
+    rest as long as the pipe is open, and learns of no death; else it ends the others itself.
     """
     over = threading.Event()
 
@@ -169,10 +169,12 @@ def _ending_stragglers() -> Iterator[None]:
         seconds = 0
         while not over.wait(1):
             with suppress(OSError, RuntimeError, ValueError):  # workers come and go meanwhile
-                workers = list(getattr(reusable_executor._executor, "_processes", {}).values())
+                pool = reusable_executor._executor
+                workers = list(getattr(pool, "_processes", {}).values())
                 dead = wait([worker.sentinel for worker in workers], timeout=0)
                 seconds = seconds + 1 if dead else 0
                 if seconds == PATIENCE:
+                    pool._result_queue._writer.close()
                     for worker in workers:
                         os.kill(worker.pid, signal.SIGKILL)
 
