@@ -155,16 +155,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @contextmanager
 def _modules_of(task: str | None) -> Iterator[None]:
     """Find modules in the working folder too, after all others, for a task of one's own alone."""
-    os.environ.setdefault("PYTHONSAFEPATH", "1")  # workers begin in that folder as well
-    if task is None:
-        yield
-        return
-    folder = str(Path.cwd())
-    sys.path.append(folder)
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"  # workers begin in that folder as well
+    folders = [] if task is None else [str(Path.cwd())]
+    sys.path.extend(folders)
     try:
         yield
     finally:
-        sys.path.remove(folder)
+        for folder in folders:
+            sys.path.remove(folder)
+        del os.environ["PYTHONSAFEPATH"]
+        if before is not None:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _run(command: Explore | Interpolate | Connect | Estimate | Check | Verify) -> int:

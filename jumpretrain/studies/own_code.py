@@ -137,7 +137,7 @@ def _users(part: str, task: str | None, deepest: bool = False) -> bool:
 def _from_users_code(part: str, task: str | None) -> str:
     lines = part.splitlines()
     frames = [(k, match[1]) for k, line in enumerate(lines) if (match := FRAME.match(line))]
-    first = next(k for k, file in frames if _whose(file, task) == "user")
+    first = next((k for k, file in frames if _whose(file, task) == "user"), 0)
     return "\n".join(lines[first:])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -278,11 +279,12 @@ class Task:
         """Short descriptions and hashes that tell this task from another."""
         arrays = (self.data.train_x, self.data.train_y, self.data.test_x, self.data.test_y)
         more = estimates_beyond_batchnorm(self.module())
+        said = re.sub(r" at 0x[0-9a-f]+", "", repr((self.layout, self.template)))
         return {
             "data": digest(*arrays),
             "history": " ".join(self.data.history),
             "augmentation": f"crop={self.data.crop} flip={self.data.flip}",
-            "model": digest(np.frombuffer(repr((self.layout, self.template)).encode(), np.uint8)),
+            "model": digest(np.frombuffer(said.encode(), np.uint8)),
             "measures": ", ".join(
                 f"{name}={_name(function)}" for name, function in self.measures.items()
             ),

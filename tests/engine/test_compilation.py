@@ -70,9 +70,8 @@ def test_a_model_that_counts_its_steps_is_refused():
             self.steps += self.training
             return super().forward(x) / (1 + self.steps * self.training)
 
-    task = jr.Task(lambda: Counting(6, 3), nets.vectors())
-    with pytest.raises(ValueError, match="steps disagree"):
-        jr.train(task, RECIPE, [0, 1], execution=COMPILED)
+    with pytest.raises(ValueError, match="this forward changes steps"):
+        jr.Task(lambda: Counting(6, 3), nets.vectors())
 
 
 def test_without_a_compiler_compiled_training_is_refused_and_says_why(tmp_path):

@@ -26,6 +26,7 @@ def begin(kind, out):
     words = [*STUDIES[kind].split(), "--n-jobs", "2", "--no-progress", "--out", str(out)]
     return subprocess.Popen(
         [PROGRAM, *words], cwd=out.parent, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
