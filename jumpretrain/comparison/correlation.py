@@ -58,7 +58,10 @@ def partial_spearman(
     in .03 to .08 of simulations without a link (.14 with 5 networks whose ranks the control
     nearly fixes). The interval is Fisher's with Bonett and Wright's variance; an order without
     exception counts as one swap short of it, so that the interval keeps a length (a bootstrap's
-    would have none). Of normal values it covered 94 to 100 % in simulation, from 4 networks on.
+    would have none). Of normal values it covered 94 to 100 % in simulation, from 4 networks on,
+    but 87 to 91 % of correlations of .98 and more. Ranks keep a part of a strong control: where it
+    explained 25 times the rest of both sides, p up to .05 came in .14 to .17, and the interval
+    covered 76 to 89 %.
 
     Args:
         a: One value a network (n,).

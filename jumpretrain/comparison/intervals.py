@@ -33,7 +33,7 @@ def delta_interval(a: Values, b: Values, level: float = 0.95) -> tuple[float, fl
     McNeil's variance under exponential values and Newcombe's pooled sizes (method 5). Unlike a
     bootstrap it does not shrink to a point when the groups separate. In 1,000 simulations each,
     of normal values 0 to 5 standard deviations apart, it covered 90 to 100 % for groups of 1 to
-    30; with tied (Poisson) values 96 to 100 %.
+    30; with tied (Poisson) values 96 to 100 %; with one group spread 100 times as wide, 81 to 87 %.
 
     Returns:
         The lower and the upper end.
@@ -94,7 +94,8 @@ def share_interval(*groups: Values, level: float = 0.95) -> tuple[float, float]:
     so a bootstrap has no such interval. Eta squared itself is too large by about (groups - 1) /
     (networks - 1) where there is no difference, and may lie above the interval. In 1,000
     simulations each, of three groups of 3, 5 and 10, it covered a share of 0 in 97 to 98 %, and
-    shares of .1 to .9 in 94 to 97 %; of exponential values in 97 to 98 %, and 77 to 95 %.
+    shares of .1 to .9 in 94 to 97 %; of exponential values in 97 to 98 %, and 77 to 95 %. With two
+    groups of 3 spread ten times as wide as one of 20, it held a share of 0 in 54 %.
 
     Returns:
         The lower and the upper end, from 0 to below 1; NaN where no group has any spread.

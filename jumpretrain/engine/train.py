@@ -224,7 +224,7 @@ def plan_training(
         "versions": versions(),
     }
     if derived or states is None:
-        design["start_norm"] = f"{np.linalg.norm(start.astype(np.float64)):.3g}"
+        design["start_sketch"] = manifests.sketch(start)
     if held is not None:
         design["planes"] = [f"{digest(p.directions)} normal={p.normal}" for p in held]
     chunks = [
@@ -313,7 +313,7 @@ def _record(chunk: Chunk) -> NDArray[Any]:
         optimiser.param_groups[0]["lr"] = recipe.rate(epoch)
         examples = epoch_batches(task, recipe, chunk.seeds, epoch)
         for step, (x, y) in enumerate(examples, epoch * batches):
-            with _drawing(task, int(chunk.seeds[0]), step):
+            with _drawing(task, chunk.mode, int(chunk.seeds[0]), step):
                 descend(replicas, optimiser, recipe, x, y)
             if chunk.planes:
                 hold_to_planes(replicas, chunk.planes)
@@ -324,6 +324,6 @@ def _record(chunk: Chunk) -> NDArray[Any]:
     return torch.stack(kept, dim=1).numpy()
 
 
-def _drawing(task: Task, seed: int, step: int) -> AbstractContextManager[None]:
-    drawn = task.trial.drawn
+def _drawing(task: Task, mode: str, seed: int, step: int) -> AbstractContextManager[None]:
+    drawn = task.trial.drawn or ({"torch"} if mode == "looped" else None)  # some draw later only
     return seeded(seed_of_step(seed, step), drawn) if drawn else nullcontext()

@@ -1,7 +1,6 @@
 """Runs spread over a real cluster of worker processes, one of which is killed."""
 
 import os
-import random
 import signal
 import threading
 import time
@@ -65,7 +64,7 @@ class Noisy(nn.Module):
         self.head = nn.Linear(8, 10)
 
     def forward(self, x):
-        if self.training and random.random() < 0.8:
+        if self.training and np.random.random() < 0.8:  # noqa: NPY002
             x = x + np.random.normal()  # noqa: NPY002
         return self.head(self.block(x[:, 0]).mean(1))
 

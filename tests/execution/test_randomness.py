@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from support import nets
 from torch import nn
 
 import jumpretrain as jr
@@ -200,3 +201,32 @@ def test_a_thread_waits_while_another_draws_under_a_seed():
     for thread in threads:
         thread.join()
     assert len(set(drawn)) == 3
+
+
+class Late(torch.nn.Module):
+    """A network that drops units from its sixth step on."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = torch.nn.Linear(6, 8), torch.nn.Linear(8, 3)
+        self.register_buffer("step", torch.tensor(0.0))
+
+    def forward(self, x):
+        hidden = torch.tanh(self.inner(x))
+        if self.training:
+            self.step += 1
+            hidden = torch.nn.functional.dropout(hidden, 0.3 * float(self.step > 5))
+        return self.outer(hidden)
+
+
+def test_draws_that_begin_later_are_seeded_too():
+    task = jr.Task(Late, nets.vectors())
+    execution = jr.Execution(progress=False, mode="looped")
+    recipe = jr.Recipe(epochs=4, lr=0.05, batch_size=8)
+    found = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        found.append(jr.train(task, recipe, [0, 1], execution=execution).states)
+        assert torch.equal(torch.get_rng_state(), before)
+    np.testing.assert_array_equal(*found)

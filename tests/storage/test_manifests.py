@@ -141,12 +141,12 @@ def test_a_folder_of_another_format_is_refused_by_it(path, version):
         assert "\n" not in str(found.value)
 
 
-def test_starts_that_follow_from_the_rest_are_told_by_their_norm(path):
-    fresh = {"seeds": [0], "start": "aaaa", "start_norm": "12.3"}
+def test_starts_that_follow_from_the_rest_are_told_by_a_sketch(path):
+    fresh = {"seeds": [0], "start": "aaaa", "start_sketch": "12.3"}
     manifests.claim(path, fresh)
     assert manifests.claim(path, fresh | {"start": "bbbb"})["start"] == "aaaa"
-    assert differing(path, fresh | {"start_norm": "12.4"}) == [
-        'start_norm is "12.4" here and "12.3" there'
+    assert differing(path, fresh | {"start_sketch": "12.4"}) == [
+        'start_sketch is "12.4" here and "12.3" there'
     ]
     given = {"seeds": [0], "start": "bbbb"}
     assert differing(path, given) == ['start is "bbbb" here and "aaaa" there']
@@ -155,13 +155,13 @@ def test_starts_that_follow_from_the_rest_are_told_by_their_norm(path):
 
 def test_starts_that_were_given_are_told_by_all_their_digits(path):
     manifests.claim(path, {"start": "aaaa"})
-    fresh = {"start": "bbbb", "start_norm": "12.3"}
+    fresh = {"start": "bbbb", "start_sketch": "12.3"}
     assert differing(path, fresh) == ['start is "bbbb" here and "aaaa" there']
 
 
-def test_an_older_folder_says_nothing_of_norms(path):
+def test_an_older_folder_has_no_sketch(path):
     path.write_text(json.dumps({"start": "aaaa"}))
-    fresh = {"start": "bbbb", "start_norm": "12.3"}
+    fresh = {"start": "bbbb", "start_sketch": "12.3"}
     assert manifests.claim(path, fresh)["start"] == "aaaa"
     assert differing(path, {"start": "bbbb"}) == ['start is "bbbb" here and "aaaa" there']
 
@@ -170,3 +170,13 @@ def test_a_manifest_that_holds_no_entries_by_name_is_refused(path):
     folders.write_json(path, [1, 2])
     with pytest.raises(ValueError, match=r"manifest\.json is of format null"):
         manifests.claim(path, {"a": 1})
+
+
+def test_a_sketch_stays_when_numbers_are_rounded_and_tells_signs_orders_and_laws_apart():
+    rng = np.random.default_rng(0)
+    array = rng.normal(size=(3, 500)).astype(np.float32)
+    said = manifests.sketch(array)
+    assert manifests.sketch(array * np.float32(1 + 2e-7)) == said
+    others = [-array, array[:, ::-1], rng.normal(size=(3, 500))]
+    assert said not in map(manifests.sketch, others)
+    assert manifests.sketch(np.zeros(3)) == " ".join(["0.00"] * 16)
