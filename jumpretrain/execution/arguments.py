@@ -26,7 +26,6 @@ __all__ = ["checked"]
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 FEW = 4
-ARRAYS = {*get_args(ArrayLike)}
 STATES = {
     "Module": "a network",
     "Mapping": "a state dict",
@@ -75,12 +74,12 @@ def checked(call: Call) -> Call:
     """
     if isinstance(call, type):
         initialise = call.__init__  # type: ignore[misc]
-        call.__init__ = _guard(initialise, call.__name__)  # type: ignore[misc]
+        call.__init__ = _guard(initialise, call.__name__, call.__module__)  # type: ignore[misc]
         return call
-    return typing.cast("Call", _guard(call, call.__name__))
+    return typing.cast("Call", _guard(call, call.__name__, call.__module__))
 
 
-def _guard(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+def _guard(function: Callable[..., Any], name: str, module: str) -> Callable[..., Any]:
     signature = inspect.signature(function)
 
     @wraps(function)
@@ -92,7 +91,7 @@ def _guard(function: Callable[..., Any], name: str) -> Callable[..., Any]:
             raise TypeError(
                 f"{name} takes {takes}, but is called otherwise ({error}); see its docstring"
             ) from None
-        hints = _hints(function)
+        hints = _hints(function, module)
         for argument, value in given.items():
             if argument in hints and not _fits(value, hints[argument]):
                 _refuse(name, signature.parameters[argument], value, hints[argument])
@@ -122,13 +121,13 @@ class _Unknown(dict[str, Any]):
 
 
 @cache
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def _hints(function: Callable[..., Any], module: str) -> dict[str, Any]:
     """Evaluate annotations; names that are imported for types only are told by their name.
 
     Returns:
         Types by name of the argument.
     """
-    known: dict[str, Any] = vars(sys.modules[function.__module__])
+    known: dict[str, Any] = vars(sys.modules[module])
     found = {}
     for name, parameter in inspect.signature(function).parameters.items():
         hint = parameter.annotation
@@ -146,11 +145,16 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 def _members(hint: Any) -> Iterator[Any]:
     if isinstance(hint, InitVar):
         yield from _members(hint.type)
+    elif hasattr(hint, "__value__"):  # an alias, as NumPy's are from Python 3.12 on
+        yield from _members(hint.__value__)
     elif get_origin(hint) in (Union, types.UnionType):
         for member in get_args(hint):
             yield from _members(member)
     else:
         yield hint
+
+
+ARRAYS = {*_members(ArrayLike)}
 
 
 def _fits(value: Any, hint: Any, strict: bool = True) -> bool:

@@ -11,10 +11,12 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 import jumpretrain as jr
-from jumpretrain.engine.evaluate import measure
+from jumpretrain.engine import evaluate
 from jumpretrain.engine.shared_layers import straight_line
+from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.curves import Curve
 
+measure = standard_settings()(evaluate.measure)  # on one thread, as calls score
 ALPHAS = np.array([0, 0.3, 1])
 
 
