@@ -115,6 +115,8 @@ def counted_or_dying(folder, job):
     tries = len(list(folder.glob(f"{job}-*")))
     (folder / f"{job}-{tries}").touch()
     if job == 3 and not tries:
+        while not list(folder.glob("5-*")):  # by then the other worker has sent what came before
+            time.sleep(0.02)
         time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGKILL)
     return job**2
