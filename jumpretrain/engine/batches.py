@@ -81,4 +81,4 @@ def seed_of_step(seed: int, step: int) -> int:
     Returns:
         A whole number below 2^63.
     """
-    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0]) >> 1

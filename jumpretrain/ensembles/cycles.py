@@ -113,4 +113,4 @@ def order_seed(seed: int, turn: int) -> int:
     if not turn:
         return seed
     drawn = np.random.SeedSequence((int(seed), 0, 7, turn)).generate_state(1, np.uint64)
-    return int(drawn[0] >> 1)
+    return int(drawn[0]) >> 1
