@@ -8,7 +8,7 @@ import torch
 from support import nets, zoo
 
 import jumpretrain as jr
-from jumpretrain.tasks.estimates import normalisers, renew_vectors
+from jumpretrain.contents.estimates import normalisers, renew_vectors
 from jumpretrain.tasks.task import Task
 
 pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")

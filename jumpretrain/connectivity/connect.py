@@ -20,6 +20,7 @@ from jumpretrain.connectivity.barycentric import (
 )
 from jumpretrain.connectivity.connector import Connector, lengths, score_connector
 from jumpretrain.connectivity.curve_network import CurveNetwork
+from jumpretrain.contents.estimates import estimated
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
 from jumpretrain.execution.arguments import checked
@@ -27,7 +28,6 @@ from jumpretrain.execution.bounds import Count, NotNegative, Seed, Whole
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import normal_to
-from jumpretrain.tasks.estimates import estimated
 from jumpretrain.tasks.sources import StatesLike
 from jumpretrain.tasks.task import Task, digest
 

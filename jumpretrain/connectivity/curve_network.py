@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from jumpretrain.connectivity.barycentric import RandomPoint
+from jumpretrain.contents.estimates import has_vectors, renew_vectors
+from jumpretrain.contents.layout import Layout, run_with
 from jumpretrain.networks.copying import copied
-from jumpretrain.tasks.estimates import has_vectors, renew_vectors
-from jumpretrain.tasks.layout import Layout, run_with
 
 __all__ = ["CurveNetwork"]
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from jumpretrain.contents.estimates import renew_vectors
+from jumpretrain.contents.layout import cast, run_with, tensors_of
 from jumpretrain.execution.attention import attention_by_formula
-from jumpretrain.tasks.estimates import renew_vectors
-from jumpretrain.tasks.layout import cast, run_with, tensors_of
 from jumpretrain.tasks.probing import reason
 from jumpretrain.tasks.sources import StateLike
 from jumpretrain.tasks.task import Task

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from jumpretrain.contents.estimates import estimated
 from jumpretrain.engine.checkpoints import Checkpoint
 from jumpretrain.engine.evaluate import metric_names
 from jumpretrain.engine.recipe import Recipe
@@ -20,7 +21,6 @@ from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import Plane
 from jumpretrain.storage import files, folders
 from jumpretrain.storage.manifests import Owner
-from jumpretrain.tasks.estimates import estimated
 from jumpretrain.tasks.task import Task
 
 __all__ = ["Chunk", "bytes_of", "plan_chunks", "tidy", "unfinished"]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from jumpretrain.contents.estimates import estimated, has_vectors, normalisers, renew_vectors
 from jumpretrain.engine.fully_connected import fully_connected_layers, fully_connected_outputs
 from jumpretrain.engine.pooling import use_fast_pooling
 from jumpretrain.engine.shared_layers import ComputeRest, ComputeShared, Line, line_outputs
@@ -20,7 +21,6 @@ from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.attention import attention_kernels
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.settings import standard_settings
-from jumpretrain.tasks.estimates import estimated, has_vectors, normalisers, renew_vectors
 from jumpretrain.tasks.sources import StatesLike
 from jumpretrain.tasks.task import Task
 

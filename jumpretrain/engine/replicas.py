@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch.func import vmap
 
+from jumpretrain.contents.layout import run_with, tensors_of
 from jumpretrain.engine.compilation import Gradients, compile_gradients
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.execution.attention import attention_by_formula, attention_kernels
 from jumpretrain.states.planes import Plane
-from jumpretrain.tasks.layout import run_with, tensors_of
 from jumpretrain.tasks.task import Task
 
 __all__ = ["Looped", "Stacked", "descend", "hold_to_planes", "optimise", "stacking_refusal"]

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from jumpretrain.contents.layout import Layout
 from jumpretrain.states.curves import Curve
-from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.task import Task
 
 __all__ = [

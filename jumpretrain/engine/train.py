@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from jumpretrain.contents.estimates import with_vectors
 from jumpretrain.engine.batches import epoch_batches, seed_of_step
 from jumpretrain.engine.chunking import Chunk, bytes_of, plan_chunks, tidy, unfinished
 from jumpretrain.engine.evaluate import measure_both
@@ -27,7 +28,6 @@ from jumpretrain.execution.threads import versions
 from jumpretrain.states.planes import Plane, check_planes
 from jumpretrain.storage import folders, manifests
 from jumpretrain.storage.lazy_states import LazyStates
-from jumpretrain.tasks.estimates import with_vectors
 from jumpretrain.tasks.probing import check_start, why_untrainable
 from jumpretrain.tasks.sources import StatesLike
 from jumpretrain.tasks.task import Task, digest

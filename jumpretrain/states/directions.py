@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jumpretrain.tasks.layout import Layout
+from jumpretrain.contents.layout import Layout
 
 __all__ = ["deviation_cosines", "directions", "single_filters"]
 

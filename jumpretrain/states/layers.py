@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from jumpretrain.contents.layout import Layout
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.networks.initialisation import WEIGHTED
 from jumpretrain.states.units import is_untouched
-from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.sources import StateLike
 from jumpretrain.tasks.task import Task
 

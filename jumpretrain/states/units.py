@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from jumpretrain.tasks.layout import cast
+from jumpretrain.contents.layout import cast
 from jumpretrain.tasks.task import Task
 
 __all__ = [

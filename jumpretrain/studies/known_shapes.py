@@ -13,12 +13,12 @@ import numpy as np
 import scipy.sparse as sp
 from torch import nn
 
+from jumpretrain.contents.layout import Layout
 from jumpretrain.embedding.affinities import alpha_decay, joined
 from jumpretrain.embedding.gram import from_gram, principal
 from jumpretrain.embedding.neighbours import farthest, neighbours, spanning_tree
 from jumpretrain.states.directions import deviation_cosines, directions
 from jumpretrain.studies.closed_forms import Outcome, beside
-from jumpretrain.tasks.layout import Layout
 from jumpretrain.topology.diagrams import Diagrams
 from jumpretrain.topology.filtrations import elder, transform
 from jumpretrain.topology.homology import rips, sublevel

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from jumpretrain.contents.constants import check_alike, check_same, constants
+from jumpretrain.contents.layout import tensors_of
 from jumpretrain.execution.arrays import as_numbers
-from jumpretrain.tasks.constants import check_alike, check_same, constants
-from jumpretrain.tasks.layout import tensors_of
 from jumpretrain.tasks.modules import unwrapped
 from jumpretrain.tasks.probing import reason
 

@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim.swa_utils import AveragedModel
 
+from jumpretrain.contents.layout import check_apart
 from jumpretrain.networks.copying import copied
-from jumpretrain.tasks.layout import check_apart
 from jumpretrain.tasks.probing import reason
 
 __all__ = ["check_device", "check_model", "own_copy", "unwrapped"]

@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from jumpretrain.execution.attention import AttentionSeen
-from jumpretrain.execution.randomness import SHARED, seeded, watched
-from jumpretrain.tasks.constants import (
+from jumpretrain.contents.constants import (
     attributes,
     attributes_unlike,
     check_kept,
     constants,
     numbers,
 )
-from jumpretrain.tasks.hidden_state import alike, read_tensors, why_unlike, write_tensors
-from jumpretrain.tasks.layout import Layout
+from jumpretrain.contents.hidden_state import alike, read_tensors, why_unlike, write_tensors
+from jumpretrain.contents.layout import Layout
+from jumpretrain.execution.attention import AttentionSeen
+from jumpretrain.execution.randomness import SHARED, seeded, watched
 from jumpretrain.tasks.measures import PerExample, check_labels, cross_entropy, squared_error
 
 __all__ = ["check_start", "probe", "reason", "why_untrainable"]

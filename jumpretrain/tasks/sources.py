@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors.torch import load_file
 from torch import nn
 
+from jumpretrain.contents.layout import Layout
 from jumpretrain.execution.arrays import as_numbers
-from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.loading import load
 from jumpretrain.tasks.probing import reason
 

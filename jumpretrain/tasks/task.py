@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
+from jumpretrain.contents.constants import check_alike
+from jumpretrain.contents.estimates import estimates_beyond_batchnorm, train_but_frozen
+from jumpretrain.contents.layout import Layout
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.bounds import Seed
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.networks.copying import copied, packed, unpacked
 from jumpretrain.networks.initialisation import check_repeats, fresh
 from jumpretrain.networks.memory_order import suits_channels_last
-from jumpretrain.tasks.constants import check_alike
 from jumpretrain.tasks.data import Dataset
-from jumpretrain.tasks.estimates import estimates_beyond_batchnorm, train_but_frozen
-from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.measures import PerExample, accuracy, as_labels, cross_entropy
 from jumpretrain.tasks.modules import check_device, check_model, own_copy, unwrapped
 from jumpretrain.tasks.probing import Trial, probe

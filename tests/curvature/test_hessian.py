@@ -8,12 +8,12 @@ import torch
 from support import nets, zoo
 from torch import nn
 
+from jumpretrain.contents.estimates import renew_vectors
 from jumpretrain.curvature.hessian import Hessian, hessian_product
 from jumpretrain.curvature.sharp_directions import sharp_directions
 from jumpretrain.engine.evaluate import evaluate
 from jumpretrain.networks.models import lstm, mlp, transformer
 from jumpretrain.tasks.data import Dataset
-from jumpretrain.tasks.estimates import renew_vectors
 from jumpretrain.tasks.measures import squared_error
 from jumpretrain.tasks.task import Task
 

@@ -8,12 +8,12 @@ import torch
 from support import nets
 from torch import nn
 
+from jumpretrain.contents.estimates import normalisers
 from jumpretrain.engine.evaluate import evaluate, measure, measure_both, metric_names
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.networks.models import mlp
 from jumpretrain.tasks.data import Dataset
-from jumpretrain.tasks.estimates import normalisers
 from jumpretrain.tasks.measures import cross_entropy, squared_error
 from jumpretrain.tasks.task import Task
 

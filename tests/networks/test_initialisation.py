@@ -12,9 +12,9 @@ import torch
 from support import nets
 from torch import nn
 
+from jumpretrain.contents.layout import Layout
 from jumpretrain.networks.initialisation import fresh, initialise
 from jumpretrain.networks.models import mlp, wide_resnet
-from jumpretrain.tasks.layout import Layout
 from jumpretrain.tasks.task import Task
 
 KINDS = {

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from jumpretrain.contents.layout import Layout
 from jumpretrain.states.directions import deviation_cosines, directions
-from jumpretrain.tasks.layout import Layout
 
 
 def network():

@@ -7,6 +7,7 @@ from support import nets
 from torch import nn
 from torch.nn.utils import parametrizations
 
+from jumpretrain.contents.layout import Layout
 from jumpretrain.states.layers import (
     bias_depths,
     bias_names,
@@ -18,7 +19,6 @@ from jumpretrain.states.layers import (
     weight_distance,
     weight_layers,
 )
-from jumpretrain.tasks.layout import Layout
 
 
 def test_names_find_their_entries_and_nothing_else():

@@ -1,8 +1,8 @@
 """The wings of the package and which may import which: each those before it, never one behind."""
 
 WINGS = (
-    "storage execution networks tasks states engine sampling paths connectivity curvature "
-    "ensembles embedding topology comparison toys plots studies reports cli"
+    "storage execution networks contents tasks states engine sampling paths connectivity "
+    "curvature ensembles embedding topology comparison toys plots studies reports cli"
 ).split()
 
 NUMPY = {"embedding", "topology", "comparison", "toys", "plots", "reports", "cli"}

@@ -10,8 +10,8 @@ from torch.nn.utils import parametrizations, parametrize
 from torch.nn.utils.spectral_norm import spectral_norm as spectral_hook
 
 import jumpretrain as jr
+from jumpretrain.contents.estimates import has_vectors, renew_vectors, with_vectors
 from jumpretrain.engine.evaluate import measure_both
-from jumpretrain.tasks.estimates import has_vectors, renew_vectors, with_vectors
 from jumpretrain.tasks.task import Task
 
 QUIET = jr.Execution(progress=False)

@@ -8,7 +8,7 @@ import torch
 from support import nets, zoo
 from torch import nn
 
-from jumpretrain.tasks.layout import Layout, cast, run_with, tensors_of
+from jumpretrain.contents.layout import Layout, cast, run_with, tensors_of
 from jumpretrain.tasks.task import Task
 
 

@@ -6,10 +6,10 @@ import torch
 from support import nets, zoo
 from torch import nn
 
+from jumpretrain.contents.constants import check_alike, check_kept, constants
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
 from jumpretrain.execution.execution import Execution
-from jumpretrain.tasks.constants import check_alike, check_kept, constants
 from jumpretrain.tasks.task import Task
 
 

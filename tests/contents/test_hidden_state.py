@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from jumpretrain.tasks.hidden_state import alike, read_tensors, why_unlike, write_tensors
+from jumpretrain.contents.hidden_state import alike, read_tensors, why_unlike, write_tensors
 
 
 class Drifting(nn.Module):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from jumpretrain.tasks.layout import is_constant, tensors_of
+from jumpretrain.contents.layout import is_constant, tensors_of
 
 __all__ = [
     "attributes",

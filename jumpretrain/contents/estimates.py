@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.parametrize import ParametrizationList
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-from jumpretrain.tasks.layout import Layout
+from jumpretrain.contents.layout import Layout
 
 __all__ = [
     "estimated",

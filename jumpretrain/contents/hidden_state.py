@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from jumpretrain.contents.layout import tensors_of
 from jumpretrain.execution.randomness import seeded
-from jumpretrain.tasks.layout import tensors_of
 
 __all__ = ["alike", "read_tensors", "why_unlike", "write_tensors"]
 
