@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from torch.func import vmap
 
 from jumpretrain.contents.layout import run_with, tensors_of
@@ -41,15 +42,12 @@ class Looped:
         Returns:
             Tensors by name.
         """
-        tensors = tensors_of(self.module).items()
-        return {name: tensor for name, tensor in tensors if not tensor.is_complex()}
+        own = tensors_of(self.module)
+        return {name: own[name] for name in self.task.layout.names} | _counters(self.module)
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
         """Take tensors that `tensors_by_name` gave."""
-        own = tensors_of(self.module)
-        with torch.no_grad():
-            for name, tensor in tensors.items():
-                own[name].copy_(tensor)
+        _copy(tensors, tensors_of(self.module))
 
     def backward(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """Add the gradient of the mean training loss of a batch (1, B, ...)."""
@@ -96,18 +94,16 @@ class Stacked:
         self._gradients: tuple[torch.Size, Gradients] | None = None
 
     def tensors_by_name(self) -> dict[str, torch.Tensor]:
-        """Collect all that training changes.
+        """Collect all that training changes, counters of BatchNorm included.
 
         Returns:
-            Stacked tensors by name.
+            Stacked tensors by name; counters, which are one for all networks, as they are.
         """
-        return self.tensors
+        return self.tensors | _counters(self.module)
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
         """Take tensors that `tensors_by_name` gave."""
-        with torch.no_grad():
-            for name, tensor in tensors.items():
-                self.tensors[name].copy_(tensor)
+        _copy(tensors, tensors_of(self.module) | self.tensors)
 
     def backward(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """Set the gradients of the mean training losses of batches (K, B, ...)."""
@@ -152,6 +148,22 @@ class Stacked:
 
     def _ordered(self) -> list[torch.Tensor]:
         return [self.tensors[name] for name in self.task.layout.names]
+
+
+def _counters(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Find the tensors of whole numbers and of truths, which are in no state.
+
+    Returns:
+        Tensors by name.
+    """
+    found = {n: t for n, t in tensors_of(module).items() if t.layout == torch.strided}
+    return {n: t for n, t in found.items() if not (t.is_floating_point() or t.is_complex())}
+
+
+@torch.no_grad()
+def _copy(tensors: Mapping[str, torch.Tensor], into: Mapping[str, torch.Tensor]) -> None:
+    for name, tensor in tensors.items():
+        into[name].copy_(tensor)
 
 
 def _rows(tensor: torch.Tensor) -> torch.Tensor:

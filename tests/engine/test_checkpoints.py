@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from support import nets, zoo
+from torch import nn
 
 import jumpretrain as jr
 from jumpretrain.engine import train
@@ -75,6 +77,32 @@ def test_buffers_that_no_state_dict_has_are_kept_too(name, tmp_path, monkeypatch
         with pytest.raises(Stopped):
             jr.train(task, recipe("sgd"), [3, 4], folder=tmp_path, execution=EVERY_OTHER)
     again = jr.train(task, recipe("sgd"), [3, 4], folder=tmp_path, execution=EVERY_OTHER)
+    assert np.array_equal(again.states[:], whole.states)
+
+
+class Masked(nn.Module):
+    """Counts its batches as its running statistics do; its mask is of a type NumPy has not."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.head = nn.Linear(6, 8), nn.Linear(8, 3)
+        self.norm = nn.BatchNorm1d(8, momentum=None)
+        self.register_buffer("mask", torch.tensor([0, -np.inf], dtype=torch.bfloat16))
+
+    def forward(self, x):
+        return self.head(self.norm(self.layer(x))) + self.mask[0]
+
+
+@pytest.mark.parametrize("mode", ["looped", "stacked"])
+def test_a_cumulative_average_goes_on_where_it_was(mode, tmp_path, monkeypatch):
+    task = jr.Task(Masked, nets.vectors())
+    execution = jr.Execution(progress=False, checkpoint=2, mode=mode)
+    whole = jr.train(task, recipe("sgd"), [3, 4], execution=execution)
+    with monkeypatch.context() as patch:
+        stopping(patch, at=5)
+        with pytest.raises(Stopped):
+            jr.train(task, recipe("sgd"), [3, 4], folder=tmp_path, execution=execution)
+    again = jr.train(task, recipe("sgd"), [3, 4], folder=tmp_path, execution=execution)
     assert np.array_equal(again.states[:], whole.states)
 
 
