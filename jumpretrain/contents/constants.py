@@ -106,12 +106,13 @@ def check_same(own: Mapping[str, str], other: Mapping[str, str], whose: str, rem
 
 
 def numbers(module: nn.Module) -> dict[str, str]:
-    """Describe the attributes of a network that are single numbers.
+    """Describe the attributes of a network that are single numbers, and the types of its tensors.
 
     Returns:
         Short descriptions by name; equal ones mean equal values.
     """
-    return {
+    dtypes = {f"the type of {name}": str(t.dtype) for name, t in tensors_of(module).items()}
+    return dtypes | {
         f"{name}.{key}".lstrip("."): repr(value)
         for name, part in module.named_modules(remove_duplicate=False)
         for key, value in vars(part).items()
@@ -147,7 +148,8 @@ def check_kept(before: Mapping[str, str], after: Mapping[str, str], mode: str) -
     if names:
         raise ValueError(
             f"{mode} must change only what a state holds, weights and floating-point buffers, but "
-            f"this forward changes {names}; hold it in a floating-point buffer of fixed shape"
+            f"this forward changes {names}; hold it in a floating-point buffer of fixed shape and "
+            "type"
         )
 
 

@@ -46,8 +46,8 @@ class Layout:
             The layout.
 
         Raises:
-            ValueError: If nothing is trainable, a tensor is neither float32 nor float64, or two
-                share memory without being one.
+            ValueError: If nothing is trainable, a tensor is neither float32 nor float64 or a
+                buffer finer than all parameters, or two share memory without being one.
         """
         parameters = list(module.named_parameters())
         lazy = [name for name, p in parameters if is_lazy(p)]
@@ -76,11 +76,11 @@ class Layout:
                 )
         check_apart(module)
         double = any(p.dtype == torch.float64 for _, p in parameters)
-        large = [n for n, t in entries if not double and not bool(t.float().isfinite().all())]
-        if large and large[0] not in dict(parameters):
+        fine = [n for n, b in buffers if not double and b.dtype == torch.float64]
+        if fine:
             raise ValueError(
-                f"a state must hold its buffers, but {large[0]} has numbers beyond float32; "
-                "convert the model with .double()"
+                f"a state must hold its buffers whole, but {fine[0]} is float64 and all parameters "
+                "are float32; convert the model with .float() or .double()"
             )
         return cls(
             names=tuple(name for name, _ in entries),

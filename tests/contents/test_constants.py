@@ -123,6 +123,24 @@ def test_a_floating_buffer_may_change_its_values_and_not_its_shape():
         check_kept(before, constants(network), "training")
 
 
+class Widening(nn.Linear):
+    """Binds its average anew, in double precision, in training."""
+
+    def __init__(self):
+        super().__init__(6, 3)
+        self.register_buffer("mean", torch.zeros(3))
+
+    def forward(self, x):
+        if self.training:
+            self.mean = self.mean * 0.5 + super().forward(x).detach().double().mean(0)
+        return (super().forward(x) + self.mean).float()
+
+
+def test_a_buffer_that_becomes_finer_in_training_is_refused_by_name():
+    with pytest.raises(ValueError, match="training must .* forward changes the type of mean; "):
+        Task(Widening, nets.vectors())
+
+
 def test_counters_of_normalising_layers_are_no_constants():
     network = nets.normed_mlp()
     before = constants(network)

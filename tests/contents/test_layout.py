@@ -164,7 +164,7 @@ def test_networks_whose_parameters_share_memory_are_refused_before_they_are_copi
 def test_a_buffer_beyond_single_precision_is_refused_by_name():
     module = nn.Linear(2, 3)
     module.register_buffer("large", torch.tensor([1e300], dtype=torch.float64))
-    with pytest.raises(ValueError, match=r"but large has numbers beyond float32; .*\.double"):
+    with pytest.raises(ValueError, match=r"but large is float64 and .* \.float\(\) or \.double"):
         Layout.of(module)
     assert Layout.of(module.double()).width == 10
 
@@ -208,3 +208,17 @@ def test_a_network_runs_with_other_tensors_and_keeps_its_own():
     assert torch.equal(run_with(module, given, x), other(x))
     assert all(torch.equal(tensor, held[name]) for name, tensor in tensors_of(module).items())
     assert module.twin.weight is module.first.weight
+
+
+def test_a_buffer_finer_than_all_parameters_is_refused_not_rounded():
+    module = nn.Linear(2, 3)
+    module.register_buffer("mean", torch.tensor([1 / 3], dtype=torch.float64))
+    with pytest.raises(ValueError, match="must hold its buffers whole, but mean is float64"):
+        Layout.of(module)
+    for remedy in (copy.deepcopy(module).float(), copy.deepcopy(module).double()):
+        layout = Layout.of(remedy)
+        state = layout.read(remedy)
+        assert state.dtype == remedy.mean.dtype and state[-1] == remedy.mean
+    table = torch.tensor([1 / 3, -np.inf], dtype=torch.float64)
+    module.mean = table  # constant, since a mask: not in the state, so never rounded
+    assert "mean" not in Layout.of(module).names
