@@ -79,8 +79,8 @@ class Layout:
         fine = [n for n, b in buffers if not double and b.dtype == torch.float64]
         if fine:
             raise ValueError(
-                f"a state must hold its buffers whole, but {fine[0]} is float64 and all parameters "
-                "are float32; convert the model with .float() or .double()"
+                f"a state must hold its buffers whole, but {fine[0]} is float64 and all "
+                "parameters are float32; convert the model with .float() or .double()"
             )
         return cls(
             names=tuple(name for name, _ in entries),

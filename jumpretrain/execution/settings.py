@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.nn.utils import parametrize
 
+from jumpretrain.execution.hooks import leave_hooks, leave_modes
 from jumpretrain.execution.threads import libraries
 
 __all__ = ["standard_settings"]
@@ -26,14 +27,17 @@ Enter = Callable[[ExitStack], None]
 def standard_settings() -> Iterator[None]:
     """Compute on one thread under the settings that a fresh process has, then put back the user's.
 
-    Gradients are on; autocast, anomaly detection and hooks on saved tensors are off; default type
-    and device are float32 and the CPU. Two settings are not those of a fresh process: on a GPU
-    convolutions keep whole float32 numbers (torch's own choice is TF32, 10 bits) and take
-    repeatable kernels. Warnings that the user made errors are shown as warnings. What a network
-    sets in its own forward counts as ever.
+    Gradients are on; autocast, anomaly detection, modes, and hooks on saved tensors, on all
+    modules and on all optimisers are off; default type and device are float32 and the CPU. Two
+    settings are not those of a fresh process: on a GPU convolutions keep whole float32 numbers
+    (torch's own choice is TF32, 10 bits) and take repeatable kernels. Warnings that the user made
+    errors are shown as warnings. What a network sets in its own forward counts as ever.
 
     Some settings belong to a thread, others to the process: of several threads, the first one in
     sets these, and the last one out puts them back. No lock is held meanwhile.
+
+    Raises:
+        ValueError: If a transform of `torch.func` is under way, which no call can leave.
     """
     with _THREAD.settings, _PROCESS:
         yield
@@ -96,13 +100,11 @@ def _enter_thread(before: ExitStack) -> None:
         before.enter_context(torch.inference_mode(False))
     _put(before, torch.is_grad_enabled, torch.set_grad_enabled, True)
     _leave_autocast(before)
-    _leave_saving(before)
     _put(before, _flushes, torch.set_flush_denormal, False)
     if "sklearn" in sys.modules:
         before.enter_context(sys.modules["sklearn"].config_context(**SKLEARN))
     before.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
-    for _ in range(torch._C._len_torch_function_stack()):  # `with torch.device(...)` is one
-        before.callback(torch._C._push_on_torch_function_stack, _pop_function_mode())
+    leave_modes(before)
 
 
 def _number_of_threads() -> int:
@@ -139,20 +141,6 @@ def _leave_autocast(before: ExitStack) -> None:
         torch.clear_autocast_cache()
 
 
-def _leave_saving(before: ExitStack) -> None:
-    """Take away hooks on saved tensors, such as those that keep them on the CPU."""
-    hooks: Any = torch._C._autograd
-    if not hasattr(hooks, "_top_saved_tensors_default_hooks"):  # torch 2.5
-        return
-    while (pair := hooks._top_saved_tensors_default_hooks(False)) is not None:
-        hooks._pop_saved_tensors_default_hooks()
-        before.callback(hooks._push_saved_tensors_default_hooks, *pair)
-
-
-def _pop_function_mode() -> Any:
-    return torch._C._pop_torch_function_stack()
-
-
 def _flushes() -> bool:
     """Tell whether this thread takes numbers near zero for zero.
 
@@ -171,6 +159,8 @@ def _enter_process(before: ExitStack) -> None:
     _put(before, torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode, 0)
     _put(before, _anomaly, lambda both: torch.set_anomaly_enabled(*both), (False, True))
     _put_attribute(before, parametrize, "_cache_enabled", 0)
+    leave_hooks(before)
+    _set_conversion(before)
     _set_kernels(before)
     _set_precision(before)
     _show_warnings(before)
@@ -178,6 +168,14 @@ def _enter_process(before: ExitStack) -> None:
 
 def _anomaly() -> tuple[bool, bool]:
     return torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
+
+
+def _set_conversion(before: ExitStack) -> None:
+    """Convert networks in place, where others may still refer to their tensors."""
+    for kind in ("overwrite", "swap"):
+        words = f"{kind}_module_params_on_conversion"
+        read, write = (getattr(torch.__future__, f"{act}_{words}") for act in ("get", "set"))
+        _put(before, read, write, False)
 
 
 def _set_kernels(before: ExitStack) -> None:
@@ -193,6 +191,8 @@ def _set_kernels(before: ExitStack) -> None:
         (backends.cudnn, "enabled", True),
         (backends.cudnn, "benchmark", False),
         (backends.cudnn, "deterministic", True),
+        (backends.opt_einsum, "enabled", backends.opt_einsum.is_available()),
+        (backends.opt_einsum, "strategy", "auto" if backends.opt_einsum.is_available() else None),
     ):
         _put_attribute(before, owner, name, value)
 

@@ -137,7 +137,7 @@ class Widening(nn.Linear):
 
 
 def test_a_buffer_that_becomes_finer_in_training_is_refused_by_name():
-    with pytest.raises(ValueError, match="training must .* forward changes the type of mean; "):
+    with pytest.raises(ValueError, match=r"training must .* forward changes the type of mean; "):
         Task(Widening, nets.vectors())
 
 

@@ -12,7 +12,11 @@ import sklearn
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
+from torch.nn.modules import module as modules
 from torch.nn.utils import parametrize
+from torch.optim import optimizer as optimisers
+from torch.overrides import TorchFunctionMode
+from torch.utils import _python_dispatch as dispatch
 
 import jumpretrain as jr
 from jumpretrain.execution.settings import standard_settings
@@ -47,8 +51,71 @@ def hooks():
     return torch._C._autograd._top_saved_tensors_default_hooks(False)
 
 
-def nothing():
-    """Stands for what cannot be read."""
+def einsum():
+    return BACKENDS.opt_einsum.enabled, BACKENDS.opt_einsum.strategy
+
+
+def every_hook(owner):
+    names = [name for name in vars(owner) if name.startswith("_global_") and "hooks" in name]
+    return {name: dict(getattr(owner, name)) for name in names}
+
+
+@contextmanager
+def registered(*handles):
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def hooked_modules():
+    def doubled(module, *given):
+        outputs = given[-1]
+        return 2 * outputs if isinstance(outputs, torch.Tensor) else None
+
+    return registered(
+        modules.register_module_forward_pre_hook(lambda module, given: (given[0] + 1,)),
+        modules.register_module_forward_hook(doubled, always_call=True),
+        modules.register_module_full_backward_pre_hook(lambda module, given: (3 * given[0],)),
+        modules.register_module_full_backward_hook(lambda module, given, gives: None),
+        modules.register_module_parameter_registration_hook(
+            lambda module, name, tensor: nn.Parameter(tensor.detach() + 1)
+        ),
+        modules.register_module_buffer_registration_hook(
+            lambda module, name, tensor: None if tensor is None else tensor + 1
+        ),
+        modules.register_module_module_registration_hook(lambda module, name, part: nn.Identity()),
+    )
+
+
+def hooked_optimisers():
+    def raised(optimiser, args, kwargs):
+        for group in optimiser.param_groups:
+            group["lr"] *= 2
+
+    return registered(
+        optimisers.register_optimizer_step_pre_hook(raised),
+        optimisers.register_optimizer_step_post_hook(raised),
+    )
+
+
+class Tripling(TorchFunctionMode):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        outputs = func(*args, **(kwargs or {}))
+        return 3 * outputs if func is nn.functional.linear else outputs
+
+
+class Halving(dispatch.TorchDispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        outputs = func(*args, **(kwargs or {}))
+        return outputs / 2 if func is torch.ops.aten.addmm.default else outputs
+
+
+CONVERSION = (
+    torch.__future__.get_swap_module_params_on_conversion,
+    torch.__future__.set_swap_module_params_on_conversion,
+)
 
 
 @contextmanager
@@ -139,6 +206,15 @@ SETTINGS = {
         lambda: sklearn.config_context(transform_output="pandas", working_memory=1),
         sklearn.get_config,
     ),
+    "hooks on modules": (hooked_modules, lambda: every_hook(modules)),
+    "hooks on optimisers": (hooked_optimisers, lambda: every_hook(optimisers)),
+    "a mode of functions": (Tripling, torch._C._len_torch_function_stack),
+    "a mode of operations": (Halving, dispatch._len_torch_dispatch_stack),
+    "swapped parameters": (
+        lambda: put(CONVERSION[0], CONVERSION[1], True),
+        torch.__future__.get_swap_module_params_on_conversion,
+    ),
+    "order of products": (lambda: BACKENDS.opt_einsum.flags(enabled=False), einsum),
     "errors of NumPy": (lambda: np.errstate(all="raise"), np.geterr),
     "warnings": (warnings_as_errors, lambda: (warnings.filters, list(warnings.filters))),
 }
