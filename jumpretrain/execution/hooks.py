@@ -43,7 +43,7 @@ def leave_modes(before: ExitStack) -> None:
     _leave_saving(before)
     for _ in range(torch._C._len_torch_function_stack()):
         before.callback(torch._C._push_on_torch_function_stack, _pop_function_mode())
-    for _ in range(dispatch._len_torch_dispatch_stack()):
+    for _ in range(torch._C._len_torch_dispatch_stack()):
         before.callback(dispatch._push_mode, dispatch._pop_mode())
 
 
