@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,13 +17,24 @@ from jumpretrain.studies.own_code import find_function
 from jumpretrain.tasks.data import Dataset, load
 from jumpretrain.tasks.task import Task
 
-__all__ = ["FEW", "check_recipe", "check_task", "few_examples", "task_builder", "train_network"]
+__all__ = [
+    "FEW",
+    "Build",
+    "Builder",
+    "check_recipe",
+    "check_task",
+    "few_examples",
+    "task_builder",
+    "train_network",
+]
+
+Build = Callable[[int, str], Task]
 
 FEW = 8
 """Number of examples on which a study is rehearsed."""
 
 
-def task_builder(study: Study) -> Callable[[int, str], Task]:
+def task_builder(study: Study) -> Build:
     """Make the function that builds the task of a network from its seed and group.
 
     Returns:
@@ -40,6 +51,51 @@ def task_builder(study: Study) -> Callable[[int, str], Task]:
     if study.crop or study.flip:
         data = data.augment(study.crop, study.flip)
     return partial(_task, study, data)
+
+
+@dataclass(frozen=True)
+class Builder:
+    """A task function whose tasks are checked whenever it is called, in workers too.
+
+    Attributes:
+        function: What makes a task of a seed and a group.
+        metric: What its tasks have to measure.
+        known: Fingerprints of the tasks that were rehearsed, by seed and group.
+    """
+
+    function: Build
+    metric: str | None = None
+    known: Mapping[tuple[int, str], Mapping[str, str]] = field(default_factory=dict)
+
+    def __call__(self, seed: int, group: str) -> Task:
+        """Build a task.
+
+        Returns:
+            The task.
+
+        Raises:
+            ValueError: If it is none, or another one than was rehearsed.
+        """
+        task = check_task(self.function(seed, group), self.metric)
+        if (seed, group) not in self.known:
+            return task
+        before, now = self.known[seed, group], task.fingerprint
+        changed = [name for name in now if now[name] != before.get(name)]
+        if changed:
+            raise ValueError(
+                "a task function must give the same task each time it is called with one seed and "
+                f"group, but {', '.join(changed)} of seed {seed} and {group!r} changed; draw "
+                "whatever is random in it from the seed"
+            )
+        return task
+
+    def knowing(self, seed: int, group: str, task: Task) -> Builder:
+        """Remember a task.
+
+        Returns:
+            A builder that refuses another one in its place.
+        """
+        return replace(self, known={**self.known, (seed, group): task.fingerprint})
 
 
 def train_network(

@@ -28,6 +28,7 @@ from jumpretrain.studies.builders import (
 from jumpretrain.studies.design import SEEDS, Study, check_limits
 from jumpretrain.studies.interpolate import RECIPE as TRAINING
 from jumpretrain.studies.interpolate import InterpolationStudy
+from jumpretrain.studies.rehearsal import train_briefly
 from jumpretrain.tasks.probing import reason
 from jumpretrain.tasks.task import Task
 
@@ -188,6 +189,8 @@ def _rehearse(study: ConnectionStudy, task: Task) -> None:
     states[:, :width] += 0.01 * np.random.default_rng(0).normal(size=(len(states), width))
     recipe = replace(study.recipe, epochs=1, lr=1e-6, batch_size=FEW, drop_last=False)
     small, quiet = few_examples(task), Execution(progress=False)
+    if not study.networks:
+        train_briefly(task, study.training)
     choices: dict[str, Any] = {"inner": 1, "each": 2, "rounds": 1, "execution": quiet}
     try:
         connect(small, states, study.method, study.refine, recipe, **choices)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.sample import sample
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.storage import folders, manifests
-from jumpretrain.studies.builders import check_task, task_builder, train_network
+from jumpretrain.studies.builders import Build, task_builder, train_network
 from jumpretrain.studies.design import CHANGEABLE, Study, folder_name
 from jumpretrain.studies.rehearsal import rehearse
 from jumpretrain.tasks.task import Task
@@ -86,12 +86,10 @@ def explore(
     study, execution = study or Study(), execution or Execution(n_jobs=-1)
     began, folder = time.monotonic(), Path(folder)
     cases = [(group, seed) for group in study.groups for seed in range(study.seeds)]
-    build = task_builder(study)
-    tasks = {group: check_task(build(0, group), study.metric) for group in study.groups}
     trained = _trained_files(study)
+    tasks, build = rehearse(study, task_builder(study))
     places = [folder / "networks" / f"{folder_name(group)}-{seed}" for group, seed in cases]
     folders.check_space(folder, _bytes_left(study, tasks, cases, places, execution))
-    rehearse(study, tasks)
     for group, seed in cases if study.networks else ():
         tasks[group].state(trained[group][seed])
     with folders.lock(folder):
@@ -153,7 +151,7 @@ def _bytes_left(
 
 def _optimum(
     study: Study,
-    build: Callable[[int, str], Task],
+    build: Build,
     inner: Execution,
     group: str,
     seed: int,
@@ -169,7 +167,7 @@ def _optimum(
 
 def _sample(
     study: Study,
-    build: Callable[[int, str], Task],
+    build: Build,
     inner: Execution,
     probe: str,
     group: str,

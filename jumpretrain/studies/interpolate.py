@@ -26,14 +26,9 @@ from jumpretrain.paths.path import BarrierKind, Path
 from jumpretrain.states.curves import check_alphas
 from jumpretrain.states.layers import weight_distance
 from jumpretrain.storage import folders, manifests
-from jumpretrain.studies.builders import (
-    check_recipe,
-    check_task,
-    few_examples,
-    task_builder,
-    train_network,
-)
+from jumpretrain.studies.builders import Builder, few_examples, task_builder, train_network
 from jumpretrain.studies.design import TRAINING, Study, check_limits
+from jumpretrain.studies.rehearsal import train_briefly
 from jumpretrain.tasks.task import Task
 
 __all__ = ["InterpolationStudy", "MeasuredPath", "interpolate_networks"]
@@ -200,10 +195,8 @@ def interpolate_networks(
             diverged.
     """
     study, execution = study or InterpolationStudy(), execution or Execution(n_jobs=-1)
-    folder, build = pathlib.Path(folder), _builder(study)
-    seeds = range(study.seeds if study.end is None else 1)
-    for seed in seeds if study.task else seeds[:1]:  # built-in tasks differ in labels alone
-        _rehearse(study, build(seed))
+    folder, seeds = pathlib.Path(folder), range(study.seeds if study.end is None else 1)
+    build = _rehearsed(study, seeds)
     given = _given(study, build)
     with folders.lock(folder):
         claimed = {name: v for name, v in vars(study).items() if name not in CHANGEABLE}
@@ -215,14 +208,23 @@ def interpolate_networks(
         return list(chain.from_iterable(spread(_measure_paths, jobs, execution, "interpolating")))
 
 
-def _builder(study: InterpolationStudy) -> Build:
-    made = task_builder(study.as_study)
+def _rehearsed(study: InterpolationStudy, seeds: range) -> Build:
+    """Rehearse the task of each network; built-in tasks differ in labels alone.
 
-    def build(seed: int) -> Task:
-        task = check_task(made(seed, study.group))
-        return replace(task, model=_model(study, task.model)) if study.changes else task
+    Returns:
+        What makes them.
+    """
+    made = Builder(task_builder(study.as_study))
+    for seed in seeds if study.task else seeds[:1]:
+        task = _task(study, made, seed)
+        _rehearse(study, task)
+        made = made.knowing(seed, study.group, task) if study.task else made
+    return partial(_task, study, made)
 
-    return build
+
+def _task(study: InterpolationStudy, made: Builder, seed: int) -> Task:
+    task = made(seed, study.group)
+    return replace(task, model=_model(study, task.model)) if study.changes else task
 
 
 def _model(study: InterpolationStudy, model: Any) -> Callable[[], nn.Module]:
@@ -232,14 +234,14 @@ def _model(study: InterpolationStudy, model: Any) -> Callable[[], nn.Module]:
 
 
 def _rehearse(study: InterpolationStudy, task: Task) -> None:
-    """Measure three points for each kind of path on few examples: what cannot work is refused now.
+    """Train, and measure three points for each kind of path, on few examples.
 
     Raises:
         ValueError: If biases cannot move as asked for, or there is no batch to train on.
     """
-    if study.end is None:
-        check_recipe(task, study.training)
     small, state = few_examples(task), task.initial(0)
+    if study.end is None:
+        train_briefly(task, study.training)
     for biases in study.biases:
         try:
             path = interpolate(small, state, state, alphas=3, biases=biases)
@@ -276,8 +278,7 @@ def _ends(
 def _measure_paths(
     build: Build, study: InterpolationStudy, inner: Execution, seed: int, ends: Ends
 ) -> list[MeasuredPath]:
-    task, alphas, found = build(seed), study.alphas, []
-    start, end = ends
+    task, alphas, (start, end), found = build(seed), study.alphas, ends, []
 
     def note(kind: str, path: Path, layer: str = "", draw: int | None = None) -> None:
         numbers = _measure(task, path)

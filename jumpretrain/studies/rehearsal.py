@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,37 +15,98 @@ from jumpretrain.engine.train import train
 from jumpretrain.execution.execution import Execution
 from jumpretrain.sampling.sample import sample
 from jumpretrain.sampling.trajectories import Trajectories
-from jumpretrain.studies.builders import FEW, check_recipe, few_examples
+from jumpretrain.studies.builders import FEW, Build, Builder, check_recipe, few_examples
 from jumpretrain.studies.design import Study
 from jumpretrain.tasks.task import Task
 
-__all__ = ["rehearse"]
+__all__ = ["rehearse", "train_briefly"]
 
 TIMID = 1e-6
 """Rate at which nothing diverges."""
+SHORT: dict[str, Any] = {
+    "lr": TIMID,
+    "batch_size": FEW,
+    "drop_last": False,
+    "record_early": False,
+}
+ALIKE = ("model", "measures", "batchnorm")
+"""What all networks of a group share."""
 
 
-def rehearse(study: Study, tasks: Mapping[str, Task]) -> None:
-    """Train, sample and describe a network in small, for each group and probe that differ.
+def rehearse(study: Study, build: Build) -> tuple[dict[str, Task], Builder]:
+    """Train, sample and describe networks in small.
+
+    Of built-in tasks, which differ in labels alone, it takes one; of a function of the user's own
+    the task of every network, for its code may fail or do something else with any seed.
 
     Args:
         study: What will be done.
-        tasks: A task of each group.
+        build: What makes its tasks.
+
+    Returns:
+        A task of each group, and what makes tasks that must be those rehearsed.
 
     Raises:
         ValueError: If some of it cannot be done.
     """
-    for group, task in tasks.items():
-        check_recipe(task, study.training_of(group))
-        for probe in study.probes:
-            check_recipe(task, study.retraining_of(group, probe))
-            _check_memory(study, task, study.retraining_of(group, probe))
-    alike = study.task is None and not study.trainings  # but for their labels
-    for group in study.groups[:1] if alike else study.groups:
-        small = few_examples(tasks[group])
-        for probe in study.probes:
-            recipes = study.training_of(group), study.retraining_of(group, probe)
-            _describe(study, _made_up(_sampled(study, small, *recipes)))
+    own, checked = study.task is not None, Builder(build, study.metric)
+    tasks: dict[str, Task] = {}
+    for group in study.groups:
+        for seed in range(study.seeds if own else 1):
+            task = checked(seed, group)
+            _check_recipes(study, group, task)
+            if own:
+                checked = checked.knowing(seed, group, task)
+                _check_alike(checked, seed, group)
+            if own or study.trainings or not tasks:
+                _rehearse(study, group, task, described=not seed)
+            tasks.setdefault(group, task)
+    return tasks, checked
+
+
+def _check_recipes(study: Study, group: str, task: Task) -> None:
+    check_recipe(task, study.training_of(group))
+    for probe in study.probes:
+        check_recipe(task, study.retraining_of(group, probe))
+        _check_memory(study, task, study.retraining_of(group, probe))
+
+
+def _check_alike(build: Builder, seed: int, group: str) -> None:
+    first, this = build.known[0, group], build.known[seed, group]
+    unlike = [name for name in ALIKE if first.get(name) != this.get(name)]
+    if unlike:
+        raise ValueError(
+            "networks of a group differ by their seed alone, but those of seeds 0 and "
+            f"{seed} of {group!r} have another {' and '.join(unlike)}; give all seeds of a group "
+            "the same, and make what differs a group of its own"
+        )
+
+
+def _rehearse(study: Study, group: str, task: Task, described: bool) -> None:
+    small = few_examples(task)
+    for probe in study.probes:
+        recipes = study.training_of(group), study.retraining_of(group, probe)
+        runs = _sampled(study, small, *recipes)
+        if described:
+            _describe(study, _made_up(runs))
+
+
+def train_briefly(task: Task, recipe: Recipe) -> Any:
+    """Train a network for a step or two, so that what fails in training alone fails now.
+
+    Args:
+        task: Its task.
+        recipe: How it will be trained.
+
+    Returns:
+        The state.
+
+    Raises:
+        ValueError: If no batch is whole, or the network cannot be trained.
+    """
+    check_recipe(task, recipe)
+    short = replace(recipe, epochs=1, record_every=0, **SHORT)
+    return train(few_examples(task), short, [0], execution=Execution(progress=False)).final[0]
 
 
 def _check_memory(study: Study, task: Task, recipe: Recipe) -> None:
@@ -73,27 +133,20 @@ def _sampled(study: Study, task: Task, training: Recipe, retraining: Recipe) -> 
     Raises:
         ValueError: If the loss of a jump is not finite.
     """
-    quiet, times = Execution(progress=False), min(retraining.snapshots, 3)
-    short: dict[str, Any] = {
-        "lr": TIMID,
-        "batch_size": FEW,
-        "drop_last": False,
-        "record_early": False,
-    }
-    fit = train(task, replace(training, epochs=1, record_every=0, **short), [0], execution=quiet)
-    recipe = replace(retraining, epochs=times - 1, record_every=1, **short)
+    times = min(retraining.snapshots, 3)
+    recipe = replace(retraining, epochs=times - 1, record_every=1, **SHORT)
     sizes = sorted(study.step_sizes)
     jumped = [size for size in sizes if size > 0][-2:]
     runs = sample(
         task,
-        fit.final[0],
+        train_briefly(task, training),
         recipe,
         step_sizes=[0.0, *jumped] if sizes[0] == 0 else jumped,
         directions=min(study.directions, 2),
         order_seed=study.order_seed,
         normalise=study.normalise,
         include_1d=study.include_1d,
-        execution=quiet,
+        execution=Execution(progress=False),
     )
     if (runs.status != "ok").any():
         raise ValueError(

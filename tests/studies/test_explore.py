@@ -195,7 +195,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_trained(change, message
 
 
 def test_a_study_that_the_disk_cannot_hold_is_refused_first(tmp_path):
-    wide = dataclasses.replace(SMALL, directions=35_000, seeds=10_000)
+    wide = dataclasses.replace(SMALL, directions=500, seeds=10_000)
     with pytest.raises(ValueError, match="name a folder on another disk, or record less"):
         jr.explore(wide, tmp_path, QUIET)
     assert not (tmp_path / "networks").exists()

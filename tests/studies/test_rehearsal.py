@@ -1,6 +1,7 @@
 """What cannot work is found in small, before anything is trained or claimed."""
 
 import dataclasses
+import os
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from support import nets
 from torch import nn
 
 import jumpretrain as jr
+from jumpretrain.studies.connect import ConnectionStudy, connect_networks
+from jumpretrain.studies.interpolate import InterpolationStudy, interpolate_networks
 from jumpretrain.studies.rehearsal import rehearse
 
 QUIET = jr.Execution(progress=False)
@@ -43,6 +46,29 @@ def failing(seed, group):
     return jr.Task(Failing, nets.vectors()) if group == "b" else fine(seed, group)
 
 
+def sound_at_first(seed, group):
+    if seed == 1 and group == "b":
+        raise KeyError("no data of seed 1")
+    return fine(seed, group)
+
+
+def no_task_later(seed, group):
+    return fine(seed, group) if seed == 0 else None
+
+
+def wider_later(seed, group):
+    return jr.Task(lambda: nets.mlp((6,), 3, hidden=(4 + seed,)), nets.vectors(seed=seed))
+
+
+def failing_later(seed, group):
+    return jr.Task(Failing, nets.vectors()) if seed else fine(seed, group)
+
+
+def another_each_time(seed, group):
+    drawn = int.from_bytes(os.urandom(4), "big")
+    return jr.Task(lambda: nets.mlp((6,), 3, hidden=(4,)), nets.vectors(seed=drawn))
+
+
 def lonely(seed, group):
     return jr.Task(nets.normed_mlp, nets.vectors(count=41))
 
@@ -61,7 +87,8 @@ def lonely(seed, group):
 )  # fmt: skip
 def test_what_works_is_let_through(change):
     study = dataclasses.replace(OWN, **change)
-    rehearse(study, {"a": fine(0, "a"), "b": fine(1, "b")})
+    tasks, _ = rehearse(study, fine)
+    assert list(tasks) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -69,6 +96,13 @@ def test_what_works_is_let_through(change):
     [
         ({"task": "tests.studies.test_rehearsal:failing"}, "no gradients here"),
         ({"task": "tests.studies.test_rehearsal:lonely"}, "in batches of 8 leave one alone"),
+        ({"task": "tests.studies.test_rehearsal:sound_at_first"}, "no data of seed 1"),
+        ({"task": "tests.studies.test_rehearsal:no_task_later"}, "must return a Task, not None"),
+        (
+            {"task": "tests.studies.test_rehearsal:wider_later"},
+            "those of seeds 0 and 1 of 'a' have another model; give all seeds of a group the same",
+        ),
+        ({"task": "tests.studies.test_rehearsal:failing_later"}, "no gradients here"),
         ({"step_sizes": (0.5, 1e30)}, "a jump must leave a loss that is finite"),
         (
             {"training": jr.Recipe(batch_size=64, drop_last=True)},
@@ -83,7 +117,7 @@ def test_what_works_is_let_through(change):
 )
 def test_what_cannot_work_is_refused_and_the_same_folder_takes_what_can(change, message, tmp_path):
     folder = tmp_path / "out"
-    with pytest.raises((ValueError, RuntimeError), match=message):
+    with pytest.raises((KeyError, RuntimeError, ValueError), match=message):
         jr.explore(dataclasses.replace(OWN, **change), folder, QUIET)
     assert not folder.exists()
 
@@ -91,4 +125,36 @@ def test_what_cannot_work_is_refused_and_the_same_folder_takes_what_can(change, 
 def test_more_states_than_the_machine_can_compare_are_refused():
     wide = dataclasses.replace(OWN, directions=19_000)
     with pytest.raises(ValueError, match="take fewer directions, or a larger record_every"):
-        rehearse(wide, {"a": fine(0, "a"), "b": fine(0, "b")})
+        rehearse(wide, fine)
+
+
+def test_a_task_that_is_another_one_each_time_is_refused():
+    _, build = rehearse(OWN, another_each_time)
+    with pytest.raises(ValueError, match="but data, values of seed 1 and 'b' changed; draw what"):
+        build(1, "b")
+    _, build = rehearse(OWN, fine)
+    assert build(1, "b").fingerprint == fine(1, "b").fingerprint
+
+
+MATCHES = {
+    "sound_at_first": "no data of seed 1",
+    "no_task_later": "must return a Task, not None",
+    "failing_later": "no gradients here",
+}
+
+
+@pytest.mark.parametrize("name", MATCHES)
+def test_paths_try_the_task_of_every_network_too(name, tmp_path):
+    task, folder = f"tests.studies.test_rehearsal:{name}", tmp_path / "out"
+    study = InterpolationStudy(task=task, group="b", seeds=2, training=OWN.training)
+    with pytest.raises((KeyError, RuntimeError, ValueError), match=MATCHES[name]):
+        interpolate_networks(study, folder, QUIET)
+    assert not folder.exists()
+
+
+def test_connectors_try_training_too(tmp_path):
+    task = "tests.studies.test_rehearsal:failing"
+    study = ConnectionStudy(task=task, group="b", training=OWN.training)
+    with pytest.raises(ValueError, match="no gradients here"):
+        connect_networks(study, tmp_path / "out", QUIET)
+    assert not (tmp_path / "out").exists()
