@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from jumpretrain.engine.evaluate import metric_names
 from jumpretrain.engine.recipe import Recipe
@@ -19,12 +20,14 @@ from jumpretrain.tasks.task import Task
 
 __all__ = [
     "FEW",
+    "SHORT",
     "Build",
     "Builder",
     "check_recipe",
     "check_task",
     "few_examples",
     "task_builder",
+    "train_briefly",
     "train_network",
 ]
 
@@ -32,6 +35,16 @@ Build = Callable[[int, str], Task]
 
 FEW = 8
 """Number of examples on which a study is rehearsed."""
+
+TIMID = 1e-6
+"""Rate at which nothing diverges."""
+SHORT: dict[str, Any] = {
+    "lr": TIMID,
+    "batch_size": FEW,
+    "drop_last": False,
+    "record_early": False,
+}
+"""What makes training short."""
 
 
 def task_builder(study: Study) -> Build:
@@ -162,6 +175,24 @@ def check_recipe(task: Task, recipe: Recipe) -> None:
     """
     recipe.batches(len(task.data.train_x))
     check_last_batch(task, recipe)
+
+
+def train_briefly(task: Task, recipe: Recipe) -> Any:
+    """Train a network for a step or two, so that what fails in training alone fails now.
+
+    Args:
+        task: Its task.
+        recipe: How it will be trained.
+
+    Returns:
+        The state.
+
+    Raises:
+        ValueError: If no batch is whole, or the network cannot be trained.
+    """
+    check_recipe(task, recipe)
+    short = replace(recipe, epochs=1, record_every=0, **SHORT)
+    return train(few_examples(task), short, [0], execution=Execution(progress=False)).final[0]
 
 
 def _task(study: Study, data: Dataset, seed: int, group: str) -> Task:

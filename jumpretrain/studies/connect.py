@@ -23,12 +23,12 @@ from jumpretrain.studies.builders import (
     check_task,
     few_examples,
     task_builder,
+    train_briefly,
     train_network,
 )
 from jumpretrain.studies.design import SEEDS, Study, check_limits
 from jumpretrain.studies.interpolate import RECIPE as TRAINING
 from jumpretrain.studies.interpolate import InterpolationStudy
-from jumpretrain.studies.rehearsal import train_briefly
 from jumpretrain.tasks.probing import reason
 from jumpretrain.tasks.task import Task
 

@@ -7,10 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from typing import Any, get_args
+from typing import Any
 
-import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -21,14 +19,18 @@ from jumpretrain.networks.initialisation import Biases as Kept
 from jumpretrain.networks.initialisation import Scheme, initialise
 from jumpretrain.networks.models import BUILDERS
 from jumpretrain.paths.interpolate import Biases, interpolate, layerwise
-from jumpretrain.paths.outputs import gauss_length
-from jumpretrain.paths.path import BarrierKind, Path
+from jumpretrain.paths.path import Path
 from jumpretrain.states.curves import check_alphas
-from jumpretrain.states.layers import weight_distance
 from jumpretrain.storage import folders, manifests
-from jumpretrain.studies.builders import Builder, few_examples, task_builder, train_network
+from jumpretrain.studies.builders import (
+    Builder,
+    few_examples,
+    task_builder,
+    train_briefly,
+    train_network,
+)
 from jumpretrain.studies.design import TRAINING, Study, check_limits
-from jumpretrain.studies.rehearsal import train_briefly
+from jumpretrain.studies.path_statistics import measure
 from jumpretrain.tasks.task import Task
 
 __all__ = ["InterpolationStudy", "MeasuredPath", "interpolate_networks"]
@@ -37,12 +39,6 @@ RECIPE = replace(TRAINING, epochs=60)
 SHARED = "data data_root train_size test_size model task".split()
 CHANGEABLE = frozenset("data_root seeds alphas biases layerwise random".split())
 """What another call may change in a folder: no training depends on it."""
-MEASURED = (
-    *("train_min_delta", "train_rise_from", "train_rise_to"),
-    *(f"train_barrier_{kind}" for kind in get_args(BarrierKind)),
-    *("train_error_plateau_end", "train_loss_plateau_end", "train_loss_above_chance"),
-    *(f"test_gauss_length_{name}" for name in ("mean", "joint", "alphas", "rounding")),
-)
 SHAPE = {"hidden", "with_batchnorm"}
 BUILT_IN = "scheme scale trained_biases hidden with_batchnorm".split()
 """What can be changed of the networks of the built-in tasks."""
@@ -251,7 +247,7 @@ def _rehearse(study: InterpolationStudy, task: Task) -> None:
                 raise
             remedy = f"leave {biases} out of biases, or {_remedy(study, biases)}"
             raise ValueError(f"{reason}; {remedy}") from error
-        _measure(small, path)
+        measure(small, path)
 
 
 def _remedy(study: InterpolationStudy, biases: str) -> str:
@@ -281,7 +277,7 @@ def _measure_paths(
     task, alphas, (start, end), found = build(seed), study.alphas, ends, []
 
     def note(kind: str, path: Path, layer: str = "", draw: int | None = None) -> None:
-        numbers = _measure(task, path)
+        numbers = measure(task, path)
         found.append(MeasuredPath(seed, kind, layer, draw, replace(path, curve=None), numbers))
 
     for biases in study.biases:
@@ -294,37 +290,3 @@ def _measure_paths(
         path = interpolate(task, fresh, end, alphas, biases=first, execution=inner)
         note("random", path, draw=draw)
     return found
-
-
-def _measure(task: Task, path: Path) -> dict[str, float]:
-    """Measure what stands in the summary; NaN where losses are not finite.
-
-    Returns:
-        Numbers by name.
-    """
-    assert path.curve is not None
-    moved = weight_distance(task, path.curve.start, path.curve.end)
-    found = dict.fromkeys(MEASURED, np.nan)
-    found |= {"weight_distance": moved.absolute, "weight_distance_relative": moved.relative}
-    found |= {f"end_{name}": float(values[-1]) for name, values in path.metrics.items()}
-    if not all(np.isfinite(path.metrics[name]).all() for name in ("train_loss", "test_loss")):
-        return found
-    rises, plateau = path.monotonicity(), path.plateau()
-    where = rises.where or (np.nan, np.nan)
-    barriers = [path.barrier(kind) for kind in get_args(BarrierKind)]
-    numbers = [rises.min_delta, *where, *barriers, plateau.error, plateau.loss, plateau.excess]
-    return found | dict(zip(MEASURED, [*numbers, *_turned(task, path)], strict=True))
-
-
-def _turned(task: Task, path: Path) -> tuple[float, ...]:
-    """Measure the Gauss length; NaN where outputs are no single tensor.
-
-    Returns:
-        Mean over the examples, joint, number of points, and how much of the mean may be rounding.
-    """
-    with torch.no_grad():
-        outputs = task.module().eval()(task.tensors["test_x"][:2])
-    if not isinstance(outputs, torch.Tensor):
-        return (np.nan,) * 4
-    turned = gauss_length(task, path)
-    return turned.mean, turned.joint, turned.points, float(turned.rounding.mean())

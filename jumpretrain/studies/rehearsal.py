@@ -11,24 +11,23 @@ import numpy as np
 from jumpretrain.comparison.describe import describe
 from jumpretrain.embedding.embed import embed
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.engine.train import train
 from jumpretrain.execution.execution import Execution
 from jumpretrain.sampling.sample import sample
 from jumpretrain.sampling.trajectories import Trajectories
-from jumpretrain.studies.builders import FEW, Build, Builder, check_recipe, few_examples
+from jumpretrain.studies.builders import (
+    FEW,
+    SHORT,
+    Build,
+    Builder,
+    check_recipe,
+    few_examples,
+    train_briefly,
+)
 from jumpretrain.studies.design import Study
 from jumpretrain.tasks.task import Task
 
-__all__ = ["rehearse", "train_briefly"]
+__all__ = ["rehearse"]
 
-TIMID = 1e-6
-"""Rate at which nothing diverges."""
-SHORT: dict[str, Any] = {
-    "lr": TIMID,
-    "batch_size": FEW,
-    "drop_last": False,
-    "record_early": False,
-}
 ALIKE = ("model", "measures", "batchnorm")
 """What all networks of a group share."""
 
@@ -89,24 +88,6 @@ def _rehearse(study: Study, group: str, task: Task, described: bool) -> None:
         runs = _sampled(study, small, *recipes)
         if described:
             _describe(study, _made_up(runs))
-
-
-def train_briefly(task: Task, recipe: Recipe) -> Any:
-    """Train a network for a step or two, so that what fails in training alone fails now.
-
-    Args:
-        task: Its task.
-        recipe: How it will be trained.
-
-    Returns:
-        The state.
-
-    Raises:
-        ValueError: If no batch is whole, or the network cannot be trained.
-    """
-    check_recipe(task, recipe)
-    short = replace(recipe, epochs=1, record_every=0, **SHORT)
-    return train(few_examples(task), short, [0], execution=Execution(progress=False)).final[0]
 
 
 def _check_memory(study: Study, task: Task, recipe: Recipe) -> None:

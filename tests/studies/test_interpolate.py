@@ -48,29 +48,6 @@ def nothing(seed, group):
     return "no task"
 
 
-class Headed(nn.Module):
-    """Two heads, whose outputs are no single tensor."""
-
-    def __init__(self, kind):
-        super().__init__()
-        self.one, self.other, self.kind = nn.Linear(6, 3), nn.Linear(6, 3), kind
-
-    def forward(self, x):
-        return self.kind({"one": self.one(x), "other": self.other(x)})
-
-
-def of_the_first(outputs, targets):
-    one = outputs["one"] if isinstance(outputs, dict) else outputs[0]
-    return nn.functional.cross_entropy(one, targets, reduction="none")
-
-
-def headed(seed, group):
-    def build():
-        return Headed(dict if group == "dict" else lambda outputs: tuple(outputs.values()))
-
-    return nets.Task(build, nets.vectors(seed=seed), loss=of_the_first)
-
-
 class Shifted(nn.Linear):
     """A layer whose bias is called otherwise."""
 
@@ -229,31 +206,6 @@ def test_a_task_of_ones_own_is_called_with_seed_and_group(tmp_path):
         assert one.path.metrics["train_loss"][0] == pytest.approx(
             jr.evaluate(task, [task.initial(seed)])["train_loss"][0]
         )
-
-
-@pytest.mark.parametrize("group", ["dict", "tuple"])
-def test_outputs_that_are_no_single_tensor_turn_by_nothing_known(tmp_path, group):
-    short = replace(RECIPE, epochs=1, batch_size=8)
-    study = InterpolationStudy(
-        task="tests.studies.test_interpolate:headed",
-        group=group,
-        seeds=2,
-        alphas=3,
-        training=short,
-    )
-    for one in interpolate_networks(study, tmp_path, QUIET):
-        numbers = one.numbers
-        assert np.isnan([
-            numbers["test_gauss_length_mean"],
-            numbers["test_gauss_length_joint"],
-        ]).all()
-        names = (
-            "train_min_delta",
-            "train_barrier_above_ends",
-            "train_loss_plateau_end",
-            "weight_distance",
-        )
-        assert np.isfinite([numbers[name] for name in names]).all()
 
 
 def test_labels_and_fresh_weights_are_as_asked_for(tmp_path):
