@@ -11,7 +11,7 @@ from support import cases
 
 from jumpretrain.comparison.compare import compare
 from jumpretrain.comparison.describe import describe
-from jumpretrain.studies.interpolate import MEASURED
+from jumpretrain.studies.path_statistics import MEASURED
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

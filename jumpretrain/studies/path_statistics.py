@@ -12,7 +12,7 @@ from jumpretrain.paths.path import BarrierKind, Path
 from jumpretrain.states.layers import weight_distance
 from jumpretrain.tasks.task import Task
 
-__all__ = ["measure"]
+__all__ = ["MEASURED", "measure"]
 
 MEASURED = (
     *("train_min_delta", "train_rise_from", "train_rise_to"),
@@ -20,6 +20,7 @@ MEASURED = (
     *("train_error_plateau_end", "train_loss_plateau_end", "train_loss_above_chance"),
     *(f"test_gauss_length_{name}" for name in ("mean", "joint", "alphas", "rounding")),
 )
+"""Names of what is measured on a path, beside its length and the scores at its end."""
 
 
 def measure(task: Task, path: Path) -> dict[str, float]:

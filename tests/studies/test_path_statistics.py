@@ -38,7 +38,8 @@ def test_outputs_that_are_no_single_tensor_turn_by_nothing_known(group):
     found = measure(task, jr.interpolate(task, task.initial(0), task.initial(1), alphas=3))
     lengths = [name for name in found if name.startswith("test_gauss_length")]
     assert len(lengths) == 4 and np.isnan([found[name] for name in lengths]).all()
-    assert np.isfinite([value for name, value in found.items() if name not in lengths]).all()
+    known = ("train_min_delta", "train_barrier_above_ends", "weight_distance", "end_test_loss")
+    assert np.isfinite([found[name] for name in known]).all()
 
 
 def test_a_path_that_stays_where_it_is_rises_turns_and_moves_by_nothing():
