@@ -213,7 +213,7 @@ def test_conditional_p_agrees_with_the_f_test():
     y, c = np.concatenate(groups), np.concatenate(covariates)
     reduced = np.column_stack([np.ones(30), c])
     full = np.column_stack([reduced, np.repeat([0, 1], 15)])
-    small, large = (np.linalg.lstsq(x, y)[1][0] for x in (full, reduced))
+    small, large = (np.linalg.lstsq(x, y, rcond=None)[1][0] for x in (full, reduced))
     p = scipy.stats.f.sf((large - small) / (small / 27), 1, 27)
     assert given_covariate(groups, covariates) == pytest.approx(p, abs=0.02)
 
