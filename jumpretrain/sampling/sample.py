@@ -100,7 +100,8 @@ def sample(
     else:
         place = Path(folder)
         with folders.lock(place):
-            manifests.claim(place / "sampling.json", design)
+            kept = manifests.claim(place / "sampling.json", design)
+            design |= {"task": kept["task"]}  # in the words of the version that made it
             owner = planned.claim(place)
             write_index(place, index, {**facts, "provenance": design}, owner)
             fit = planned.keep(place, label)

@@ -24,6 +24,12 @@ __all__ = ["FORMAT", "Owner", "claim", "confirm", "identity", "owner_of", "read"
 FORMAT = 2  # 1, which manifests of 0.5.0 do not say, has no checksums and no owners
 NOT_COMPARED = ("execution.reason", "versions")
 """Entries that stay as they were first written, and need not be the same here."""
+WITH = "with"
+"""Says for what the entries beside it hold: they are compared where it is the same, else not."""
+MADE_OF = ("task.code", "task.held", "task.layers", "task.training")
+"""Entries that may be missing, and then are not compared; all of them say `WITH`."""
+ABOUT, CLOSE, TINY = "~", 1e-3, 1e-6
+"""Begins the text of numbers that rounding changes, and how far: by themselves, by the largest."""
 
 
 @dataclass(frozen=True)
@@ -222,12 +228,12 @@ def _differences(
     if is_dataclass(wanted):
         wanted, defaults = vars(wanted), vars(type(wanted)())
     if not (isinstance(wanted, Mapping) and isinstance(found, dict)):
-        if plain(wanted) != found:
+        if plain(wanted) != found and not _close(wanted, found):
             yield f"{name} is {_short(plain(wanted))} here and {_short(found)} there"
         return
     for key in sorted(wanted.keys() | found.keys()):
         inner = f"{name}.{key}" if name else key
-        if inner in NOT_COMPARED:
+        if inner in NOT_COMPARED or _holds_elsewhere(inner, wanted.get(key), found.get(key)):
             continue
         if defaults is not None and key not in {*wanted, *defaults}:
             yield f"{inner} is {_short(found[key])} there, as a newer version made it"
@@ -235,6 +241,26 @@ def _differences(
         usual = (defaults or {}).get(key)
         here, there = wanted.get(key, usual), found.get(key, plain(usual))
         yield from _differences(here, there, None, inner)
+
+
+def _holds_elsewhere(name: str, here: Any, there: Any) -> bool:
+    if name not in MADE_OF:
+        return False
+    return not (here and there and here[WITH] == there[WITH])
+
+
+def _close(here: Any, there: Any) -> bool:
+    """Tell whether two texts of numbers are equal up to rounding.
+
+    Returns:
+        Whether they are; not of other texts.
+    """
+    if not all(isinstance(text, str) and text.startswith(ABOUT) for text in (here, there)):
+        return False
+    one, two = (np.array(text[len(ABOUT) :].split(), dtype=float) for text in (here, there))
+    least = TINY * np.abs(two[np.isfinite(two)]).max(initial=0)
+    same = one.shape == two.shape
+    return same and np.allclose(one, two, rtol=CLOSE, atol=least, equal_nan=True)
 
 
 def _left_out(design: Mapping[str, Any], found: Mapping[str, Any], version: int) -> set[str]:

@@ -57,7 +57,7 @@ class Network(Protocol):
         """Where each tensor stands in a state."""
 
     @property
-    def fingerprint(self) -> Mapping[str, str]:
+    def fingerprint(self) -> Mapping[str, Any]:
         """What tells its task from others."""
 
     def module(self) -> nn.Module:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +23,15 @@ from jumpretrain.networks.copying import copied, packed, unpacked
 from jumpretrain.networks.initialisation import check_repeats, fresh
 from jumpretrain.networks.memory_order import suits_channels_last
 from jumpretrain.tasks.data import Dataset
+from jumpretrain.tasks.fingerprint import (
+    as_entries,
+    describe_model,
+    digest,
+    name_of,
+    training_values,
+    values,
+)
+from jumpretrain.tasks.ingredients import Ingredients, ingredients
 from jumpretrain.tasks.measures import PerExample, accuracy, as_labels, cross_entropy
 from jumpretrain.tasks.modules import check_device, check_model, own_copy, unwrapped
 from jumpretrain.tasks.probing import Trial, probe
@@ -76,6 +83,7 @@ class Task:
     scored: int = 2000
     layout: Layout = field(init=False, repr=False)
     trial: Trial = field(init=False, repr=False)
+    made_of: Ingredients = field(init=False, repr=False)
 
     @standard_settings()
     def __post_init__(self) -> None:
@@ -92,8 +100,10 @@ class Task:
         else:
             check_repeats(self.template, unwrapped(fresh(self.model, 0)))
         object.__setattr__(self, "layout", Layout.of(self.template))
-        trial = probe(self.module(), self.layout, self.measures, self.tensors)
+        first, tried = ingredients(self.template, self.measures), self.module()
+        trial = probe(tried, self.layout, self.measures, self.tensors)
         object.__setattr__(self, "trial", trial)
+        object.__setattr__(self, "made_of", first.unchanged(ingredients(tried, self.measures)))
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {name: value for name, value in self.__dict__.items() if name != "tensors"}
@@ -275,54 +285,33 @@ class Task:
         return states_of(self, states)
 
     @cached_property
-    def fingerprint(self) -> dict[str, str]:
+    def fingerprint(self) -> dict[str, Any]:
         """Short descriptions and hashes that tell this task from another."""
         arrays = (self.data.train_x, self.data.train_y, self.data.test_x, self.data.test_y)
         more = estimates_beyond_batchnorm(self.module())
-        said = re.sub(r" at 0x[0-9a-f]+", "", repr((self.layout, self.template)))
+        named = (f"{name}={name_of(function)}" for name, function in self.measures.items())
         return {
             "data": digest(*arrays),
             "history": " ".join(self.data.history),
             "augmentation": f"crop={self.data.crop} flip={self.data.flip}",
-            "model": digest(np.frombuffer(said.encode(), np.uint8)),
-            "measures": ", ".join(
-                f"{name}={_name(function)}" for name, function in self.measures.items()
-            ),
-            "values": self._values(),
+            "model": describe_model(self.layout, self.template),
+            "measures": ", ".join(named),
             "batchnorm": self.batchnorm,
             "scored": str(self.scored),
             "device": str(self.device),
             **({"estimated": more} if more else {}),
+            **self._measured(),
+            **as_entries(self.made_of),
         }
 
-    def _values(self) -> str:
-        """Score a fixed state: what the names of model and measures do not tell.
-
-        Returns:
-            The measures of some training examples, to three digits.
-        """
-        state = np.full(self.layout.width, 0.5)
-        state[: self.weight_count] = np.random.default_rng(0).normal(0, 0.1, self.weight_count)
-        module = self.module(state).eval()
+    @standard_settings()
+    def _measured(self) -> dict[str, Any]:
         inputs, targets = self.tensors["train_x"][:8], self.tensors["train_y"][:8]
-        with standard_settings(), torch.no_grad():
-            outputs = module(self.laid_out(inputs))
-            means = {n: float(f(outputs, targets).mean()) for n, f in self.measures.items()}
-        return ", ".join(f"{name} {mean:.3g}" for name, mean in means.items())
-
-
-def digest(*arrays: NDArray[Any]) -> str:
-    """Hash arrays with their shapes and types.
-
-    Returns:
-        Sixteen hexadecimal digits.
-    """
-    total = hashlib.sha256()
-    for array in arrays:
-        total.update(f"{array.shape}{array.dtype}".encode())
-        total.update(np.ascontiguousarray(array).data)
-    return total.hexdigest()[:16]
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return getattr(function, "__qualname__", type(function).__name__)
+        scored, several = (self.laid_out(inputs), targets), (inputs, targets)
+        if len(inputs) == 1:  # too few for BatchNorm
+            several = inputs.repeat_interleave(2, 0), targets.repeat_interleave(2, 0)
+        training = partial(training_values, self.module(), self.layout, self.loss)
+        return {
+            "values": values(self.module(), self.layout, self.measures, scored),
+            "training": training(several, self.random),
+        }

@@ -166,6 +166,28 @@ def test_an_older_folder_has_no_sketch(path):
     assert differing(path, {"start": "bbbb"}) == ['start is "bbbb" here and "aaaa" there']
 
 
+def made_of(**entries):
+    return {"task": {"data": "d", "held": {"with": "any version", **entries}}}
+
+
+def test_numbers_that_rounding_changes_are_compared_up_to_rounding(path):
+    manifests.claim(path, made_of(table="~1.02 0 -3 nan", exact="1.02"))
+    manifests.claim(path, made_of(table="~1.0201 1e-7 -3.0001 nan", exact="1.02"))
+    for table in ("~1.04 0 -3 nan", "~1.02 1e-4 -3 nan", "~1.02 0 -3", "~1.02 0 -3 0", "1.02 0"):
+        (said,) = differing(path, made_of(table=table, exact="1.02"))
+        assert said.startswith("task.held.table is ")
+    (said,) = differing(path, made_of(table="~1.02 0 -3 nan", exact="1.0201"))
+    assert said == 'task.held.exact is "1.0201" here and "1.02" there'
+
+
+def test_what_a_task_is_made_of_is_compared_where_it_is_told_for_the_same_version(path):
+    manifests.claim(path, made_of(a="1"))
+    assert differing(path, made_of()) == ['task.held.a is null here and "1" there']
+    manifests.claim(path, {"task": {"data": "d", "held": {"with": "another", "a": "2"}}})
+    manifests.claim(path, {"task": {"data": "d"}})
+    assert differing(path, {"task": {"data": "e"}}) == ['task.data is "e" here and "d" there']
+
+
 def test_a_manifest_that_holds_no_entries_by_name_is_refused(path):
     folders.write_json(path, [1, 2])
     with pytest.raises(ValueError, match=r"manifest\.json is of format null"):
