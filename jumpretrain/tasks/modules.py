@@ -49,10 +49,16 @@ def own_copy(module: nn.Module) -> nn.Module:
         A network of one's own.
 
     Raises:
-        ValueError: If the network cannot be copied, or two of its tensors share memory, which
-            copies do not.
+        ValueError: If the network cannot be copied, two of its tensors share memory, which copies
+            do not, or a parameter has a hook, which copies have not.
     """
     check_apart(module)
+    hooked = [n for n, p in module.named_parameters() if _hooked(p)]
+    if hooked:
+        raise ValueError(
+            f"hooks on parameters are not copied, but {hooked[0]} has one; take it away (remove() "
+            "of its handle), and compute what it does in the forward or by a parametrization"
+        )
     if isinstance(module, torch.jit.ScriptModule):
         raise ValueError("a ScriptModule cannot be trained in copies; pass the plain module")
     try:
@@ -62,6 +68,11 @@ def own_copy(module: nn.Module) -> nn.Module:
             f"a model must allow copy.deepcopy, but this one does not ({reason(error)}); "
             "clear what it keeps of a forward or pass a function that builds it"
         ) from error
+
+
+def _hooked(parameter: torch.Tensor) -> bool:
+    found = parameter._backward_hooks, getattr(parameter, "_post_accumulate_grad_hooks", None)
+    return any(map(bool, found))
 
 
 def check_model(model: nn.Module | Callable[[], nn.Module]) -> None:

@@ -132,3 +132,19 @@ def test_a_device_that_is_not_there_is_refused_and_the_remedy_helps(device):
 def test_a_device_of_torch_is_taken_by_its_name():
     task = Task(small, nets.vectors(), device=torch.device("cpu"))
     assert task.device == "cpu" and task.fingerprint == Task(small, nets.vectors()).fingerprint
+
+
+@pytest.mark.parametrize("kind", ["register_hook", "register_post_accumulate_grad_hook"])
+def test_a_hook_on_a_parameter_which_copies_have_not_is_refused(kind):
+    def build():
+        network = small()
+        build.handle = getattr(next(network.parameters()), kind)(lambda tensor: None)
+        return network
+
+    network = build()
+    for model in (network, build):
+        with pytest.raises(ValueError, match=r"hooks on parameters are not copied, but 1\.weight"):
+            Task(model, nets.vectors())
+    network = build()
+    build.handle.remove()
+    assert Task(network, nets.vectors()).weight_count
