@@ -170,7 +170,7 @@ def read_runs(
     stamps = tuple(found[run].stamp if run in found else None for run in range(count))
     remarks = _remarks([content for content in found.values() if content.error is not None])
     states = LazyStates(
-        kept, np.arange(first.shape[0]), first.shape[1], first.dtype, remarks, stamps
+        kept, np.arange(first.shape[0]), first.shape[1], first.dtype, remarks, stamps, owner
     )
     return states, epoch, metrics, marks
 

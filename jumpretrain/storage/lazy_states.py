@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jumpretrain.storage import arrays
 from jumpretrain.storage.compression import BLOCK, follow
+from jumpretrain.storage.manifests import Owner
 
 __all__ = ["LazyStates", "all_finite"]
 
@@ -32,6 +33,7 @@ class LazyStates:
         remarks: What a provenance has to say of how states are kept; empty where all are exact.
         stamps: What each file had about it when it was checked; one that has changed since, or was
             not checked, is when it is read.
+        owner: Whose the files have to be; None where nothing says so.
     """
 
     paths: tuple[Path | None, ...]
@@ -40,6 +42,7 @@ class LazyStates:
     dtype: np.dtype[Any]
     remarks: dict[str, float] = field(default_factory=dict)
     stamps: tuple[arrays.Stamp | None, ...] = ()
+    owner: Owner | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -80,7 +83,17 @@ class LazyStates:
         path, seen = self.paths[index], self.times[times]
         if path is None:
             return np.full((len(seen), columns.stop - columns.start), np.nan, self.dtype)
-        return _read(path, self.stamps[index] if self.stamps else None, seen, columns)
+        with arrays.opened(path) as file:
+            if not self.stamps or file.stamp != self.stamps[index]:
+                self._check(file)
+            return _read(file, seen, columns)
+
+    def _check(self, file: arrays.File) -> None:
+        content = arrays.read(file.path, lambda _: False)
+        if content.stamp != file.stamp:
+            raise ValueError(arrays.damaged(file.path, "it was replaced while it was read"))
+        if self.owner is not None:
+            self.owner.check(file.path, content, int(file.path.stem))
 
 
 def all_finite(path: Path, times: int) -> bool:
@@ -153,24 +166,19 @@ class _Table(NamedTuple):
         return np.asarray(self.rows(np.array([time]), columns)[0])
 
 
-def _read(
-    path: Path, stamp: arrays.Stamp | None, times: NDArray[np.intp], columns: slice
-) -> NDArray[Any]:
-    with arrays.opened(path) as file:
-        if file.stamp != stamp:
-            arrays.read(path, lambda _: False)
-        tables = {name: _Table(file, entry) for name, entry in file.entries.items()}
-        if "states" in tables:
-            return tables["states"].rows(times, columns)
-        border = tables["ends"].width
-        weights = slice(min(columns.start, border), min(columns.stop, border))
-        others = slice(max(columns.start, border) - border, max(columns.stop, border) - border)
-        dtype = tables["ends"].entry.dtype
-        found = np.empty((len(times), columns.stop - columns.start), dtype)
-        count = weights.stop - weights.start
-        _fill(found[:, :count], tables, times, weights)
-        found[:, count:] = tables["rest"].rows(times, others)
-        return found
+def _read(file: arrays.File, times: NDArray[np.intp], columns: slice) -> NDArray[Any]:
+    tables = {name: _Table(file, entry) for name, entry in file.entries.items()}
+    if "states" in tables:
+        return tables["states"].rows(times, columns)
+    border = tables["ends"].width
+    weights = slice(min(columns.start, border), min(columns.stop, border))
+    others = slice(max(columns.start, border) - border, max(columns.stop, border) - border)
+    dtype = tables["ends"].entry.dtype
+    found = np.empty((len(times), columns.stop - columns.start), dtype)
+    count = weights.stop - weights.start
+    _fill(found[:, :count], tables, times, weights)
+    found[:, count:] = tables["rest"].rows(times, others)
+    return found
 
 
 def _fill(

@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from jumpretrain.storage import folders
 from jumpretrain.storage.lazy_states import LazyStates
+from jumpretrain.storage.manifests import Owner
 
 SHAPE = (5, 4, 3)
 MISSING = 2
@@ -104,3 +105,25 @@ def test_what_is_read_is_one_s_own(both):
     first[:] = 7
     np.testing.assert_array_equal(stored[0], array[0])
     assert np.asarray(stored, dtype=np.float32).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("facts", "finding"),
+    [
+        ({"owner": "another", "run": 1}, "it is of another design"),
+        ({"owner": "ours", "run": 0}, "it is number 0"),
+        ({}, "of another design, or of none"),
+    ],
+)
+def test_a_file_that_took_the_place_of_a_run_is_refused(tmp_path, facts, finding):
+    owner, states = Owner("ours"), np.zeros((2, *SHAPE[1:]))
+    metrics = {"test_loss": np.zeros((2, SHAPE[1]))}
+    folders.write_runs(tmp_path, np.arange(2), states, metrics, owner)
+    found = folders.read_runs(tmp_path, 2, np.arange(SHAPE[1]) * 1.0, owner)[0].select([1], [0, 1])
+    path = folders.run_path(tmp_path, 1)
+    values = {name: table[1] for name, table in metrics.items()}
+    folders.write_run(path, states[1] + 5, values, owner=facts)
+    with pytest.raises(ValueError, match=finding):
+        found[0]
+    folders.write_run(path, states[1] + 5, values, owner=owner.facts(1))  # made again by its call
+    assert found[0, 0, 0] == 5
