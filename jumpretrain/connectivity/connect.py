@@ -28,6 +28,7 @@ from jumpretrain.execution.bounds import Count, NotNegative, Seed, Whole
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import normal_to
+from jumpretrain.storage.files import located
 from jumpretrain.tasks.sources import StatesLike
 from jumpretrain.tasks.task import Task, digest
 
@@ -105,7 +106,7 @@ def connect(
     choices |= {"inner": inner} if len(ends) == 2 else {}
     choices |= {"tolerance": tolerance, "rounds": rounds} if refine and len(ends) == 2 else {}
     choices["execution"] = {"mode": execution.mode, "chunk": execution.chunk}
-    place = None if folder is None else Path(folder)
+    place = None if folder is None else located(folder)
     work = _Work(task, recipe, seed, place, execution, choices)
     if len(ends) > 2:
         return _surface(work, ends, refine, each)

@@ -20,6 +20,7 @@ from jumpretrain.execution.bounds import Count, Seed, Share
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import Plane, random_plane
+from jumpretrain.storage.files import located
 from jumpretrain.tasks.task import Task
 
 __all__ = ["ThresholdDimension", "threshold_dimension"]
@@ -131,7 +132,7 @@ def threshold_dimension(
     if not 0 < share <= 1:
         raise ValueError(f"share must lie in (0, 1], but is {share}")
     quick = replace(recipe, record_every=0, record_early=False)
-    places = [None if folder is None else Path(folder) / name for name in ("free", "planes")]
+    places = [None if folder is None else located(folder) / name for name in ("free", "planes")]
     free = train(task, quick, seeds, None, places[0], execution, "training freely")
     _check_free(free, metric, recipe)
     largest = [_axes(task, int(sizes[-1]), int(seed)) for seed in seeds]

@@ -117,8 +117,9 @@ def train(
     planned = plan_training(task, recipe, seeds, states, execution, planes)
     if folder is None:
         return planned.run(label)
-    with folders.lock(Path(folder)):
-        return planned.keep(Path(folder), label)
+    place = folders.located(folder)
+    with folders.lock(place):
+        return planned.keep(place, label)
 
 
 @dataclass(frozen=True)

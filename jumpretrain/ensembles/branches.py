@@ -23,6 +23,7 @@ from jumpretrain.execution.settings import standard_settings
 from jumpretrain.paths.interpolate import interpolate
 from jumpretrain.paths.path import Path
 from jumpretrain.states.curves import check_alphas
+from jumpretrain.storage.files import located
 from jumpretrain.tasks.task import Task
 
 __all__ = ["Branches", "branches"]
@@ -120,7 +121,7 @@ def branches(
     def go(name: str, epochs: int, keys: list[int], states: NDArray[Any]) -> NDArray[Any]:
         if not epochs:
             return states
-        place = None if folder is None else pathlib.Path(folder) / name
+        place = None if folder is None else located(folder) / name
         runs = train(task, replace(quick, epochs=epochs), keys, states, place, execution, name)
         if (runs.status != "ok").any():
             raise ValueError(

@@ -17,6 +17,7 @@ from jumpretrain.execution.bounds import Count, Seed
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.storage import manifests
+from jumpretrain.storage.files import located
 from jumpretrain.storage.locks import lock
 from jumpretrain.tasks.sources import StatesLike
 from jumpretrain.tasks.task import Task
@@ -70,7 +71,7 @@ def cycles(
     with claimed(folder, task, recipe, method="cycles", seeds=list(seeds)):
         for turn in range(count):
             keys = [order_seed(seed, turn) for seed in seeds]
-            place = None if folder is None else pathlib.Path(folder) / f"cycle-{turn + 1}"
+            place = None if folder is None else located(folder) / f"cycle-{turn + 1}"
             label = f"cycle {turn + 1} of {count}"
             begin = found[-1].final if found else states
             found.append(train(task, recipe, keys, begin, place, execution, label))
@@ -99,8 +100,9 @@ def claimed(
         yield
         return
     design = {"task": task.fingerprint, "recipe": recipe, **choices}
-    with lock(pathlib.Path(folder)):
-        manifests.claim(pathlib.Path(folder) / "restarts.json", design)
+    place = located(folder)
+    with lock(place):
+        manifests.claim(place / "restarts.json", design)
         yield
 
 

@@ -61,7 +61,7 @@ def write_report(study: ConnectionStudy, connector: Connector, folder: str | Pat
     Returns:
         The folder of the figures.
     """
-    folder = Path(folder)
+    folder = folders.located(folder)
     arrays = {name: getattr(connector, name) for name in ("nodes", "shares", "coordinates")}
     tables = {"points.csv": _points(connector), "summary.csv": overview(connector)}
     whole = {"junction": asdict(study), "connector": connector.provenance}

@@ -50,7 +50,7 @@ def write_report(findings: Findings, folder: str | Path, progress: bool = True) 
     Returns:
         The path of `index.html`.
     """
-    folder, shown = Path(folder), _shown(findings)
+    folder, shown = folders.located(folder), _shown(findings)
     quiet = not progress
     showcases = {
         name: _showcase(findings.study, network)

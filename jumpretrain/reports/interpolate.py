@@ -81,7 +81,7 @@ def write_report(
     Returns:
         The folder of the figures.
     """
-    folder = pathlib.Path(folder)
+    folder = folders.located(folder)
     points = [
         pd.DataFrame(_whose(t) | {"alpha": t.path.alphas} | dict(t.path.metrics)) for t in measured
     ]

@@ -98,7 +98,7 @@ def sample(
     if folder is None:
         fit = planned.run(label)
     else:
-        place = Path(folder)
+        place = folders.located(folder)
         with folders.lock(place):
             kept = manifests.claim(place / "sampling.json", design)
             design |= {"task": kept["task"]}  # in the words of the version that made it

@@ -192,7 +192,7 @@ class Trajectories:
         Raises:
             ValueError: If the folder holds trajectories already, perhaps the ones that are read.
         """
-        folder = Path(folder)
+        folder = folders.located(folder)
         names = ("optimum", "direction", "step_size", "order_seed", "epoch")
         told = ("weight_count", "optimum_metrics", "provenance")
         index = {name: np.asarray(getattr(self, name)) for name in names}
@@ -240,7 +240,7 @@ class Trajectories:
             ValueError: If the folder holds no trajectories, or one of its files is damaged or
                 another's.
         """
-        folder = Path(folder)
+        folder = folders.located(folder)
         if not files.exists(folder / INDEX):
             raise ValueError(f"{folder} must hold sampled trajectories, but has no {INDEX}")
         arrays, facts = folders.read_arrays(folder / INDEX)

@@ -42,6 +42,8 @@ TYPES = {
     **{f"F{8 * size}": f"<f{size}" for size in (2, 4, 8)},
     "C64": "<c8",
 }
+UNREADABLE = (LookupError, TypeError, AttributeError, ValueError, OverflowError, RecursionError)
+"""What reading a header raises that is none."""
 CODES = {np.dtype(name): code for code, name in TYPES.items()}
 
 
@@ -241,7 +243,7 @@ def opened(path: Path) -> Iterator[File]:
     with explained(path, "read"), path.open("rb") as stream:
         try:
             file = _laid_out(path, stream)
-        except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        except UNREADABLE as error:
             raise ValueError(damaged(path, f"its header is none ({error})")) from error
         if file.format not in range(1, FORMAT + 1):
             raise ValueError(

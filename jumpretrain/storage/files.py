@@ -19,10 +19,12 @@ from typing import Any
 from jumpretrain.storage.system_errors import explained
 
 __all__ = [
+    "PLACES",
     "exists",
     "hold",
     "is_half_written",
     "listed",
+    "located",
     "make_folder",
     "orphans",
     "remove",
@@ -51,6 +53,7 @@ HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 UNSYNCED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 PART = re.compile(r"\.([0-9a-f]{16}|\d+)\.part$")  # the second, a process, until 0.5.0
 PLACES = (".", "runs", "checkpoints", "figures")
+"""Folders of one that is held."""
 
 
 def write(path: Path, pieces: Iterable[Any]) -> None:
@@ -173,6 +176,27 @@ def listed(folder: Path, pattern: str) -> list[Path]:
     """
     with explained(folder, "read"):
         return sorted(folder.glob(pattern))
+
+
+def located(path: str | Path) -> Path:
+    """Say where a path of the user's leads, now: later calls may find another working folder.
+
+    Returns:
+        The absolute path; `~` is the user's own folder.
+
+    Raises:
+        ValueError: If there is no such user, or no file can have the name.
+    """
+    if "\0" in str(path):
+        raise ValueError(f"no path has a zero character, but {str(path)!r} has; name another")
+    with explained(Path(path), "read"):
+        try:
+            return Path(path).expanduser().absolute()
+        except RuntimeError as error:
+            raise ValueError(
+                f"{path} must begin with ~ alone or that of a user that there is ({error}); "
+                "write the folder in full"
+            ) from error
 
 
 def exists(path: Path) -> bool:

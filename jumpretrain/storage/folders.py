@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from jumpretrain.storage import arrays, files
 from jumpretrain.storage.compression import Storage, encode, size
+from jumpretrain.storage.files import located
 from jumpretrain.storage.json_files import plain, read_json, write_json, write_sealed
 from jumpretrain.storage.lazy_states import LazyStates, all_finite
 from jumpretrain.storage.locks import check_space, lock
@@ -23,6 +24,7 @@ from jumpretrain.storage.manifests import Owner
 __all__ = [
     "Storage",
     "check_space",
+    "located",
     "lock",
     "plain",
     "read_arrays",

@@ -55,8 +55,11 @@ def read_sealed(path: Path) -> tuple[Any, bool]:
         text = path.read_bytes()
     try:
         content = json.loads(text)
+        plain(content)
     except ValueError as error:  # broken JSON, or bytes that are no text
         raise ValueError(_damaged(path, str(error))) from error
+    except RecursionError as error:
+        raise ValueError(_damaged(path, "it is nested too deep")) from error
     if not isinstance(content, dict) or CHECKSUM not in content:
         return content, False
     told = content.pop(CHECKSUM)

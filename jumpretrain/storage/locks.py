@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import current_process
 from pathlib import Path
 
@@ -45,6 +45,7 @@ def lock(folder: Path) -> Iterator[None]:
         with unwinding():
             files.sweep(folder)
             try:
+                _check_places(folder)
                 yield
             except BaseException:
                 files.sweep(folder)
@@ -88,6 +89,12 @@ def _locked(path: Path) -> int | None:
         ValueError: If another process holds it.
     """
     new = not path.exists()
+    if path.is_symlink() or not (new or path.is_file()):
+        kind = "a symbolic link" if path.is_symlink() else "no file"
+        raise ValueError(
+            f"{path} must be a file that calls hold in turn, but is {kind}; remove it and repeat "
+            "the call"
+        )
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     except FileNotFoundError:
@@ -113,11 +120,25 @@ def _in_use(folder: Path) -> str:
     )
 
 
+def _check_places(folder: Path) -> None:
+    for path in (folder / place for place in files.PLACES):
+        if path.exists() and not path.is_dir():
+            raise ValueError(
+                f"{path} must be a folder, but is a file; move it away, or name another folder"
+            )
+
+
 def _leave_nothing(folder: Path, before: set[str], made: list[Path]) -> None:
-    """Remove what a call claimed that made nothing else; otherwise, nothing is removed."""
-    with suppress(OSError):
+    """Remove what a call claimed that made nothing else; otherwise, nothing is removed.
+
+    Folders within that another process holds are its own and stay.
+    """
+    with suppress(OSError), ExitStack() as held:
         new = [path for path in folder.iterdir() if path.name not in before]
-        within = [path for place in new for path in sorted(place.rglob("*"), reverse=True)]
+        found = [path for place in new for path in sorted(place.rglob("*"), reverse=True)]
+        inner = [path for path in found if path.name == LOCK]
+        others = {path.parent for path in inner if not _held_by(held, path)}
+        within = [path for path in found if others.isdisjoint((path, *path.parents))]
         claims = [path for path in (*within, *new) if not path.is_dir()]
         if not all(path.name in {LOCK, INDEX, *MANIFESTS} for path in claims):
             return
@@ -125,6 +146,17 @@ def _leave_nothing(folder: Path, before: set[str], made: list[Path]) -> None:
             with suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
     files.remove_empty(made)
+
+
+def _held_by(stack: ExitStack, path: Path) -> bool:
+    """Hold a file until a stack is left, unless a live process does.
+
+    Returns:
+        Whether that worked.
+    """
+    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    stack.callback(os.close, descriptor)
+    return files.hold(descriptor)
 
 
 def check_space(folder: Path, wanted: int) -> None:

@@ -74,7 +74,7 @@ def verify(folder: str | Path) -> list[Verified]:
         >>> found.whole, found.expected, found.damaged
         (2, 2, ())
     """
-    root = Path(folder)
+    root = files.located(folder)
     with explained(root, "read"):
         places = sorted(Path(place) for place, *_ in os.walk(root, onerror=_raise))
     found = [_verify(place) for place in places if place.name not in WITHIN or place == root]

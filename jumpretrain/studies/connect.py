@@ -141,7 +141,7 @@ def connect_networks(
             training diverged.
     """
     study, execution = study or ConnectionStudy(), execution or Execution(n_jobs=-1)
-    folder, task = Path(folder), _task(study)
+    folder, task = folders.located(folder), _task(study)
     _rehearse(study, task)
     given = [task.state(path) for path in study.networks]
     if given:

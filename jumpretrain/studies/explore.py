@@ -84,7 +84,7 @@ def explore(
         ValueError: If the study does not fit together, or the folder holds another one.
     """
     study, execution = study or Study(), execution or Execution(n_jobs=-1)
-    began, folder = time.monotonic(), Path(folder)
+    began, folder = time.monotonic(), folders.located(folder)
     cases = [(group, seed) for group in study.groups for seed in range(study.seeds)]
     trained = _trained_files(study)
     tasks, build = rehearse(study, task_builder(study))
@@ -114,12 +114,12 @@ def _trained_files(study: Study) -> dict[str, list[str]]:
     files: dict[str, list[str]] = {group: [] for group in study.groups}
     for entry in study.networks:
         group = next((name for name in files if entry.startswith(f"{name}=")), None)
-        path = entry.removeprefix(f"{group}=")
-        if group is None or not Path(path).is_file():
+        path = folders.located(entry.removeprefix(f"{group}="))
+        if group is None or not path.is_file():
             raise ValueError(
                 f"networks are group=file with a group of {', '.join(files)}, but {entry!r} is not"
             )
-        files[group].append(path)
+        files[group].append(str(path))
     if study.networks and {len(paths) for paths in files.values()} != {study.seeds}:
         counts = ", ".join(f"{len(paths)} for {group}" for group, paths in files.items())
         raise ValueError(

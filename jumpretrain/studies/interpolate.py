@@ -191,7 +191,7 @@ def interpolate_networks(
             diverged.
     """
     study, execution = study or InterpolationStudy(), execution or Execution(n_jobs=-1)
-    folder, seeds = pathlib.Path(folder), range(study.seeds if study.end is None else 1)
+    folder, seeds = folders.located(folder), range(study.seeds if study.end is None else 1)
     build = _rehearsed(study, seeds)
     given = _given(study, build)
     with folders.lock(folder):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.arrays import as_numbers
 from jumpretrain.execution.bounds import Count, NotNegative, Seed, Share, Whole, Within
+from jumpretrain.storage.files import located
 from jumpretrain.tasks.images import as_images, check_images, read_images
 from jumpretrain.tasks.measures import IGNORED
 
@@ -209,7 +210,7 @@ def load(name: str, root: str | Path | None = None) -> Dataset:
     root = root or os.environ.get("JUMPRETRAIN_DATA") or None
     if root is None:
         return _from_openml(name)
-    path = Path(root).expanduser() / f"{name}.npz"
+    path = located(root) / f"{name}.npz"
     if not path.exists():
         raise ValueError(f"{name} needs the file {path}, which is not there; name another root")
     train, test = read_images(path)

@@ -98,6 +98,9 @@ def as_images(pixels: NDArray[Any], labels: NDArray[Any]) -> Examples:
             f"labels of images must be whole numbers, but are {kinds.dtype}; "
             "write them with .astype('int64')"
         )
+    if array.dtype.kind not in "iuf":
+        remedy = "pass their .real" if array.dtype.kind == "c" else "write 255 * x.astype('uint8')"
+        raise ValueError(f"pixels must be 0..255, but are {array.dtype}; {remedy}")
     if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[-1] not in CHANNELS):
         raise ValueError(
             f"images must be (n, H, W) or (n, H, W, channels), but are {array.shape}; "

@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from support import nets
 
+import jumpretrain as jr
 from jumpretrain.storage import files
 
 HALF = """
@@ -133,3 +136,33 @@ def test_a_file_system_that_cannot_sync_folders_or_lock_still_keeps_files(tmp_pa
     monkeypatch.setattr(files, "_take", lockless)
     files.write(tmp_path / "a", [b"whole"])
     assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+def test_a_path_is_taken_where_it_leads_now(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert files.located("~/a") == tmp_path / "home" / "a"
+    assert files.located(Path("b/c")) == tmp_path / "b" / "c"
+    assert files.located(tmp_path) == tmp_path
+    with pytest.raises(ValueError, match=r"must begin with ~ alone or that of a user .*in full"):
+        files.located("~nobody-of-this-name/a")
+    with pytest.raises(ValueError, match=r"^no path has a zero character, but 'a\\x00b' has; "):
+        files.located("a\0b")
+
+
+def test_results_are_read_from_where_they_were_written_whatever_folder_is_worked_in(
+    tmp_path, monkeypatch
+):
+    task, quiet = nets.TASKS["mlp"](), jr.Execution(progress=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name, place in (("runs", tmp_path / "runs"), ("~/runs", tmp_path / "home" / "runs")):
+        monkeypatch.chdir(tmp_path)
+        fit = jr.train(task, jr.Recipe(epochs=1), [0], folder=name, execution=quiet)
+        assert (place / "manifest.json").exists()
+        jr.sample(
+            task, fit, jr.Recipe(epochs=1), (1.0,), 1, folder=f"{name}/jumps", execution=quiet
+        )
+        found = jr.Trajectories.load(jumps)
+        monkeypatch.chdir(place)
+        assert np.isfinite(fit.final).all() and np.isfinite(found.states[:]).all()
+    assert not (tmp_path / "~").exists()

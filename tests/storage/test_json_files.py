@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from jumpretrain.storage import json_files
+from jumpretrain.storage import json_files, manifests
 
 CONTENT = {"a": [0.1, 1e-05, "ä"], "nested": {"checksum": "mine"}, "z": np.inf, "n": None}
 
@@ -50,3 +50,15 @@ def test_every_truncation_is_found(path):
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match=r"put a copy of it back, or name another folder"):
             json_files.read_json(path)
+
+
+@pytest.mark.parametrize("depth", [400, 900, 100_000])
+def test_json_that_is_nested_without_end_is_refused_in_one_line(tmp_path, depth):
+    path = tmp_path / "manifest.json"
+    path.write_text('{"seeds": ' + "[" * depth + "]" * depth + "}")
+    for content in (path.read_text(), path.read_text().replace("}", ', "checksum": "0"}')):
+        path.write_text(content)
+        try:
+            manifests.identity(manifests.read(path))
+        except ValueError as error:
+            assert str(path) in str(error) and "\n" not in str(error)

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from jumpretrain.storage import folders
+from jumpretrain.storage import folders, manifests
 
 HOLD = """
 import sys, time
@@ -178,3 +178,47 @@ def test_a_worker_told_to_end_is_lost_and_its_parent_told(tmp_path):
     assert subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout == (
         b"a worker was lost\n"
     )
+
+
+def test_a_call_that_fails_leaves_the_folder_within_that_another_holds(tmp_path):
+    inner = tmp_path / "networks" / "0"
+    with pytest.raises(KeyError), folders.lock(tmp_path):
+        manifests.claim(tmp_path / "study.json", {"seeds": 1})
+        (tmp_path / "networks" / "1").mkdir(parents=True)
+        manifests.claim(tmp_path / "networks" / "1" / "manifest.json", {"seeds": [1]})
+        process = subprocess.Popen([sys.executable, "-c", HOLD, inner], stdout=subprocess.PIPE)
+        assert process.stdout.readline() == b"held\n"
+        manifests.claim(inner / "manifest.json", {"seeds": [0]})
+        folders.write_run(folders.run_path(inner, 0), np.zeros((2, 3)), {})
+        raise KeyError
+    with process:
+        assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+            ".lock", "00000.safetensors", "manifest.json"
+        ]  # fmt: skip
+        with pytest.raises(ValueError, match="is in use"), folders.lock(inner):
+            pass
+        process.kill()
+
+
+def test_what_stands_in_the_place_of_a_lock_is_named_and_the_remedy_helps(tmp_path):
+    path = tmp_path / "a" / ".lock"
+    path.mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"\.lock must be a file .* but is no file; remove it"):
+        folders.lock(path.parent).__enter__()
+    path.rmdir()
+    for target in (tmp_path / "elsewhere", path):
+        path.symlink_to(target)
+        with pytest.raises(ValueError, match=r"but is a symbolic link; remove it and repeat"):
+            folders.lock(path.parent).__enter__()
+        assert not (tmp_path / "elsewhere").exists()
+        path.unlink()
+    with folders.lock(path.parent):
+        assert path.is_file()
+
+
+@pytest.mark.parametrize("place", ["runs", "checkpoints", "figures"])
+def test_a_file_in_the_place_of_a_folder_is_named_before_anything_is_done(tmp_path, place):
+    (tmp_path / place).write_text("a user's own")
+    with pytest.raises(ValueError, match=f"{place} must be a folder, but is a file; move it away"):
+        folders.lock(tmp_path).__enter__()
+    assert [path.name for path in tmp_path.iterdir()] == [place]

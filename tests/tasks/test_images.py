@@ -97,6 +97,9 @@ STRANGE = {
         r"labels must be numbers, .* np\.uniq",
     ),
     "pixels in words": ({"x_train": np.full((7, 28, 28), "a")}, "pixels must be numbers"),
+    "complex pixels": ({"x_test": np.full((4, 28, 28), 9j)}, r"but are complex128; pass their"),
+    "logical pixels": ({"x_train": np.ones((7, 28, 28), bool)}, r"write 255 \* x\.astype"),
+    "complex labels": ({"y_train": np.arange(7) + 0j}, "whole numbers, but are complex128"),
     "scaled pixels": (
         {"x_train": np.full((7, 28, 28), 0.5)},
         r"pixels must be 0\.\.255, but are at",
