@@ -159,9 +159,8 @@ def test_results_are_read_from_where_they_were_written_whatever_folder_is_worked
         monkeypatch.chdir(tmp_path)
         fit = jr.train(task, jr.Recipe(epochs=1), [0], folder=name, execution=quiet)
         assert (place / "manifest.json").exists()
-        jr.sample(
-            task, fit, jr.Recipe(epochs=1), (1.0,), 1, folder=f"{name}/jumps", execution=quiet
-        )
+        jumps = f"{name}/jumps"
+        jr.sample(task, fit, jr.Recipe(epochs=1), (1.0,), 1, folder=jumps, execution=quiet)
         found = jr.Trajectories.load(jumps)
         monkeypatch.chdir(place)
         assert np.isfinite(fit.final).all() and np.isfinite(found.states[:]).all()
