@@ -2,16 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from jumpretrain.engine.recipe import Recipe
+from jumpretrain.execution.settings import standard_settings
+from jumpretrain.tasks.probing import check_start, why_untrainable
 from jumpretrain.tasks.task import Task
 
-__all__ = ["augmented", "epoch_batches", "seed_of_step"]
+__all__ = ["augmented", "check_batches", "epoch_batches", "seed_of_step"]
+
+
+@standard_settings()
+def check_batches(task: Task, recipe: Recipe) -> None:
+    """Check that the smallest batch is large enough, as for BatchNorm, and the loss will do.
+
+    Raises:
+        ValueError: If it is not, or the network fails on some of the first examples.
+    """
+    count = len(task.data.train_x)
+    last = 0 if recipe.drop_last else count % recipe.batch_size
+    size = min(last or recipe.batch_size, count)
+    why = _why_untrainable(task, range(size))
+    if why:
+        _check_examples(task, size)
+        raise ValueError(
+            f"training needs batches that are large enough, but {count} examples in batches of "
+            f"{recipe.batch_size} leave {'one' if size == 1 else size} alone, which fails: {why}; "
+            "set drop_last or another batch_size"
+        )
+    x, y = (task.tensors[name][:size] for name in ("train_x", "train_y"))
+    check_start(task.module(), task.layout, task.loss, task.laid_out(x), y)
+
+
+def _check_examples(task: Task, size: int) -> None:
+    """Check that each of the first examples can be trained on beside one that a task has tried.
+
+    Raises:
+        ValueError: If one cannot.
+    """
+    for number in range(1, size):
+        why = _why_untrainable(task, [0, number])
+        if why:
+            raise ValueError(
+                f"training needs examples that the network takes, but training example {number} "
+                f"(from 0) makes it fail: {why}; leave it out, or change the network or its loss"
+            )
+
+
+def _why_untrainable(task: Task, rows: Sequence[int]) -> str:
+    x, y = (task.tensors[name][list(rows)] for name in ("train_x", "train_y"))
+    return why_untrainable(task.module(), task.loss, task.laid_out(x), y)
 
 
 def epoch_batches(

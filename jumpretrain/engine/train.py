@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from jumpretrain.contents.estimates import with_vectors
-from jumpretrain.engine.batches import epoch_batches, seed_of_step
+from jumpretrain.engine.batches import check_batches, epoch_batches, seed_of_step
 from jumpretrain.engine.chunking import Chunk, bytes_of, plan_chunks, tidy, unfinished
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
@@ -28,11 +28,10 @@ from jumpretrain.execution.threads import versions
 from jumpretrain.states.planes import Plane, check_planes
 from jumpretrain.storage import folders, manifests
 from jumpretrain.storage.lazy_states import LazyStates
-from jumpretrain.tasks.probing import check_start, why_untrainable
 from jumpretrain.tasks.sources import StatesLike
 from jumpretrain.tasks.task import Task, digest
 
-__all__ = ["Planned", "Runs", "bytes_of", "check_last_batch", "plan_training", "train"]
+__all__ = ["Planned", "Runs", "bytes_of", "plan_training", "train"]
 
 REPLICAS: dict[str, Callable[[Task, NDArray[Any]], Looped | Stacked]] = {
     "looped": Looped,
@@ -214,7 +213,7 @@ def plan_training(
     start = _starts(task, keys, states)
     held = check_planes(planes, len(keys), task.weight_count, task.layout.numpy_dtype)
     batches = recipe.batches(len(task.data.train_x))
-    check_last_batch(task, recipe)
+    check_batches(task, recipe)
     mode, reason, parts = plan_chunks(task, start, len(keys), execution)
     design = {
         "task": task.fingerprint,
@@ -259,27 +258,6 @@ def _check_seeds(seeds: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
         said = " ".join(repr(seeds).split())[:80]
         raise ValueError(f"seeds must be a list of whole numbers from 0, but are {said}")
     return keys.astype(np.int64)
-
-
-@standard_settings()
-def check_last_batch(task: Task, recipe: Recipe) -> None:
-    """Check that the smallest batch is large enough, as for BatchNorm, and the loss will do.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    count = len(task.data.train_x)
-    last = 0 if recipe.drop_last else count % recipe.batch_size
-    size = min(last or recipe.batch_size, count)
-    x, y = (task.tensors[name][:size] for name in ("train_x", "train_y"))
-    why = why_untrainable(task.module(), task.loss, task.laid_out(x), y)
-    if why:
-        raise ValueError(
-            f"training needs batches that are large enough, but {count} examples in batches of "
-            f"{recipe.batch_size} leave {'one' if size == 1 else size} alone, which fails: {why}; "
-            "set drop_last or another batch_size"
-        )
-    check_start(task.module(), task.layout, task.loss, task.laid_out(x), y)
 
 
 def _keep_chunk(chunk: Chunk) -> None:

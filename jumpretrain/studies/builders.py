@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from jumpretrain.engine.batches import check_batches
 from jumpretrain.engine.evaluate import metric_names
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.engine.train import Runs, check_last_batch, train
+from jumpretrain.engine.train import Runs, train
 from jumpretrain.execution.execution import Execution
 from jumpretrain.networks.models import BUILDERS
 from jumpretrain.studies.design import Study
@@ -174,7 +175,7 @@ def check_recipe(task: Task, recipe: Recipe) -> None:
         ValueError: If no batch is whole, or one is too small.
     """
     recipe.batches(len(task.data.train_x))
-    check_last_batch(task, recipe)
+    check_batches(task, recipe)
 
 
 def train_briefly(task: Task, recipe: Recipe) -> Any:

@@ -1,12 +1,16 @@
 """Orders of examples depend on the run's seed and the epoch alone."""
 
+from functools import partial
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import nets
+from torch import nn
 
-from jumpretrain.engine.batches import augmented, epoch_batches, seed_of_step
+from jumpretrain.engine.batches import augmented, check_batches, epoch_batches, seed_of_step
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.tasks.task import Task
 
@@ -75,3 +79,36 @@ def test_augmentation_equals_a_loop_over_images(crop, flip, seed, width):
                     expected[:, row, column] = image[:, y, x]
         expected = expected[..., ::-1] if flip and mirror else expected
         np.testing.assert_array_equal(result, expected)
+
+
+class Embedded(nn.Module):
+    """Knows too few tokens, as a user's does who has counted them wrong."""
+
+    def __init__(self, tokens):
+        super().__init__()
+        self.table, self.norm, self.head = (
+            nn.Embedding(tokens, 4),
+            nn.BatchNorm1d(4),
+            nn.Linear(4, 3),
+        )
+
+    def forward(self, x):
+        return self.head(self.norm(self.table(x).mean(1)))
+
+
+@pytest.mark.parametrize("size", [20, 38, 41, 64])
+def test_an_example_that_makes_a_network_fail_is_named_and_no_batch_is_called_small(size):
+    data = nets.tokens()
+    data.train_x[2, 0] = 50
+    few, enough = (Task(partial(Embedded, tokens), data, scored=2) for tokens in (12, 51))
+    with pytest.raises(ValueError, match=r"example 2 \(from 0\) makes it fail: index out"):
+        check_batches(few, Recipe(batch_size=size))
+    check_batches(enough, Recipe(batch_size=size))
+
+
+@pytest.mark.parametrize("size", [1, 43])
+def test_a_batch_of_one_is_called_small_where_its_example_is_whole(size):
+    task = Task(partial(Embedded, 12), nets.tokens())
+    with pytest.raises(ValueError, match=f"batches of {size} leave one alone, which fails: Expec"):
+        check_batches(task, Recipe(batch_size=size))
+    check_batches(task, Recipe(batch_size=42))
