@@ -106,8 +106,7 @@ def connect(
     choices |= {"inner": inner} if len(ends) == 2 else {}
     choices |= {"tolerance": tolerance, "rounds": rounds} if refine and len(ends) == 2 else {}
     choices["execution"] = {"mode": execution.mode, "chunk": execution.chunk}
-    place = None if folder is None else located(folder)
-    work = _Work(task, recipe, seed, place, execution, choices)
+    work = _Work(task, recipe, seed, located(folder) if folder else None, execution, choices)
     if len(ends) > 2:
         return _surface(work, ends, refine, each)
     if method == "hyperplane":

@@ -9,11 +9,19 @@ import torch
 from numpy.typing import NDArray
 
 from jumpretrain.engine.recipe import Recipe
+from jumpretrain.execution.randomness import watched
 from jumpretrain.execution.settings import standard_settings
-from jumpretrain.tasks.probing import check_start, why_untrainable
+from jumpretrain.tasks.probing import check_start, reason, widened
 from jumpretrain.tasks.task import Task
 
-__all__ = ["augmented", "check_batches", "epoch_batches", "seed_of_step"]
+__all__ = [
+    "augmented",
+    "batch_sizes",
+    "check_batches",
+    "draws",
+    "epoch_batches",
+    "seed_of_step",
+]
 
 
 @standard_settings()
@@ -23,10 +31,8 @@ def check_batches(task: Task, recipe: Recipe) -> None:
     Raises:
         ValueError: If it is not, or the network fails on some of the first examples.
     """
-    count = len(task.data.train_x)
-    last = 0 if recipe.drop_last else count % recipe.batch_size
-    size = min(last or recipe.batch_size, count)
-    why = _why_untrainable(task, range(size))
+    count, size = len(task.data.train_x), batch_sizes(task, recipe)[0]
+    why, _ = _tried(task, range(size))
     if why:
         _check_examples(task, size)
         raise ValueError(
@@ -38,6 +44,29 @@ def check_batches(task: Task, recipe: Recipe) -> None:
     check_start(task.module(), task.layout, task.loss, task.laid_out(x), y)
 
 
+def batch_sizes(task: Task, recipe: Recipe) -> list[int]:
+    """List how many examples a batch may have, the smallest number first.
+
+    Returns:
+        One number or two.
+    """
+    count = len(task.data.train_x)
+    whole = min(recipe.batch_size, count)
+    last = 0 if recipe.drop_last else count % recipe.batch_size
+    return sorted({whole, last or whole})
+
+
+@standard_settings()
+def draws(task: Task, recipe: Recipe) -> frozenset[str]:
+    """Say from which shared generators steps of training draw, in batches of any size.
+
+    Returns:
+        Names of those to seed.
+    """
+    found = [_tried(task, range(size))[1] for size in batch_sizes(task, recipe)]
+    return widened(task.trial.drawn.union(*found))
+
+
 def _check_examples(task: Task, size: int) -> None:
     """Check that each of the first examples can be trained on beside one that a task has tried.
 
@@ -45,7 +74,7 @@ def _check_examples(task: Task, size: int) -> None:
         ValueError: If one cannot.
     """
     for number in range(1, size):
-        why = _why_untrainable(task, [0, number])
+        why, _ = _tried(task, [0, number])
         if why:
             raise ValueError(
                 f"training needs examples that the network takes, but training example {number} "
@@ -53,9 +82,19 @@ def _check_examples(task: Task, size: int) -> None:
             )
 
 
-def _why_untrainable(task: Task, rows: Sequence[int]) -> str:
+def _tried(task: Task, rows: Sequence[int]) -> tuple[str, set[str]]:
+    """Compute the loss of training on some examples.
+
+    Returns:
+        Why that fails, or an empty string; and from which shared generators it draws.
+    """
     x, y = (task.tensors[name][list(rows)] for name in ("train_x", "train_y"))
-    return why_untrainable(task.module(), task.loss, task.laid_out(x), y)
+    try:
+        with watched(0) as drawn, torch.no_grad():
+            task.loss(task.module()(task.laid_out(x)), y)
+    except Exception as error:  # a user's network fails in any way
+        return reason(error), set()
+    return "", drawn
 
 
 def epoch_batches(

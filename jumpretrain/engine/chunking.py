@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from jumpretrain.contents.estimates import estimated
+from jumpretrain.engine.batches import batch_sizes, draws
 from jumpretrain.engine.checkpoints import Checkpoint
 from jumpretrain.engine.evaluate import metric_names
 from jumpretrain.engine.recipe import Recipe
@@ -40,6 +41,7 @@ class Chunk:
         seeds: Their seeds (K,).
         start: Where they start (K, S).
         planes: The plane to which each is held; None where they are free.
+        drawn: Names of the generators that each step seeds.
         every: Epochs between two checkpoints; 0 writes none.
         storage: How a folder keeps states.
         folder: Where finished runs are kept; None keeps them in memory.
@@ -53,6 +55,7 @@ class Chunk:
     seeds: NDArray[np.int64]
     start: NDArray[Any]
     planes: list[Plane] | None
+    drawn: frozenset[str]
     every: int
     storage: folders.Storage
     folder: Path | None = None
@@ -119,12 +122,13 @@ def bytes_of(task: Task, recipe: Recipe, runs: int, storage: folders.Storage = "
 
 
 def plan_chunks(
-    task: Task, states: NDArray[Any], count: int, execution: Execution
+    task: Task, recipe: Recipe, states: NDArray[Any], count: int, execution: Execution
 ) -> tuple[str, str, list[NDArray[np.int64]]]:
     """Divide runs into what is trained together: chunks where stacked, else single runs.
 
     Args:
         task: Network, data and loss.
+        recipe: How training goes.
         states: Where some of the runs start, two or more unless there is one.
         count: Number of runs.
         execution: What is asked for.
@@ -135,14 +139,16 @@ def plan_chunks(
     Raises:
         ValueError: If a mode is asked for by name that the network or the machine does not allow.
     """
-    mode, reason = _mode(task, states, count, execution)
+    mode, reason = _mode(task, recipe, states, count, execution)
     return mode, reason, chunks(count, 1 if mode == "looped" else execution.chunk)
 
 
-def _mode(task: Task, states: NDArray[Any], count: int, execution: Execution) -> tuple[str, str]:
+def _mode(
+    task: Task, recipe: Recipe, states: NDArray[Any], count: int, execution: Execution
+) -> tuple[str, str]:
     if count == 1 or execution.chunk == 1:
         return "looped", "one run at a time"
-    if task.random:
+    if draws(task, recipe):
         return "looped", "the forward is random in training"
     if execution.mode == "looped":
         return "looped", "asked for"
@@ -153,7 +159,7 @@ def _mode(task: Task, states: NDArray[Any], count: int, execution: Execution) ->
         return "looped", "convolutions or many weights"
     compiled = execution.mode == "compiled"
     with standard_settings():
-        refusal = stacking_refusal(task, states, compiled)
+        refusal = stacking_refusal(task, states, batch_sizes(task, recipe), compiled)
     if not refusal:
         small = "small and without convolutions"
         return (execution.mode, "asked for") if execution.mode != "auto" else ("stacked", small)

@@ -24,6 +24,8 @@ from jumpretrain.tasks.task import Task
 
 __all__ = ["Looped", "Stacked", "descend", "hold_to_planes", "optimise", "stacking_refusal"]
 
+FEW = 4  # examples that are tried
+
 
 class Looped:
     """One network, trained as the module that it is."""
@@ -187,31 +189,40 @@ def hold_to_planes(replicas: Looped | Stacked, planes: Sequence[Plane]) -> None:
             place += size
 
 
-def stacking_refusal(task: Task, states: NDArray[Any], compiled: bool = False) -> str:
-    """Try a training step on two states, alone and stacked, and say why stacking is refused.
+def stacking_refusal(
+    task: Task, states: NDArray[Any], sizes: Sequence[int], compiled: bool = False
+) -> str:
+    """Try training steps on two states, alone and stacked, and say why stacking is refused.
 
     Args:
         task: Network, data and loss.
         states: At least two states (K, S).
-        compiled: Whether the stacked step is compiled.
+        sizes: How many examples batches have; a few are tried first.
+        compiled: Whether the stacked step is compiled, for the few.
 
     Returns:
         The reason, or an empty string where both agree.
     """
-    few = [task.tensors[name][:4] for name in ("train_x", "train_y")]
-    x, y = (torch.stack([tensor, tensor]) for tensor in few)
     singles = [Looped(task, states[k : k + 1]) for k in (0, 1)]
+    stacked = Stacked(task, states[:2], compiled)
+    tried = (_disagreement(task, singles, stacked, size) for size in (FEW, *sizes))
+    return next(filter(None, tried), "")
+
+
+def _disagreement(task: Task, singles: list[Looped], stacked: Stacked, size: int) -> str:
+    few = [task.tensors[name][:size] for name in ("train_x", "train_y")]
+    x, y = (torch.stack([tensor, tensor]) for tensor in few)
     buffers = dict(singles[0].module.named_buffers())
     alone = torch.cat([_step(single, x[:1], y[:1]) for single in singles])
     rebound = [n for n, b in singles[0].module.named_buffers() if b is not buffers.get(n)]
     if rebound:  # what a stacked forward binds is lost, and may be too small to be seen
         return f"the forward binds {rebound[0]} anew"
     try:
-        stacked = _step(Stacked(task, states[:2], compiled), x, y)
+        together = _step(stacked, x, y)
     except Exception as error:  # vmap and compilers fail in any way
         return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
     scale = float(alone[alone.isfinite()].abs().max())
-    if not torch.allclose(alone, stacked, rtol=1e-3, atol=1e-4 * scale, equal_nan=True):
+    if not torch.allclose(alone, together, rtol=1e-3, atol=1e-4 * scale, equal_nan=True):
         return "stacked and looped steps disagree"
     return ""
 
@@ -221,7 +232,7 @@ def _step(replicas: Looped | Stacked, x: torch.Tensor, y: torch.Tensor) -> torch
         for parameter in replicas.parameters:
             parameter.grad = None
         replicas.backward(x, y)
-    gradients = [parameter.grad for parameter in replicas.parameters if parameter.grad is not None]
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in replicas.parameters]
     rows = [gradient.reshape(len(x), gradient.numel() // len(x)) for gradient in gradients]
     return torch.cat([*rows, replicas.read()], dim=1)
 
@@ -252,4 +263,16 @@ def descend(
     if recipe.push:
         away = (replicas.norms() - recipe.radius).square().sum()
         torch.autograd.backward(recipe.push * away)
+    if isinstance(replicas, Stacked) and recipe.optimiser == "sgd" and recipe.momentum:
+        _begin_momentum(replicas.parameters, optimiser)
     optimiser.step()
+
+
+def _begin_momentum(parameters: Sequence[torch.Tensor], optimiser: torch.optim.Optimizer) -> None:
+    """Give weights that were skipped until now a momentum of zero, which a fused step needs."""
+    moved = [parameter for parameter in parameters if parameter.grad is not None]
+    begun = [optimiser.state[p].get("momentum_buffer") is not None for p in moved]
+    if any(begun) and not all(begun):
+        for parameter in moved:
+            if optimiser.state[parameter].get("momentum_buffer") is None:
+                optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

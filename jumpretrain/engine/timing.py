@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jumpretrain.engine.batches import epoch_batches
+from jumpretrain.engine.batches import draws, epoch_batches
 from jumpretrain.engine.chunking import plan_chunks
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
@@ -41,10 +41,11 @@ def step_seconds(task: Task, recipe: Recipe, together: int, execution: Execution
     """
     few = _first(task, min(STEPS * recipe.batch_size, len(task.data.train_x)), 2)
     starts = np.stack([few.initial(seed) for seed in range(together)])
-    mode, _, _ = plan_chunks(few, starts, together, replace(execution, chunk=together))
+    mode, _, _ = plan_chunks(few, recipe, starts, together, replace(execution, chunk=together))
     alone = 1 if mode == "looped" else together
     steps = partial(_timed_steps, few, recipe, REPLICAS[mode](few, starts[:alone]))
-    with seeded(0, few.trial.drawn) if few.trial.drawn else nullcontext():
+    drawn = draws(few, recipe)
+    with seeded(0, drawn) if drawn else nullcontext():
         first, *others = steps(1 if mode == "compiled" else 0)
     return float(np.median(others or [first])) * together / alone  # the first prepares the others
 

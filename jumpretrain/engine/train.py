@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from jumpretrain.contents.estimates import with_vectors
-from jumpretrain.engine.batches import check_batches, epoch_batches, seed_of_step
+from jumpretrain.engine.batches import check_batches, draws, epoch_batches, seed_of_step
 from jumpretrain.engine.chunking import Chunk, bytes_of, plan_chunks, tidy, unfinished
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
@@ -28,6 +28,7 @@ from jumpretrain.execution.threads import versions
 from jumpretrain.states.planes import Plane, check_planes
 from jumpretrain.storage import folders, manifests
 from jumpretrain.storage.lazy_states import LazyStates
+from jumpretrain.tasks.probing import reason
 from jumpretrain.tasks.sources import StatesLike
 from jumpretrain.tasks.task import Task, digest
 
@@ -214,13 +215,14 @@ def plan_training(
     held = check_planes(planes, len(keys), task.weight_count, task.layout.numpy_dtype)
     batches = recipe.batches(len(task.data.train_x))
     check_batches(task, recipe)
-    mode, reason, parts = plan_chunks(task, start, len(keys), execution)
+    mode, why, parts = plan_chunks(task, recipe, start, len(keys), execution)
+    drawn = draws(task, recipe) or frozenset({"torch"} if mode == "looped" else ())  # later only
     design = {
         "task": task.fingerprint,
         "recipe": recipe,
         "seeds": keys.tolist(),
         "start": digest(start),
-        "execution": {"mode": mode, "reason": reason, "chunk": execution.chunk},
+        "execution": {"mode": mode, "reason": why, "chunk": execution.chunk},
         "versions": versions(),
     }
     if derived or states is None:
@@ -236,6 +238,7 @@ def plan_training(
             keys[part],
             start[part],
             held and [held[k] for k in part],
+            drawn,
             execution.checkpoint,
             execution.storage,
         )
@@ -292,7 +295,7 @@ def _record(chunk: Chunk) -> NDArray[Any]:
         optimiser.param_groups[0]["lr"] = recipe.rate(epoch)
         examples = epoch_batches(task, recipe, chunk.seeds, epoch)
         for step, (x, y) in enumerate(examples, epoch * batches):
-            with _drawing(task, chunk.mode, int(chunk.seeds[0]), step):
+            with _drawing(chunk, step), _explained(chunk.mode):
                 descend(replicas, optimiser, recipe, x, y)
             if chunk.planes:
                 hold_to_planes(replicas, chunk.planes)
@@ -303,6 +306,20 @@ def _record(chunk: Chunk) -> NDArray[Any]:
     return torch.stack(kept, dim=1).numpy()
 
 
-def _drawing(task: Task, mode: str, seed: int, step: int) -> AbstractContextManager[None]:
-    drawn = task.trial.drawn or ({"torch"} if mode == "looped" else None)  # some draw later only
-    return seeded(seed_of_step(seed, step), drawn) if drawn else nullcontext()
+def _drawing(chunk: Chunk, step: int) -> AbstractContextManager[None]:
+    if not chunk.drawn:
+        return nullcontext()
+    return seeded(seed_of_step(int(chunk.seeds[0]), step), chunk.drawn)
+
+
+@contextmanager
+def _explained(mode: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if mode == "looped":
+            raise
+        raise ValueError(
+            f"{mode} training needs steps that vmap accepts, but one failed: {reason(error)}; "
+            "pass Execution(mode='looped'), and another folder if this one has runs"
+        ) from error

@@ -84,7 +84,7 @@ def estimate(task: Task, recipe: Recipe, runs: Count, execution: Execution | Non
         raise ValueError(f"runs must be at least 1, but are {runs}")
     execution = execution or Execution()
     some = np.stack([task.initial(seed) for seed in range(min(runs, 2))])
-    _, _, parts = plan_chunks(task, some, runs, execution)
+    _, _, parts = plan_chunks(task, recipe, some, runs, execution)
     together = max(len(part) for part in parts)
     batches = recipe.batches(len(task.data.train_x))
     steps, times = recipe.epochs * batches, len(recipe.record_steps(batches))

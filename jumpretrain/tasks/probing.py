@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from copy import deepcopy
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from jumpretrain.execution.attention import AttentionSeen
 from jumpretrain.execution.randomness import SHARED, seeded, watched
 from jumpretrain.tasks.measures import PerExample, check_labels, cross_entropy, squared_error
 
-__all__ = ["check_start", "probe", "reason", "why_untrainable"]
+__all__ = ["check_start", "probe", "reason", "widened"]
 
 RANDOM = (
     "evaluation must be deterministic, but the forward is random in evaluation mode; "
@@ -78,28 +78,6 @@ def probe(
     for part in training:
         part.training = True
     return _probe_training(module, measures["loss"], outputs, (inputs, targets))
-
-
-def why_untrainable(
-    module: nn.Module, loss: PerExample, inputs: torch.Tensor, targets: torch.Tensor
-) -> str:
-    """Try a network in training mode on a batch.
-
-    Args:
-        module: A network of one's own, whose buffers change.
-        loss: Loss of each example.
-        inputs: Inputs (B, ...).
-        targets: Targets (B, ...).
-
-    Returns:
-        Why it fails, or an empty string.
-    """
-    try:
-        with seeded(0), torch.no_grad():
-            loss(module(inputs.clone()), targets)
-    except Exception as error:  # a user's network fails in any way
-        return reason(error)
-    return ""
 
 
 def check_start(
@@ -281,7 +259,16 @@ def _probe_training(
             "evaluation must follow from the state, but training changes more that it depends on: "
             f"{names}; hold that in floating-point buffers of fixed shape"
         )
-    return Trial(SHARED if drawn & {"numpy", "python"} else frozenset(drawn), attention.seen)
+    return Trial(widened(drawn), attention.seen)
+
+
+def widened(drawn: Set[str]) -> frozenset[str]:
+    """Say which generators to seed for a network that draws from some.
+
+    Returns:
+        All, where more than torch's are drawn from: such a network may draw from others later.
+    """
+    return SHARED if drawn & {"numpy", "python"} else frozenset(drawn)
 
 
 def _training_loss(

@@ -1,5 +1,7 @@
 """The rule by which runs are trained together or one by one, read off the parts."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +9,17 @@ from support import nets
 from torch import nn
 
 from jumpretrain.engine.chunking import STACKED_WEIGHTS, plan_chunks
+from jumpretrain.engine.recipe import Recipe
+from jumpretrain.engine.train import train
 from jumpretrain.execution.execution import Execution
 from jumpretrain.tasks.task import Task
+
+RECIPE = Recipe(epochs=3, lr=0.1, batch_size=16)  # 44 examples: batches of 16, 16 and 12
 
 
 def divided(task, count=6, **choice):
     states = np.stack([task.initial(seed) for seed in range(min(count, 2))])
-    mode, reason, parts = plan_chunks(task, states, count, Execution(**choice))
+    mode, reason, parts = plan_chunks(task, RECIPE, states, count, Execution(**choice))
     return mode, reason, [part.tolist() for part in parts]
 
 
@@ -48,3 +54,76 @@ def test_the_probe_leaves_threads_and_random_states_alone():
     divided(nets.TASKS["mlp with BatchNorm"]())
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
+
+
+class Wayward(nn.Module):
+    """Does something else in the last batch of an epoch, as networks do by chance or by size."""
+
+    def __init__(self, act, later=lambda: True):
+        super().__init__()
+        self.first, self.between, self.last = nn.Linear(6, 5), nn.Linear(5, 5), nn.Linear(5, 3)
+        self.act, self.later = act, later
+
+    def forward(self, x):
+        hidden = torch.tanh(self.first(x))
+        if self.training and len(x) == 12 and self.later():
+            hidden = self.act(self, hidden)
+        return self.last(hidden)
+
+
+DRAWS = {
+    "torch": lambda net, x: nn.functional.dropout(x),
+    "NumPy": lambda net, x: x * float(np.random.rand()),  # noqa: NPY002
+    "Python": lambda net, x: x * random.random(),
+}
+
+
+@pytest.mark.parametrize("kind", DRAWS)
+@pytest.mark.parametrize("mode", ["auto", "stacked"])
+def test_runs_of_a_forward_that_draws_in_some_batches_only_are_looped_and_repeat(kind, mode):
+    task, states = Task(lambda: Wayward(DRAWS[kind]), nets.vectors()), (random.getstate(),)
+    quiet = Execution(progress=False, mode=mode)
+    assert not task.random
+    first, second = (train(task, RECIPE, [0, 1], execution=quiet) for _ in range(2))
+    assert first.provenance["execution"]["reason"] == "the forward is random in training"
+    assert np.array_equal(first.states, second.states)
+    assert (random.getstate(),) == states
+
+
+def test_what_vmap_refuses_in_some_batches_only_is_seen_beforehand():
+    def act(net, x):
+        return x if float(x.detach().sum()) > 0 else net.between(x)
+
+    task = Task(lambda: Wayward(act), nets.vectors())
+    mode, reason, _ = divided(task)
+    assert mode == "looped" and "item()" in reason
+    with pytest.raises(ValueError, match=r"a model that vmap accepts, but: .*use mode='auto'"):
+        divided(task, mode="stacked")
+
+
+def test_what_vmap_refuses_in_mid_training_is_said_and_the_remedy_helps(tmp_path):
+    mode, tmp_path
+):
+    calls = iter(range(1000))
+    task = Task(lambda: Wayward(DRAWS["torch"], lambda: next(calls) > 12), nets.vectors())
+    with pytest.raises(
+        ValueError, match=r"one failed: vmap.*pass Execution\(mode='looped'\)"
+    ) as found:
+        train(
+            task, RECIPE, [0, 1], folder=tmp_path, execution=Execution(progress=False, mode=mode)
+        )
+    assert "\n" not in str(found.value)
+    looped = Execution(progress=False, mode="looped")
+    assert (train(task, RECIPE, [0, 1], folder=tmp_path, execution=looped).status == "ok").all()
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam", "nadam", "rmsprop", "adagrad"])
+def test_a_layer_that_only_some_batches_use_moves_as_it_does_alone(optimiser):
+    task = Task(lambda: Wayward(lambda net, x: x + net.between(x)), nets.vectors())
+    recipe = Recipe(epochs=3, lr=0.01, batch_size=16, optimiser=optimiser, weight_decay=0.1)
+    stacked, looped = (
+        train(task, recipe, [0, 1], execution=Execution(progress=False, mode=mode))
+        for mode in ("stacked", "looped")
+    )
+    assert stacked.provenance["execution"]["mode"] == "stacked"
+    np.testing.assert_allclose(stacked.states, looped.states, rtol=1e-4, atol=1e-5)

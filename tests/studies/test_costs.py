@@ -48,7 +48,7 @@ def test_looped_runs_are_held_and_spread_one_by_one():
     task, recipe = jr.Task(build, data), jr.Recipe(epochs=1)
     one, many = (estimate(task, recipe, runs, QUIET) for runs in (1, 16))
     assert many.memory == one.memory and many.bytes == 16 * one.bytes
-    parts = plan_chunks(task, np.stack([task.initial(0)] * 2), 16, QUIET)[2]
+    parts = plan_chunks(task, recipe, np.stack([task.initial(0)] * 2), 16, QUIET)[2]
     assert [len(part) for part in parts] == [1] * 16
 
 
