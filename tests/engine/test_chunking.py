@@ -102,16 +102,12 @@ def test_what_vmap_refuses_in_some_batches_only_is_seen_beforehand():
 
 
 def test_what_vmap_refuses_in_mid_training_is_said_and_the_remedy_helps(tmp_path):
-    mode, tmp_path
-):
     calls = iter(range(1000))
     task = Task(lambda: Wayward(DRAWS["torch"], lambda: next(calls) > 12), nets.vectors())
     with pytest.raises(
         ValueError, match=r"one failed: vmap.*pass Execution\(mode='looped'\)"
     ) as found:
-        train(
-            task, RECIPE, [0, 1], folder=tmp_path, execution=Execution(progress=False, mode=mode)
-        )
+        train(task, RECIPE, [0, 1], folder=tmp_path, execution=Execution(progress=False))
     assert "\n" not in str(found.value)
     looped = Execution(progress=False, mode="looped")
     assert (train(task, RECIPE, [0, 1], folder=tmp_path, execution=looped).status == "ok").all()
