@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with unwinding():
             command = tyro.cli(commands, prog="jumpretrain", args=arguments)
             task = getattr(getattr(command, "study", None), "task", None)
-            with _modules_of(task):
+            with _surroundings(task):
                 return _run(command)
     except KeyboardInterrupt:
         code, said = INTERRUPTED, AGAIN
@@ -153,20 +153,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _modules_of(task: str | None) -> Iterator[None]:
-    """Find modules in the working folder too, after all others, for a task of one's own alone."""
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"  # workers begin in that folder as well
+def _surroundings(task: str | None) -> Iterator[None]:
+    """Find modules in the working folder too, after all others, for a task of one's own alone.
+
+    Workers begin in that folder as well. None of them needs a window to draw in.
+    """
+    ours = {"PYTHONSAFEPATH": "1", "MPLBACKEND": "agg"}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
     folders = [] if task is None else [str(Path.cwd())]
     sys.path.extend(folders)
     try:
         yield
     finally:
-        for folder in folders:
+        for folder in set(folders).intersection(sys.path):
             sys.path.remove(folder)
-        del os.environ["PYTHONSAFEPATH"]
-        if before is not None:
-            os.environ["PYTHONSAFEPATH"] = before
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _check_drawing() -> None:
+    """Load what draws now, not after all is computed: its file of settings may be broken.
+
+    Raises:
+        ValueError: If matplotlib cannot be loaded.
+    """
+    try:
+        from jumpretrain import plots  # noqa: F401
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"matplotlib must be able to read its settings, but cannot ({error}); mend or remove "
+            "the file matplotlibrc, of this folder or of your settings"
+        ) from error
 
 
 def _run(command: Explore | Interpolate | Connect | Estimate | Check | Verify) -> int:
@@ -176,6 +196,8 @@ def _run(command: Explore | Interpolate | Connect | Estimate | Check | Verify) -
         The exit code.
     """
     keep_memory()
+    if isinstance(command, (Explore, Interpolate, Connect)):
+        _check_drawing()
     if isinstance(command, Explore):
         return _explore(command)
     if isinstance(command, Interpolate):

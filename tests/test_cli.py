@@ -1,5 +1,6 @@
 """The command as a user types it."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -253,3 +254,39 @@ def test_connect_refuses_in_one_line(tmp_path, capsys, words, said):
     message = capsys.readouterr().err
     assert message.startswith(f"jumpretrain: {said}") and message.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def called(words, folder, **variables):
+    """Call the command in a process of its own, in a folder, with other variables."""
+    code = "import sys; from jumpretrain.cli import main; sys.exit(main())"
+    known = {name: value for name, value in os.environ.items() if name != "HOME"}
+    return subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=folder,
+        env=known | {"PYTHONPATH": str(ROOT)} | variables,
+        capture_output=True,
+        text=True,
+    )
+
+
+SHORT = (
+    "interpolate --train-size 60 --test-size 40 --seeds 1 --training.epochs 1 --alphas 3 "
+    "--n-jobs 1 --no-progress --out out"
+).split()
+
+
+def test_no_settings_of_matplotlib_that_can_be_read_stop_a_study(tmp_path):
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nbackend: nowhere\n")
+    odd = {"MPLBACKEND": "nowhere", "MPLCONFIGDIR": "/proc/nowhere"}
+    answer = called(SHORT, tmp_path, **odd)
+    assert answer.returncode == 0 and "Traceback" not in answer.stderr
+    assert (tmp_path / "out" / "figures" / "train_loss.png").is_file()
+
+
+def test_settings_of_matplotlib_that_cannot_be_read_are_told_before_anything_is_trained(tmp_path):
+    (tmp_path / "matplotlibrc").write_bytes(b"font.size: \xff\xfe")
+    answer = called(SHORT, tmp_path)
+    assert answer.returncode == 1 and not (tmp_path / "out").exists()
+    last = answer.stderr.splitlines()[-1]
+    assert last.startswith("jumpretrain: matplotlib must be able to read its settings, but cannot")
+    assert "Traceback" not in answer.stderr

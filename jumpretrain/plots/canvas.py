@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
@@ -32,6 +33,7 @@ __all__ = [
     "png",
     "ramp",
     "share_legend",
+    "standard_style",
     "title",
 ]
 
@@ -43,6 +45,14 @@ MATHS = r"\mathdefault"
 """What ticks of a logarithmic axis are written with."""
 
 Colour = tuple[float, float, float]
+
+
+@contextmanager
+def standard_style() -> Iterator[None]:
+    """Draw by matplotlib's own defaults, whatever its settings were, then put those back."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
 
 
 def new_figure(width: float, height: float) -> Figure:

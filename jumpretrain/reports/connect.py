@@ -61,11 +61,13 @@ def write_report(study: ConnectionStudy, connector: Connector, folder: str | Pat
     Returns:
         The folder of the figures.
     """
+    from jumpretrain.plots.canvas import standard_style  # seconds, that `--help` need not wait
+
     folder = folders.located(folder)
     arrays = {name: getattr(connector, name) for name in ("nodes", "shares", "coordinates")}
     tables = {"points.csv": _points(connector), "summary.csv": overview(connector)}
     whole = {"junction": asdict(study), "connector": connector.provenance}
-    with folders.lock(folder):
+    with folders.lock(folder), standard_style():
         folders.write_arrays(folder / "nodes.safetensors", arrays, connector.provenance)
         write_tables(folder, tables)
         folders.write_sealed(folder / "provenance.json", whole)
@@ -84,7 +86,7 @@ def _points(connector: Connector) -> pd.DataFrame:
 
 
 def _figures(connector: Connector) -> Iterator[tuple[str, bytes]]:
-    from jumpretrain import plots  # seconds, that those who read `--help` need not wait
+    from jumpretrain import plots
     from jumpretrain.plots import canvas
 
     for metric in FIGURES:

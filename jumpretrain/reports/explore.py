@@ -39,6 +39,7 @@ PACKAGES = (
 )
 
 
+@canvas.standard_style()
 def write_report(findings: Findings, folder: str | Path, progress: bool = True) -> Path:
     """Write figures, tables, provenance and one self-contained page into a folder.
 

@@ -67,6 +67,7 @@ def _whose(measured: MeasuredPath) -> dict[str, Any]:
     return names | {"layer": measured.layer, "draw": measured.draw}
 
 
+@canvas.standard_style()
 def write_report(
     study: InterpolationStudy, measured: Sequence[MeasuredPath], folder: str | pathlib.Path
 ) -> pathlib.Path:

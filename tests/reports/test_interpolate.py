@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -178,3 +179,16 @@ def test_networks_that_leave_the_numbers_are_drawn_with_gaps(tmp_path):
     assert overview(found)["paths_that_never_rise"].tolist() == [0]
     rows = pd.read_csv(tmp_path / "out" / "paths.csv")
     assert rows["train_error"].isna().tolist() == [False, True, True, True]
+
+
+def test_pictures_are_the_same_whatever_matplotlib_is_set_to(tmp_path):
+    write_report(SURVEY, measured(), tmp_path / "plain")
+    odd = {"text.usetex": True, "font.size": 40, "savefig.bbox": "tight", "axes.grid": True}
+    with matplotlib.rc_context(odd):
+        write_report(SURVEY, measured(), tmp_path / "odd")
+        assert {name: matplotlib.rcParams[name] for name in odd} == odd
+    pictures = [file.name for file in (tmp_path / "plain" / "figures").iterdir()]
+    assert len(pictures) >= 4
+    for name in pictures:
+        made = [(tmp_path / kind / "figures" / name).read_bytes() for kind in ("plain", "odd")]
+        assert made[0] == made[1]
