@@ -15,6 +15,8 @@ import tyro
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.threads import keep_memory
 from jumpretrain.paths.path import RISE
+from jumpretrain.reports.printing import complain, finish, open_errors, say, unprinted
+from jumpretrain.storage.files import located
 from jumpretrain.storage.locks import STOPPED, unwinding
 from jumpretrain.studies.connect import ConnectionStudy
 from jumpretrain.studies.design import TRAINING, Study
@@ -120,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0, 1 where the input was refused or something failed, 130 where it was
-        interrupted, 143 where it was told to end.
+        interrupted, 141 where nobody reads what it prints, 143 where it was told to end.
 
     Raises:
         SystemExit: With 0 after `--help`, with 2 where a flag cannot be read.
@@ -133,7 +135,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         | Annotated[Check, tyro.conf.subcommand("check")]
         | Annotated[Verify, tyro.conf.subcommand("verify")]
     )
-    task = None
+    command = task = None
+    open_errors()
+    if sys.stderr is None:  # as `2>&-` leaves it, where bars would fail
+        sys.stderr = Path(os.devnull).open("w")
     try:
         with unwinding():
             command = tyro.cli(commands, prog="jumpretrain", args=arguments)
@@ -142,13 +147,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _run(command)
     except KeyboardInterrupt:
         code, said = INTERRUPTED, AGAIN
-    except Exception as error:
-        code, said = 1, explain(error, task)
     except SystemExit as stop:
-        if stop.code != STOPPED:
-            raise
-        code, said = STOPPED, AGAIN
-    print(f"jumpretrain: {said}", file=sys.stderr)
+        if command is None:  # after `--help`, or where a flag cannot be read
+            raise SystemExit(finish(stop.code)) from None
+        code, said = (STOPPED, AGAIN) if stop.code == STOPPED else (1, explain(stop, task))
+    except BaseException as error:
+        code, said = unprinted(error) or (1, explain(error, task))
+    complain(said and f"jumpretrain: {said}")
     return code
 
 
@@ -214,12 +219,12 @@ def _explore(command: Explore) -> int:
     from jumpretrain.studies.explore import explore
 
     study = quickened(command.study) if command.quick else command.study
-    out = command.out or Path("runs/quick" if command.quick else "runs/explore")
+    out = located(command.out or ("runs/quick" if command.quick else "runs/explore"))
     findings = explore(study, out, command.execution)
     page = write_report(findings, out, command.execution.progress)
     for probe, comparison in findings.comparisons.items():
-        print(f"\nRetrained by the {probe} recipe\n{comparison}")
-    print(f"\nLook at {page}")
+        say(f"\nRetrained by the {probe} recipe\n{comparison}")
+    say(f"\nLook at {page}")
     return 0
 
 
@@ -227,18 +232,19 @@ def _interpolate(command: Interpolate) -> int:
     from jumpretrain.reports.interpolate import overview, write_report
     from jumpretrain.studies.interpolate import interpolate_networks
 
-    measured = interpolate_networks(command.study, command.out, command.execution)
-    figures = write_report(command.study, measured, command.out)
+    out = located(command.out)
+    measured = interpolate_networks(command.study, out, command.execution)
+    figures = write_report(command.study, measured, out)
     shown = overview(measured).dropna(axis=1, how="all")
     _show(shown)
-    print(
+    say(
         "paths_that_never_rise: on which the training loss never rises by more than "
         f"{RISE}; then its largest rise, medians"
     )
     if "test_gauss_length_mean" in shown:
         points = len(measured[0].path.alphas)
-        print(f"test_gauss_length_mean: radians, a lower bound: what {points} alphas see")
-    print(f"\nLook at {figures} and {command.out / 'summary.csv'}")
+        say(f"test_gauss_length_mean: radians, a lower bound: what {points} alphas see")
+    say(f"\nLook at {figures} and {out / 'summary.csv'}")
     return 0
 
 
@@ -246,24 +252,25 @@ def _connect(command: Connect) -> int:
     from jumpretrain.reports.connect import overview, write_report
     from jumpretrain.studies.connect import connect_networks
 
-    connector = connect_networks(command.study, command.out, command.execution)
-    figures = write_report(command.study, connector, command.out)
+    out = located(command.out)
+    connector = connect_networks(command.study, out, command.execution)
+    figures = write_report(command.study, connector, out)
     shown = overview(connector)
     _show(shown)
-    print("barrier: the largest training loss above that of the highest optimum")
-    print(f"\nLook at {figures} and {command.out / 'summary.csv'}")
+    say("barrier: the largest training loss above that of the highest optimum")
+    say(f"\nLook at {figures} and {out / 'summary.csv'}")
     return 0
 
 
 def _show(table: pd.DataFrame) -> None:
-    print(table.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3g}"))
+    say(table.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.3g}"))
 
 
 def _estimate(command: Estimate) -> int:
     from jumpretrain.studies.costs import estimate_study
 
-    print(estimate_study(command.study, command.execution))
-    print("to train and retrain; embedding and homology come on top")
+    say(str(estimate_study(command.study, command.execution)))
+    say("to train and retrain; embedding and homology come on top")
     return 0
 
 
@@ -292,7 +299,7 @@ def _check() -> int:
     from jumpretrain.studies.check import check
 
     outcomes = check()
-    print("\n".join(map(str, outcomes)))
+    say("\n".join(map(str, outcomes)))
     return 0 if all(outcome.holds for outcome in outcomes) else 1
 
 
@@ -300,5 +307,5 @@ def _verify(command: Verify) -> int:
     from jumpretrain.storage.verify import verify
 
     found = verify(command.folder)
-    print("\n".join(map(str, found)))
+    say("\n".join(map(str, found)))
     return 1 if any(one.damaged for one in found) else 0

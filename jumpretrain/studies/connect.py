@@ -141,9 +141,10 @@ def connect_networks(
             training diverged.
     """
     study, execution = study or ConnectionStudy(), execution or Execution(n_jobs=-1)
-    folder, task = folders.located(folder), _task(study)
+    folder, files = folders.located(folder), [folders.located(path) for path in study.networks]
+    task = _task(study)  # which may change the working folder
     _rehearse(study, task)
-    given = [task.state(path) for path in study.networks]
+    given = [task.state(path) for path in files]
     if given:
         check_optima(task, given)
     claimed = {name: v for name, v in vars(study).items() if name not in CHANGEABLE}

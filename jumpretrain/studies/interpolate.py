@@ -191,9 +191,10 @@ def interpolate_networks(
             diverged.
     """
     study, execution = study or InterpolationStudy(), execution or Execution(n_jobs=-1)
-    folder, seeds = folders.located(folder), range(study.seeds if study.end is None else 1)
-    build = _rehearsed(study, seeds)
-    given = _given(study, build)
+    folder, seeds = folders.located(folder), range(1 if study.end else study.seeds)
+    files = [folders.located(path) for path in (study.start, study.end) if path]
+    build = _rehearsed(study, seeds)  # a task may change the working folder
+    given = [_states(build(0), *files)] if files else []
     with folders.lock(folder):
         claimed = {name: v for name, v in vars(study).items() if name not in CHANGEABLE}
         manifests.claim(folder / "survey.json", claimed, vars(InterpolationStudy()))
@@ -257,11 +258,8 @@ def _remedy(study: InterpolationStudy, biases: str) -> str:
     return "leave with_batchnorm out" if study.with_batchnorm else sequential
 
 
-def _given(study: InterpolationStudy, build: Build) -> list[Ends]:
-    if study.start is None or study.end is None:
-        return []
-    task = build(0)
-    return [(task.state(study.start), task.state(study.end))]
+def _states(task: Task, start: pathlib.Path, end: pathlib.Path) -> Ends:
+    return task.state(start), task.state(end)
 
 
 def _ends(

@@ -21,6 +21,10 @@ FRAME = re.compile(r'\s*File "(.+?)", line \d+')
 REFUSALS = (ValueError, TypeError, KeyError, BrokenExecutor)
 """What the program raises itself, with a line that says what to do."""
 HEADER = "Traceback (most recent call last):\n"
+LED_TO = "\n\nThis led to:\n\n"
+GROUP = "Exception Group Traceback"
+GROUPED = re.compile(r"^(?: {2})*[|+] ?", re.MULTILINE)
+"""What stands before the lines of a group of errors."""
 AFTER = re.compile(r'\n(The above exception was|During handling of|""").*', re.DOTALL)
 
 
@@ -89,11 +93,12 @@ def explain(error: BaseException, task: str | None = None) -> str:
     """
     parts = _parts(error)
     files = FRAME.findall(parts[-1]) if parts else []
-    said = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    said = " ".join(said.split())
+    said = " ".join(_said(error).split())
     refused = not files or (isinstance(error, REFUSALS) and files[-1].startswith(PACKAGE))
-    own = next((part for part in parts if _users(part, task, deepest=True)), "")
-    own = own or next((part for part in parts if not refused and _users(part, task)), "")
+    others = parts[:-1] if refused else parts  # the last is what is said already
+    own = [part for part in others if _users(part, task)]
+    if refused and not any(_users(part, task, deepest=True) for part in own):
+        own = []
     if refused:
         line = said
     elif own:
@@ -108,7 +113,14 @@ def explain(error: BaseException, task: str | None = None) -> str:
             f"{type(error).__name__}: {said} (not foreseen, in {Path(where).name}); check the "
             "network and the data, and report this line if they are right"
         )
-    return f"{line}\n{_from_users_code(own, task)}" if own else line
+    return "\n".join([line, LED_TO.join(_from_users_code(part, task) for part in own)]).rstrip()
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    except Exception:  # of the user's own, whose message fails in its turn
+        return "without a message"
 
 
 def _parts(error: BaseException) -> list[str]:
@@ -118,6 +130,8 @@ def _parts(error: BaseException) -> list[str]:
         The frames and the message of each.
     """
     text = "".join(traceback.format_exception(error))
+    if GROUP in text:
+        text = GROUPED.sub("", text)
     parts = [AFTER.sub("", part).rstrip() for part in text.split(HEADER)[1:]]
     if type(error.__cause__).__name__ == "_RemoteTraceback":
         return parts[:-1]  # the last says how the error came out of the worker

@@ -35,6 +35,34 @@ def attribute(seed, group):
 def value(seed, group):
     raise ValueError("my own")
 
+def chained(seed, group):
+    try:
+        value(seed, group)
+    except ValueError as error:
+        raise RuntimeError("in the end") from error
+
+def wrapping(seed, group):
+    try:
+        refused(seed, group)
+    except ValueError as error:
+        raise RuntimeError("whose fault") from error
+
+def leaving(seed, group):
+    raise SystemExit(0)
+
+def speechless(seed, group):
+    raise SpeechlessError
+
+class SpeechlessError(Exception):
+    def __str__(self):
+        raise TypeError("no words")
+
+def moving(seed, group):
+    import os, tempfile
+    os.chdir(tempfile.mkdtemp())
+    print("a word")
+    return build(seed, group)
+
 def refused(seed, group):
     return jr.Task(network, data, scored=0)
 
@@ -64,6 +92,7 @@ SMALL = (
 def folder(tmp_path, monkeypatch):
     (tmp_path / "own_study.py").write_text(CODE)
     (tmp_path / "own_typo.py").write_text("def build(seed, group)\n    return 3\n")
+    (tmp_path / "own_leaves.py").write_text("raise SystemExit(0)\n")
     (tmp_path / "own_wants.py").write_text("import nothing_like_it\n")
     monkeypatch.chdir(tmp_path)
     yield tmp_path
@@ -77,6 +106,11 @@ def folder(tmp_path, monkeypatch):
         ("own_study:key", "KeyError: 'oops'"),
         ("own_study:attribute", "AttributeError: jumpretrain has no 'nothing'"),
         ("own_study:value", "ValueError: my own"),
+        ("own_study:chained", "RuntimeError: in the end"),
+        ("own_study:wrapping", "RuntimeError: whose fault"),
+        ("own_study:leaving", "SystemExit: 0"),
+        ("own_study:speechless", "own_study.SpeechlessError: <exception str() failed>"),
+        ("own_leaves:build", "SystemExit: 0"),
         ("own_typo:build", "SyntaxError: expected ':'"),
         ("own_wants:build", "ModuleNotFoundError: No module named 'nothing_like_it'"),
     ],
@@ -89,6 +123,23 @@ def test_code_of_ones_own_that_fails_shows_its_own_traceback(folder, capsys, tas
     assert trace[0].startswith(f'  File "{folder}/own_') and trace[-1].startswith(last)
     assert not any("studies/explore.py" in line or "cli.py" in line for line in trace)
     assert not (folder / "runs").exists()
+
+
+def test_what_led_to_an_error_stands_above_it(folder, capsys):
+    assert main(["interpolate", "--task", "own_study:chained"]) == 1
+    printed = capsys.readouterr().err
+    first, last = printed.split("\n\nThis led to:\n\n")
+    assert first.endswith("ValueError: my own") and last.endswith("RuntimeError: in the end\n")
+    assert main(["interpolate", "--task", "own_study:wrapping"]) == 1
+    first, _ = capsys.readouterr().err.split("\n\nThis led to:\n\n")
+    assert first.endswith("ValueError: scored must be at least 1 example, but is 0")
+
+
+def test_a_task_that_changes_the_working_folder_changes_no_place_of_results(folder):
+    words = "--alphas 3 --training.epochs 1 --training.batch-size 8 --no-progress --n-jobs 1"
+    task = ["--task", "own_study:moving", "--seeds", "1", "--out", "out"]
+    assert main(["interpolate", *words.split(), *task]) == 0
+    assert (folder / "out" / "summary.csv").is_file() and Path.cwd() != folder
 
 
 @pytest.mark.parametrize(
