@@ -252,7 +252,7 @@ def test_connect_takes_trained_networks_of_a_task_of_ones_own(tmp_path, capsys):
 def test_connect_refuses_in_one_line(tmp_path, capsys, words, said):
     assert main([*JOIN, *words, "--out", str(tmp_path / "out")]) == 1
     message = capsys.readouterr().err
-    assert message.startswith(f"jumpretrain: {said}") and message.count("\n") == 1
+    assert message.startswith("jumpretrain: ") and said in message and message.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
