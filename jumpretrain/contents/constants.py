@@ -8,7 +8,8 @@ that differ in them do not tell the networks apart.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Mapping
+import sys
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,12 @@ __all__ = [
     "check_same",
     "constants",
     "numbers",
+    "types",
 ]
 
 COUNTER = "num_batches_tracked"  # of normalising layers; scoring does not depend on it
 SHAPE = "shape "
+DEEPEST, LONGEST = 4, 10_000
 OWN = {*vars(nn.Module()), "inplace"}
 """Attributes that do not change what a module computes."""
 
@@ -79,7 +82,7 @@ def check_alike(model: nn.Module, other: nn.Module, whose: str, remedy: str) -> 
     """
     check_same(constants(model), constants(other), whose, remedy)
     check_same(_kinds(model), _kinds(other), whose, remedy)
-    pair = attributes(model), attributes(other)
+    pair = tuple(attributes(network) | numbers(network) for network in (model, other))
     both = pair[0].keys() & pair[1].keys()  # what one alone has was left by a forward
     own, theirs = ({key: found[key] for key in sorted(both)} for found in pair)
     check_same(own, theirs, whose, remedy)
@@ -106,18 +109,47 @@ def check_same(own: Mapping[str, str], other: Mapping[str, str], whose: str, rem
 
 
 def numbers(module: nn.Module) -> dict[str, str]:
-    """Describe the attributes of a network that are single numbers, and the types of its tensors.
+    """Describe the numbers among the attributes of a network, also in lists and objects.
 
     Returns:
-        Short descriptions by name; equal ones mean equal values.
+        Short descriptions by name, with brackets where they lie deeper; equal ones mean equal
+        values.
     """
-    dtypes = {f"the type of {name}": str(t.dtype) for name, t in tensors_of(module).items()}
-    return dtypes | {
-        f"{name}.{key}".lstrip("."): repr(value)
-        for name, part in module.named_modules(remove_duplicate=False)
-        for key, value in vars(part).items()
-        if isinstance(value, (bool, int, float, complex)) and key not in OWN
+    return {
+        name: repr(value)
+        for place, part in module.named_modules(remove_duplicate=False)
+        for key, held in vars(part).items()
+        if key not in OWN
+        for name, value in _numbers(held, f"{place}.{key}".lstrip("."))
     }
+
+
+def types(module: nn.Module) -> dict[str, str]:
+    """Name the types of the tensors of a network.
+
+    Returns:
+        One by name.
+    """
+    return {f"the type of {name}": str(t.dtype) for name, t in tensors_of(module).items()}
+
+
+def _numbers(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, (bool, int, float, complex)):
+        yield name, value
+    elif depth < DEEPEST:
+        for key, entry in _inner(value):
+            yield from _numbers(entry, f"{name}[{key}]", depth + 1)
+
+
+def _inner(value: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        return value.items()
+    if isinstance(value, list):
+        return enumerate(value[:LONGEST])
+    top = type(value).__module__.partition(".")[0]
+    if isinstance(value, nn.Module) or top == "torch" or top in sys.stdlib_module_names:
+        return ()
+    return getattr(value, "__dict__", {}).items()
 
 
 def attributes_unlike(before: Mapping[str, str], module: nn.Module) -> str:
@@ -133,8 +165,11 @@ def attributes_unlike(before: Mapping[str, str], module: nn.Module) -> str:
     return _different(before, attributes(module))
 
 
-def check_kept(before: Mapping[str, str], after: Mapping[str, str], mode: str) -> None:
+def check_kept(before: dict[str, str], after: dict[str, str], mode: str) -> None:
     """Check that a forward left alone what is in no state.
+
+    What comes or goes within lists, dictionaries and objects may be a log or a shape, and does not
+    count.
 
     Args:
         before: What `constants` or `numbers` said of the network.
@@ -144,7 +179,9 @@ def check_kept(before: Mapping[str, str], after: Mapping[str, str], mode: str) -
     Raises:
         ValueError: If something changed; the message names it.
     """
-    names = _different(before, after)
+    known = {name for name in before | after if "[" not in name} | before.keys() & after.keys()
+    one, two = ({n: found[n] for n in found if n in known} for found in (before, after))
+    names = _different(one, two)
     if names:
         raise ValueError(
             f"{mode} must change only what a state holds, weights and floating-point buffers, but "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,10 +14,46 @@ from torch import nn
 from jumpretrain.contents.layout import tensors_of
 from jumpretrain.execution.randomness import seeded
 
-__all__ = ["alike", "read_tensors", "why_unlike", "write_tensors"]
+__all__ = [
+    "alike",
+    "check_generators",
+    "is_generator",
+    "read_tensors",
+    "why_unlike",
+    "write_tensors",
+]
 
-OWN = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 ROUNDING = 1e-5
+
+
+def is_generator(thing: Any) -> bool:
+    """Tell whether something draws random numbers that no seed of a run reaches.
+
+    Returns:
+        Whether it is a generator but for the shared ones, or a method of one.
+    """
+    shared: Any = (np.random.rand, random.gauss)
+    known = (torch.default_generator, *(method.__self__ for method in shared))
+    owner = getattr(thing, "__self__", thing)
+    return isinstance(owner, GENERATORS) and all(owner is not one for one in known)
+
+
+def check_generators(names: Sequence[str]) -> None:
+    """Check that a network, its loss and its metrics hold no generators of their own.
+
+    Args:
+        names: What holds one.
+
+    Raises:
+        ValueError: If something does.
+    """
+    if names:
+        raise ValueError(
+            "training must repeat, but the network, loss or metrics draw from "
+            f"{names[0].removeprefix('model.')}, a generator of its own, which no seed of a run "
+            "reaches; draw from torch's default generator"
+        )
 
 
 def alike(first: torch.Tensor, second: torch.Tensor) -> bool:
@@ -56,17 +92,6 @@ def why_unlike(module: nn.Module, start: Mapping[str, torch.Tensor], inputs: tor
     Returns:
         The text of an error that names it.
     """
-    own = [
-        f"{name}.{key}".lstrip(".")
-        for name, part in module.named_modules()
-        for key, value in vars(part).items()
-        if isinstance(value, OWN)
-    ]
-    if own:
-        return (
-            f"training must repeat, but the network draws from {own[0]}, a generator of its own, "
-            "which no seed of a run reaches; draw from torch's default generator"
-        )
     return (
         "training must repeat, but two equal forwards in training differ in "
         f"{_first_unlike(module, start, inputs)}; keep what it remembers in a buffer, and draw "

@@ -7,7 +7,8 @@ serves both.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,14 +16,25 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.func import vmap
 
+from jumpretrain.contents.constants import check_kept
 from jumpretrain.contents.layout import run_with, tensors_of
 from jumpretrain.engine.compilation import Gradients, compile_gradients
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.execution.attention import attention_by_formula, attention_kernels
 from jumpretrain.states.planes import Plane
+from jumpretrain.tasks.dependence import check_as_fresh, held
 from jumpretrain.tasks.task import Task
 
-__all__ = ["Looped", "Stacked", "descend", "hold_to_planes", "optimise", "stacking_refusal"]
+__all__ = [
+    "REPLICAS",
+    "Looped",
+    "Stacked",
+    "check_memory",
+    "descend",
+    "hold_to_planes",
+    "optimise",
+    "stacking_refusal",
+]
 
 FEW = 4  # examples that are tried
 
@@ -168,6 +180,14 @@ def _copy(tensors: Mapping[str, torch.Tensor], into: Mapping[str, torch.Tensor])
         into[name].copy_(tensor)
 
 
+REPLICAS: dict[str, Callable[[Task, NDArray[Any]], Looped | Stacked]] = {
+    "looped": Looped,
+    "stacked": Stacked,
+    "compiled": partial(Stacked, compiled=True),
+}
+"""Networks at states, by the name of how they are trained."""
+
+
 def _rows(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.reshape(len(tensor), math.prod(tensor.shape[1:]))  # -1 is unclear where empty
 
@@ -187,6 +207,21 @@ def hold_to_planes(replicas: Looped | Stacked, planes: Sequence[Plane]) -> None:
             size = parameter.numel() // (len(weights) if isinstance(replicas, Stacked) else 1)
             parameter.copy_(weights[:, place : place + size].reshape(parameter.shape))
             place += size
+
+
+def check_memory(replicas: Looped | Stacked) -> None:
+    """Check after training that a network keeps nothing that is in no state.
+
+    What starts late is seen here only, not when the task is made.
+
+    Raises:
+        ValueError: If it does; the message names what changed.
+    """
+    task, fresh = replicas.task, replicas.task.module()
+    check_kept(before := held(fresh), held(replicas.module, before), "training")
+    if isinstance(replicas, Looped):
+        examples = task.tensors["train_x"], task.tensors["train_y"]
+        check_as_fresh(replicas.module, fresh, task.loss, examples)
 
 
 def stacking_refusal(

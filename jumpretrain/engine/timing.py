@@ -16,8 +16,7 @@ from jumpretrain.engine.batches import draws, epoch_batches
 from jumpretrain.engine.chunking import plan_chunks
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.engine.replicas import Looped, Stacked, descend, optimise
-from jumpretrain.engine.train import REPLICAS
+from jumpretrain.engine.replicas import REPLICAS, Looped, Stacked, descend, optimise
 from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.randomness import seeded
 from jumpretrain.execution.settings import standard_settings

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from jumpretrain.engine.batches import check_batches, draws, epoch_batches, seed
 from jumpretrain.engine.chunking import Chunk, bytes_of, plan_chunks, tidy, unfinished
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.engine.replicas import Looped, Stacked, descend, hold_to_planes, optimise
+from jumpretrain.engine.replicas import REPLICAS, check_memory, descend, hold_to_planes, optimise
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.bounds import Seed
 from jumpretrain.execution.execution import Execution, spread
@@ -34,11 +33,6 @@ from jumpretrain.tasks.task import Task, digest
 
 __all__ = ["Planned", "Runs", "bytes_of", "plan_training", "train"]
 
-REPLICAS: dict[str, Callable[[Task, NDArray[Any]], Looped | Stacked]] = {
-    "looped": Looped,
-    "stacked": Stacked,
-    "compiled": partial(Stacked, compiled=True),
-}
 DEFAULTS = {"storage": "exact", "planes": None}
 """Entries of a design that stand there only where they differ."""
 
@@ -301,6 +295,8 @@ def _record(chunk: Chunk) -> NDArray[Any]:
                 hold_to_planes(replicas, chunk.planes)
             if step + 1 in wanted:
                 kept.append(replicas.read().cpu())
+        if epoch + 1 == recipe.epochs:  # before that is kept
+            check_memory(replicas)
         if checkpoint:
             checkpoint.keep(replicas, optimiser, kept, epoch + 1)
     return torch.stack(kept, dim=1).numpy()

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from jumpretrain.contents.constants import OWN
+from jumpretrain.contents.hidden_state import is_generator
 from jumpretrain.contents.layout import is_constant, tensors_of
 from jumpretrain.tasks.functions import (
     instructions,
@@ -52,11 +53,13 @@ class Ingredients:
         code: Functions of one's own.
         held: Values that one's own networks and functions hold.
         layers: Values that layers of installed packages hold, which vary with their versions.
+        generators: Where there are random generators that no seed of a run reaches.
     """
 
     code: dict[str, str] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
     layers: dict[str, str] = field(default_factory=dict)
+    generators: tuple[str, ...] = ()
 
     def unchanged(self, later: Ingredients) -> Ingredients:
         """Leave out what calls change, such as counters and logs, as it depends on their number.
@@ -68,8 +71,9 @@ class Ingredients:
             What is the same.
         """
         pairs = zip(vars(self).values(), vars(later).values(), strict=True)
-        kept = ({k: v for k, v in one.items() if two.get(k) == v} for one, two in pairs)
-        return Ingredients(*kept)
+        both = [(one, two) for one, two in pairs if isinstance(one, dict)]
+        code, held, layers = ({k: v for k, v in a.items() if b.get(k) == v} for a, b in both)
+        return Ingredients(code, held, layers)
 
 
 def ingredients(model: nn.Module, measures: Mapping[str, Any]) -> Ingredients:
@@ -90,7 +94,8 @@ def ingredients(model: nn.Module, measures: Mapping[str, Any]) -> Ingredients:
     for name, measure in measures.items():
         walk.see(measure, name)
     code = {name: short_digest(*sorted(set(found))) for name, found in walk.code.items()}
-    return Ingredients(_short(code), _short(_grouped(walk.held)), _short(_grouped(walk.layers)))
+    held, layers = _grouped(walk.held), _grouped(walk.layers)
+    return Ingredients(_short(code), _short(held), _short(layers), tuple(walk.generators))
 
 
 class _Walk:
@@ -103,6 +108,7 @@ class _Walk:
         self.held: dict[str, str] = {}
         self.layers: dict[str, str] = {}
         self.into = self.held
+        self.generators: list[str] = []
 
     def see(self, value: Any, path: str, far: bool = False, depth: int = 0) -> None:
         """Describe a value that stands at a path, and all that it refers to.
@@ -124,6 +130,7 @@ class _Walk:
             self.into[f"{path}[]"] = str(len(value))
         elif id(value) not in self.met:
             self.met[id(value)] = value
+            self.generators += [path] if is_generator(value) else []
             self._object(value, path, far, depth + 1)
 
     def _array(self, value: NDArray[Any] | torch.Tensor, path: str) -> None:

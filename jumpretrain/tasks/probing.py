@@ -11,25 +11,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from jumpretrain.contents.constants import (
-    attributes,
-    attributes_unlike,
-    check_kept,
-    constants,
-    numbers,
-)
+from jumpretrain.contents.constants import attributes, attributes_unlike, check_kept, constants
 from jumpretrain.contents.hidden_state import alike, read_tensors, why_unlike, write_tensors
 from jumpretrain.contents.layout import Layout
 from jumpretrain.execution.attention import AttentionSeen
 from jumpretrain.execution.randomness import SHARED, seeded, watched
+from jumpretrain.tasks.dependence import RANDOM, check_alone, held, remembers, undrawn
 from jumpretrain.tasks.measures import PerExample, check_labels, cross_entropy, squared_error
 
 __all__ = ["check_start", "probe", "reason", "widened"]
 
-RANDOM = (
-    "evaluation must be deterministic, but the forward is random in evaluation mode; "
-    "use nn.Dropout or test self.training"
-)
 NO_GRADIENT = (
     "the loss must have a gradient, but none reaches the weights; compute it from the outputs by "
     "torch's functions, without detach, item or argmax"
@@ -73,8 +64,9 @@ def probe(
     if measures["loss"] is cross_entropy:
         check_labels(outputs, tensors)
     _check_measures(module, measures, deepcopy(outputs), inputs, targets)
+    _tried(partial(check_alone, module, layout, measures, tensors), inputs, targets)
     tests = tensors["test_x"][:2].clone(), tensors["test_y"][:2]
-    _tried(partial(_unmoved, _measured, module, measures, *tests), *tests, "the test examples")
+    _tried(partial(undrawn, _measured, module, measures, *tests), *tests, "the test examples")
     for part in training:
         part.training = True
     return _probe_training(module, measures["loss"], outputs, (inputs, targets))
@@ -142,7 +134,7 @@ def _probe_evaluation(
 ) -> Any:
     given, before, fixed = inputs.clone(), layout.read(module), constants(module)
     version = given._version
-    outputs = _tried(partial(_unmoved, module, given), inputs, targets)
+    outputs = _tried(partial(undrawn, module, given), inputs, targets)
     if given._version != version:
         raise ValueError(
             "evaluation must leave the data as they are, but this forward changes its inputs in "
@@ -164,13 +156,13 @@ def _check_measures(
     inputs: torch.Tensor,
     targets: torch.Tensor,
 ) -> None:
-    again = _unmoved(module, inputs.clone())
+    again = undrawn(module, inputs.clone())
     if isinstance(outputs, torch.Tensor) and not alike(outputs, again):
         raise ValueError(RANDOM)
     for name, measure in measures.items():
-        values = _tried(partial(_unmoved, measure, outputs, targets), inputs, targets)
+        values = _tried(partial(undrawn, measure, outputs, targets), inputs, targets)
         _check_each(name, values, len(inputs))
-        if not alike(values, _unmoved(measure, again, targets)):
+        if not alike(values, undrawn(measure, again, targets)):
             raise ValueError(RANDOM)
 
 
@@ -212,22 +204,6 @@ def _check_each(name: str, values: Any, count: int) -> None:
         )
 
 
-def _unmoved(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call what may draw no random numbers.
-
-    Returns:
-        What it gives.
-
-    Raises:
-        ValueError: If it draws some.
-    """
-    with torch.no_grad(), watched(0) as drawn:
-        given = function(*arguments)
-    if drawn:
-        raise ValueError(RANDOM)
-    return given
-
-
 def _probe_training(
     module: nn.Module, loss: PerExample, evaluated: Any, batch: tuple[torch.Tensor, torch.Tensor]
 ) -> Trial:
@@ -239,26 +215,22 @@ def _probe_training(
     Raises:
         ValueError: If it fails or does not repeat.
     """
-    start, fixed = read_tensors(module), constants(module) | numbers(module)
-    kept = attributes(module)
+    start, fixed, kept = read_tensors(module), held(module), attributes(module)
     with watched(0) as drawn:
         first = _training_loss(module, loss, evaluated, batch)
         if first.requires_grad:  # others can be scored, and training refuses them
             _tried(partial(torch.autograd.backward, first.mean()), *batch, "a step of training")
-    check_kept(fixed, constants(module, fixed) | numbers(module), "training")
+    check_kept(fixed, held(module, fixed), "training")
     _tried(partial(write_tensors, module, start), *batch, "a step of training")
     with seeded(0), AttentionSeen() as attention:
         second = _training_loss(module, loss, evaluated, batch)
+    check_kept(fixed, held(module, fixed), "training")
     if not alike(first, second):
         raise ValueError(why_unlike(module, start, batch[0]))
     write_tensors(module, start)
-    again = _unmoved(module.eval(), batch[0].clone())
+    again = undrawn(module.eval(), batch[0].clone())
     if isinstance(evaluated, torch.Tensor) and not alike(evaluated, again):
-        names = attributes_unlike(kept, module) or "what it keeps beside its tensors"
-        raise ValueError(
-            "evaluation must follow from the state, but training changes more that it depends on: "
-            f"{names}; hold that in floating-point buffers of fixed shape"
-        )
+        raise ValueError(remembers(attributes_unlike(kept, module)))
     return Trial(widened(drawn), attention.seen)
 
 

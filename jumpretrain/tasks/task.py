@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from jumpretrain.contents.constants import check_alike
 from jumpretrain.contents.estimates import estimates_beyond_batchnorm, train_but_frozen
+from jumpretrain.contents.hidden_state import check_generators
 from jumpretrain.contents.layout import Layout
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.bounds import Seed
@@ -101,6 +102,7 @@ class Task:
             check_repeats(self.template, unwrapped(fresh(self.model, 0)))
         object.__setattr__(self, "layout", Layout.of(self.template))
         first, tried = ingredients(self.template, self.measures), self.module()
+        check_generators(first.generators)
         trial = probe(tried, self.layout, self.measures, self.tensors)
         object.__setattr__(self, "trial", trial)
         object.__setattr__(self, "made_of", first.unchanged(ingredients(tried, self.measures)))

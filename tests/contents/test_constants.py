@@ -6,7 +6,7 @@ import torch
 from support import nets, zoo
 from torch import nn
 
-from jumpretrain.contents.constants import check_alike, check_kept, constants
+from jumpretrain.contents.constants import check_alike, check_kept, constants, numbers
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
 from jumpretrain.execution.execution import Execution
@@ -210,3 +210,23 @@ def test_a_state_that_overflowed_is_called_by_its_own_name():
     network[1].running_var.fill_(torch.inf)
     with pytest.raises(ValueError, match="must be finite, but 8 of its"):
         Task(nets.normed_mlp, nets.vectors()).state(network)
+
+
+def test_numbers_are_found_in_lists_dictionaries_and_objects_beside_text():
+    class Config:
+        def __init__(self, depth):
+            self.depth, self.act = depth, "relu"
+
+    def made(depth):
+        network = nn.Linear(6, 3)
+        network.config, network.sizes = (
+            {"act": "relu", "at": Config(depth)},
+            [1, "a", {"b": depth}],
+        )
+        return network
+
+    found = numbers(made(3))
+    assert found["config[at][depth]"] == found["sizes[2][b]"] == "3" and found["sizes[0]"] == "1"
+    task = Task(made(3), nets.vectors())
+    with pytest.raises(ValueError, match=r"the task's model in config\[at\]\[depth\]"):
+        task.state(made(4))

@@ -538,3 +538,85 @@ def test_what_a_network_draws_differs_from_step_to_step():
     moved = np.diff(train(task, recipe, [0], execution=QUIET).states[0], axis=0)
     assert set(np.unique(moved.round(9))) == {-1, 0}
     assert not np.array_equal(*moved.round(9))
+
+
+class Late(nn.Linear):
+    """Changes what it holds from its fiftieth step of training on."""
+
+    def __init__(self, change, **held):
+        super().__init__(6, 3)
+        self.change, self.late = change, 0.0
+        nets.held(self, **held)
+        self.register_buffer("clock", torch.zeros(()))
+        self.register_buffer("mask", torch.ones(3, dtype=torch.bool))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x):
+        if self.training:
+            self.clock += 1
+            if self.clock > 49:
+                self.change(self)
+        return super().forward(x) * self.mask * (1 + self.shift())
+
+    def shift(self):
+        return 0.0
+
+
+class Remembering(Late):
+    """Scales its outputs by the length of a log."""
+
+    def shift(self):
+        return float(len(self.log))
+
+
+class Box:
+    def __init__(self):
+        self.inner = [0]
+
+
+def flip(net):
+    net.mask[0] = False
+
+
+def count(net):
+    net.steps += 1
+
+
+def enter(net):
+    net.table["a"] += 1
+
+
+def enter_deep(net):
+    net.box.inner[0] += 1
+
+
+LATE = {
+    "mask": lambda: Late(flip),
+    "steps": lambda: Late(count),
+    "late": lambda: Late(lambda net: setattr(net, "late", 1.0)),
+    r"table\[a\]": lambda: Late(enter, table={"a": 0, "b": "text"}),
+    r"box\[inner\]\[0\]": lambda: Late(enter_deep, box=Box()),
+    "log": lambda: Remembering(lambda net: net.log.append(0), log=[]),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_what_training_changes_late_and_no_state_holds_is_refused_by_name(name, tmp_path):
+    task = Task(LATE[name], nets.vectors())
+    train(task, Recipe(epochs=1, batch_size=4), [0], execution=QUIET)  # 11 steps
+    long = Recipe(epochs=6, batch_size=4)
+    refusal = rf"training (must change only|changes more).* {name}; hold"
+    for _ in range(2):
+        with pytest.raises(ValueError, match=refusal):
+            train(task, long, [0], folder=tmp_path / "new", execution=QUIET)
+    assert not list((tmp_path / "new" / "runs").glob("*.safetensors"))
+
+
+def test_logs_shapes_and_activations_that_no_score_depends_on_do_no_harm():
+    def note(net):
+        net.log.append(1)
+        net.shape, net.last = net.mask.shape, net.mask * 1.0
+
+    task = Task(Late(note, log=[], shape=None), nets.vectors())
+    fit = train(task, Recipe(epochs=6, batch_size=4), [0], execution=QUIET)
+    assert fit.status.tolist() == ["ok"]

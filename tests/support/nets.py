@@ -56,6 +56,17 @@ def dropped():
     return nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, 3))
 
 
+def held(network, **values):
+    """Let a network hold values as attributes.
+
+    Returns:
+        The network.
+    """
+    for name, value in values.items():
+        setattr(network, name, value)
+    return network
+
+
 def vectors(count=44, seed=0, dtype=np.float32):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(count, 6)).astype(dtype)

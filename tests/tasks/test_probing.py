@@ -2,6 +2,7 @@
 
 import copy
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -93,16 +94,53 @@ REFUSED = {
     ),
     "torch's generator": (
         built(Noise(torch.Generator())),
-        "draws from 1.rng, a generator of",
+        "draw from 1.rng, a generator of",
     ),
-    "NumPy's generator": (built(Noise(np.random.default_rng())), "draws from 1.rng"),
-    "NumPy's older one": (built(Noise(np.random.RandomState())), "draws from 1.rng"),
-    "Python's generator": (built(Noise(random.Random())), "draws from 1.rng"),
+    "NumPy's generator": (built(Noise(np.random.default_rng())), "draw from 1.rng"),
+    "NumPy's older one": (built(Noise(np.random.RandomState())), "draw from 1.rng"),
+    "Python's generator": (built(Noise(random.Random())), "draw from 1.rng"),
     "counts calls": (
         built(nn.Sequential(Counting())),
         r"training must change only what .* changes 1\.0\.calls; hold it",
     ),
 }
+
+
+RNG = np.random.default_rng(0)
+OWN = random.Random()
+
+
+def once_in_a_thousand(net, outputs):
+    return outputs + (RNG.random() < 1e-3) if net.training else outputs
+
+
+def drawn_by_a_loss(outputs, targets, draw=OWN.gauss):
+    return cross_entropy(outputs, targets) * (1 if len(outputs) < 1000 else draw(0, 1))
+
+
+HOLDERS = {
+    "a list": lambda: Task(nets.held(Net(lambda net, out: out), x=[RNG]), nets.vectors()),
+    "a helper": lambda: Task(nets.held(Net(in_training(fails)), x=Box(RNG)), nets.vectors()),
+    "a global": lambda: Task(lambda: Net(once_in_a_thousand), nets.vectors()),
+    "a method": lambda: Task(lambda: Net(lambda net, out: out), nets.vectors(), drawn_by_a_loss),
+    "a closure": lambda: Task(lambda: Net(in_training(partial(RNG.normal))), nets.vectors()),
+}
+
+
+class Box:
+    def __init__(self, rng):
+        self.inner = {"rng": rng}
+
+
+@pytest.mark.parametrize("kind", HOLDERS)
+def test_a_generator_of_its_own_is_refused_whether_or_not_it_is_drawn_from(kind):
+    with pytest.raises(ValueError, match=r"draw from .* a generator of its own, which no seed"):
+        HOLDERS[kind]()
+
+
+def test_functions_of_the_shared_generators_are_welcome():
+    for draw in (random.gauss, np.random.normal):
+        assert Task(lambda draw=draw: Net(in_training(partial(draw, 0, 1))), nets.vectors()).random
 
 
 @pytest.mark.parametrize("kind", REFUSED)
@@ -233,7 +271,7 @@ def test_the_probe_costs_a_few_forwards_of_two_examples():
         return outputs
 
     Task(lambda: Net(count), nets.vectors())
-    assert seen == [2] * 6
+    assert seen == [2] * 8
 
 
 class Remembering(nn.Linear):

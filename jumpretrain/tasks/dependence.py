@@ -1,0 +1,167 @@
+"""What scores may depend on: the state and the example itself, not what is kept or drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+
+from jumpretrain.contents.constants import (
+    attributes,
+    attributes_unlike,
+    constants,
+    numbers,
+    types,
+)
+from jumpretrain.contents.hidden_state import alike, read_tensors, write_tensors
+from jumpretrain.contents.layout import Layout
+from jumpretrain.execution.randomness import seeded, watched
+from jumpretrain.tasks.measures import PerExample
+
+__all__ = ["RANDOM", "check_alone", "check_as_fresh", "held", "remembers", "undrawn"]
+
+RANDOM = (
+    "evaluation must be deterministic, but the forward is random in evaluation mode; "
+    "use nn.Dropout or test self.training"
+)
+SPREAD = 0.1  # of what is added to weights, since fresh ones may be zero
+FEW, LOOKED = 8, 64
+
+
+def undrawn(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call what may draw no random numbers.
+
+    Returns:
+        What it gives.
+
+    Raises:
+        ValueError: If it draws some.
+    """
+    with torch.no_grad(), watched(0) as drawn:
+        given = function(*arguments)
+    if drawn:
+        raise ValueError(RANDOM)
+    return given
+
+
+def held(module: nn.Module, before: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Describe what of a network is in no state and may not change.
+
+    Args:
+        module: The network.
+        before: What was said of it.
+
+    Returns:
+        Short descriptions by name.
+    """
+    return constants(module, before) | numbers(module) | types(module)
+
+
+def remembers(names: str) -> str:
+    """Write the error of a network that keeps what its scores depend on.
+
+    Returns:
+        Its text.
+    """
+    return (
+        "evaluation must follow from the state, but training changes more that it depends on: "
+        f"{names or 'what it keeps beside its tensors'}; hold that in floating-point buffers of "
+        "fixed shape"
+    )
+
+
+def check_as_fresh(
+    module: nn.Module,
+    fresh: nn.Module,
+    loss: PerExample,
+    examples: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    """Check that a network that was trained computes what a fresh one in its state does.
+
+    Args:
+        module: The network that was trained; its tensors stay.
+        fresh: A network of the same kind in training mode, which is changed.
+        loss: Loss of each example.
+        examples: Inputs and targets (n, ...); some are taken.
+
+    Raises:
+        ValueError: If it does not; the message names what changed.
+    """
+    kept = attributes(fresh)
+    write_tensors(fresh, read_tensors(module))
+    rows = [*range(len(examples[0]))][:FEW] * 2  # one alone is too few for BatchNorm
+    inputs, targets = (tensor[rows] for tensor in examples)
+    pair = [_losses(network, loss, inputs, targets) for network in (module, fresh)]
+    if not all(alike(one, two) for one, two in zip(*pair, strict=True)):
+        raise ValueError(remembers(attributes_unlike(kept, module)))
+
+
+def _losses(
+    module: nn.Module, loss: PerExample, inputs: torch.Tensor, targets: torch.Tensor
+) -> list[torch.Tensor]:
+    start, modes = read_tensors(module), [(part, part.training) for part in module.modules()]
+    with seeded(0), torch.no_grad():
+        values = [loss(module(inputs.clone()), targets)]
+        values.append(loss(module.eval()(inputs.clone()), targets))
+    write_tensors(module, start)
+    for part, training in modes:
+        part.training = training
+    return values
+
+
+def check_alone(
+    module: nn.Module,
+    layout: Layout,
+    measures: Mapping[str, PerExample],
+    tensors: Mapping[str, torch.Tensor],
+) -> None:
+    """Check that what an example scores does not depend on its neighbours in a batch.
+
+    Batches of two are compared that have their second example in common. Layers of BatchNorm
+    without running statistics are meant to depend on the batch.
+
+    Args:
+        module: A network of one's own in evaluation mode.
+        layout: Where its tensors stand in a state.
+        measures: Loss and metrics by name.
+        tensors: The data, `train_x` and so on.
+
+    Raises:
+        ValueError: If it does; the message names the measure.
+    """
+    inputs = tensors["train_x"]
+    unlike = (inputs[:LOOKED] != inputs[-1:]).flatten(1).any(1) if inputs.ndim > 1 else ()
+    others = [row for row, differs in enumerate(unlike) if differs]
+    by_batch = any(isinstance(p, BatchNorm) and p.running_mean is None for p in module.modules())
+    if by_batch or not others:
+        return
+    state, last = layout.read(module), len(inputs) - 1
+    noise = np.random.default_rng(0).normal(0, SPREAD, layout.weight_count)
+    moved = state.clone()
+    moved[: layout.weight_count] += torch.as_tensor(noise, device=state.device)
+    layout.write(module, moved)
+    pair = [_scored(module, measures, tensors, [row, last]) for row in (others[0], last)]
+    layout.write(module, state)
+    for name in measures:
+        one, two = (found[name] for found in pair)
+        if not torch.allclose(one, two, rtol=1e-3, atol=1e-5, equal_nan=True):
+            raise ValueError(
+                f"each example must be scored by itself, but the {name} of one depends on its "
+                "neighbours in the batch; let the first axis be that of examples, such as by "
+                "batch_first=True, and compute nothing over it"
+            )
+
+
+def _scored(
+    module: nn.Module,
+    measures: Mapping[str, PerExample],
+    tensors: Mapping[str, torch.Tensor],
+    rows: list[int],
+) -> dict[str, torch.Tensor]:
+    inputs, targets = tensors["train_x"][rows], tensors["train_y"][rows]
+    outputs = undrawn(module, inputs)
+    return {name: undrawn(m, outputs, targets)[-1].double() for name, m in measures.items()}
