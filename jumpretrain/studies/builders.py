@@ -60,6 +60,11 @@ def task_builder(study: Study) -> Build:
     if study.task is not None:
         return find_function(study.task)
     data = load(study.data, study.data_root)
+    if min(data.train_y.min(), data.test_y.min()) == max(data.train_y.max(), data.test_y.max()):
+        raise ValueError(
+            f"networks tell two classes or more apart, but all labels are {data.train_y[0]}; "
+            "take other data"
+        )
     if study.train_size is not None or study.test_size is not None:
         data = data.subset(study.train_size, study.test_size)
     if study.crop or study.flip:

@@ -236,12 +236,12 @@ def _rehearse(study: InterpolationStudy, task: Task) -> None:
     Raises:
         ValueError: If biases cannot move as asked for, or there is no batch to train on.
     """
-    small, state = few_examples(task), task.initial(0)
+    small, state, quiet = few_examples(task), task.initial(0), Execution(progress=False)
     if study.end is None:
         train_briefly(task, study.training)
     for biases in study.biases:
         try:
-            path = interpolate(small, state, state, alphas=3, biases=biases)
+            path = interpolate(small, state, state, 3, biases=biases, execution=quiet)
         except ValueError as error:
             reason, _, depth = str(error).partition("; pass depth=")
             if not depth:

@@ -17,6 +17,9 @@ __all__ = ["as_images", "check_images", "read_images"]
 
 Examples: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 
+CLASSES = 1000
+"""So many there can be whatever the number of examples; one above it needs as many examples."""
+RELABELLED = "np.unique(labels, return_inverse=True)[1]"
 CHANNELS = (1, 3, 4)
 """Numbers of channels by which one tells that they come last."""
 UNREADABLE = (
@@ -42,14 +45,15 @@ def read_images(path: Path) -> list[Examples]:
     except UNREADABLE as error:
         raise ValueError(
             f"{path} must be an npz file with x_train, y_train, x_test and y_test, but cannot be "
-            f"read ({error}); fetch it again"
+            f"read ({error}); fetch it again, or write it by np.savez from arrays of numbers"
         ) from error
     if not pairs:
         raise ValueError(
             f"data are read up to {MOST_BYTES / 1e9:g} GB, but {path} unpacks to "
             f"{unpacked / 1e9:.3g} GB of float32; keep fewer examples in it"
         )
-    return [as_images(*pair) for pair in pairs]
+    most = max(CLASSES, *(len(labels) for _, labels in pairs if labels.ndim))
+    return [as_images(*pair, most) for pair in pairs]
 
 
 def _unpacked(path: Path) -> list[Examples]:
@@ -79,40 +83,65 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
-def as_images(pixels: NDArray[Any], labels: NDArray[Any]) -> Examples:
+def as_images(pixels: NDArray[Any], labels: NDArray[Any], most: int = CLASSES) -> Examples:
     """Turn pixels into images with channels first.
 
     Args:
         pixels: From 0 to 255, (n, H, W) or (n, H, W, channels).
-        labels: Whole numbers (n,).
+        labels: Whole numbers (n,) or (n, 1).
+        most: Number of classes that there can be.
 
     Returns:
         Images (n, C, H, W) in [0, 1], and the labels as int64.
 
     Raises:
-        ValueError: If labels are no whole numbers, or pixels of another shape or range.
+        ValueError: If labels are no classes, or pixels of another shape or range.
     """
     array, kinds = as_numbers(pixels, "pixels"), as_numbers(labels, "labels")
-    if kinds.dtype.kind not in "iu":
-        raise ValueError(
-            f"labels of images must be whole numbers, but are {kinds.dtype}; "
-            "write them with .astype('int64')"
-        )
+    _check_labels(kinds, most)
     if array.dtype.kind not in "iuf":
         remedy = "pass their .real" if array.dtype.kind == "c" else "write 255 * x.astype('uint8')"
         raise ValueError(f"pixels must be 0..255, but are {array.dtype}; {remedy}")
-    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[-1] not in CHANNELS):
+    moved = array.ndim == 4 and array.shape[-1] not in CHANNELS
+    if array.ndim not in (3, 4) or moved or not all(array.shape[1:]):
+        remedy = "np.moveaxis(x, 1, -1)" if moved else "a shape such as x.reshape(-1, 28, 28)"
         raise ValueError(
             f"images must be (n, H, W) or (n, H, W, channels), but are {array.shape}; "
-            "write them with np.moveaxis(x, 1, -1)"
+            f"write them with {remedy}"
         )
-    if array.dtype.kind == "f" and array.max(initial=0) <= 1:
+    low, high = array.min(initial=255), array.max(initial=0)
+    if low < 0 or high > 255:
         raise ValueError(
-            f"pixels must be 0..255, but are at most {array.max(initial=0):.3g}; pass such images "
+            f"pixels must be 0..255, but go from {low:.4g} to {high:.4g}; write them as such, "
+            "by 255 * (x - x.min()) / (x.max() - x.min())"
+        )
+    if array.dtype.kind == "f" and high <= 1:
+        raise ValueError(
+            f"pixels must be 0..255, but are at most {high:.3g}; pass such images "
             "to jr.Dataset, which leaves them as they are"
         )
     array = array[:, None] if array.ndim == 3 else np.moveaxis(array, -1, 1)
     return np.ascontiguousarray(array, np.float32) / 255, kinds.astype(np.int64)
+
+
+def _check_labels(labels: NDArray[Any], most: int) -> None:
+    if labels.shape not in ((labels.size,), (labels.size, 1)):
+        raise ValueError(
+            f"images have one label each, (n,), but labels are {labels.shape}; make labels of "
+            "shares of classes by .argmax(1)"
+        )
+    if labels.dtype.kind not in "iu":
+        cut = labels.dtype.kind == "f" and (labels != np.floor(labels)).any()  # NaN among them
+        remedy = f"{RELABELLED}, without what is missing" if cut else ".astype('int64')"
+        raise ValueError(
+            f"labels of images must be whole numbers, but are {labels.dtype}; write them with "
+            f"{remedy}"
+        )
+    if labels.size and labels.max() >= most:
+        raise ValueError(
+            f"labels of images must number up to {most} classes from 0, but one is "
+            f"{labels.max()}; write them with {RELABELLED}"
+        )
 
 
 def check_images(images: NDArray[Any], crop: int) -> None:

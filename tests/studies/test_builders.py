@@ -36,3 +36,11 @@ def test_what_is_no_task_or_lacks_the_metric_is_refused():
         check_task(task, "f1")
     with pytest.raises(ValueError, match="must return a Task, not int"):
         check_task(3, "test_loss")
+
+
+def test_data_of_one_class_are_refused(tmp_path):
+    images, labels = np.full((40, 8, 8), 200, np.uint8), np.zeros(40, int)
+    arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
+    np.savez(tmp_path / "mnist.npz", **arrays)
+    with pytest.raises(ValueError, match="two classes or more apart, but all labels are 0"):
+        task_builder(jr.Study(data="mnist", data_root=str(tmp_path)))

@@ -88,7 +88,7 @@ def test_a_header_that_promises_other_data_than_there_are_is_refused(tmp_path, s
 STRANGE = {
     "labels of floats": (
         {"y_train": np.arange(7) + 0.5},
-        r"whole numbers, .* \.astype\('int64'\)",
+        r"whole numbers, .* np\.unique",
     ),
     "labels that are NaN": ({"y_test": np.full(4, np.nan)}, "labels of images must be whole"),
     "whole labels of floats": ({"y_train": np.arange(7.0)}, "labels of images must be whole"),
@@ -162,3 +162,36 @@ def test_a_crop_that_leaves_nothing_is_refused():
     images = np.ones((9, 1, 8, 6))
     with pytest.raises(ValueError, match=r"0\.\.5 pixels, but is 6"):
         Dataset(images, np.arange(9), images, np.arange(9)).augment(crop=6)
+
+
+ROWS = np.arange(40)
+REFUSED = {
+    "far": ({"y_train": np.where(ROWS == 3, 10**9, ROWS % 10)}, "up to 1000 classes from 0"),
+    "farther": ({"y_test": np.where(ROWS == 3, 10**5, ROWS % 10)}, "but one is 100000; write"),
+    "beyond": ({"y_train": np.full(40, 2**64 - 1, np.uint64)}, "up to 1000 classes from 0"),
+    "parts": ({"y_train": ROWS + 0.5}, r"with np\.unique\(labels, return_inverse=True\)\[1\]"),
+    "missing": ({"y_train": np.where(ROWS == 3, np.nan, 1.0)}, "without what is missing"),
+    "floats": ({"y_train": np.ones(40)}, r"but are float64; write them with \.astype\('int64'\)"),
+    "flags": ({"y_train": ROWS > 3}, r"but are bool; write them with \.astype\('int64'\)"),
+    "one-hot": ({"y_train": np.eye(40, dtype=int)}, r"one label each, \(n,\), but .*argmax\(1\)"),
+    "objects": ({"y_train": ROWS.astype(object)}, "write it by np.savez from arrays of numbers"),
+    "negative": ({"x_train": np.full((40, 8, 8), -3)}, "but go from -3 to -3"),
+    "huge": ({"x_train": np.full((40, 8, 8), 1e300)}, r"but go from 1e\+300 to 1e\+300"),
+    "flat": ({"x_train": np.full((40, 64), 3)}, r"such as x\.reshape\(-1, 28, 28\)"),
+    "without pixels": ({"x_test": np.zeros((40, 0, 8))}, r"but are \(40, 0, 8\)"),
+    "complex": ({"x_train": np.full((40, 8, 8), 3 + 1j)}, r"pass their \.real"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.filterwarnings("error")
+def test_what_are_no_images_with_labels_is_refused_in_one_line(tmp_path, kind):
+    change, words = REFUSED[kind]
+    images = np.full((40, 8, 8), 200, np.uint8)
+    whole = {"x_train": images, "x_test": images, "y_train": ROWS % 10, "y_test": ROWS % 10}
+    np.savez(tmp_path / "mnist.npz", **whole)
+    assert load("mnist", tmp_path).train_y.max() == 9
+    np.savez(tmp_path / "mnist.npz", **whole | change)
+    with pytest.raises(ValueError, match=words) as found:
+        load("mnist", tmp_path)
+    assert "\n" not in str(found.value)
