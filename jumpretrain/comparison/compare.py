@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jumpretrain.comparison.describe import describe
+from jumpretrain.comparison.effects import scaled
 from jumpretrain.comparison.hypothesis_tests import (
     PermutationTest,
     cliffs_delta,
@@ -181,7 +182,7 @@ def _sizes(groups: Mapping[str, Sequence[Network]]) -> dict[str, int]:
         if not isinstance(networks, Sequence) or isinstance(networks, str):
             raise TypeError(
                 f"a group is a list of networks, but {name!r} is a {type(networks).__name__}; "
-                "give [network, ...]"
+                "give [network, ...], or of a table .to_dict('records')"
             )
     sizes = {name: len(networks) for name, networks in groups.items()}
     if len(sizes) < 2 or min(sizes.values()) < 2:
@@ -195,16 +196,19 @@ def _sizes(groups: Mapping[str, Sequence[Network]]) -> dict[str, int]:
 def _values(
     groups: Mapping[str, Sequence[Network]], metric: str, seed: int, k: int
 ) -> pd.DataFrame:
-    rows = [
-        {"group": group}
-        | (
-            describe(network, metric=metric, k=k, seed=seed)
-            if isinstance(network, Trajectories)
-            else dict(network)
-        )
+    described = [
+        (group, describe(network, metric=metric, k=k, seed=seed))
+        if isinstance(network, Trajectories)
+        else (group, dict(network))
         for group, networks in groups.items()
         for network in networks
     ]
+    if any("group" in statistics for _, statistics in described):
+        raise ValueError(
+            "tables name each network's group in a column `group`, but a statistic has that name; "
+            "rename it"
+        )
+    rows = [{"group": group, **statistics} for group, statistics in described]
     every = dict.fromkeys(name for row in rows for name in row)
     for row in rows:
         odd = [name for name in every if name != "group" and not _finite(row.get(name))]
@@ -219,7 +223,15 @@ def _values(
 
 
 def _finite(value: Any) -> bool:
-    return value is not None and math.isfinite(value)
+    try:
+        return math.isfinite(value)
+    except (OverflowError, TypeError, ValueError):  # such as None, text, or 10**400
+        return False
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    (values,), power = scaled([values])
+    return float(np.ldexp(values.mean(), power))
 
 
 def _family(names: list[str], family: Sequence[str] | None) -> list[str]:
@@ -255,7 +267,7 @@ class _Networks:
         return {
             "statistic": name,
             "in_family": in_family,
-            **{f"mean_{group}": float(x.mean()) for group, x in means},
+            **{f"mean_{group}": _mean(x) for group, x in means},
             **self.effects(arrays),
             "p": p,
             "p_holm": math.nan,

@@ -20,9 +20,12 @@ __all__ = [
     "as_arrays",
     "cliffs_delta",
     "eta_squared",
+    "scaled",
     "standardised_difference",
 ]
 
+FAR = 500
+"""Powers of two from which on squares, or their sums, may leave the range of floats."""
 EPS = 8 * np.finfo(float).eps
 Array = NDArray[np.float64]
 
@@ -77,6 +80,7 @@ def standardised_difference(a: Values, b: Values) -> Any:
     freedom = left.shape[-1] + right.shape[-1] - 2
     if freedom < 2:
         return np.full(np.broadcast_shapes(left.shape[:-1], right.shape[:-1]), np.nan)[()]
+    (left, right), _ = scaled([left, right])
     squares = sum(((x - x.mean(-1, keepdims=True)) ** 2).sum(-1) for x in (left, right))
     deviation = np.sqrt(squares / freedom)
     noise = EPS * np.maximum(np.abs(left).max(-1), np.abs(right).max(-1))
@@ -104,7 +108,7 @@ def eta_squared(*groups: Values) -> Any:
     """
     if len(groups) < 2:
         raise ValueError(f"a share between groups needs two or more, but there are {len(groups)}")
-    arrays = [np.asarray(group, float) for group in groups]
+    arrays, _ = scaled([np.asarray(group, float) for group in groups])
     pooled = np.concatenate(arrays, -1)
     centre = pooled.mean(-1, keepdims=True)
     total = ((pooled - centre) ** 2).sum(-1)
@@ -112,6 +116,19 @@ def eta_squared(*groups: Values) -> Any:
     noise = pooled.shape[-1] * (EPS * np.abs(pooled).max(-1)) ** 2
     share = 1 - within / np.maximum(total, 1e-300)
     return np.where(total <= noise, 0.0, np.clip(share, 0, 1))[()]
+
+
+def scaled(arrays: Sequence[Array]) -> tuple[list[Array], int]:
+    """Divide values by one power of two, exactly, where their squares would leave the range.
+
+    Returns:
+        The values, the largest between 1/2 and 1 if they were divided, and the power.
+    """
+    largest = max(np.abs(array).max(initial=0.0) for array in arrays)
+    power = math.frexp(largest)[1] if 0 < largest < math.inf else 0
+    if abs(power) < FAR:
+        return list(arrays), 0
+    return [np.ldexp(array, -power) for array in arrays], power
 
 
 def as_arrays(groups: Sequence[Values]) -> list[Array]:

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ncfdtr, nctdtr, ndtr, ndtri
 
-from jumpretrain.comparison.effects import EPS, as_arrays, cliffs_delta, standardised_difference
+from jumpretrain.comparison.effects import (
+    EPS,
+    as_arrays,
+    cliffs_delta,
+    scaled,
+    standardised_difference,
+)
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.bounds import Count, Seed, Values
 
@@ -68,7 +74,7 @@ def difference_interval(a: Values, b: Values, level: float = 0.95) -> tuple[floa
         ValueError: If a group has fewer than two networks, or a value is not finite.
     """
     _normal_quantile(level)
-    left, right = as_arrays([a, b])
+    (left, right), _ = scaled(as_arrays([a, b]))
     freedom, size = len(left) + len(right) - 2, 1 / math.sqrt(1 / len(left) + 1 / len(right))
     deviation = math.sqrt(_squares([left, right]) / freedom)
     if deviation <= _rounding([left, right]):
@@ -106,7 +112,7 @@ def share_interval(*groups: Values, level: float = 0.95) -> tuple[float, float]:
             is not finite.
     """
     _normal_quantile(level)
-    arrays = as_arrays(groups)
+    arrays, _ = scaled(as_arrays(groups))
     count, means = sum(map(len, arrays)), [array.mean() for array in arrays]
     above, below, within = len(arrays) - 1, count - len(arrays), _squares(arrays)
     if math.sqrt(within / below) <= _rounding(arrays):

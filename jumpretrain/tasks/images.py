@@ -109,7 +109,7 @@ def as_images(pixels: NDArray[Any], labels: NDArray[Any], most: int = CLASSES) -
             f"images must be (n, H, W) or (n, H, W, channels), but are {array.shape}; "
             f"write them with {remedy}"
         )
-    low, high = array.min(initial=255), array.max(initial=0)
+    low, high = (array.min(), array.max()) if len(array) else (0, 255)
     if low < 0 or high > 255:
         raise ValueError(
             f"pixels must be 0..255, but go from {low:.4g} to {high:.4g}; write them as such, "

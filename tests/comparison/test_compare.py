@@ -1,6 +1,9 @@
 import math
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 from support import cases
 
@@ -241,3 +244,38 @@ def test_numbers_out_of_range_are_refused_before_networks_are_described(change, 
     monkeypatch.setattr(module, "describe", lambda *a, **k: pytest.fail("described"))
     with pytest.raises(ValueError, match=rf"{next(iter(change))} must be"):
         compare({name: [cases.arms(), cases.arms()] for name in "ab"}, **change)
+
+
+def statistics(values, name="s"):
+    return [{name: value} for value in values]
+
+
+def test_a_statistic_may_have_the_name_of_any_column_but_that_of_the_groups():
+    for name in ("statistic", "effect", "p", "mean_a", "in_family", "low"):
+        found = compare({"a": statistics([1.0, 2.0], name), "b": statistics([3.0, 5.0], name)})
+        assert found.frame()["statistic"].item() == name and found.frame()["effect"].item() == -1
+    with pytest.raises(ValueError, match="in a column `group`, but a statistic has that name; re"):
+        compare({"a": statistics([1.0, 2.0], "group"), "b": statistics([3.0, 5.0], "group")})
+
+
+@pytest.mark.parametrize("power", [-1070, 600, 1020])
+def test_values_at_the_ends_of_floats_are_compared_as_others_are(power):
+    near = {"a": [1.0, 2.0, 4.0], "b": [5.0, 6.0, 6.5]}
+    far = {name: statistics(np.ldexp(values, power)) for name, values in near.items()}
+    expected = compare({name: statistics(values) for name, values in near.items()}).frame()
+    found = compare(far).frame()
+    means = ["mean_a", "mean_b"]
+    pd.testing.assert_frame_equal(found.drop(columns=means), expected.drop(columns=means))
+    assert np.isfinite(found[means].to_numpy()).all()
+
+
+@pytest.mark.parametrize("value", [pd.NA, None, "1", 1j, 10**400, np.array([1.0, 2.0]), np.inf])
+def test_what_is_no_finite_number_is_named(value):
+    with pytest.raises(ValueError, match="a finite value of every statistic, but one of 'a'"):
+        compare({"a": statistics([value, 2.0]), "b": statistics([3.0, 4.0])})
+
+
+def test_numbers_of_every_kind_count():
+    kinds = [True, np.float32(2), Decimal(3), Fraction(4), np.array(5.0), 6, pd.Series([7])[0]]
+    found = compare({"a": statistics(kinds), "b": statistics([0, 0.5])}).frame()
+    assert found["mean_a"].item() == 4 and found["effect"].item() == 1

@@ -11,6 +11,8 @@ from jumpretrain.comparison.effects import (
     eta_squared,
     standardised_difference,
 )
+from jumpretrain.comparison.hypothesis_tests import given_covariate, permutation_test
+from jumpretrain.comparison.intervals import delta_interval, difference_interval, share_interval
 
 numbers = st.integers(-50, 50).map(lambda x: x / 4)  # exact under shifts by integers
 values = st.lists(numbers, min_size=2, max_size=8)
@@ -97,3 +99,29 @@ def test_a_share_between_groups_needs_two():
     for groups in ((), ([1.0, 2.0],)):
         with pytest.raises(ValueError, match="needs two or more"):
             eta_squared(*groups)
+
+
+NEAR = ([1.0, 2.0, 3.5], [4.0, 5.0, 7.0], [2.0, 6.0, 8.0])
+
+
+@pytest.mark.parametrize("power", [-1070, -600, 530, 1020])
+def test_effects_and_their_tests_have_no_scale_up_to_the_ends_of_floats(power):
+    groups, far = NEAR, [np.ldexp(group, power) for group in NEAR]
+    assert all(
+        (np.ldexp(group, -power) == near).all() for group, near in zip(far, NEAR, strict=True)
+    )
+    assert standardised_difference(*far[:2]) == standardised_difference(*groups[:2])
+    assert eta_squared(*far) == eta_squared(*groups)
+    for interval in (difference_interval, delta_interval):
+        assert interval(*far[:2]) == interval(*groups[:2])
+    assert share_interval(*far) == share_interval(*groups)
+    for some in (2, 3):
+        assert permutation_test(far[:some]).p == permutation_test(groups[:some]).p
+        assert given_covariate(far[:some], groups[::-1][:some]) == given_covariate(
+            groups[:some], groups[::-1][:some]
+        )
+
+
+def test_a_difference_larger_than_any_float_is_infinite_and_its_p_is_right():
+    found = permutation_test([[1.5e308, 1.6e308, 1.7e308], [-1.5e308, -1.6e308, -1.7e308]])
+    assert (found.p, found.statistic) == (2 / 20, np.inf)
