@@ -23,7 +23,8 @@ STOPPED = 128 + signal.SIGTERM  # what a shell reports of a process that was tol
 LOCK = ".lock"
 INDEX = "trajectories.safetensors"
 MANIFESTS = tuple(
-    f"{name}.json" for name in "manifest sampling study survey junction connector restarts".split()
+    f"{name}.json"
+    for name in "manifest sampling study survey junction connector restarts saddles".split()
 )
 TRIES = 100  # each is lost to one that removes the folder at that moment, having made nothing
 

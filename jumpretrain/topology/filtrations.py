@@ -15,7 +15,7 @@ from scipy.spatial.distance import squareform
 
 from jumpretrain.execution.arrays import as_reals
 
-__all__ = ["check_values", "elder", "lower_star", "pairwise", "transform"]
+__all__ = ["check_values", "elder", "entering", "pairwise", "transform"]
 
 EXACT = 2**24  # float32 holds every integer up to here
 
@@ -78,10 +78,13 @@ def check_values(values: ArrayLike, count: int) -> NDArray[np.float64]:
     return array
 
 
-def lower_star(
-    values: NDArray[np.float64], links: NDArray[np.intp], complex: Literal["flag", "graph"]
+def entering(
+    values: NDArray[np.float64],
+    links: NDArray[np.intp],
+    heights: NDArray[np.float64],
+    complex: Literal["flag", "graph"],
 ) -> Ranked:
-    """Let points enter at their values and edges with the higher of their ends.
+    """Let points enter at their values and edges at their heights.
 
     Ripser fills every triangle, so on the bare graph each edge is subdivided by a point that
     enters with it: then there are none.
@@ -89,14 +92,14 @@ def lower_star(
     Args:
         values: One number a point (N,).
         links: The edges (E, 2).
+        heights: One number an edge (E,), at least the values of its ends.
         complex: `"flag"` or `"graph"`.
 
     Returns:
         A sparse matrix of ranks with the points' own on the diagonal, and the value of each rank.
     """
-    levels, ranks = _ranked(values)
-    births = 1 + ranks  # SciPy may drop a zero
-    raised = births[links].max(axis=1)
+    levels, ranks = _ranked(np.r_[values, heights])
+    births, raised = np.split(1 + ranks, [len(values)])  # SciPy may drop a zero
     if complex == "graph":
         middle = len(births) + np.arange(len(links))
         births = np.r_[births, raised]

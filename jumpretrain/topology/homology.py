@@ -16,13 +16,13 @@ from jumpretrain.execution.bounds import Count
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.topology.diagrams import Bars, Diagrams
-from jumpretrain.topology.filtrations import check_values, elder, lower_star, pairwise, transform
+from jumpretrain.topology.filtrations import check_values, elder, entering, pairwise, transform
 from jumpretrain.topology.subsampling import cover
 
 if TYPE_CHECKING:
     from jumpretrain.embedding.embed import Embedding
 
-__all__ = ["released", "rips", "sublevel", "transform"]
+__all__ = ["graph_bars", "released", "rips", "sizes", "sublevel", "transform"]
 
 MANY = 2000  # points from which on Vietoris-Rips is slow
 VERSIONS = {name: version(name) for name in ("numpy", "persim", "ripser", "scipy")}
@@ -67,13 +67,35 @@ def sublevel(
     _check_maxdim(maxdim)
     links = edges(graph)
     values = check_values(values, graph.shape[0])
-    matrix, levels = lower_star(values, links, complex)
-    if complex == "flag":
-        bars = _bars(matrix, levels, maxdim)
-    else:  # a graph has no dimension 2
-        bars = _bars(matrix, levels, min(maxdim, 1)) + (np.empty((0, 2)),) * (maxdim - 1)
     how = {"filtration": "sublevel", "complex": complex, "maxdim": maxdim}
-    return Diagrams(bars, how | _sizes(values, links))
+    bars = graph_bars(values, links, values[links].max(axis=1), complex, maxdim)
+    return Diagrams(bars, how | sizes(values, links))
+
+
+def graph_bars(
+    values: NDArray[np.float64],
+    links: NDArray[np.intp],
+    heights: NDArray[np.float64],
+    complex: Literal["flag", "graph"],
+    maxdim: int,
+) -> Bars:
+    """Find the bars of a graph whose points and edges enter at their heights.
+
+    Args:
+        values: One number a point (N,).
+        links: The edges (E, 2).
+        heights: One number an edge (E,), at least the values of its ends.
+        complex: `"flag"` or `"graph"`.
+        maxdim: Highest dimension.
+
+    Returns:
+        Births and deaths by dimension.
+    """
+    matrix, levels = entering(values, links, heights, complex)
+    if complex == "flag":
+        return _bars(matrix, levels, maxdim)
+    # a graph has no dimension 2
+    return _bars(matrix, levels, min(maxdim, 1)) + (np.empty((0, 2)),) * (maxdim - 1)
 
 
 @checked
@@ -107,12 +129,12 @@ def rips(distances: ArrayLike, maxdim: int = 1, points: Count | None = None) -> 
     how: dict[str, Any] = {"filtration": "rips", "complex": "flag", "maxdim": maxdim}
     if points is None:
         _warn_of(len(matrix), maxdim)
-        return Diagrams(_bars(*pairwise(matrix), maxdim), how | _sizes(matrix))
+        return Diagrams(_bars(*pairwise(matrix), maxdim), how | sizes(matrix))
     chosen = cover(matrix, points)
     bars = _bars(*pairwise(matrix[np.ix_(chosen.points, chosen.points)]), maxdim)
     real = [int((np.diff(some) > 4 * chosen.radius).sum()) for some in bars]
     how |= {"cover_radius": chosen.radius, "certified": real}
-    return Diagrams(bars, how | _sizes(chosen.points))
+    return Diagrams(bars, how | sizes(chosen.points))
 
 
 @checked
@@ -164,7 +186,7 @@ def released(
     births = np.r_[left, closing]
     last = np.stack([births, np.full(len(births), values[links].max())], axis=1)
     bars = np.vstack([merged, last[: len(left)]]), last[len(left) :]
-    return Diagrams(bars, how | _sizes(values, links))
+    return Diagrams(bars, how | sizes(values, links))
 
 
 def _warn_of(count: int, maxdim: int) -> None:
@@ -191,6 +213,11 @@ def _bars(matrix: Any, levels: NDArray[np.float64], maxdim: int) -> Bars:
     return tuple(known[rank] for rank in ranks)
 
 
-def _sizes(points: NDArray[Any], links: NDArray[Any] | None = None) -> dict[str, Any]:
+def sizes(points: NDArray[Any], links: NDArray[Any] | None = None) -> dict[str, Any]:
+    """Say how much a diagram was made from, and with which packages.
+
+    Returns:
+        Entries of a provenance.
+    """
     count = {} if links is None else {"edges": len(links)}
     return {"points": len(points), **count, "versions": dict(VERSIONS)}

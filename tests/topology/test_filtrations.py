@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumpretrain.topology.filtrations import check_values, elder, lower_star, pairwise, transform
+from jumpretrain.topology.filtrations import check_values, elder, entering, pairwise, transform
 
 losses = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20)
 
@@ -52,15 +52,15 @@ def test_there_is_one_value_a_point():
         check_values([1.0, 2.0], 3)
 
 
-def test_lower_star_ranks_points_and_edges():
-    matrix, levels = lower_star(np.array([0.5, 7.0, 0.5]), np.array([[0, 1]]), "flag")
+def test_entering_ranks_points_and_edges():
+    matrix, levels = entering(np.array([0.5, 7.0, 0.5]), np.array([[0, 1]]), "flag")
     assert matrix.toarray().tolist() == [[1, 2, 0], [2, 2, 0], [0, 0, 1]]
     assert levels[1:].tolist() == [0.5, 7.0]
 
 
 def test_the_bare_graph_has_no_triangles():
     triangle = np.array([[0, 1], [0, 2], [1, 2]])
-    matrix, _ = lower_star(np.arange(3.0), triangle, "graph")
+    matrix, _ = entering(np.arange(3.0), triangle, "graph")
     dense = (matrix - np.diag(matrix.diagonal())).astype(bool).astype(int)
     assert matrix.shape == (6, 6)
     assert dense.sum() == 12
