@@ -13,22 +13,27 @@ from jumpretrain.plots.contrasts import comparison, fidelity
 from jumpretrain.plots.curves import distance, loss
 from jumpretrain.plots.paths import paths, spread
 from jumpretrain.plots.persistence import diagram, range_law
+from jumpretrain.plots.saddles import back, basins, disconnectivity, profile
 from jumpretrain.plots.scatters import trajectories
 from jumpretrain.plots.sections import section, spectrum
 
 __all__ = [
+    "back",
+    "basins",
     "caption",
     "classes",
     "comparison",
     "connector",
     "deviations",
     "diagram",
+    "disconnectivity",
     "distance",
     "fidelity",
     "label_change",
     "layers",
     "loss",
     "paths",
+    "profile",
     "range_law",
     "section",
     "sheets",

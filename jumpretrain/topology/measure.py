@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
@@ -114,7 +114,7 @@ def saddles(
             measured = bent(segments, measured, bend, recipe)
     more = {"align": align, "bend": bend} | ({"recipe": asdict(recipe)} if bend else {})
     provenance = {"task": task.fingerprint, "states": digest(points)} | choices | more
-    provenance["versions"] = {"torch": torch.__version__, "numpy": np.__version__}
+    provenance["versions"] = {name: version(name) for name in ("torch", "numpy")}
     return replace(measured, evaluations=segments.evaluations, provenance=provenance)
 
 

@@ -17,6 +17,7 @@ from scipy.spatial.distance import squareform
 
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.arrays import as_reals
+from jumpretrain.execution.bounds import AnyNumber
 from jumpretrain.topology.diagrams import Diagrams
 from jumpretrain.topology.filtrations import check_values
 from jumpretrain.topology.homology import graph_bars, sizes
@@ -53,7 +54,7 @@ class MergeTree:
                 f"heights ({merges},), but they are {self.links.shape} and {self.heights.shape}"
             )
         ends = self.values[self.links].max(axis=1, initial=-np.inf)
-        wrong = (self.heights < ends) | (np.diff(self.heights, prepend=-np.inf) < 0)
+        wrong = self.heights < np.maximum(ends, np.r_[-np.inf, self.heights][:merges])
         if wrong.any():
             raise ValueError(
                 "merges must be in rising order and no lower than the states they join, but "
@@ -104,6 +105,16 @@ class MergeTree:
         bars = graph_bars(self.values, links, heights, "flag", 0)
         return Diagrams(bars, {"filtration": "minimax", "maxdim": 0} | sizes(self.values, links))
 
+    def among(self, states: NDArray[np.intp]) -> MergeTree:
+        """Leave out states, but no way: the tree of some states over ways through all of them.
+
+        Returns:
+            The tree of those states (K,), in the order given.
+        """
+        pairs = np.stack(np.triu_indices(len(states), k=1), axis=1)
+        ways = self.minimax[tuple(states[pairs].T)]
+        return merge_tree(self.values[states], pairs, ways)
+
     @property
     def floors(self) -> NDArray[np.float64]:
         """The higher of the lowest states of both pieces, for each merge (N - 1,).
@@ -146,7 +157,7 @@ class MergeTree:
         return float(np.diff(edges, axis=1).mean()) if len(edges) else 0.0
 
     @checked
-    def basins(self, height: float) -> NDArray[np.intp]:
+    def basins(self, height: AnyNumber) -> NDArray[np.intp]:
         """Say in which basin each state lies when the water stands at a height.
 
         Returns:

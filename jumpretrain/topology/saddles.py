@@ -173,7 +173,8 @@ class Saddles:
         }
         arrays |= {f"labels.{name}": self.labels[name].to_numpy() for name in self.labels}
         told = {name: getattr(self, name) for name in ("metric", "evaluations", "provenance")}
-        folders.write_arrays(Path(file), arrays, told | {"kind": SAVED})
+        told |= {"kind": SAVED, "columns": list(self.labels)}
+        folders.write_arrays(Path(file), arrays, told)
 
     @classmethod
     @checked
@@ -189,9 +190,10 @@ class Saddles:
         arrays, told = folders.read_arrays(Path(file))
         if told.pop("kind", None) != SAVED:
             raise ValueError(f"{file} must hold saddles that `save` wrote, but holds others")
+        columns = told.pop("columns")
         parts: dict[str, dict[str, Any]] = {"tree": {}, "labels": {}, "": told}
         for name, array in arrays.items():
             part, _, key = name.rpartition(".")
             parts[part][key] = array
-        tree, labels = MergeTree(**parts["tree"]), pd.DataFrame(parts["labels"])
+        tree, labels = MergeTree(**parts["tree"]), pd.DataFrame(parts["labels"])[columns]
         return cls(tree=tree, labels=labels, **parts[""])

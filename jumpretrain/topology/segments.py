@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,10 @@ def climb(
 ) -> Measuring:
     """Look for the highest point of a segment: at some shares, then ever closer to the highest.
 
-    Looking ends when the two middles beside the highest point raise it by no more than a share of
-    its height above the ends, or than the least height that matters.
+    Between two points that lie beside the highest one, a concave curve rises above it by no more
+    than the larger of its drops to them (derived). Looking ends when that is no more than a share
+    of the height above the ends, or than the least height that matters. Beside an end that is the
+    highest point it looks once.
 
     Args:
         ends: Heights of the two ends.
@@ -59,26 +61,36 @@ def climb(
         Where to look next; what was found there is sent in.
 
     Returns:
-        By how much the last two looks raised the highest point.
+        By how much a concave curve could be higher than what was found.
     """
     known = {0.0: ends[0], 1.0: ends[1]}
     for share in shares:
         known[share] = yield share
-    top, rise = max(known.values()), np.inf
-    while rise > least and not rise <= tolerance * (top - max(ends)):
-        before = top
-        for share in _beside_highest(known):
+    looked = False
+    while True:
+        top, near, drop = _summit(known)
+        over = drop <= max(tolerance * (top - max(ends)), least) and (looked or len(near) == 2)
+        if np.isinf(top) or over or near[0] in known:
+            return 0.0 if np.isinf(top) else drop
+        for share in near:
             known[share] = yield share
-        top = max(known.values())
-        rise = top - before
-    return 0.0 if np.isinf(rise) else float(rise)
+        looked = True
 
 
-def _beside_highest(known: dict[float, float]) -> list[float]:
+def _summit(known: Mapping[float, float]) -> tuple[float, list[float], float]:
+    """Find the highest point.
+
+    Returns:
+        Its height, the middles of the intervals beside it, and the larger drop across these; for
+        an end 0.
+    """
     shares = sorted(known)
-    highest = max(range(len(shares)), key=lambda place: known[shares[place]])
-    near = [place for place in (highest - 1, highest) if 0 <= place < len(shares) - 1]
-    return [(shares[place] + shares[place + 1]) / 2 for place in near]
+    place = max(range(len(shares)), key=lambda place: known[shares[place]])
+    beside = [shares[k] for k in (place - 1, place + 1) if 0 <= k < len(shares)]
+    top = known[shares[place]]
+    drop = max(top - known[share] for share in beside) if len(beside) == 2 else 0.0
+    middles = [float(np.float32((shares[place] + share) / 2)) for share in beside]
+    return top, middles, drop
 
 
 def climbing(values: NDArray[np.float64], alphas: int, tolerance: float, least: float) -> Begin:
@@ -132,7 +144,7 @@ class Segments:
             One value a point.
         """
         new = [probe for probe in dict.fromkeys(probes) if probe not in self.known]
-        block = max(UNIT, ENTRIES // self.states.shape[1])
+        block = UNIT * max(1, ENTRIES // (UNIT * self.states.shape[1]))
         for start in range(0, len(new), block):
             some = new[start : start + block]
             self.known.update(zip(some, self._scores(self._points(some)), strict=True))

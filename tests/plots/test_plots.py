@@ -101,6 +101,14 @@ SHARP = SharpDirections(
     np.array([5.0, 1.0, 0.01, -0.2]), 0.03, 5.81, 5.1, 0.02, 0.001, "exact", {}
 )
 
+SADDLES = cases.planted_saddles()
+
+
+def five_points():
+    labels = SADDLES.labels.drop(columns="network")
+    return Embedding(np.eye(5, 2), None, np.zeros((5, 5)), labels, 1, 7, {"method": "pca"})
+
+
 DRAW = {
     "section": lambda ax: plots.section(PLANE, ax=ax),
     "flat section": lambda ax: plots.section(PLANE, "test_accuracy", ax),
@@ -120,6 +128,10 @@ DRAW = {
     "distance": lambda ax: plots.distance(ARMS, ax),
     "comparison": lambda ax: plots.comparison(compared(), ax),
     "fidelity": lambda ax: plots.fidelity(FIDELITY, ax),
+    "disconnectivity": lambda ax: plots.disconnectivity(SADDLES, ax),
+    "profile": lambda ax: plots.profile(SADDLES, ax, "log"),
+    "basins": lambda ax: plots.basins(five_points(), SADDLES, 2.2, ax),
+    "back": lambda ax: plots.back(SADDLES, ax),
     "range law": lambda ax: plots.range_law([1, 2, 3], [1, 2, 3.1], ["a", "b", "a"], ax),
 }
 
@@ -850,3 +862,47 @@ def test_names_with_dollars_are_written_as_they_are():
     assert canvas.png(figure).startswith(b"\x89PNG")
     assert ax.title.get_text() == "cost in $, not $x^$" and not ax.title.get_parse_math()
     assert any(label.get_parse_math() for label in ax.get_xticklabels())
+
+
+def lines(ax):
+    return [np.stack(found.get_data(), axis=1).tolist() for found in ax.lines]
+
+
+def test_a_tree_has_a_line_up_from_each_lowest_state_and_each_end():
+    ax = plots.disconnectivity(SADDLES)
+    # the optimum, the end of run 0 on its slope up to 2.5, and the end of run 1 up to 4
+    feet = sorted((low[1], high[1]) for low, high in lines(ax) if low[0] == high[0])
+    assert feet == [(0.0, 2.5), (0.5, 4.0), (1.0, 2.5), (2.5, 4.0)]
+    assert sorted(offsets(ax)[:, 1]) == [0.0, 0.5, 1.0]
+    assert legend(ax) == ["jump of 0.5", "jump of 1", "optimum"]
+    assert ax.get_title(loc="left") == "3 basins, total depth 5 nats"
+    assert ax.get_ylabel() == "train loss (nats)"
+
+
+def test_a_tree_over_zero_is_logarithmic_as_far_as_it_can_be():
+    assert plots.disconnectivity(SADDLES, scale="log").get_yscale() == "symlog"
+    assert plots.disconnectivity(SADDLES).get_yscale() == "linear"
+
+
+def test_a_profile_is_as_high_as_the_ways_between_neighbours():
+    ax = plots.profile(SADDLES)
+    land = ax.patches[0].get_data().values
+    order = SADDLES.tree.order
+    assert land[1::2].tolist() == SADDLES.tree.values[order].tolist()
+    assert land[2:-1:2].tolist() == SADDLES.tree.minimax[order[:-1], order[1:]].tolist()
+
+
+def test_basins_are_told_apart_and_states_above_are_grey():
+    ax = plots.basins(five_points(), SADDLES, 2.2)
+    assert [len(found.get_offsets()) for found in scattered(ax)] == [1, 2, 1, 1]
+    assert ax.get_title(loc="left") == "3 basins below 2.2, train loss (nats)"
+    with pytest.raises(ValueError, match="other labels"):
+        plots.basins(embedded(), SADDLES, 2.2)
+
+
+def test_ways_back_are_drawn_by_step_size():
+    ax = plots.back(SADDLES)
+    assert [line[-1][1] for line in lines(ax)] == [6.5, 3.5, 4.0, 1.5]
+    assert "climb 5.2 when straight and 2.5 at best (means of 2 runs)" in ax.get_title(
+        loc="left"
+    ).replace("\n", " ")

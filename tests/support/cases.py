@@ -5,8 +5,11 @@ import resource
 from contextlib import contextmanager
 
 import numpy as np
+import pandas as pd
 
 from jumpretrain.sampling.trajectories import Trajectories
+from jumpretrain.topology.merge_tree import merge_tree
+from jumpretrain.topology.saddles import Saddles
 
 
 def arms(
@@ -98,3 +101,25 @@ def smooth(count, points=60, size=3, seed=0):
         wave = strength * rng.normal(size=(count, size)) / number
         curves = curves + wave * np.sin(number * np.pi * times + rng.uniform(0, 6, (count, 1)))
     return curves - curves[-1]
+
+
+def planted_saddles(**changes):
+    """Two runs of two snapshots around an optimum; the second run ends in a basin of its own."""
+    links = [[0, 1], [1, 2], [0, 3], [3, 4]]
+    tree = merge_tree([0.0, 2.0, 1.0, 3.0, 0.5], links, [2.0, 2.5, 3.0, 4.0])
+    labels = pd.DataFrame({
+        "run": [-1, 0, 0, 1, 1],
+        "direction": [-1, 0, 0, 1, 1],
+        "step_size": [0.0, 1.0, 1.0, 0.5, 0.5],
+        "order_seed": [-1, 0, 0, 0, 0],
+        "epoch": [0.0, 0.0, 1.0, 0.0, 1.0],
+        "network": 0,
+    })
+    parts = {
+        "straight": tree.heights,
+        "rises": np.array([0.0, 0.25, 0.0, 0.5]),
+        "to_optimum": np.array([0.0, 2.0, 5.0, 3.0, 7.0]),
+        "evaluations": 12,
+        "provenance": {"task": {"measures": "loss=cross_entropy"}},
+    }
+    return Saddles(tree=tree, metric="train_loss", labels=labels, **parts | changes)

@@ -53,14 +53,16 @@ def test_there_is_one_value_a_point():
 
 
 def test_entering_ranks_points_and_edges():
-    matrix, levels = entering(np.array([0.5, 7.0, 0.5]), np.array([[0, 1]]), "flag")
-    assert matrix.toarray().tolist() == [[1, 2, 0], [2, 2, 0], [0, 0, 1]]
-    assert levels[1:].tolist() == [0.5, 7.0]
+    matrix, levels = entering(
+        np.array([0.5, 7.0, 0.5]), np.array([[0, 1]]), np.array([9.0]), "flag"
+    )
+    assert matrix.toarray().tolist() == [[1, 3, 0], [3, 2, 0], [0, 0, 1]]
+    assert levels[1:].tolist() == [0.5, 7.0, 9.0]
 
 
 def test_the_bare_graph_has_no_triangles():
     triangle = np.array([[0, 1], [0, 2], [1, 2]])
-    matrix, _ = entering(np.arange(3.0), triangle, "graph")
+    matrix, _ = entering(np.arange(3.0), triangle, np.array([1.0, 2.0, 2.0]), "graph")
     dense = (matrix - np.diag(matrix.diagonal())).astype(bool).astype(int)
     assert matrix.shape == (6, 6)
     assert dense.sum() == 12
