@@ -57,7 +57,7 @@ def test_a_block_of_python_runs_as_printed(block, tmp_path, monkeypatch):
 
 
 def test_the_pages_have_all_blocks():
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
 
 
 def slug(heading):
