@@ -25,7 +25,7 @@ __all__ = [
     "has_vectors",
     "normalisers",
     "renew_vectors",
-    "train_but_frozen",
+    "train_as_given",
     "with_vectors",
 ]
 
@@ -42,12 +42,27 @@ def normalisers(module: nn.Module) -> list[_NormBase]:
     return [layer for layer in layers if layer.training and layer.track_running_stats]
 
 
-def train_but_frozen(module: nn.Module) -> None:
-    """Put a network into training mode, but for normalising layers with frozen parameters."""
+def train_as_given(module: nn.Module) -> None:
+    """Put a network into training mode, but for what its user keeps in evaluation mode.
+
+    Of a network that is in training mode already these are the parts that are not, and what a
+    `train` method of its own keeps; of others, normalising layers with frozen parameters.
+    """
+    if module.training:
+        _train_own(module)
+        return
     module.train()
     for part in module.modules():
         if isinstance(part, _NormBase) and part.affine and not part.weight.requires_grad:
             part.eval()
+
+
+def _train_own(part: nn.Module) -> None:
+    if part.training and type(part).train is not nn.Module.train:
+        part.train()
+        return
+    for child in part.children():
+        _train_own(child)
 
 
 def has_vectors(module: nn.Module) -> bool:

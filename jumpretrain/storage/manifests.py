@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 from jumpretrain.storage import arrays, files
 from jumpretrain.storage.json_files import plain, read_sealed, write_sealed
 
-__all__ = ["FORMAT", "Owner", "claim", "confirm", "identity", "owner_of", "read", "sketch"]
+__all__ = [
+    "FORMAT",
+    "Owner",
+    "claim",
+    "confirm",
+    "differences",
+    "identity",
+    "owner_of",
+    "read",
+    "sketch",
+]
 
 FORMAT = 2  # 1, which manifests of 0.5.0 do not say, has no checksums and no owners
 NOT_COMPARED = ("execution.reason", "versions")
@@ -115,6 +125,15 @@ def claim(
             + "; name another folder, or repeat the call that made this one"
         )
     return found
+
+
+def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
+    """Compare two designs as `claim` does.
+
+    Returns:
+        What differs, in words.
+    """
+    return list(_differences(here, plain(there), {}))
 
 
 def sketch(array: NDArray[Any]) -> str:

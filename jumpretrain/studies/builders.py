@@ -14,6 +14,7 @@ from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import Runs, train
 from jumpretrain.execution.execution import Execution
 from jumpretrain.networks.models import BUILDERS
+from jumpretrain.storage import manifests
 from jumpretrain.studies.design import Study
 from jumpretrain.studies.own_code import find_function
 from jumpretrain.tasks.data import Dataset, load
@@ -84,7 +85,7 @@ class Builder:
 
     function: Build
     metric: str | None = None
-    known: Mapping[tuple[int, str], Mapping[str, str]] = field(default_factory=dict)
+    known: Mapping[tuple[int, str], Mapping[str, Any]] = field(default_factory=dict)
 
     def __call__(self, seed: int, group: str) -> Task:
         """Build a task.
@@ -99,7 +100,10 @@ class Builder:
         if (seed, group) not in self.known:
             return task
         before, now = self.known[seed, group], task.fingerprint
-        changed = [name for name in now if now[name] != before.get(name)]
+        pairs = {
+            name: [{"task": {name: told.get(name)}} for told in (now, before)] for name in now
+        }
+        changed = [name for name, pair in pairs.items() if manifests.differences(*pair)]
         if changed:
             raise ValueError(
                 "a task function must give the same task each time it is called with one seed and "

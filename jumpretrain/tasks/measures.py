@@ -17,6 +17,7 @@ __all__ = [
     "accuracy",
     "as_labels",
     "check_labels",
+    "check_objects",
     "cross_entropy",
     "predicted",
     "squared_error",
@@ -105,6 +106,25 @@ def predicted(outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     largest, label = outputs.max(1)  # NaN counts as largest
     return label, largest.isfinite()
+
+
+def check_objects(measures: Mapping[str, Any]) -> None:
+    """Check that losses and metrics are functions or objects, not classes of these.
+
+    Args:
+        measures: Loss and metrics by name.
+
+    Raises:
+        TypeError: If one is a class; the message names it.
+    """
+    for name, measure in measures.items():
+        if isinstance(measure, type):
+            made = measure.__name__
+            given = "reduction='none'" if issubclass(measure, nn.modules.loss._Loss) else ""
+            raise TypeError(
+                f"{name} must be a function of outputs and targets, but is the class {made}; pass "
+                f"an object of it, such as {made}({given})"
+            )
 
 
 def as_labels(targets: NDArray[Any]) -> NDArray[Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping, Set
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from torch import nn
 
 from jumpretrain.contents.constants import attributes, attributes_unlike, check_kept, constants
+from jumpretrain.contents.estimates import train_as_given
 from jumpretrain.contents.hidden_state import alike, read_tensors, why_unlike, write_tensors
 from jumpretrain.contents.layout import Layout
 from jumpretrain.execution.attention import AttentionSeen
@@ -25,6 +28,9 @@ NO_GRADIENT = (
     "the loss must have a gradient, but none reaches the weights; compute it from the outputs by "
     "torch's functions, without detach, item or argmax"
 )
+PACKAGE = str(Path(__file__).parents[1])
+SHAPES = (RuntimeError, TypeError, IndexError, AttributeError)
+"""What torch raises where shapes and types do not fit, whose texts speak for themselves."""
 LOOKS, SPREAD = 3, 0.1  # how often a loss is looked at, and how far from zero weights are drawn
 
 
@@ -69,6 +75,8 @@ def probe(
     _tried(partial(undrawn, _measured, module, measures, *tests), *tests, "the test examples")
     for part in training:
         part.training = True
+    if module.training:
+        train_as_given(module)  # for what its own method does beside
     return _probe_training(module, measures["loss"], outputs, (inputs, targets))
 
 
@@ -156,7 +164,7 @@ def _check_measures(
     inputs: torch.Tensor,
     targets: torch.Tensor,
 ) -> None:
-    again = undrawn(module, inputs.clone())
+    again = _tried(partial(undrawn, module, inputs.clone()), inputs, targets)
     if isinstance(outputs, torch.Tensor) and not alike(outputs, again):
         raise ValueError(RANDOM)
     for name, measure in measures.items():
@@ -193,6 +201,8 @@ def _check_each(name: str, values: Any, count: int) -> None:
     if tuple(values.shape) != (count,):
         spread = values.ndim > 1 and len(values) == count
         remedy = "average the rest, .flatten(1).mean(1)" if spread else "use reduction='none'"
+        if not values.ndim:
+            remedy = "leave out its mean or sum over the examples, such as by reduction='none'"
         raise ValueError(
             f"{name} must give one value for each example, ({count},), but gives "
             f"{tuple(values.shape)}; {remedy}"
@@ -253,7 +263,7 @@ def _training_loss(
         values = loss(outputs, targets)
     except Exception as error:
         if kinds[0] == kinds[1]:
-            raise
+            _tried(partial(loss, outputs, targets), inputs, targets, "a step of training")
         raise ValueError(
             f"a network must give in training what it gives in evaluation, but gives {kinds[0]} "
             f"in training and {kinds[1]} in evaluation; leave out what the loss does not take, or "
@@ -281,9 +291,23 @@ def _tried(
 ) -> Any:
     try:
         return call()
-    except (RuntimeError, TypeError, IndexError, AttributeError) as error:
+    except Exception as error:  # a user's network fails in any way
+        if isinstance(error, MemoryError) or _refused_here(error):
+            raise
+        kind = "" if isinstance(error, (*SHAPES, ValueError)) else f"{type(error).__name__}: "
         raise ValueError(
             f"model, loss and metrics must take inputs {tuple(inputs.shape)} {inputs.dtype} and "
             f"targets {tuple(targets.shape)} {targets.dtype}, but fail{where and f' in {where}'}: "
-            f"{reason(error)}; change the shapes or types of the data{_hint(inputs)}, or the model"
+            f"{kind}{reason(error)}; change the shapes or types of the data{_hint(inputs)}, or "
+            "the model"
         ) from error
+
+
+def _refused_here(error: Exception) -> bool:
+    """Tell a refusal of the program from what a network raised.
+
+    Returns:
+        Whether it is one.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, ValueError) and frames[-1].filename.startswith(PACKAGE)

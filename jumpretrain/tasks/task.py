@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from jumpretrain.contents.constants import check_alike
-from jumpretrain.contents.estimates import estimates_beyond_batchnorm, train_but_frozen
+from jumpretrain.contents.estimates import estimates_beyond_batchnorm, train_as_given
 from jumpretrain.contents.hidden_state import check_generators
 from jumpretrain.contents.layout import Layout
 from jumpretrain.execution.arguments import checked
@@ -33,7 +33,13 @@ from jumpretrain.tasks.fingerprint import (
     values,
 )
 from jumpretrain.tasks.ingredients import Ingredients, ingredients
-from jumpretrain.tasks.measures import PerExample, accuracy, as_labels, cross_entropy
+from jumpretrain.tasks.measures import (
+    PerExample,
+    accuracy,
+    as_labels,
+    check_objects,
+    cross_entropy,
+)
 from jumpretrain.tasks.modules import check_device, check_model, own_copy, unwrapped
 from jumpretrain.tasks.probing import Trial, probe
 from jumpretrain.tasks.sources import StateLike, StatesLike, state_of, states_of
@@ -93,6 +99,7 @@ class Task:
         taken = [name for name in self.metrics or {} if name.endswith(RESERVED)]
         if taken:
             raise ValueError(f"{taken[0]!r} is a name of the program's own; rename that metric")
+        check_objects(self.measures)
         object.__setattr__(self, "device", str(self.device))
         check_device(self.device)
         check_model(self.model)
@@ -225,14 +232,14 @@ class Task:
 
         Returns:
             A copy on the task's device, in training mode. Parts that the user put into evaluation
-            mode stay there; where the whole model is, BatchNorm with frozen parameters does.
+            mode stay there; where the whole model is, BatchNorm with frozen parameters does. A
+            `train` method of the model's own is called.
         """
         module = copied(self.template).to(self.device)
         for part in module.modules():
             if isinstance(part, (nn.Embedding, nn.EmbeddingBag)):
                 part.sparse = False  # the same gradients, for every optimiser and for vmap
-        if not module.training:
-            train_but_frozen(module)
+        train_as_given(module)
         if self._channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if state is not None:

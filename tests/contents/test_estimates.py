@@ -10,7 +10,7 @@ from torch.nn.utils import parametrizations, parametrize
 from torch.nn.utils.spectral_norm import spectral_norm as spectral_hook
 
 import jumpretrain as jr
-from jumpretrain.contents.estimates import has_vectors, renew_vectors, with_vectors
+from jumpretrain.contents.estimates import has_vectors, normalisers, renew_vectors, with_vectors
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.tasks.task import Task
 
@@ -212,3 +212,38 @@ def test_the_fingerprint_tells_what_older_versions_took_from_the_state():
     assert "estimated" not in Task(nets.normed, nets.images()).fingerprint
     assert zoo.task("spectral_norm").fingerprint["estimated"] == "spectral_norm"
     assert zoo.task("InstanceNorm and depthwise").fingerprint["estimated"] == "InstanceNorm"
+
+
+class Frozen(nn.Sequential):
+    """Keeps its normalising layers in evaluation mode, as networks that are fine-tuned do."""
+
+    def train(self, mode=True):
+        super().train(mode)
+        for part in self.modules():
+            if isinstance(part, nn.BatchNorm1d):
+                part.eval()
+        return self
+
+
+def frozen():
+    return Frozen(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize(
+    "model", [frozen, lambda: nn.Sequential(frozen(), nn.ReLU()), frozen(), frozen().eval()]
+)
+def test_a_train_method_of_its_own_is_followed(model):
+    task = Task(model, nets.vectors())
+    assert not normalisers(task.module())
+    for seeds in ([0], [0, 1]):
+        fit = jr.train(task, jr.Recipe(epochs=1, lr=0.1), seeds, execution=QUIET)
+        for name, values in task.layout.split(torch.as_tensor(fit.final)).items():
+            if "running" in name:
+                assert (values == float("var" in name)).all()
+        assert "train_loss_stored" not in fit.metrics
+
+
+def test_parts_that_were_put_into_evaluation_mode_stay_there_beside_a_train_method():
+    network = nn.Sequential(frozen(), nn.BatchNorm1d(3).eval(), nn.BatchNorm1d(3))
+    module = Task(network, nets.vectors()).module()
+    assert [part.training for part in module] == [True, False, True]

@@ -130,7 +130,7 @@ def test_more_states_than_the_machine_can_compare_are_refused():
 
 def test_a_task_that_is_another_one_each_time_is_refused():
     _, build = rehearse(OWN, another_each_time)
-    with pytest.raises(ValueError, match="but data, values of seed 1 and 'b' changed; draw what"):
+    with pytest.raises(ValueError, match=r"but data, .* of seed 1 and 'b' changed; draw"):
         build(1, "b")
     _, build = rehearse(OWN, fine)
     assert build(1, "b").fingerprint == fine(1, "b").fingerprint

@@ -2,6 +2,8 @@
 
 import copy
 import random
+import re
+import traceback
 from functools import partial
 
 import numpy as np
@@ -116,6 +118,72 @@ def once_in_a_thousand(net, outputs):
 
 def drawn_by_a_loss(outputs, targets, draw=OWN.gauss):
     return cross_entropy(outputs, targets) * (1 if len(outputs) < 1000 else draw(0, 1))
+
+
+def raising(error):
+    def call(*given):
+        raise error
+
+    return call
+
+
+ERRORS = [
+    (ValueError("too few\nclasses"), "fail: too few classes;"),
+    (AssertionError(), "fail: AssertionError: ;"),
+    (KeyError("mask"), "fail: KeyError: 'mask';"),
+    (ZeroDivisionError("division by zero"), "fail: ZeroDivisionError: division by zero;"),
+    (NotImplementedError("no kernel"), "fail: no kernel;"),
+    (FileNotFoundError(2, "No such file", "a.npy"), "fail: FileNotFoundError: .* 'a.npy';"),
+]
+
+
+@pytest.mark.parametrize(("error", "said"), ERRORS)
+def test_whatever_a_network_loss_or_metric_raises_comes_out_in_one_line_above_it(error, said):
+    fails, works = raising(error), lambda: Net(lambda net, out: out)
+    makers = (
+        lambda: Task(lambda: Net(fails), nets.vectors()),
+        lambda: Task(works, nets.vectors(), fails),
+        lambda: Task(works, nets.vectors(), metrics={"m": fails}),
+        lambda: Task(lambda: Net(in_training(fails)), nets.vectors()),
+    )
+    for make, where in zip(makers, ("", "", "", " in a step of training"), strict=True):
+        with pytest.raises(ValueError, match="model, loss and metrics must take") as caught:
+            make()
+        assert re.search(said.replace("fail", f"fail{where}", 1), str(caught.value))
+        assert "\n" not in str(caught.value) and caught.value.__cause__ is error
+        assert traceback.extract_tb(error.__traceback__)[-1].name == "call"
+
+
+def test_a_loss_that_fails_in_training_alone_comes_out_in_one_line():
+    class Half(nn.Module):
+        def forward(self, outputs, targets):
+            if outputs.requires_grad:
+                raise KeyError("grad")
+            return cross_entropy(outputs, targets)
+
+    with pytest.raises(ValueError, match="fail in a step of training: KeyError: 'grad'; change"):
+        Task(lambda: nn.Linear(6, 3), nets.vectors(), Half())
+
+
+def test_a_class_in_the_place_of_a_loss_or_metric_is_refused_and_the_remedy_helps():
+    message = (
+        r"is the class CrossEntropyLoss; pass an object of it, such as .*\(reduction='none'\)"
+    )
+    with pytest.raises(TypeError, match=f"loss .* {message}"):
+        Task(lambda: nn.Linear(6, 3), nets.vectors(), nn.CrossEntropyLoss)
+    with pytest.raises(TypeError, match=r"m must be .* such as Box\(\)"):
+        Task(lambda: nn.Linear(6, 3), nets.vectors(), metrics={"m": Box})
+    loss = nn.CrossEntropyLoss(reduction="none")
+    assert Task(lambda: nn.Linear(6, 3), nets.vectors(), loss).weight_count == 21
+
+
+def test_a_metric_that_is_a_mean_is_refused_and_the_remedy_helps():
+    def right(outputs, targets):
+        return (outputs.argmax(1) == targets).float()
+
+    with pytest.raises(ValueError, match=r"m must give one value for each .* leave out its mean"):
+        Task(lambda: nn.Linear(6, 3), nets.vectors(), metrics={"m": lambda *x: right(*x).mean()})
+    assert "m" in Task(lambda: nn.Linear(6, 3), nets.vectors(), metrics={"m": right}).measures
 
 
 HOLDERS = {
