@@ -104,10 +104,13 @@ def eta_squared(*groups: Values) -> Any:
         The share, in [0, 1], and 0 where all values are equal: a float, or an array (...).
 
     Raises:
-        ValueError: If there are fewer than two groups.
+        ValueError: If there are fewer than two groups, or one is empty.
     """
-    if len(groups) < 2:
-        raise ValueError(f"a share between groups needs two or more, but there are {len(groups)}")
+    if len(groups) < 2 or not all(np.size(group) for group in groups):
+        raise ValueError(
+            "a share between groups needs two or more with values, but they have "
+            f"{[np.size(group) for group in groups]}; leave out empty ones"
+        )
     arrays, _ = scaled([np.asarray(group, float) for group in groups])
     pooled = np.concatenate(arrays, -1)
     centre = pooled.mean(-1, keepdims=True)

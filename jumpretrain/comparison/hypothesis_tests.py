@@ -251,6 +251,9 @@ def _blocks(strata: Sequence[ArrayLike] | None, arrays: list[Array]) -> list[NDA
     if [np.size(labels) for labels in strata] != sizes:
         raise ValueError(f"strata need a label for every network, {sizes} of them")
     labels = np.concatenate([np.asarray(group) for group in strata])
+    missing = int((labels != labels).sum())  # NaN equals nothing
+    if missing:
+        raise ValueError(f"strata need a label for every network, but {missing} lack one; add it")
     return [np.flatnonzero(labels == label) for label in np.unique(labels)]
 
 

@@ -154,7 +154,8 @@ def bootstrap_interval(
         The lower and the upper end; NaN where the effect is not finite, for want of spread.
 
     Raises:
-        ValueError: If groups are as `as_arrays` refuses them, or a number is out of its range.
+        ValueError: If groups are as `as_arrays` refuses them, a number is out of its range, or
+            the statistic works on another axis.
     """
     _normal_quantile(level)
     arrays, rng = as_arrays(groups), np.random.default_rng(seed)
@@ -162,7 +163,12 @@ def bootstrap_interval(
     if not math.isfinite(effect):
         return math.nan, math.nan
     drawn = [x[rng.integers(len(x), size=(resamples, len(x)))] for x in arrays]
-    effects = statistic(*drawn)
+    effects = np.asarray(statistic(*drawn), float)
+    if effects.shape != (resamples,):
+        raise ValueError(
+            f"a statistic must work on the last axis, and give {(resamples,)} for groups of so "
+            f"many rows, but gives {effects.shape}; write such as a.mean(-1) - b.mean(-1)"
+        )
     below = ((effects < effect).mean() + (effects <= effect).mean()) / 2
     bias = ndtri(np.clip(below, 1 / (resamples + 1), resamples / (resamples + 1)))
     shifted = bias + ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))

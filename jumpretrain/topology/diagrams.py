@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,11 +12,14 @@ from numpy.typing import NDArray
 from persim import bottleneck, sliced_wasserstein, wasserstein
 
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import NotNegative
 from jumpretrain.execution.settings import standard_settings
 
 __all__ = ["Bars", "Diagrams"]
 
 Bars = tuple[NDArray[np.float64], ...]
+FAR = 500
+"""Powers of two from which on squares, or their sums, may leave the range of floats."""
 KINDS = {"bottleneck": bottleneck, "wasserstein": wasserstein, "sliced": sliced_wasserstein}
 
 
@@ -74,15 +78,17 @@ class Diagrams:
         return np.sort(bars[np.isinf(bars[:, 1]), 0])
 
     @checked
-    def total_persistence(self, dim: int = 0, p: float = 1) -> float:
+    def total_persistence(self, dim: int = 0, p: NotNegative = 1) -> float:
         """Sum the lifetimes of the finite bars, each to the power p.
 
         The exponent 2 is that of arXiv 2102.00485, section 3.3.
 
         Returns:
-            The total, in units of the filtration to the power p.
+            The total, in units of the filtration to the power p; infinite where no float is as
+            large.
         """
-        return float((np.diff(self.finite(dim)) ** p).sum())
+        with np.errstate(over="ignore"):
+            return float((np.diff(self.finite(dim)) ** p).sum())
 
     @checked
     def entropy(self, dim: int = 0) -> float:
@@ -93,7 +99,8 @@ class Diagrams:
         Returns:
             The persistence entropy in nats; 0 without bars.
         """
-        lifetimes = np.diff(self.finite(dim)).ravel()
+        (bars,), _ = _scaled([self.finite(dim)])
+        lifetimes = np.diff(bars).ravel()
         shares = lifetimes[lifetimes > 0] / (lifetimes.sum() or 1.0)
         return float(-np.log(shares) @ shares) if len(shares) > 1 else 0.0
 
@@ -113,7 +120,7 @@ class Diagrams:
                 "total_persistence_p1": self.total_persistence(dim, 1),
                 "total_persistence_p2": self.total_persistence(dim, 2),
                 "persistence_entropy": self.entropy(dim),
-                "longest_bar": np.diff(self.finite(dim)).max(initial=0.0),
+                "longest_bar": self._longest(dim),
             }.items()
         }
 
@@ -147,8 +154,13 @@ class Diagrams:
         mine, theirs = self.essential(dim), other.essential(dim)
         if len(mine) != len(theirs):
             return float("inf")
-        parts = [_finite_distance(self, other, kind, dim), *np.abs(mine - theirs)]
-        return float(max(parts) if kind == "bottleneck" else sum(parts))
+        with np.errstate(over="ignore"):
+            parts = [_finite_distance(self, other, kind, dim), *np.abs(mine - theirs)]
+            return float(max(parts) if kind == "bottleneck" else sum(parts))
+
+    def _longest(self, dim: int) -> float:
+        with np.errstate(over="ignore"):
+            return float(np.diff(self.finite(dim)).max(initial=0.0))
 
     def _dimension(self, dim: int) -> NDArray[np.float64]:
         if not 0 <= dim < len(self.bars):
@@ -163,5 +175,18 @@ def _finite_distance(one: Diagrams, other: Diagrams, kind: str, dim: int) -> flo
     if np.array_equal(*pair):
         return 0.0
     # persim reflects bars about zero and rounds by their size, so both start at zero.
-    low = np.vstack(pair).min()
-    return float(KINDS[kind](pair[0] - low, pair[1] - low))
+    (mine, theirs), power = _scaled(pair)
+    low = np.vstack([mine, theirs]).min()
+    return float(np.ldexp(KINDS[kind](mine - low, theirs - low), power))
+
+
+def _scaled(bars: Sequence[NDArray[np.float64]]) -> tuple[list[NDArray[np.float64]], int]:
+    """Divide bars by one power of two, exactly, where sums of their squares leave the range.
+
+    Returns:
+        The bars, and the power.
+    """
+    largest = max(np.abs(some).max(initial=0.0) for some in bars)
+    power = math.frexp(largest)[1]
+    power = power if abs(power) > FAR else 0
+    return [np.ldexp(some, -power) for some in bars], power

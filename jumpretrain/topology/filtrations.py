@@ -17,6 +17,7 @@ from jumpretrain.execution.arrays import as_reals
 
 __all__ = ["check_values", "elder", "entering", "pairwise", "transform"]
 
+HALF = np.finfo(float).max / 2
 EXACT = 2**24  # float32 holds every integer up to here
 
 Ranked = tuple[Any, NDArray[np.float64]]
@@ -168,6 +169,8 @@ def _logarithm(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    if np.abs(values).max() > HALF:  # twice that is no float
+        values = values / 2
     extent = np.ptp(values)
     return np.asarray((values - values.min()) / (extent if extent > 0 else 1.0))
 

@@ -123,3 +123,9 @@ def test_the_interval_holds_a_correlation_of_one():
         found = spearman(rising, sign * rising, resamples=99)
         assert found.low <= found.rho <= found.high
         assert abs(found.rho) == pytest.approx(1)
+
+
+def test_tables_are_no_values_of_networks():
+    table = [[1.0, 2.0], [3.0, 4.0], [5.0, 7.0], [6.0, 5.0]]
+    with pytest.raises(ValueError, match=r"one value a network, \(n,\), .* column by column"):
+        spearman(table, table)

@@ -125,3 +125,8 @@ def test_effects_and_their_tests_have_no_scale_up_to_the_ends_of_floats(power):
 def test_a_difference_larger_than_any_float_is_infinite_and_its_p_is_right():
     found = permutation_test([[1.5e308, 1.6e308, 1.7e308], [-1.5e308, -1.6e308, -1.7e308]])
     assert (found.p, found.statistic) == (2 / 20, np.inf)
+
+
+def test_a_share_of_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"two or more with values, but they have \[0, 2\]"):
+        eta_squared([], [1, 2])

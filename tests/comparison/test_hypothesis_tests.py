@@ -297,3 +297,8 @@ def test_statistics_of_uneven_groups_and_strata_by_hand():
     # strata 1, 2, 6 and 9, 4 less their means: -2, -1, 2.5 against 3, -2.5
     blocked = permutation_test([[1, 2, 9], [6, 4]], strata=[[0, 0, 1], [0, 1]])
     assert blocked.statistic == pytest.approx(5 / 12, rel=1e-12)
+
+
+def test_strata_without_a_label_are_refused():
+    with pytest.raises(ValueError, match="a label for every network, but 2 lack one; add it"):
+        permutation_test([[1, 2], [3, 4]], strata=[[np.nan, 1], [np.nan, 1]])

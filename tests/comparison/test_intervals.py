@@ -191,3 +191,10 @@ def test_levels_and_resamples_have_a_range():
                 interval([1.0, 2.0], [1.0, 3.0], level=level)
     with pytest.raises(ValueError, match="resamples must be a whole number of at least 1"):
         bootstrap_interval([[1.0, 2.0], [1.0, 3.0]], resamples=0)
+
+
+@pytest.mark.parametrize("statistic", [lambda a, b: 3.0, lambda a, b: a.mean() - b.mean()])
+def test_a_statistic_of_all_resamples_at_once_is_refused(statistic):
+    with pytest.raises(ValueError, match=r"last axis, .* a\.mean\(-1\) - b\.mean\(-1\)"):
+        bootstrap_interval([[1, 2, 3], [4, 5, 7]], statistic=statistic)
+    assert bootstrap_interval([[1, 2, 3], [4, 5, 7]], lambda a, b: a.mean(-1) - b.mean(-1))[1] < 0

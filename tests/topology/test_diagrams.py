@@ -148,3 +148,23 @@ def test_sliced_distance_is_the_mean_over_fifty_directions_wherever_the_bars_lie
     for shift in (0.0, 5.0, -5.0):
         one, other = (Diagrams((some + shift,)) for some in bars)
         assert one.distance(other, "sliced") == pytest.approx(np.mean(costs), rel=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("power", [-1060, 700, 1018])
+def test_entropy_and_distances_have_no_scale_up_to_the_ends_of_floats(power):
+    near = [np.array([[0.0, 1.0], [2.0, 5.0], [1.0, inf]]), np.array([[0.0, 2.0], [4.0, inf]])]
+    one, other = (Diagrams((some,)) for some in near)
+    far, away = (Diagrams((np.ldexp(some, power),)) for some in near)
+    assert far.entropy() == one.entropy() > 0.5
+    for kind in KINDS:
+        expected = np.ldexp(one.distance(other, kind), power)
+        assert far.distance(away, kind) == pytest.approx(expected, rel=1e-9, abs=5e-324)
+    assert far.statistics()["h0_longest_bar"] == np.ldexp(3.0, power)
+    if power > 0:
+        assert far.total_persistence(p=2) == inf
+
+
+def test_an_exponent_below_zero_is_refused():
+    with pytest.raises(ValueError, match="p must be a finite number of at least 0, but is -1"):
+        Diagrams((np.array([[0.0, 1.0], [1.0, 1.0]]),)).total_persistence(p=-1)

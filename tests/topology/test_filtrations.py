@@ -81,3 +81,8 @@ def test_elder_pairs_and_counts():
     assert sorted(merged.tolist()) == [[0.0, 0.0], [2.0, 5.0], [5.0, 5.0]]
     assert sorted(left.tolist()) == [0.0, 1.0]
     assert sorted(closing.tolist()) == [2.0, 5.0]
+
+
+def test_the_unit_scale_reaches_the_ends_of_floats():
+    assert transform([-1.5e308, 1.5e308, 0.0], "unit").tolist() == [0.0, 1.0, 0.5]
+    assert transform([5e-324, 1e-323, 1.5e-323], "unit").tolist() == [0.0, 0.5, 1.0]
