@@ -185,7 +185,7 @@ def merge_tree(values: ArrayLike, links: ArrayLike, heights: ArrayLike) -> Merge
         The tree; what no edge joins is joined at infinity.
 
     Raises:
-        ValueError: If shapes disagree, or an edge is lower than an end.
+        ValueError: If shapes disagree, or an edge is lower than an end or of no such state.
 
     Example:
         >>> path = [[0, 1], [1, 2], [2, 3], [3, 4]]
@@ -195,8 +195,7 @@ def merge_tree(values: ArrayLike, links: ArrayLike, heights: ArrayLike) -> Merge
     """
     levels = as_reals(values, "values")
     levels = check_values(levels, levels.size)
-    pairs = np.asarray(links, dtype=np.intp).reshape(-1, 2)
-    tops = np.asarray(heights, dtype=np.float64)
+    pairs, tops = _pairs(links, len(levels)), as_reals(heights, "heights")
     if tops.shape != (len(pairs),) or np.isnan(tops).any():
         raise ValueError(
             f"heights must be one number an edge ({len(pairs)},), but are {tops.shape}"
@@ -213,6 +212,17 @@ def merge_tree(values: ArrayLike, links: ArrayLike, heights: ArrayLike) -> Merge
     kept += [(roots[0], root, np.inf) for root in roots[1:]]
     ends = np.array([row[:2] for row in kept], np.intp).reshape(-1, 2)
     return MergeTree(levels, ends, np.array([row[2] for row in kept], np.float64))
+
+
+def _pairs(links: ArrayLike, count: int) -> NDArray[np.intp]:
+    pairs = as_reals(links, "links")
+    pairs = pairs.reshape(-1, 2) if not pairs.size else pairs
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or not np.isin(pairs, np.arange(count)).all():
+        raise ValueError(
+            f"links must be pairs (E, 2) of numbers from 0 to {count - 1}, but are {pairs.shape}"
+            + (f" from {pairs.min():g} to {pairs.max():g}" if pairs.size else "")
+        )
+    return pairs.astype(np.intp)
 
 
 def pieces(count: int) -> tuple[Callable[[int], int], Callable[[int, int], int]]:

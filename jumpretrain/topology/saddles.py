@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jumpretrain.execution.arguments import checked
-from jumpretrain.execution.bounds import AnyNumber
+from jumpretrain.execution.bounds import AnyNumber, Whole
 from jumpretrain.storage import files, folders
 from jumpretrain.topology.diagrams import Diagrams
 from jumpretrain.topology.merge_tree import MergeTree
@@ -89,15 +89,19 @@ class Saddles:
         return self.diagrams.total_persistence(0, p=1)
 
     @checked
-    def minimax(self, one: int, other: int) -> float:
+    def minimax(self, one: Whole, other: Whole) -> float:
         """Say how high the lowest way between two states climbs.
 
         Returns:
             The height of its highest point; a state's own where both are the same.
 
         Raises:
-            IndexError: If there is no such state.
+            ValueError: If there is no such state.
         """
+        if max(one, other) >= len(self):
+            raise ValueError(
+                f"states are numbered from 0 to {len(self) - 1}, but {max(one, other)} is asked for"
+            )
         return float(self.tree.minimax[one, other])
 
     @checked

@@ -161,6 +161,12 @@ def test_heights_are_one_number_an_edge():
         merge_tree([0.0, 1.0], [[0, 1]], [np.nan])
 
 
+@pytest.mark.parametrize("links", [[[0, 3]], [[-1, 0]], [[0, 0.5]], [0, 1], [[0, 1, 2]]])
+def test_links_are_pairs_of_states(links):
+    with pytest.raises(ValueError, match=r"pairs \(E, 2\) of numbers from 0 to 2"):
+        merge_tree([0.0, 1.0, 2.0], links, [3.0])
+
+
 def test_pieces_are_joined_once():
     find, join = pieces(4)
     join(0, 1)
