@@ -8,8 +8,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from scipy import sparse
 import torch
+from scipy import sparse
 
 import jumpretrain as jr
 
@@ -38,6 +38,7 @@ def sound():
     emb = jr.embed(runs.jumps(), knn=3)
     path = jr.interpolate(task, *fit.final, alphas=5, logits=True, execution=QUIET)
     found = jr.saddles(task, runs.jumps().select(times=[-1]), execution=QUIET)
+    triangle = sparse.csr_array(1.0 - np.eye(3))
     one, net = {"task": task, "execution": QUIET}, {"task": task, "state": fit.final[0]}
     pair = {"task": task, "start": fit.final[0], "end": fit.final[1]}
     lists = {"a": [1.0, 2.0, 3.0, 5.0], "b": [2.0, 1.0, 4.0, 3.0]}
@@ -53,7 +54,7 @@ def sound():
         jr.sublevel: {"values": runs.jumps().values("test_loss"), "graph": emb.graph(k=3)},
         jr.rips: {"distances": emb.distances},
         jr.saddles: one | {"states": fit.final},
-        jr.measured_sublevel: one | {"states": runs.states[0], "graph": sparse.csr_array(1.0 - np.eye(3))},
+        jr.measured_sublevel: one | {"states": runs.states[0], "graph": triangle},
         jr.merge_tree: {"values": [0.0, 1.0], "links": [[0, 1]], "heights": [2.0]},
         found.minimax: {"one": 0, "other": 1}, found.basins: {"height": 1.0},
         jr.released: {"trajectories": runs.jumps(), "embedding": emb, "k": 3},

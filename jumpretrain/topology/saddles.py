@@ -100,7 +100,7 @@ class Saddles:
         """
         if max(one, other) >= len(self):
             raise ValueError(
-                f"states are numbered from 0 to {len(self) - 1}, but {max(one, other)} is asked for"
+                f"states are numbered from 0 to {len(self) - 1}, but one is {max(one, other)}"
             )
         return float(self.tree.minimax[one, other])
 

@@ -25,7 +25,7 @@ def test_numbers_are_those_of_the_tree():
     assert found.depth == pytest.approx(1.5 + 3.5)
     assert found.basins(2.2).tolist() == [0, 0, 2, -1, 1]
     assert found.diagrams.essential(0).tolist() == [0.0]
-    with pytest.raises(ValueError, match="from 0 to 4, but 5"):
+    with pytest.raises(ValueError, match="from 0 to 4, but one is 5"):
         found.minimax(0, 5)
 
 
