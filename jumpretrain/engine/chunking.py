@@ -18,13 +18,14 @@ from jumpretrain.engine.evaluate import metric_names
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.replicas import stacking_refusal
 from jumpretrain.execution.execution import Execution, chunks
+from jumpretrain.execution.memory import check_memory
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.states.planes import Plane
 from jumpretrain.storage import files, folders
 from jumpretrain.storage.manifests import Owner
 from jumpretrain.tasks.task import Task
 
-__all__ = ["Chunk", "bytes_of", "plan_chunks", "tidy", "unfinished"]
+__all__ = ["Chunk", "bytes_of", "check_held", "plan_chunks", "tidy", "unfinished"]
 
 STACKED_WEIGHTS = 300_000
 
@@ -119,6 +120,22 @@ def bytes_of(task: Task, recipe: Recipe, runs: int, storage: folders.Storage = "
         times, task.layout.width, task.weight_count, task.layout.numpy_dtype, storage
     )
     return runs * (states + 8 * times * names)
+
+
+def check_held(task: Task, runs: int, times: int = 1) -> None:
+    """Check that the states of runs fit the memory of this machine.
+
+    Args:
+        task: Whose states they are.
+        runs: How many runs.
+        times: How many states of each are held at once.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    wanted = runs * times * task.layout.width * task.layout.numpy_dtype.itemsize
+    less = ", keep them in a folder, or record less (record_every)" if times > 1 else ""
+    check_memory(wanted, f"{runs * times:,} states of this task", f"take fewer at a time{less}")
 
 
 def plan_chunks(

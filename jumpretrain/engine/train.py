@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jumpretrain.contents.estimates import with_vectors
 from jumpretrain.engine.batches import check_batches, draws, epoch_batches, seed_of_step
-from jumpretrain.engine.chunking import Chunk, bytes_of, plan_chunks, tidy, unfinished
+from jumpretrain.engine.chunking import Chunk, bytes_of, check_held, plan_chunks, tidy, unfinished
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.replicas import REPLICAS, check_memory, descend, hold_to_planes, optimise
@@ -140,6 +140,7 @@ class Planned:
         Returns:
             The runs.
         """
+        check_held(self.chunks[0].task, len(self.seeds), len(self.epoch))
         results = spread(_train_chunk, [(chunk,) for chunk in self.chunks], self.execution, label)
         states = np.concatenate([result[0] for result in results])
         metrics = {n: np.concatenate([r[1][n] for r in results]) for n in results[0][1]}
@@ -204,6 +205,7 @@ def plan_training(
         What is left to do.
     """
     execution = execution or Execution()
+    check_held(task, len(seeds) if isinstance(seeds, Sequence) else np.size(seeds))
     keys = _check_seeds(seeds)
     start = _starts(task, keys, states)
     held = check_planes(planes, len(keys), task.weight_count, task.layout.numpy_dtype)
@@ -251,9 +253,10 @@ def _starts(task: Task, keys: NDArray[np.int64], states: StatesLike | None) -> N
 
 def _check_seeds(seeds: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
     keys = np.asarray(seeds)
-    if keys.ndim != 1 or not len(keys) or keys.dtype.kind not in "iu" or keys.min() < 0:
+    whole = keys.ndim == 1 and len(keys) and keys.dtype.kind in "iu"
+    if not whole or keys.min() < 0 or keys.max() >= 2**63:
         said = " ".join(repr(seeds).split())[:80]
-        raise ValueError(f"seeds must be a list of whole numbers from 0, but are {said}")
+        raise ValueError(f"seeds must be a list of whole numbers in 0..2^63 - 1, but are {said}")
     return keys.astype(np.int64)
 
 

@@ -4,6 +4,6 @@
 `settings` holds all that numbers depend on, one thread among it, and puts it back, `hooks` what
 torch puts around operations; `threads` knows the libraries with threads. `randomness` seeds the
 generators that all code shares, `attention` gives torch's kernels to one thread at a time.
-`arguments` and `bounds` check what calls are given, `arrays` reads numbers in whatever holds them.
-Begin with `execution.Execution`.
+`arguments` and `bounds` check what calls are given, `memory` whether it fits this machine;
+`arrays` reads numbers in whatever holds them. Begin with `execution.Execution`.
 """

@@ -243,7 +243,8 @@ def _is_sequence(value: Any, inner: tuple[Any, ...], strict: bool) -> bool:
     if not isinstance(value, (list, tuple, range)):
         return False
     if len(inner) == 1 or Ellipsis in inner:
-        return all(_fits(entry, inner[0], strict) for entry in value)
+        entries = value[:: max(1, len(value) - 1)] if isinstance(value, range) else value  # ends
+        return all(_fits(entry, inner[0], strict) for entry in entries)
     pairs = zip(value, inner, strict=False)
     return len(value) == len(inner) and all(_fits(*pair, strict) for pair in pairs)
 

@@ -53,8 +53,10 @@ class Within:
     def __str__(self) -> str:
         if math.isfinite(self.above):
             return f"above {self.above:g}"
-        if self.most in (math.inf, MOST, 2**63 - 1):
+        if self.most == math.inf:
             return f"of at least {self.least:g}"
+        if self.most in (MOST, 2**63 - 1):
+            return f"of at least {self.least:g} and below 2^{int(self.most).bit_length()}"
         return f"from {self.least:g} to {self.most:g}"
 
 

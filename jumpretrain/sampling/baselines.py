@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,12 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jumpretrain.engine.chunking import check_held
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.bounds import Count, NotNegative, Positive, Seed
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.settings import standard_settings
-from jumpretrain.sampling.sample import check_seeds, check_sizes, draw, jump, measure_optimum
+from jumpretrain.sampling.sample import (
+    check_seeds,
+    check_sizes,
+    counted,
+    draw,
+    jump,
+    measure_optimum,
+)
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.states.directions import Normalise, single_filters
 from jumpretrain.storage import folders
@@ -40,7 +49,9 @@ def rays(
         One run of one snapshot for each direction and radius; 640 by default.
     """
     centre = task.state(optimum, "the optimum")
-    seeds, sizes = check_seeds(directions), check_sizes(radii)
+    sizes = check_sizes(radii)
+    check_held(task, counted(directions) * len(sizes))
+    seeds = check_seeds(directions)
     drawn, _ = draw(task, centre, seeds, normalise, include_1d=False)
     step_size = np.tile(sizes, len(seeds))
     states = jump(centre, np.repeat(drawn, len(sizes), axis=0), step_size)
@@ -71,6 +82,7 @@ def grid(
         length of its coordinates, which stand in the provenance.
     """
     centre = task.state(optimum, "the optimum")
+    check_held(task, math.prod(shape))
     axes, _ = draw(task, centre, np.asarray(seeds), normalise, include_1d=False)
     lines = [np.linspace(-reach, reach, count) if count > 1 else np.zeros(1) for count in shape]
     nodes = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 3)

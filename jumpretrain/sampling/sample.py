@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jumpretrain.engine.chunking import check_held
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import plan_training
@@ -23,7 +24,7 @@ from jumpretrain.storage import folders, manifests
 from jumpretrain.tasks.sources import StateLike
 from jumpretrain.tasks.task import Task, digest
 
-__all__ = ["check_seeds", "check_sizes", "draw", "jump", "measure_optimum", "sample"]
+__all__ = ["check_seeds", "check_sizes", "counted", "draw", "jump", "measure_optimum", "sample"]
 
 STEP_SIZES = (0.0, 0.25, 0.5, 0.75, 1.0)
 LARGEST = 1e30  # float32 ends soon after
@@ -71,8 +72,10 @@ def sample(
         ValueError: If an argument is out of range, or the folder holds another design.
     """
     recipe, execution = recipe or Recipe(), execution or Execution()
-    centre = task.state(optimum, "the optimum")
-    seeds, sizes = check_seeds(directions), check_sizes(step_sizes)
+    centre, sizes = task.state(optimum, "the optimum"), check_sizes(step_sizes)
+    steps = recipe.record_steps(recipe.batches(len(task.data.train_x)))
+    check_held(task, counted(directions) * len(sizes), len(steps) if folder is None else 1)
+    seeds = check_seeds(directions)
     rays_, still = draw(task, centre, seeds, normalise, include_1d)
     index = _index(task, recipe, centre, seeds, sizes, order_seed)
     starts = jump(centre, np.repeat(rays_, len(sizes), axis=0), index["step_size"])
@@ -135,6 +138,15 @@ def _index(
     }
 
 
+def counted(directions: int | Sequence[int]) -> int:
+    """Count directions.
+
+    Returns:
+        Their number.
+    """
+    return int(directions) if isinstance(directions, Integral | int) else len(directions)
+
+
 def check_seeds(directions: int | Sequence[int]) -> NDArray[np.int64]:
     """Check the seeds of directions.
 
@@ -147,8 +159,7 @@ def check_seeds(directions: int | Sequence[int]) -> NDArray[np.int64]:
     Raises:
         ValueError: If they are not distinct whole numbers from 0.
     """
-    counted = np.arange(int(directions)) if isinstance(directions, Integral) else directions
-    seeds = np.asarray(counted)
+    seeds = np.asarray(range(directions) if isinstance(directions, Integral) else directions)
     if not len(seeds) or seeds.min() < 0 or len(np.unique(seeds)) < len(seeds):
         raise ValueError(f"directions must be 1 or more distinct seeds from 0, not {directions}")
     return seeds.astype(np.int64)

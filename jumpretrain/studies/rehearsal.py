@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +11,7 @@ from jumpretrain.comparison.describe import describe
 from jumpretrain.embedding.embed import embed
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.execution.execution import Execution
+from jumpretrain.execution.memory import check_memory
 from jumpretrain.sampling.sample import sample
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.studies.builders import (
@@ -93,16 +93,8 @@ def _rehearse(study: Study, group: str, task: Task, described: bool) -> None:
 def _check_memory(study: Study, task: Task, recipe: Recipe) -> None:
     jumps = study.directions * sum(size > 0 for size in study.step_sizes)
     points = jumps * len(recipe.record_steps(recipe.batches(len(task.data.train_x))))
-    names = ("SC_PHYS_PAGES", "SC_PAGE_SIZE")
-    if not all(name in getattr(os, "sysconf_names", ()) for name in names):
-        return
-    wanted, there = 8 * points**2, int(np.prod([os.sysconf(name) for name in names], dtype=float))
-    if wanted > there:
-        raise ValueError(
-            f"the distances between {points:,} states of a network take {wanted / 1e9:,.0f} GB, "
-            f"but this machine has {there / 1e9:,.0f} GB; take fewer directions, or a larger "
-            "record_every"
-        )
+    what = f"the distances between {points:,} states of a network"
+    check_memory(8 * points**2, what, "take fewer directions, or a larger record_every")
 
 
 def _sampled(study: Study, task: Task, training: Recipe, retraining: Recipe) -> Trajectories:
