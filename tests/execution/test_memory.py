@@ -27,9 +27,7 @@ def test_memory_is_that_of_the_machine():
     assert there > 2**28
     check_memory(2**20, "it", "")
     if there < math.inf:
-        with pytest.raises(
-            ValueError, match=r"^3 things take .* GB, but this machine .*; take"
-        ):
+        with pytest.raises(ValueError, match=r"^3 things take .* GB, but this machine .*; take"):
             check_memory(int(2 * there), "3 things", "take one")
 
 
