@@ -12,9 +12,11 @@ from scipy.sparse import csgraph
 from jumpretrain.embedding import neighbours
 from jumpretrain.embedding.gram import row_blocks
 
-__all__ = ["DECAY", "alpha_decay", "check", "joined", "pieces"]
+__all__ = ["DECAY", "LONGEST", "alpha_decay", "check", "joined", "pieces"]
 
 LEAST = 1e-4
+LONGEST = 10**9
+"""Steps of a walk whose shares still add up to 1: each step rounds them by some 1e-16."""
 DECAY = 40.0
 """The paper's."""
 

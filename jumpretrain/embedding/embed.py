@@ -158,7 +158,7 @@ def embed(
         knn: Which nearest neighbour sets the bandwidth of a point's affinities.
         connect: `"mst"` joins the pieces along the minimum spanning tree, None leaves them.
         decay: How steeply affinities fall beyond the bandwidth.
-        t: Steps of the walk; `"auto"` is the knee of the von Neumann entropy.
+        t: Steps of the walk, up to 1e9; `"auto"` is the knee of the von Neumann entropy.
         seed: Seed of the layout.
         optimum: Whether the optimum is point 0.
         components: Dimensions d of the layout.
@@ -294,8 +294,12 @@ def _check(choices: dict[str, Any], count: int) -> None:
             "the optimum has no angle seen from itself, but it is to be a point with "
             'metric="cosine" and centre="optimum"; use centre="mean" or leave it out'
         )
-    if choices["t"] != "auto" and not (isinstance(choices["t"], int) and choices["t"] > 0):
-        raise ValueError(f't must be "auto" or a whole number above 0, but is {choices["t"]!r}')
+    t = choices["t"]
+    if t != "auto" and not (isinstance(t, int) and 0 < t <= affinities.LONGEST):
+        raise ValueError(
+            f't must be "auto" or a whole number in 1..{affinities.LONGEST}, beyond which '
+            f"rounding adds up, but is {t!r}"
+        )
     if not 0 < choices["components"] < count:
         raise ValueError(
             f"components must lie in 1..{count - 1} for {count} points, but is "

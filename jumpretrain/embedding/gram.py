@@ -23,6 +23,8 @@ Centre: TypeAlias = Literal["optimum", "mean"]
 
 BLOCK_ENTRIES = 2**23
 ROW_ENTRIES = 2**20
+TINY = 1e-290
+"""Below it, squares of float64 have fewer digits."""
 
 
 def gram(
@@ -59,7 +61,13 @@ def gram(
     if len(broken):
         raise ValueError(
             f"distances need finite weights, but point {broken[0]} (run "
-            f"{broken[0] // len(trajectories.epoch)}) holds others; select other runs"
+            f"{broken[0] // len(trajectories.epoch)}) holds others, or some whose squares are "
+            "infinite; select other runs"
+        )
+    if 0 < np.diag(total).max() < TINY:
+        raise ValueError(
+            "distances need weights whose squares are floats, but all lie within "
+            f"{np.sqrt(np.diag(total).max()):.1e} of the optimum; scale the weights"
         )
     return np.pad(total, ((1, 0), (1, 0))) if optimum else total
 

@@ -31,7 +31,8 @@ BUILT_IN = frozenset("data data_root train_size test_size crop flip model noise 
 SEEDS = (0, 2**32 - 1)
 """What all libraries below take as a seed."""
 LIMITS = {
-    **dict.fromkeys(("train_size", "test_size", "directions", "knn", "k", "t"), (1, math.inf)),
+    **dict.fromkeys(("train_size", "test_size", "directions", "knn", "k"), (1, math.inf)),
+    "t": (1, affinities.LONGEST),
     **dict.fromkeys(("order_seed", "seed"), SEEDS),
     "crop": (0, math.inf),
     "seeds": (2, 10_000),

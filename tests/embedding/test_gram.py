@@ -173,3 +173,15 @@ def test_the_largest_score_of_each_component_is_positive():
         points = np.random.default_rng(seed).normal(size=(6, 4))
         scores = module.principal(points @ points.T, components=3)
         assert (scores[np.abs(scores).argmax(axis=0), np.arange(3)] > 0).all()
+
+
+def test_weights_whose_squares_lose_digits_are_refused():
+    runs = cases.arms()
+    states = np.asarray(runs.states, float)
+    for scale, words in (
+        (1e-160, "e-160 of the optimum; scale"),
+        (1e200, "infinite"),
+    ):
+        far = dataclasses.replace(runs, states=states * scale, optimum=runs.optimum * scale)
+        with pytest.raises(ValueError, match=words):
+            module.gram(far)

@@ -17,7 +17,7 @@ STUDIES = [
     {"step_sizes": (0.0,)},
     {"order_seed": -1}, {"order_seed": HUGE}, {"seed": -1}, {"seed": 2**32},
     {"knn": 0}, {"knn": -3}, {"knn": HUGE}, {"k": 0}, {"k": -1}, {"k": HUGE}, {"t": 0}, {"t": -5},
-    {"crop": -2}, {"train_size": 0}, {"train_size": -1}, {"test_size": 0},
+    {"t": 10**10}, {"crop": -2}, {"train_size": 0}, {"train_size": -1}, {"test_size": 0},
     {"seeds": 1}, {"seeds": 0}, {"seeds": -1}, {"seeds": HUGE},
     {"directions": 0}, {"directions": -1}, {"directions": HUGE},
     {"directions": 1, "step_sizes": (1.0,)},
