@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["as_numbers", "as_reals", "instead_of"]
+__all__ = ["as_numbers", "as_reals", "frozen", "instead_of", "unfrozen"]
 
 REMEDIES: tuple[tuple[Any, str], ...] = (
     (np.ma.MaskedArray, "fill or drop what is masked, then pass np.asarray of it"),
@@ -55,6 +56,45 @@ def as_numbers(value: Any, name: str) -> NDArray[Any]:
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return array.copy() if min(array.strides, default=0) < 0 else array
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """Take an array that nobody else can change.
+
+    Returns:
+        A read-only copy; the array itself where it is one already, or is mapped read-only from a
+        file.
+    """
+    if array.flags.writeable or not (array.flags.owndata or _is_mapped(array)):
+        array = array.copy()
+        array.flags.writeable = False
+    return array
+
+
+def _is_mapped(array: NDArray[Any]) -> bool:
+    base: Any = array
+    while isinstance(base, np.ndarray) and not base.flags.writeable:
+        base = base.base
+    return isinstance(base, mmap.mmap)
+
+
+def unfrozen(array: NDArray[Any]) -> NDArray[Any]:
+    """Take an array as torch wants it, which knows no read-only ones; nothing may write there.
+
+    Returns:
+        The same memory, or a copy where that is mapped from a file.
+    """
+    if array.flags.writeable:
+        return array
+    return array.copy() if _is_mapped(array) else np.asarray(_Unfrozen(array))
+
+
+class _Unfrozen:
+    """Offers the memory of an array, which it keeps, without its flag."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        told = dict(array.__array_interface__)
+        self.array, self.__array_interface__ = array, told | {"data": (told["data"][0], False)}
 
 
 def instead_of(value: Any) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jumpretrain.execution.arguments import checked
-from jumpretrain.execution.arrays import as_numbers
+from jumpretrain.execution.arrays import as_numbers, frozen
 from jumpretrain.execution.bounds import Count, NotNegative, Seed, Share, Whole, Within
 from jumpretrain.storage.files import located
 from jumpretrain.tasks.images import as_images, check_images, read_images
@@ -27,6 +27,10 @@ NPZ = ("mnist", "fashion_mnist", "cifar10")
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Training and test examples as arrays of any shape.
+
+    They are copied and then read-only, so that what is done later to the arrays given is not seen.
+    Those that are mapped read-only from files, or that are read-only with memory of their own, are
+    held as they are.
 
     Arrays, tensors, tables and lists are taken. Whole numbers reach the network as int64, so that
     tokens stay tokens; images of bytes are not scaled. Targets of cross-entropy are described
@@ -71,7 +75,7 @@ class Dataset:
                 )
         for kind in "xy":
             train, test = (getattr(self, f"{split}_{kind}") for split in ("train", "test"))
-            object.__setattr__(self, f"test_{kind}", _like(test, train, kind))
+            object.__setattr__(self, f"test_{kind}", frozen(_like(test, train, kind)))
         if self.crop or self.flip:
             check_images(self.train_x, self.crop)
 
@@ -253,7 +257,7 @@ def _check_array(value: Any, name: str) -> NDArray[Any]:
         raise ValueError(
             f"whole numbers must fit int64, but {name} reaches {array.max()}; pass floats"
         )
-    return array
+    return frozen(array)
 
 
 def _like(test: NDArray[Any], train: NDArray[Any], kind: str) -> NDArray[Any]:

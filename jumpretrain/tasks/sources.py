@@ -100,7 +100,7 @@ def state_of(network: Network, source: StateLike, name: str = "a state") -> NDAr
             f"{name} must be one state of this task, ({width},), but is {values.shape}; "
             "take it from train, such as runs.final[0], Task.initial or Task.state"
         )
-    return np.asarray(_checked(network.layout, values[None], name)[0])
+    return np.array(_checked(network.layout, values[None], name)[0])
 
 
 def states_of(network: Network, sources: StatesLike) -> NDArray[Any]:

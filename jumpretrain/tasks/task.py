@@ -18,6 +18,7 @@ from jumpretrain.contents.estimates import estimates_beyond_batchnorm, train_as_
 from jumpretrain.contents.hidden_state import check_generators
 from jumpretrain.contents.layout import Layout
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.arrays import unfrozen
 from jumpretrain.execution.bounds import Seed
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.networks.copying import copied, packed, unpacked
@@ -211,7 +212,7 @@ class Task:
     def _tensor(self, name: str, array: NDArray[Any]) -> torch.Tensor:
         if self.loss is cross_entropy and name.endswith("_y"):
             array = as_labels(array)
-        writable = array if array.flags.writeable else array.copy()
+        writable = unfrozen(array)
         if array.dtype.kind in "ui" and array.dtype != np.int64:
             writable = writable.astype(np.int64)
         tensor = torch.as_tensor(writable, device=self.device)

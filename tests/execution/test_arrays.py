@@ -66,7 +66,7 @@ FULL = np.ma.masked_array(ROWS, ROWS > 5)
 
 REFUSED = [
     (FULL, "fill or drop what is masked", lambda x: np.asarray(x.filled(0))),
-    (np.matrix(ROWS), r"pass np\.asarray of it", np.asarray),
+    (ROWS.view(np.matrix), r"pass np\.asarray of it", np.asarray),
     (sparse.csr_array(ROWS), r"pass its \.toarray\(\)", lambda x: x.toarray()),
     (torch.tensor(ROWS).to_sparse(), r"pass its \.to_dense\(\)", lambda x: x.to_dense()),
     (LOADER, "join its batches", lambda loader: torch.cat([x for x, _ in loader])),

@@ -4,10 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 from support import nets
+from torch import nn
 
+from jumpretrain.engine.evaluate import evaluate
 from jumpretrain.tasks.data import Dataset, digits, load, spirals
+from jumpretrain.tasks.task import Task, digest
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 ARRAYS = ("train_x", "train_y", "test_x", "test_y")
@@ -207,3 +211,44 @@ def test_real_sets_have_their_known_means(name, sizes, mean, deviation):
     assert np.bincount(data.test_y).tolist() == [1000] * 10 or name == "mnist"
     np.testing.assert_allclose(data.train_x.mean((0, 2, 3), dtype=float), mean, atol=1e-4)
     np.testing.assert_allclose(data.train_x.std((0, 2, 3), dtype=float), deviation, atol=1e-4)
+
+
+def test_what_is_done_later_to_the_arrays_given_is_not_seen():
+    given = [np.ones((4, 2), np.float32), np.arange(4) % 2, np.ones((2, 2)), np.arange(2)]
+    views = [array.view() for array in given]
+    for view in views:
+        view.flags.writeable = False  # the arrays behind are not
+    tensors = [torch.as_tensor(array) for array in given]
+    for arrays in (given, views, tensors):
+        data = Dataset(*arrays)
+        task = Task(lambda: nn.Linear(2, 2), data)
+        before = [getattr(data, name).copy() for name in ARRAYS], evaluate(task, [task.initial(0)])
+        for array in given:
+            array += 1
+        assert all(map(np.array_equal, before[0], (getattr(data, name) for name in ARRAYS)))
+        assert evaluate(task, [task.initial(0)]) == before[1]
+        assert digest(*before[0]) == task.fingerprint["data"]
+        for array in given:
+            array -= 1
+
+
+def test_the_arrays_of_a_dataset_are_read_only_and_held_once():
+    data = nets.vectors()
+    for name in ARRAYS:
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(data, name)[0] = 1
+    assert data.corrupt(0.5).train_x is data.train_x and data.subset(4).train_x.flags.owndata
+    task = Task(lambda: nn.Linear(6, 3), data)
+    for name in ("train_x", "train_y", "test_x"):
+        held = getattr(data, name).__array_interface__["data"][0]
+        assert task.tensors[name].data_ptr() == held
+
+
+def test_files_that_are_mapped_read_only_are_not_copied(tmp_path):
+    for mode in ("r", "c", "r+"):
+        np.save(tmp_path / "x.npy", np.ones((4, 2), np.float32))
+        mapped = np.load(tmp_path / "x.npy", mmap_mode=mode)
+        data = Dataset(mapped, np.arange(4) % 2, mapped[:2], np.arange(2))
+        assert np.shares_memory(data.train_x, mapped) == (mode == "r")
+        task = Task(lambda: nn.Linear(2, 2), data)
+        assert task.tensors["train_x"].sum() == 8
