@@ -52,6 +52,9 @@ def test_a_block_of_python_runs_as_printed(block, tmp_path, monkeypatch):
         assert (tmp_path / "connector.png").stat().st_size > 10_000
         bent, aligned = names["bent"], names["aligned"]
         assert max(bent.barrier, aligned) < bent.linear_barrier / 2
+    elif "found" in names:
+        assert names["found"].depth > 0.1
+        assert (tmp_path / "tree.png").stat().st_size > 10_000
     else:
         assert len(names["runs"].frame()) == 10 * len(names["runs"].epoch)
 
@@ -150,7 +153,12 @@ def test_no_sentence_is_long(name):
 
 
 def test_the_glossary_has_every_statistic_and_column():
-    described = describe(cases.arms(noise=0.03))
+    described = describe(cases.arms(noise=0.03)) | {
+        f"saddles_{metric}_{kind}_{name}": value
+        for metric in ("train_loss", "test_loss")
+        for kind in ("ends", "snapshots")
+        for name, value in cases.planted_saddles().statistics().items()
+    }
     groups = {name: [described, described] for name in ("generalise", "memorise")}
     columns = [*compare(groups, resamples=99).frame()]
     columns.remove("mean_memorise")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,16 +13,21 @@ from jumpretrain.embedding.embed import Embedding, embed
 from jumpretrain.embedding.gram import gram
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.bounds import Count, Seed
+from jumpretrain.execution.execution import Execution
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
+from jumpretrain.tasks.task import Task
 from jumpretrain.topology.diagrams import Diagrams
 from jumpretrain.topology.homology import released, rips, sublevel, transform
+from jumpretrain.topology.measure import saddles as measure
+from jumpretrain.topology.saddles import Saddles
 
 __all__ = ["describe", "thinned_rips"]
 
 PERMUTED = 20
 RIPS_POINTS = 256
 RECOVERED = 0.1
+QUIET = Execution(progress=False)
 
 
 @checked
@@ -34,15 +40,18 @@ def describe(
     seed: Seed = 0,
     rips_points: Count = RIPS_POINTS,
     connect: Literal["mst"] | None = "mst",
+    task: Task | None = None,
+    saddles: Saddles | Sequence[Saddles] | None = None,
 ) -> dict[str, float]:
     """Describe the landscape around one network.
 
     Names start with where a number comes from: `optimum_` is the network itself, `weights_`
     weight space, `embedding_` the potential distances, `sublevel_<scale>_` the sublevel
     filtration of the metric (scale `values`), of its ranks, logarithms and so on, or of
-    the error rate, `rips_` Vietoris-Rips on the
-    potential distances, `released_` the published script. `h0_` is pieces, `h1_` loops; only
-    finite bars count as persistence.
+    the error rate, `rips_` Vietoris-Rips on the potential distances, `released_` the published
+    script, `saddles_<metric>_` measured saddles, between the `ends` of all runs or all
+    `snapshots` that were measured. `h0_` is pieces, `h1_` loops; only finite bars count as
+    persistence.
 
     Args:
         trajectories: What was sampled; `.jumps()` of them are described, the controls apart.
@@ -54,6 +63,9 @@ def describe(
             thinned; its time grows with their cube (720 points: 45 s, 240: 1 s).
         connect: Whether the pieces of that graph are joined by the spanning tree, or left apart
             as in the paper's text.
+        task: What the states are scored on, to measure the saddles between the ends of the jumps
+            on both losses; without it none are measured.
+        saddles: What was measured of these jumps already, in place of that.
 
     Returns:
         Finite numbers by name. What the design cannot show is left out: the control without
@@ -87,6 +99,21 @@ def describe(
     if potential is not None and potential.shape == placed.distances.shape:
         published = released(jumps, placed, k, metric)
         found["released_h0_total_persistence_p2"] = published.total_persistence(0, 2)
+    return found | _saddles(_measured(jumps, task) if saddles is None else saddles)
+
+
+def _measured(jumps: Trajectories, task: Task | None) -> list[Saddles]:
+    ends = jumps.select(times=[-1])
+    losses = [] if task is None else ["train_loss", "test_loss"]
+    return [measure(task, ends, loss, execution=QUIET) for loss in losses if task is not None]
+
+
+def _saddles(given: Saddles | Sequence[Saddles]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for saddles in [given] if isinstance(given, Saddles) else given:
+        alone = saddles.labels.groupby(["network", "run"]).size().max() == 1
+        kind = f"saddles_{saddles.metric}_{'ends' if alone else 'snapshots'}"
+        found |= {f"{kind}_{name}": value for name, value in saddles.statistics().items()}
     return found
 
 

@@ -159,6 +159,25 @@ class Saddles:
             height=heights, straight=self.to_optimum - ends, best=best - ends
         )
 
+    def statistics(self) -> dict[str, float]:
+        """Summarise basins, and the ways back from the last snapshot of each run.
+
+        Returns:
+            `total_depth`, `deepest_basin`, `mean_leaf_edge`, the number of `basins`, and, where
+            there are optima, `straight_way_back` and `best_way_back`, means over the runs.
+        """
+        bars = self.diagrams.finite(0)
+        found = {
+            "total_depth": self.depth,
+            "deepest_basin": float(np.diff(bars).max(initial=0.0)),
+            "mean_leaf_edge": self.tree.mean_leaf_edge,
+            "basins": float(len(bars) + len(self.diagrams.essential(0))),
+        }
+        if self._optima().any():
+            straight, best = (ways[:, -1].mean() for ways in self.back)
+            found |= {"straight_way_back": float(straight), "best_way_back": float(best)}
+        return found
+
     def _optima(self) -> NDArray[np.bool_]:
         return np.asarray(self.labels["run"] == OPTIMUM)
 

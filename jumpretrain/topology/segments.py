@@ -164,9 +164,8 @@ class Segments:
 
     def _points(self, probes: Sequence[Probe]) -> NDArray[Any]:
         one, other, share = (np.array(column) for column in zip(*probes, strict=True))
-        share = share[:, None]
-        inner = (1 - share) * self.states[one] + share * self.states[other]
-        return np.asarray(inner, dtype=self.states.dtype)
+        share = share[:, None].astype(self.states.dtype)
+        return np.asarray((1 - share) * self.states[one] + share * self.states[other])
 
     def _scores(self, points: NDArray[Any]) -> Iterator[tuple[float, ...]]:
         jobs = [(self.task, points[k : k + UNIT]) for k in range(0, len(points), UNIT)]

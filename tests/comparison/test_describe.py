@@ -3,13 +3,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from support import cases
+from support.cases import planted_saddles
+from support.landscapes import bowl, landscape
 
 from jumpretrain.comparison import describe as module
 from jumpretrain.comparison.describe import describe
 from jumpretrain.comparison.geometry import describe_geometry
 from jumpretrain.embedding.embed import embed
 from jumpretrain.topology.homology import released, rips, sublevel
+from jumpretrain.topology.measure import saddles
 
 
 @pytest.fixture(scope="module")
@@ -215,3 +219,40 @@ def test_numbers_out_of_range_are_refused_before_anything_is_embedded(arms, chan
     assert len(arms.jumps().values("test_loss")) == 48
     with pytest.raises(ValueError, match=f"{next(iter(change))} must"):
         describe(arms, **change)
+
+
+def quadratic(arms):
+    """The task of which `arms` has the losses."""
+    optimum = torch.as_tensor(arms.optimum)
+    return landscape(lambda weights: 0.5 * bowl(weights - optimum), arms.weight_count)
+
+
+def test_saddles_are_measured_where_the_task_is_given(arms, embedding, described):
+    task = quadratic(arms)
+    found = describe(arms, embedding, task=task)
+    assert {name: found[name] for name in described} == described
+    more = {name: value for name, value in found.items() if name not in described}
+    assert {name.rpartition("_ends_")[0] for name in more} == {
+        "saddles_train_loss",
+        "saddles_test_loss",
+    }
+    # a convex loss: one basin, and no way back climbs
+    assert more["saddles_train_loss_ends_basins"] == 1
+    assert more["saddles_train_loss_ends_total_depth"] == 0
+    assert more["saddles_test_loss_ends_straight_way_back"] == 0
+
+
+def test_saddles_that_were_measured_are_told_by_metric_and_snapshots(arms, embedding):
+    some = planted_saddles()
+    ends = saddles(quadratic(arms), arms.jumps().select(times=[-1]))
+    found = describe(arms, embedding, task=quadratic(arms), saddles=[some, ends])
+    assert found["saddles_train_loss_snapshots_total_depth"] == 5.0
+    assert found["saddles_train_loss_snapshots_mean_leaf_edge"] == pytest.approx(
+        some.tree.mean_leaf_edge
+    )
+    assert found["saddles_train_loss_ends_basins"] == 1
+    assert not any(name.startswith("saddles_test_loss") for name in found)
+    alone = describe(arms, embedding, saddles=some)
+    assert {name for name in alone if name.startswith("saddles")} == {
+        name for name in found if "snapshots" in name
+    }

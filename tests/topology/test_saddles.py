@@ -63,3 +63,16 @@ def test_another_file_is_no_saddles(tmp_path):
 def test_all_parts_are_of_the_same_states():
     with pytest.raises(ValueError, match="5 states and 4 merges, but rises"):
         planted_saddles(rises=np.zeros(3))
+
+
+def test_statistics_are_of_basins_and_of_the_last_ways_back():
+    assert planted_saddles().statistics() == {
+        "total_depth": 5.0,
+        "deepest_basin": 3.5,
+        "mean_leaf_edge": pytest.approx((2.5 + 1.5 + 3.5) / 3),
+        "basins": 3.0,
+        "straight_way_back": 5.25,
+        "best_way_back": 2.5,
+    }
+    bare = saddles(landscape(wells), np.array(CENTRES), execution=QUIET).statistics()
+    assert set(bare) == {"total_depth", "deepest_basin", "mean_leaf_edge", "basins"}
