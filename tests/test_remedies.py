@@ -160,7 +160,7 @@ CASES = {
     ),
     "a mean for a loss": (
         lambda: task_of(loss=nn.CrossEntropyLoss()),
-        "use reduction='none'",
+        "by reduction='none'",
         lambda: task_of(loss=nn.CrossEntropyLoss(reduction="none")),
     ),
     "a loss of each entry": (

@@ -21,6 +21,15 @@ REMEDIES: tuple[tuple[Any, str], ...] = (
 )
 """What is taken for no array, though NumPy would make one of it, and what to pass instead."""
 
+FLOATS = "pass np.array(x, dtype=float)"
+MOMENTS = "datetime64[us]"
+DATED = f"pass np.array(x, dtype={MOMENTS!r}).astype('int64')"
+PRESENT = "[value for value in x if not pd.isna(value)]"
+MISSING = ("NAType", "NaTType")
+"""Names of pandas' types of what is missing."""
+UNLIKE = (torch.Tensor, np.ma.MaskedArray)
+"""What NumPy reads otherwise, or wrongly, within a list."""
+
 
 def as_numbers(value: Any, name: str) -> NDArray[Any]:
     """Read numbers as an array in this machine's byte order, without changing them.
@@ -50,9 +59,12 @@ def as_numbers(value: Any, name: str) -> NDArray[Any]:
     if array.dtype.kind == "O" and not array.ndim:
         raise TypeError(f"{name} must be an array, but is {_kind(value)}; pass an array or a list")
     if array.dtype.kind not in "biufc":
-        raise ValueError(f"{name} must be numbers, but is {array.dtype}; {_encoding(array)}")
-    if array.dtype.itemsize > np.dtype(np.float64).itemsize and array.dtype.kind == "f":
-        array = array.astype(np.float64)
+        raise ValueError(
+            f"{name} must be numbers, but is {array.dtype}; {_encoding(value, array)}"
+        )
+    for kind, whole in (("f", np.float64), ("c", np.complex128)):
+        if array.dtype.kind == kind and array.dtype.itemsize > np.dtype(whole).itemsize:
+            array = array.astype(whole)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return array.copy() if min(array.strides, default=0) < 0 else array
@@ -134,7 +146,7 @@ def as_reals(value: Any, name: str) -> NDArray[np.float64]:
 def _array(value: Any, name: str) -> NDArray[Any]:
     if isinstance(value, torch.Tensor):
         return _from_tensor(value, name)
-    if isinstance(value, (list, tuple)) and any(isinstance(v, torch.Tensor) for v in value):
+    if isinstance(value, (list, tuple)) and any(isinstance(v, UNLIKE) for v in value):
         value = [as_numbers(row, name) for row in value]
     try:
         return np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value)
@@ -166,11 +178,54 @@ def _kind(value: Any) -> str:
     return name if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
-def _encoding(array: NDArray[Any]) -> str:
+def _encoding(value: Any, array: NDArray[Any]) -> str:
+    """Say what makes numbers of entries that are none.
+
+    Returns:
+        The remedy, for which x stands for the value.
+    """
     if array.dtype.kind == "V":
         return f"pass one of its fields, such as x[{(array.dtype.names or ('a',))[0]!r}]"
-    if array.dtype.kind == "O" and not any(isinstance(entry, str) for entry in array.flat):
-        return "pass it as numbers, such as np.array(rows, dtype=float)"
+    if hasattr(value, "columns") and (odd := _odd_columns(value)):
+        if all(isinstance(entry, str) for name in odd for entry in value[name]):
+            return "encode its words, such as by pd.get_dummies(x).astype(float)"
+        return f"leave out or encode what holds no numbers, such as by x.drop(columns={odd})"
+    if any(map(_is_missing, array.flat)):
+        present = "x.dropna()" if hasattr(value, "dropna") else PRESENT
+        return f"fill or drop what is missing, such as by {present}"
     if array.dtype.kind in "mM":
-        return "pass it as numbers, such as x.astype('int64')"
-    return "encode it, such as by np.unique(labels, return_inverse=True)[1]"
+        return "pass np.asarray(x).astype('int64')"
+    casts = ((float, FLOATS), (complex, "pass np.array(x, dtype=complex).real"), (MOMENTS, DATED))
+    return next((remedy for kind, remedy in casts if _casts(array, kind)), "") or _grouped(array)
+
+
+def _grouped(array: NDArray[Any]) -> str:
+    """Say what becomes of rows within entries, and of words and other things.
+
+    Returns:
+        The remedy.
+    """
+    words = [isinstance(entry, str | bytes) for entry in array.flat]
+    if not any(words) and all(hasattr(entry, "__len__") for entry in array.flat):
+        alike = len({np.shape(np.asarray(entry, object)) for entry in array.flat}) == 1
+        return "pass np.stack(x)" if alike else "give all rows one shape"
+    labels = "labels" if all(words) else "np.array(labels, dtype=str)"
+    return f"encode it, such as by np.unique({labels}, return_inverse=True)[1]"
+
+
+def _odd_columns(table: Any) -> list[Any]:
+    return [name for name in table.columns if not _casts(table[name].to_numpy(), float)]
+
+
+def _is_missing(entry: Any) -> bool:
+    return entry is None or type(entry).__name__ in MISSING or str(entry) == "NaT"
+
+
+def _casts(array: NDArray[Any], kind: Any) -> bool:
+    if kind is float and array.dtype.kind in "mM":
+        return False
+    try:
+        array.astype(kind)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True

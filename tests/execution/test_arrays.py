@@ -1,5 +1,10 @@
 """Numbers are read as they are from whatever holds them, and what holds none is refused."""
 
+import datetime
+import re
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -78,13 +83,13 @@ REFUSED = [
     ),
     (
         pd.DataFrame(ROWS.astype(int)).astype("Int64"),
-        r"np\.array\(rows, dtype=float\)",
+        r"np\.array\(x, dtype=float\)",
         lambda x: np.array(x, dtype=float),
     ),
-    (ROWS.astype(object), r"np\.array\(rows, dtype=float\)", lambda x: np.array(x, dtype=float)),
+    (ROWS.astype(object), r"np\.array\(x, dtype=float\)", lambda x: np.array(x, dtype=float)),
     (
         np.array(["2020-01-01"], "datetime64[D]"),
-        r"x\.astype\('int64'\)",
+        r"np\.asarray\(x\)\.astype\('int64'\)",
         lambda x: x.astype("int64"),
     ),
     ([[1.0, 2.0], [3.0]], "give all rows one shape", lambda rows: [row[:1] for row in rows]),
@@ -117,3 +122,70 @@ def test_what_is_no_array_of_numbers_is_refused_and_the_remedy_helps(value, reme
 def test_what_holds_no_numbers_at_all_is_refused(value):
     with pytest.raises((TypeError, ValueError), match=r"^x must .*; "):
         as_numbers(value, "x")
+
+
+ROW = np.ones(3)
+OBJECTS = np.empty(2, object)
+OBJECTS[:] = [ROW, ROW]
+DAYS = pd.to_datetime(["2020-01-01", "2020-01-02"])
+ENTRIES = {
+    "numbers in words": ["1", "2.5"],
+    "numbers in words of a column": pd.Series(["1", "2"], dtype="string"),
+    "numbers in bytes": np.array([b"1", b"2"]),
+    "words": ["cat", "dog"],
+    "words among numbers": ["cat", 1],
+    "words among numbers as objects": np.array(["cat", 1], object),
+    "categories": pd.Series(["cat", "dog"], dtype="category"),
+    "a table of words": pd.DataFrame({"a": [1, 2], "b": ["cat", "dog"]}),
+    "a table of numbers in words": pd.DataFrame({"a": ["1", "2"]}),
+    "a table with days": pd.DataFrame({"a": [1.0, 2.0], "b": DAYS}),
+    "a table with flags": pd.DataFrame({"a": [1.0, 2.0], "b": [True, False]}),
+    "a table of nullable numbers": pd.DataFrame({"a": pd.array([1, 2], "Int64"), "b": [1.0, 2.0]}),
+    "a table that misses one": pd.DataFrame({"a": pd.array([1, None], "Int64"), "b": [1.0, 2.0]}),
+    "a list that misses one": [1, pd.NA, 3],
+    "a list with None": [1.0, None],
+    "flags that miss one": pd.array([True, None], dtype="boolean"),
+    "words that miss one": ["cat", None, "dog"],
+    "days": DAYS.to_numpy(),
+    "a column of days": pd.Series(DAYS),
+    "days of a zone": pd.Series(DAYS.tz_localize("UTC")),
+    "days that miss one": np.array(["2020-01-01", "NaT"], "datetime64[D]"),
+    "days of Python": [datetime.date(2020, 1, 1), datetime.date(2020, 1, 2)],
+    "lengths of time": np.array([1, 2], "timedelta64[s]"),
+    "intervals": pd.Series(pd.interval_range(0, 2)),
+    "decimals": [Decimal("1.5"), Decimal(2)],
+    "fractions": [Fraction(1, 2)],
+    "whole numbers beyond int64": [2**70, 1],
+    "complex objects": np.array([1j, 2], object),
+    "objects": np.array([1, 2.5, True], object),
+    "rows as objects": OBJECTS,
+    "a column of rows": pd.Series([ROW, ROW]),
+    "fields": np.zeros(2, dtype=[("a", float)]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*timezones:UserWarning")
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_what_a_message_says_to_write_makes_numbers_in_the_end(kind):
+    value = ENTRIES[kind]
+    for _ in range(3):
+        try:
+            found = as_numbers(value, "x")
+            break
+        except ValueError as error:
+            code = re.search(r"(?:by|pass|such as) ((?:np|pd|x|\[).*)$", str(error))[1]
+            value = eval(code, {"np": np, "pd": pd, "x": value, "labels": value})
+    assert value is not ENTRIES[kind]
+    assert found.dtype.kind in "biuf" and len(found)
+
+
+def test_what_numpy_would_read_otherwise_within_a_list_is_refused():
+    with pytest.raises(TypeError, match="fill or drop what is masked"):
+        as_numbers([np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2])], "x")
+    assert as_numbers(np.ones(2, np.clongdouble), "x").dtype == complex
+
+
+def test_rows_of_several_lengths_are_given_one_shape():
+    ragged = np.array([np.ones(2), np.ones(3)], object)
+    with pytest.raises(ValueError, match="but is object; give all rows one shape"):
+        as_numbers(ragged, "x")
