@@ -19,6 +19,9 @@ from jumpretrain.tasks.task import Task
 __all__ = ["Hessian", "hessian_product"]
 
 Dtype = Literal["float64", "float32"]
+FEW, ALIKE, ASIDE, ROUNDINGS = 8, 0.1, 1e-2, 1e3
+STEPS = (1e-5, 1e-6, 1e-4, 1e-3)
+"""By how much of their length weights are moved to measure a curvature."""
 Product = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
@@ -62,6 +65,8 @@ class Hessian:
         if dtype not in ("float64", "float32"):
             raise ValueError(f"dtype must be float64 or float32, but is {dtype!r}")
         array = task.state(state, "state")
+        if dtype == "float32":
+            self._check_in_double(task, array)
         self._prepare(task, array, getattr(torch, dtype))
         why = self._why_not_differentiable()
         if why:
@@ -73,6 +78,8 @@ class Hessian:
                 f"loss and network must be twice differentiable in {dtype}, but fail: {why}; "
                 f"{word}"
             )
+        if self.dtype == torch.float64:
+            self._check_curvature()
         few = len(self.batches) == 1
         self.kept = [self._slope(*self.batches[0])] if few else None  # then needs no second pass
         self.loss, gradient = 0.0, torch.zeros_like(self.weights)
@@ -107,11 +114,51 @@ class Hessian:
         inputs, targets = self.batches[0]
         try:
             _, gradient = self._slope(inputs[:2], targets[:2])
-            if gradient.requires_grad:
-                torch.autograd.grad(gradient, self.weights, torch.zeros_like(self.weights))
+            _derivative(gradient, self.weights, torch.zeros_like(self.weights))
         except RuntimeError as error:
             return reason(error)
         return ""
+
+    def _check_in_double(self, task: Task, array: NDArray[Any]) -> None:
+        self._prepare(task, array, torch.float64)
+        if not self._why_not_differentiable():  # networks may be written for one type alone
+            self._check_curvature()
+
+    def _check_curvature(self) -> None:
+        """Compare a product with how the gradient changes, near the state but off its kinks.
+
+        A function whose backward is cut off from the weights has second derivatives of zero that
+        are none.
+
+        Raises:
+            ValueError: If they differ at each of some distances.
+        """
+        inputs, targets = (tensor[:FEW] for tensor in self.batches[0])
+        rng, size = np.random.default_rng(0), len(self.weights)
+        scale = self.weights.norm().detach().clamp(min=1)
+        draws = (self.weights.new_tensor(rng.normal(size=size)) / size**0.5 for _ in range(2))
+        aside, along = (scale * draw for draw in draws)
+        centre = self.weights.detach() + ASIDE * aside
+
+        def at(step: float) -> tuple[torch.Tensor, torch.Tensor]:
+            place = (centre + step * along).requires_grad_()
+            return place, self._slope(inputs, targets, place)[1]
+
+        place, slope = at(0)
+        along = along * (slope != 0)  # what has no slope of its own, as rows of padding
+        computed = _derivative(slope, place, along)
+        rounding = ROUNDINGS * torch.finfo(torch.float64).eps * slope.norm()
+        for step in STEPS:
+            measured = (at(step)[1] - at(-step)[1]).detach() / (2 * step)
+            gap = (measured - computed).norm() - ALIKE * measured.norm() - rounding / step
+            if not gap > 0:  # NaN where the loss is not finite
+                return
+        raise ValueError(
+            "loss and network must be twice differentiable, but the gradient changes by "
+            f"{float(measured.norm()):.3g} along a direction in which its derivative is "
+            f"{float(computed.norm()):.3g}; compute backward by torch's functions of all that it "
+            "depends on, without once_differentiable or detach"
+        )
 
     def product(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
         """Multiply a vector (P,) by the Hessian.
@@ -122,9 +169,7 @@ class Hessian:
         total = torch.zeros_like(self.weights)
         along = torch.as_tensor(vector, dtype=self.dtype, device=self.weights.device)
         for _, gradient in self.kept or self._slopes():
-            if gradient.requires_grad:
-                (part,) = torch.autograd.grad(gradient, self.weights, along, retain_graph=True)
-                total += part
+            total += _derivative(gradient, self.weights, along)
         return total.double().cpu().numpy()
 
     def _slopes(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -132,19 +177,35 @@ class Hessian:
             yield self._slope(inputs, targets)
 
     def _slope(
-        self, inputs: torch.Tensor, targets: torch.Tensor
+        self, inputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Differentiate a batch's share of the mean loss.
+        """Differentiate a batch's share of the mean loss, here or at other weights.
 
         Returns:
             The share and its gradient (P,), which can be differentiated again.
         """
-        tensors = self.task.layout.split_weights(self.weights)
+        weights = self.weights if weights is None else weights
+        tensors = self.task.layout.split_weights(weights)
         with attention_by_formula(self.task.trial.attends):  # others differentiate once only
             outputs = run_with(self.module, tensors | self.others, inputs)
         loss = self.task.loss(outputs, targets).sum() / self.examples
-        (gradient,) = torch.autograd.grad(loss, self.weights, create_graph=True)
+        (gradient,) = torch.autograd.grad(loss, weights, create_graph=True)
         return loss, gradient
 
     def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+
+
+def _derivative(
+    gradient: torch.Tensor, weights: torch.Tensor, along: torch.Tensor
+) -> torch.Tensor:
+    """Differentiate a gradient along a direction, as often as one likes.
+
+    Returns:
+        Hessian times direction (P,); zeros where the gradient depends on no weight.
+    """
+    if not gradient.requires_grad:
+        return torch.zeros_like(weights)
+    options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
+    (product,) = torch.autograd.grad(gradient, weights, along, **options)
+    return product

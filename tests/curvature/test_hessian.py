@@ -7,6 +7,7 @@ import pytest
 import torch
 from support import nets, zoo
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 from jumpretrain.contents.estimates import renew_vectors
 from jumpretrain.curvature.hessian import Hessian, hessian_product
@@ -14,7 +15,7 @@ from jumpretrain.curvature.sharp_directions import sharp_directions
 from jumpretrain.engine.evaluate import evaluate
 from jumpretrain.networks.models import lstm, mlp, transformer
 from jumpretrain.tasks.data import Dataset
-from jumpretrain.tasks.measures import squared_error
+from jumpretrain.tasks.measures import cross_entropy, squared_error
 from jumpretrain.tasks.task import Task
 
 KINDS = {
@@ -236,3 +237,63 @@ def test_vectors_of_spectral_norm_are_held_and_follow_the_policy(kind):
     vector = np.random.default_rng(1).normal(size=task.weight_count)
     found = hessian_product(task, state)(vector)
     np.testing.assert_allclose(found, hessian_product(stored, exact)(vector), atol=1e-5)
+
+
+class Squares(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, slope):
+        return 2 * ctx.saved_tensors[0] * slope
+
+
+class Once(Squares):
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, slope):
+        return 2 * ctx.saved_tensors[0] * slope
+
+
+class CutOff(Squares):
+    @staticmethod
+    def backward(ctx, slope):
+        return 2 * ctx.saved_tensors[0].detach() * slope
+
+
+class Squared(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.first, self.last, self.function = nn.Linear(6, 4), nn.Linear(4, 3), function
+
+    def forward(self, x):
+        return self.last(self.function.apply(self.first(x)))
+
+
+@pytest.mark.parametrize("function", [Once, CutOff])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("loss", [cross_entropy, lambda outputs, targets: outputs.sum(1)])
+def test_a_function_with_first_derivatives_only_is_refused_and_the_remedy_helps(
+    function, dtype, loss
+):
+    task = Task(lambda: Squared(function), nets.vectors(), loss)
+    with pytest.raises(ValueError, match="must be twice differentiable"):
+        hessian_product(task, task.initial(0), dtype)
+    whole = Task(lambda: Squared(Squares), nets.vectors(), loss)
+    assert hessian_product(whole, whole.initial(0), dtype)(np.ones(whole.weight_count)).any()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", KINDS)
+def test_what_torch_differentiates_passes_the_comparison_also_on_kinks(name, dtype):
+    task = KINDS[name]()
+    zero = task.initial(0) * 0
+    for state in (task.initial(0), zero, task.initial(0) * 30):
+        Hessian(task, state, dtype)
+
+
+def test_a_loss_without_curvature_has_a_hessian_of_zero():
+    task = Task(lambda: nn.Linear(6, 3), nets.vectors(), lambda outputs, targets: outputs[:, 0])
+    assert not hessian_product(task, task.initial(0))(np.ones(task.weight_count)).any()
