@@ -30,7 +30,7 @@ class Dataset:
 
     They are copied and then read-only, so that what is done later to the arrays given is not seen.
     Those that are mapped read-only from files, or that are read-only with memory of their own, are
-    held as they are.
+    held as they are. `torch.tensor(data.train_x)` copies one into a tensor without a warning.
 
     Arrays, tensors, tables and lists are taken. Whole numbers reach the network as int64, so that
     tokens stay tokens; images of bytes are not scaled. Targets of cross-entropy are described

@@ -48,7 +48,7 @@ def retrain(
 
 def dataset(task: jr.Task, split: str) -> TensorDataset:
     arrays = (getattr(task.data, f"{split}_{part}") for part in ("x", "y"))
-    return TensorDataset(*(torch.as_tensor(array) for array in arrays))
+    return TensorDataset(*(torch.tensor(array) for array in arrays))
 
 
 def scored(model: nn.Module, train: TensorDataset, test: TensorDataset) -> Scores:

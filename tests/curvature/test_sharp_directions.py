@@ -81,7 +81,7 @@ def test_the_spectrum_is_that_of_a_hessian_by_hand():
         nets.double(lambda: nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3))),
         nets.vectors(dtype=np.float64),
     )
-    x, y = torch.as_tensor(task.data.train_x), torch.as_tensor(task.data.train_y)
+    x, y = torch.tensor(task.data.train_x), torch.tensor(task.data.train_y)
 
     def loss(weights):
         first, shift, last, offset = weights.split([24, 4, 12, 3])

@@ -1,5 +1,6 @@
 """Orders of examples depend on the run's seed and the epoch alone."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -98,9 +99,11 @@ class Embedded(nn.Module):
 
 @pytest.mark.parametrize("size", [20, 38, 41, 64])
 def test_an_example_that_makes_a_network_fail_is_named_and_no_batch_is_called_small(size):
-    data = nets.tokens()
-    data.train_x[2, 0] = 50
-    few, enough = (Task(partial(Embedded, tokens), data, scored=2) for tokens in (12, 51))
+    given = nets.tokens()
+    tokens = given.train_x.copy()
+    tokens[2, 0] = 50
+    data = replace(given, train_x=tokens)
+    few, enough = (Task(partial(Embedded, count), data, scored=2) for count in (12, 51))
     with pytest.raises(ValueError, match=r"example 2 \(from 0\) makes it fail: index out"):
         check_batches(few, Recipe(batch_size=size))
     check_batches(enough, Recipe(batch_size=size))

@@ -76,7 +76,7 @@ def test_batches_are_cut_per_state():
     task = task_of(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4), data=many, scored=3000)
     states = np.random.default_rng(1).normal(size=(5, task.layout.width))
     loss = jr.evaluate(task, states)["train_loss"]
-    x, y = (torch.as_tensor(many.train_x), torch.as_tensor(many.train_y))
+    x, y = (torch.tensor(many.train_x), torch.tensor(many.train_y))
     for state, value in zip(states, loss, strict=True):
         expected = nn.functional.cross_entropy(task.module(state)(x), y).item()
         assert value == pytest.approx(expected, abs=1e-12)

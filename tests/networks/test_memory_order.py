@@ -45,7 +45,7 @@ def by_reshape(x):
     ],
 )
 def test_the_order_is_the_fast_one_where_it_runs_or_nothing_does(build, suits):
-    x = torch.as_tensor(nets.images().train_x[:2])
+    x = torch.tensor(nets.images().train_x[:2])
     assert suits_channels_last(build(), x) == suits
 
 

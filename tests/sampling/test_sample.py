@@ -115,7 +115,7 @@ def single(kind):
     after = [nn.Flatten(), nn.LazyLinear(3)]
     network = nn.Sequential(before, layers[kind](), *after)
     data = nets.images() if kind == "depthwise" else nets.vectors()
-    network(torch.as_tensor(data.train_x[:2]))
+    network(torch.tensor(data.train_x[:2]))
     return Task(network, data)
 
 

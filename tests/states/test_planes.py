@@ -51,7 +51,7 @@ def by_hand(start, recipe, seed, basis):
     kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.SGD
     more = {} if recipe.optimiser == "adam" else {"momentum": recipe.momentum}
     optimiser = kind(weights, recipe.lr, **more)
-    x, y = torch.as_tensor(DATA.train_x), torch.as_tensor(DATA.train_y)
+    x, y = torch.tensor(DATA.train_x), torch.tensor(DATA.train_y)
     for epoch in range(recipe.epochs):
         order = np.random.default_rng((seed, epoch)).permutation(len(x))
         for rows in np.split(order, range(8, len(x), 8)):
