@@ -24,9 +24,19 @@ from jumpretrain.execution.threads import versions
 from jumpretrain.tasks.ingredients import ABOUT, Ingredients
 from jumpretrain.tasks.measures import PerExample
 
-__all__ = ["as_entries", "describe_model", "digest", "name_of", "training_values", "values"]
+__all__ = [
+    "as_entries",
+    "check_sent",
+    "describe_model",
+    "digest",
+    "name_of",
+    "training_values",
+    "values",
+]
 
 ANY = "any version"
+COARSE, TINY = 1e-2, 1e-5
+"""Shares and numbers by which processes may differ: numbers of three digits and their rounding."""
 
 
 def digest(*arrays: NDArray[Any]) -> str:
@@ -108,7 +118,7 @@ def training_values(
     _settle(module, layout)
     inputs, targets = batch
     weights = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    with seeded(0):
+    with seeded(0), torch.enable_grad():
         mean = loss(module(inputs.clone()), targets).mean()
         slopes = (
             torch.autograd.grad(mean, weights, allow_unused=True) if mean.requires_grad else ()
@@ -116,6 +126,37 @@ def training_values(
     total = sum(float(slope.to_dense().square().sum()) for slope in slopes if slope is not None)
     found = {"loss": f"{ABOUT}{float(mean.detach()):.7g}", "gradient": f"{ABOUT}{total**0.5:.7g}"}
     return {"with": _processor(inputs.device) if drawn else ANY, **found}
+
+
+def check_sent(told: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Check that a task computes in this process what it computed where it came from.
+
+    Args:
+        told: The `values` and `training` there.
+        found: The same here.
+
+    Raises:
+        ValueError: If they differ by more than rounding.
+    """
+    there, here = ({"values": t["values"], **t["training"]} for t in (told, found))
+    names = ("values", "loss", "gradient") if there["with"] == here["with"] else ("values",)
+    unlike = [name for name in names if not _close(there[name], here[name])]
+    if unlike:
+        one, other = there[unlike[0]], here[unlike[0]]
+        raise ValueError(
+            "a worker must compute what the program does that started it, but at a fixed state "
+            f"the program has {unlike[0]} {one} and the worker {other}; keep in the network what "
+            "was set at run time (a global, an attribute of a class), or take n_jobs=1"
+        )
+
+
+def _close(one: str, other: str) -> bool:
+    texts = (
+        [part.rpartition(" ")[2].strip(ABOUT) for part in t.split(", ")] for t in (one, other)
+    )
+    first, second = (np.array(numbers, float) for numbers in texts)
+    same = first.shape == second.shape
+    return same and np.allclose(first, second, rtol=COARSE, atol=TINY, equal_nan=True)
 
 
 def as_entries(found: Ingredients) -> dict[str, dict[str, str]]:

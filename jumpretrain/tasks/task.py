@@ -27,6 +27,7 @@ from jumpretrain.networks.memory_order import suits_channels_last
 from jumpretrain.tasks.data import Dataset
 from jumpretrain.tasks.fingerprint import (
     as_entries,
+    check_sent,
     describe_model,
     digest,
     name_of,
@@ -116,14 +117,18 @@ class Task:
         object.__setattr__(self, "made_of", first.unchanged(ingredients(tried, self.measures)))
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {name: value for name, value in self.__dict__.items() if name != "tensors"}
-        kept["template"] = packed(self.template)
+        kept = {
+            "fingerprint": self.fingerprint,
+            **self.__dict__,
+            "template": packed(self.template),
+        }
+        kept.pop("tensors", None)
         return kept | ({"model": None} if self.model is self.template else {})
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         template = unpacked(kept["template"])
         model = template if kept["model"] is None else kept["model"]
-        self.__dict__.update(kept | {"template": template, "model": model})
+        self.__dict__.update(kept | {"template": template, "model": model, "sent": True})
 
     @property
     def weight_count(self) -> int:
@@ -195,8 +200,11 @@ class Task:
         }
         arrays |= {"scored_x": self.data.train_x[rows], "scored_y": self.data.train_y[rows]}
         tensors = {name: self._tensor(name, array) for name, array in arrays.items()}
-        fast = {name: self.laid_out(tensors[name]) for name in ("scored_x", "test_x")}
-        return tensors | fast
+        tensors |= {name: self.laid_out(tensors[name]) for name in ("scored_x", "test_x")}
+        self.__dict__["tensors"] = tensors
+        if self.__dict__.pop("sent", False):
+            check_sent(self.fingerprint, self._measured())
+        return tensors
 
     def batches(self, name: str) -> tuple[torch.Tensor, ...]:
         """Cut inputs or targets into batches of the size in which the network is scored.

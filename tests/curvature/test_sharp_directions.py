@@ -215,7 +215,7 @@ def test_what_does_not_fit_is_refused(trained):
         sharp_directions(task, state, method="power")
     with pytest.raises(ValueError, match=r"\(2043,\), but is \(7,\); take it from train"):
         sharp_directions(task, np.zeros(7))
-    with pytest.raises(ValueError, match="draws must be a whole number of at least 1, but is 0"):
+    with pytest.raises(ValueError, match=r"draws must be a whole number of at least 1 .*is 0"):
         sharp_directions(task, state, method="lanczos", draws=0, budget=1)
     with pytest.raises(ValueError, match=r"with 40 Hessian products.*raise the cut or the budget"):
         sharp_directions(task, state, method="lanczos", budget=40)

@@ -360,7 +360,7 @@ def test_a_truncated_file_is_named_and_nothing_else_is_lost(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"seeds": []}, "seeds must be a list of whole numbers from 0"),
+        ({"seeds": []}, "seeds must be a list of whole numbers in 0"),
         ({"seeds": [-1]}, "seeds must be"),
         ({"seeds": [0], "states": np.zeros((1, 3))}, "states of this task are"),
         ({"seeds": [0, 1], "states": "one"}, "each state needs one seed"),

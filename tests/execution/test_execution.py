@@ -30,7 +30,7 @@ QUIET = Execution(progress=False)
         ({"mode": "vmap"}, "mode must be auto, stacked, looped or compiled, but is 'vmap'"),
         ({"n_jobs": 0}, "n_jobs must be -1 or at least 1, but is 0"),
         ({"n_jobs": -2}, "n_jobs must be a whole number from -1 to 4096, but is -2"),
-        ({"chunk": 0}, "chunk must be a whole number of at least 1, but is 0"),
+        ({"chunk": 0}, "chunk must be a whole number of at least 1 .*, but is 0"),
     ],
 )
 def test_what_is_out_of_range_is_named(change, message):

@@ -85,5 +85,5 @@ def test_a_cost_reads_as_a_sentence():
 
 def test_no_runs_are_refused():
     task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10, (4,)), jr.data.digits())
-    with pytest.raises(ValueError, match="runs must be a whole number of at least 1, but is 0"):
+    with pytest.raises(ValueError, match=r"runs must be a whole number of at least 1 .*is 0"):
         estimate(task, jr.Recipe(), 0)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support import nets
+from support import nets, zoo
 from torch import nn
 
 import jumpretrain as jr
@@ -232,7 +232,7 @@ def test_another_process_and_other_hashes_give_the_same_fingerprint(tmp_path):
     code = f"""
         import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(Path(__file__).parents[1])!r}]
         import json, mine, jumpretrain as jr
-        from support import nets
+        from support import nets, zoo
         print(json.dumps(jr.Task(mine.Net, nets.vectors()).fingerprint, sort_keys=True))
     """
     answers = {
@@ -326,3 +326,19 @@ def test_a_large_network_of_ones_own_is_told_in_few_words():
     assert len(made.fingerprint["held"]) < 300
     other = task(Wide(**{f"p{k}": k + (k == 299) for k in range(300)}))
     assert other.fingerprint["held"] != made.fingerprint["held"]
+
+
+def test_a_worker_that_computes_something_else_says_so_and_the_remedy_helps(monkeypatch):
+    recipe, one = jr.Recipe(epochs=1), jr.Execution(progress=False, mode="looped")
+    two = jr.Execution(progress=False, mode="looped", n_jobs=2)
+    monkeypatch.setattr(zoo.Set, "factor", 3.0)  # a worker that imports the class has 1
+    monkeypatch.setattr(zoo.Set, "always", False)
+    task, network = Task(zoo.Set, nets.vectors()), zoo.Set()
+    with pytest.raises(ValueError, match=r"a worker must .* or take n_jobs=1") as found:
+        jr.train(task, recipe, [0, 1], execution=two)
+    assert "\n" not in str(found.value)
+    network.factor, network.always = 3.0, False
+    kept = Task(network, nets.vectors())
+    states = [kept.initial(0)] * 2
+    both = [jr.train(kept, recipe, [0, 1], states, execution=e).states for e in (two, one)]
+    assert np.array_equal(*both)

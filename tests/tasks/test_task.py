@@ -1,5 +1,6 @@
 """Tasks take any network, data and loss, and refuse what cannot work before long work."""
 
+import pickle
 import threading
 import warnings
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from support import nets
+from support import nets, zoo
 from torch import nn
 
 from jumpretrain.engine.evaluate import evaluate
@@ -454,3 +455,13 @@ def test_later_changes_to_the_users_model_are_not_seen():
     before = task.initial(3)
     model.half()
     assert np.array_equal(task.initial(3), before) and task.initial(3).dtype == np.float32
+
+
+def test_a_copy_that_was_sent_computes_what_the_task_does_also_in_a_scoring(monkeypatch):
+    task = Task(zoo.Set, nets.vectors())
+    sent = pickle.dumps(task)
+    state = task.initial(0)[None]
+    assert evaluate(pickle.loads(sent), state) == evaluate(task, state)
+    monkeypatch.setattr(zoo.Set, "factor", 1.1)
+    with pytest.raises(ValueError, match=r"the program has values loss .* and the worker loss"):
+        evaluate(pickle.loads(sent), state)
