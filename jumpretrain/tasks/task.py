@@ -117,11 +117,7 @@ class Task:
         object.__setattr__(self, "made_of", first.unchanged(ingredients(tried, self.measures)))
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {
-            "fingerprint": self.fingerprint,
-            **self.__dict__,
-            "template": packed(self.template),
-        }
+        kept = {"fingerprint": self.fingerprint} | vars(self) | {"template": packed(self.template)}
         kept.pop("tensors", None)
         return kept | ({"model": None} if self.model is self.template else {})
 
@@ -195,9 +191,8 @@ class Task:
         """The data on the device, with the scored training examples as `scored_x`, `scored_y`."""
         rng = np.random.default_rng((0, 0, 1))  # training draws from (seed, epoch)
         rows = np.sort(rng.permutation(len(self.data.train_x))[: self.scored])
-        arrays = {
-            name: getattr(self.data, name) for name in ("train_x", "train_y", "test_x", "test_y")
-        }
+        names = "train_x", "train_y", "test_x", "test_y"
+        arrays = {name: getattr(self.data, name) for name in names}
         arrays |= {"scored_x": self.data.train_x[rows], "scored_y": self.data.train_y[rows]}
         tensors = {name: self._tensor(name, array) for name, array in arrays.items()}
         tensors |= {name: self.laid_out(tensors[name]) for name in ("scored_x", "test_x")}
