@@ -25,6 +25,7 @@ __all__ = [
     "axes",
     "caption",
     "colours",
+    "fit",
     "inches",
     "legend_below",
     "new_figure",
@@ -41,6 +42,7 @@ OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 GREY = "0.4"
 CHOICES = ("method", "metric", "centre", "knn", "connect", "decay", "t", "seed")
 
+MARGIN, PASSES = 8, 6
 MATHS = r"\mathdefault"
 """What ticks of a logarithmic axis are written with."""
 
@@ -127,6 +129,51 @@ def title(ax: Axes, text: str, size: float = 11) -> None:
     ax.set_title("\n".join(lines), loc="left", fontsize=size)
 
 
+def fit(figure: Figure) -> None:
+    """Break titles, labels and notes anew that leave the figure, or reach over the next Axes."""
+    for _ in range(PASSES):  # broken texts are higher, which moves the Axes
+        figure.draw_without_rendering()
+        wide = [(text, room) for text, room in _rooms(figure) if _width(text) > room]
+        for text, room in wide:
+            words, longest = " ".join(text.get_text().split()), _longest(text)
+            most = max(MARGIN, int(longest * room / _width(text)))
+            text.set_text("\n".join(textwrap.wrap(words, min(most, max(longest - 1, 1)))))
+        if not wide:
+            return
+
+
+def _rooms(figure: Figure) -> Iterator[tuple[Text, float]]:
+    """Find how wide the texts around the Axes may be.
+
+    Yields:
+        Each text, and its room in pixels.
+    """
+    end = figure.bbox.width - MARGIN
+    for ax in figure.axes:
+        said, box = ax.get_title(loc="left"), ax.bbox
+        beside = [
+            other.bbox.x0 - MARGIN
+            for other in figure.axes
+            if other.bbox.x0 >= box.x1 and other.bbox.y0 < box.y1 <= other.bbox.y1 + 1
+        ]
+        for text in ax.get_children():
+            if said and isinstance(text, Text) and text.get_text() == said:
+                yield text, min([*beside, end]) - box.x0
+    centred = [*(ax.xaxis.label for ax in figure.axes), *figure.texts]
+    for text in centred:
+        extent = text.get_window_extent()
+        middle = (extent.x0 + extent.x1) / 2
+        yield text, 2 * min(middle - MARGIN, end - middle)
+
+
+def _width(text: Text) -> float:
+    return float(text.get_window_extent().width)
+
+
+def _longest(text: Text) -> int:
+    return max(map(len, text.get_text().split("\n")))
+
+
 def inches(ax: Axes) -> float:
     """Measure how wide Axes are.
 
@@ -199,9 +246,11 @@ def png(figure: Figure | SubFigure, resolution: int = 130) -> bytes:
     Returns:
         The content of a PNG file.
     """
-    for text in figure.figure.findobj(Text):
+    whole = figure.figure
+    for text in whole.findobj(Text):
         if "$" in text.get_text() and MATHS not in text.get_text():
             text.set_parse_math(False)  # a name may have dollars
+    fit(whole)
     buffer = io.BytesIO()
-    figure.figure.savefig(buffer, format="png", dpi=resolution, metadata={"Software": None})
+    whole.savefig(buffer, format="png", dpi=resolution, metadata={"Software": None})
     return buffer.getvalue()

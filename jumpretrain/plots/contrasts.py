@@ -33,6 +33,7 @@ def comparison(comparison: Comparison, ax: Axes | None = None) -> Axes:
     """
     table = comparison.frame()
     family = table[table["in_family"]].reset_index(drop=True)
+    own = ax is None
     ax = canvas.axes(ax, _reading(comparison, len(family)), 10, 2.2 + 0.5 * len(family))
     for row, entry in family.iterrows():
         _interval(ax, row, entry)
@@ -47,6 +48,8 @@ def comparison(comparison: Comparison, ax: Axes | None = None) -> Axes:
     ax.set_axisbelow(True)
     ax.set_xlabel(_sides(list(comparison.groups)))
     canvas.title(ax, finding(comparison))
+    if own:
+        canvas.fit(ax.figure.figure)
     return ax
 
 

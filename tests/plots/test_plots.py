@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from support import cases
 
 from jumpretrain import plots
@@ -906,3 +907,30 @@ def test_ways_back_are_drawn_by_step_size():
     assert "climb 5.2 when straight and 2.5 at best (means of 2 runs)" in ax.get_title(
         loc="left"
     ).replace("\n", " ")
+
+
+LONG = ("a name of a group that goes on and on until it has a hundred letters or so", "W" * 100)
+
+
+@pytest.mark.parametrize("names", [("generalise", "memorise"), LONG])
+def test_titles_labels_and_notes_stay_within_the_picture(names):
+    ax = plots.comparison(compared(networks=2, names=names))
+    figure = ax.figure
+    texts = [t for t in ax.get_children() if isinstance(t, Text) and t.get_text()]
+    titles = [text for text in texts if text.get_text() == ax.get_title(loc="left")]
+    assert len(titles) == 1 and "too few networks" in " ".join(titles[0].get_text().split())
+    for text in (*titles, ax.xaxis.label, *figure.texts):
+        extent = text.get_window_extent()
+        assert 0 <= extent.x0 and extent.x1 <= figure.bbox.width
+
+
+def test_titles_beside_each_other_do_not_meet():
+    figure = canvas.new_figure(8, 3)
+    for ax in figure.subplots(1, 2):
+        ax.set_title("a finding " * 7, loc="left")
+    before = canvas.png(figure)
+    figure.draw_without_rendering()
+    left, right = figure.axes
+    title = next(t for t in left.get_children() if getattr(t, "get_text", str)().startswith("a f"))
+    assert title.get_window_extent().x1 < right.bbox.x0
+    assert canvas.png(figure) == before
