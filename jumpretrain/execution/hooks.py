@@ -33,12 +33,12 @@ def leave_modes(before: ExitStack) -> None:
         before: Puts it back.
 
     Raises:
-        ValueError: If a transform of `torch.func` is under way.
+        ValueError: If a transform of `torch.func`, or a trace, is under way.
     """
-    if torch._C._functorch.maybe_current_level() is not None:
+    if torch._C._functorch.maybe_current_level() is not None or torch.jit.is_tracing():
         raise ValueError(
             "a call stands by itself, but this one is made inside vmap, grad or another transform "
-            "of torch.func; make it outside, and hand its results in"
+            "of torch, or inside jit.trace; make it outside, and hand its results in"
         )
     _leave_saving(before)
     for _ in range(torch._C._len_torch_function_stack()):

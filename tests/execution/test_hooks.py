@@ -44,3 +44,10 @@ def test_a_call_inside_a_transform_is_refused_in_one_line(transform):
         with pytest.raises(ValueError, match=r"inside vmap, grad or another .*; make it outside"):
             transform(loss)(shifts)
         assert loss(torch.ones(())) > 0
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
+def test_a_call_inside_a_trace_is_refused_in_one_line():
+    task = nets.TASKS["mlp"]()
+    with pytest.raises(ValueError, match=r"or inside jit\.trace; make it outside"):
+        torch.jit.trace(lambda x: x * float(task.initial(0)[0]), torch.ones(()))
