@@ -35,7 +35,7 @@ def leave_modes(before: ExitStack) -> None:
     Raises:
         ValueError: If a transform of `torch.func`, or a trace, is under way.
     """
-    if torch._C._functorch.maybe_current_level() is not None or torch.jit.is_tracing():
+    if torch._C._functorch.maybe_current_level() is not None or torch._C._is_tracing():
         raise ValueError(
             "a call stands by itself, but this one is made inside vmap, grad or another transform "
             "of torch, or inside jit.trace; make it outside, and hand its results in"
