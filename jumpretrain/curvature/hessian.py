@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
+from torch.nn.utils.parametrizations import _WeightNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from jumpretrain.contents.estimates import renew_vectors
 from jumpretrain.contents.layout import cast, run_with, tensors_of
@@ -96,6 +100,7 @@ class Hessian:
         self.task, self.dtype = task, dtype
         values = torch.as_tensor(array, device=task.device)
         self.module = cast(task.module(array), dtype).eval()
+        _write_out_weight_norm(self.module)
         if task.batchnorm != "stored":
             renew_vectors(self.module)
         self.weights = values[: task.weight_count].to(dtype, copy=True).requires_grad_()
@@ -209,3 +214,25 @@ def _derivative(
     options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
     (product,) = torch.autograd.grad(gradient, weights, along, **options)
     return product
+
+
+def _write_out_weight_norm(module: nn.Module) -> None:
+    """Let `weight_norm` be computed by its formula: torch's own has other second derivatives.
+
+    Measured with torch 2.13: the derivative of its gradient is not how that changes.
+    """
+
+    def normed(dim: int, g: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        over = tuple(axis for axis in range(v.ndim) if axis != dim % v.ndim or dim == -1)
+        lengths: torch.Tensor = torch.linalg.vector_norm(v, dim=over, keepdim=True)
+        return v * (g / lengths)
+
+    def normed_by_hook(hook: WeightNorm, part: nn.Module) -> torch.Tensor:
+        return normed(hook.dim, *(getattr(part, f"{hook.name}_{key}") for key in "gv"))
+
+    for part in module.modules():
+        if isinstance(part, _WeightNorm):
+            part.forward = partial(normed, part.dim)  # type: ignore[method-assign]
+        for hook in part._forward_pre_hooks.values():
+            if isinstance(hook, WeightNorm):
+                hook.compute_weight = partial(normed_by_hook, hook)  # type: ignore[method-assign]

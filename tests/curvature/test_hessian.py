@@ -8,6 +8,7 @@ import torch
 from support import nets, zoo
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.nn.utils.parametrizations import weight_norm
 
 from jumpretrain.contents.estimates import renew_vectors
 from jumpretrain.curvature.hessian import Hessian, hessian_product
@@ -24,7 +25,16 @@ KINDS = {
     "attention": lambda: Task(
         nets.double(lambda: transformer(12, 3, 5, width=6, layers=1)), nets.tokens()
     ),
+    "weight_norm": lambda: doubled("weight_norm"),
+    "weight_norm by a hook": lambda: doubled("weight_norm by a hook"),
+    "weight_norm of all axes": lambda: Task(
+        nets.double(lambda: zoo.between(weight_norm(nn.Linear(6, 8), dim=None))), nets.vectors()
+    ),
 }
+
+
+def doubled(name):
+    return Task(nets.double(zoo.ZOO[name]), nets.vectors())
 
 
 def somewhere(task, seed=1):
@@ -289,9 +299,9 @@ def test_a_function_with_first_derivatives_only_is_refused_and_the_remedy_helps(
 @pytest.mark.parametrize("name", KINDS)
 def test_what_torch_differentiates_passes_the_comparison_also_on_kinks(name, dtype):
     task = KINDS[name]()
-    zero = task.initial(0) * 0
-    for state in (task.initial(0), zero, task.initial(0) * 30):
-        Hessian(task, state, dtype)
+    scales = (1, 30) if "weight_norm" in name else (1, 30, 0)  # nothing has no direction
+    for scale in scales:
+        Hessian(task, task.initial(0) * scale, dtype)
 
 
 def test_a_loss_without_curvature_has_a_hessian_of_zero():
