@@ -252,11 +252,20 @@ def _is_sequence(value: Any, inner: tuple[Any, ...], strict: bool) -> bool:
 def _refuse(call: str, parameter: inspect.Parameter, value: Any, hint: Any) -> None:
     name, usual = parameter.name, parameter.default
     error = ValueError if _fits(value, hint, strict=False) else TypeError
-    remedy = f"pass {call} such as {name}={_short(usual)}"
-    if usual is None or usual is parameter.empty:
+    remedy, meant = f"pass {call} such as {name}={_short(usual)}", _meant(value, hint)
+    if meant:
+        remedy = f"pass {call} {name}={meant[0]!r}"
+    elif usual is None or usual is parameter.empty:
         remedy = f"leave it out of {call}" if usual is None else _instead(value, hint, call)
     kind = type(value).__name__
     raise error(f"{name} must be {_described(hint)}, but is {_short(value)} ({kind}); {remedy}")
+
+
+def _meant(value: Any, hint: Any) -> list[Any]:
+    # a word in capitals, a class, or its whole path means the word
+    last = str(getattr(value, "__name__", value)).rpartition(".")[2].lower()
+    hints = [member for member in _members(hint) if get_origin(member) is Literal]
+    return [word for each in hints for word in get_args(each) if str(word).lower() == last]
 
 
 def _instead(value: Any, hint: Any, call: str) -> str:

@@ -38,16 +38,19 @@ def load(module: nn.Module, source: nn.Module | Mapping[str, Any], name: str = "
             the model in what no state holds.
     """
     before = constants(module)
-    source, given = _keyed_as(module.state_dict(), _innermost(source), name)
+    own = nn.Module.state_dict(module)  # the network's own may hold other things, or less
+    inner = _innermost(source)
+    source, given = _keyed_as(own, inner, name)
     entries: OrderedDict[str, Any] = OrderedDict(given)
     _complete(entries, module, name)
     if hasattr(given, "_metadata"):
         entries._metadata = given._metadata  # type: ignore[attr-defined]
     try:
-        module.load_state_dict(entries)
+        nn.Module.load_state_dict(module, entries)
     except RuntimeError as error:
         raise ValueError(
-            f"{name} must belong to the task's model: {reason(error, 300)}"
+            f"{name} must belong to the task's model: {reason(error, 300).rstrip('.')}; "
+            f"{_part(own, inner)}"
         ) from error
     remedy = "make a task of the network that it comes from"
     check_same(before, constants(module, before), name, remedy)
@@ -56,13 +59,32 @@ def load(module: nn.Module, source: nn.Module | Mapping[str, Any], name: str = "
         _take_unsaved(module, source, entries)
 
 
+def _part(own: Mapping[str, torch.Tensor], source: nn.Module | Mapping[str, Any]) -> str:
+    """Say how the task's network is taken out of a state dict that holds others beside it.
+
+    Returns:
+        The remedy.
+    """
+    given = nn.Module.state_dict(source) if isinstance(source, nn.Module) else source
+    key = next(iter(own), "")
+    heads = [name.removesuffix(key) for name in given if name.endswith(f".{key}")]
+    whole = [head for head in heads if all(f"{head}{name}" in given for name in own)]
+    if not whole:
+        return "make a task of the network that it comes from"
+    others = f" (or another of {', '.join(whole)})" if len(whole) > 1 else ""
+    return (
+        f"of its state dict x, pass {{k.removeprefix({whole[0]!r}): v for k, v in x.items() if "
+        f"k.startswith({whole[0]!r})}}{others}"
+    )
+
+
 def _complete(entries: dict[str, Any], module: nn.Module, name: str) -> None:
     """Give each name of a tied tensor its values.
 
     Raises:
         ValueError: If names of one tensor have different values.
     """
-    tensors, kept = tensors_of(module), module.state_dict()
+    tensors, kept = tensors_of(module), nn.Module.state_dict(module)
     tied: dict[int, list[str]] = {}
     for key in (key for key in tensors if key in kept):
         tied.setdefault(id(tensors[key]), []).append(key)
@@ -93,6 +115,11 @@ def _take_unsaved(module: nn.Module, source: nn.Module, saved: Mapping[str, Any]
 def _innermost(source: nn.Module | Mapping[str, Any]) -> nn.Module | Mapping[str, Any]:
     if isinstance(source, nn.Module):
         return source
+    if {"state", "param_groups"} <= source.keys():
+        raise ValueError(
+            "a state is a network's, but this state dict is an optimiser's; pass the network's, "
+            "such as net.state_dict()"
+        )
     inner = [source[key] for key in NESTED if isinstance(source.get(key), (Mapping, nn.Module))]
     return _innermost(inner[0]) if inner else source
 
@@ -107,7 +134,7 @@ def _keyed_as(
     """
     if isinstance(source, nn.Module):
         source = unwrapped(source)
-        given = source.state_dict()
+        given: Mapping[str, Any] = nn.Module.state_dict(source)
         if given.keys() & own.keys():
             return source, given
         source = given

@@ -148,3 +148,10 @@ def test_every_public_call_is_checked(name, function):
     parameters = list(inspect.signature(function).parameters)
     with pytest.raises(TypeError, match=f"^{name} takes {parameters[0]}"):
         function(no_such_argument=1)
+
+
+@pytest.mark.parametrize("given", ["AdamW", "torch.optim.AdamW", torch.optim.AdamW])
+def test_a_word_in_capitals_or_a_class_is_told_the_word_that_it_means(given):
+    with pytest.raises((TypeError, ValueError), match=r"; pass Recipe optimizer='adamw'$"):
+        jr.Recipe(optimizer=given)
+    assert jr.Recipe(optimizer="adamw").optimiser == "adamw"

@@ -1,5 +1,7 @@
 """Networks, state dicts and files are read as torch would load them, or refused by name."""
 
+import re
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_model
@@ -47,3 +49,58 @@ def test_versions_of_layers_are_heeded():
     old._metadata["1"]["version"] = 1  # as torch 0.4 wrote
     task = Task(nets.normed_mlp, nets.vectors())
     assert (task.state(old) == task.state(network)).all()
+
+
+def under(head, tensors):
+    return {f"{head}{name}": tensor for name, tensor in tensors.items()}
+
+
+TASK = Task(lambda: nets.mlp((6,), 3, hidden=(8,)), nets.vectors())
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"criterion.weight": torch.ones(3)},
+        {"train_accuracy.total": torch.ones(())},
+        under("ema_model.", TASK.template.state_dict()),
+    ],
+)
+@pytest.mark.parametrize("wrapper", ["", "module."])
+def test_the_remedy_takes_a_network_out_of_what_holds_more(beside, wrapper):
+    network = TASK.module()
+    x = under(wrapper, under("model.", network.state_dict()) | beside)
+    with pytest.raises(ValueError, match="of its state dict x, pass") as found:
+        TASK.state({"state_dict": x, "epoch": 3})
+    code = re.search(r"pass (\{.*?\})( \(or|$)", str(found.value))[1]
+    assert (TASK.state(eval(code, {"x": x})) == TASK.state(network)).all()
+
+
+class Apart(nn.Module):
+    """A network whose own state dict holds more than tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.layer(x)
+
+    def state_dict(self, *args, **kwargs):
+        return {"weights": super().state_dict(*args, **kwargs), "version": 2}
+
+
+def test_networks_with_a_state_dict_of_their_own_are_read_all_the_same():
+    task, network = Task(Apart, nets.vectors()), Apart()
+    expected = [network.layer.weight.detach().ravel(), network.layer.bias.detach()]
+    assert torch.equal(torch.as_tensor(task.state(network)), torch.cat(expected))
+    with pytest.raises(ValueError, match="pass what is under 'weights' alone"):
+        task.state(network.state_dict())
+    inner = network.state_dict()["weights"]
+    assert torch.equal(torch.as_tensor(task.state(inner)), torch.cat(expected))
+
+
+def test_an_optimisers_state_dict_is_told_from_a_networks():
+    optimiser = torch.optim.SGD(TASK.module().parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="but this state dict is an optimiser's; pass the netw"):
+        TASK.state(optimiser.state_dict())
