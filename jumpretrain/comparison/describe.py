@@ -22,7 +22,7 @@ from jumpretrain.topology.homology import released, rips, sublevel, transform
 from jumpretrain.topology.measure import saddles as measure
 from jumpretrain.topology.saddles import Saddles
 
-__all__ = ["describe", "thinned_rips"]
+__all__ = ["describe", "evenly", "thinned_rips"]
 
 PERMUTED = 20
 RIPS_POINTS = 256
@@ -219,9 +219,26 @@ def thinned_rips(jumps: Trajectories, placed: Embedding, points: int = RIPS_POIN
         The diagrams; the provenance holds the number of points.
     """
     runs, times = len(jumps), len(jumps.epoch)
-    kept = np.unique(np.linspace(0, times - 1, max(2, min(times, points // runs))).round())
+    kept = evenly(times, points // runs)
     chosen = (np.arange(runs)[:, None] * times + kept).astype(np.intp).ravel()
     return rips(placed.distances[np.ix_(chosen, chosen)])
+
+
+def evenly(times: int, count: int) -> NDArray[np.intp]:
+    """Choose snapshots of a run, evenly spread: two or more, with both ends.
+
+    Args:
+        times: How many there are.
+        count: How many to choose, about.
+
+    Returns:
+        Their numbers.
+
+    Example:
+        >>> evenly(41, 3).tolist()
+        [0, 20, 40]
+    """
+    return np.unique(np.linspace(0, times - 1, max(2, min(times, count))).round()).astype(np.intp)
 
 
 def _holes(jumps: Trajectories, placed: Embedding, points: int) -> dict[str, float]:

@@ -25,6 +25,8 @@ __all__ = ["back", "basins", "disconnectivity", "profile"]
 Scale = Literal["linear", "log"]
 OPTIMUM = -1
 MARKERS = "osD^vPX*"
+ROOM = 1.4  # for markers, above and below
+FLAT = 1e-4  # nats: a climb that is not worth a scale of its own
 BLACK: canvas.Colour = (0.0, 0.0, 0.0)
 GREY: canvas.Colour = (0.4, 0.4, 0.4)
 
@@ -159,6 +161,7 @@ def back(saddles: Saddles, ax: Axes | None = None) -> Axes:
     keys += [Line2D([], [], color="0.3", label="best way")]
     keys += [Line2D([], [], color="0.3", linestyle="--", label="straight way")]
     _explain(ax, keys, 0.16)
+    ax.set_ylim(0, 1.05 * max(table[["straight", "best"]].max().max(), FLAT))
     ax.set_xlabel("epochs of retraining")
     ax.set_ylabel(f"climb, {canvas.measured(saddles.metric, saddles.provenance)}")
     last = table[table["epoch"] == table["epoch"].max()][["straight", "best"]].mean()
@@ -244,4 +247,5 @@ def _scale(ax: Axes, tree: MergeTree, scale: Scale) -> None:
             ax.set_yscale("symlog", linthresh=above.min(initial=1.0))
         else:
             ax.set_yscale("log")
+            ax.set_ylim(heights.min() / ROOM, heights.max() * ROOM)
         canvas.plain(ax.yaxis)

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
 
 from jumpretrain.comparison import geometry
-from jumpretrain.plots import canvas, curves, persistence, scatters
+from jumpretrain.plots import canvas, curves, persistence, saddles, scatters
 
 if TYPE_CHECKING:
     from jumpretrain.embedding.embed import Embedding
     from jumpretrain.sampling.trajectories import Trajectories
     from jumpretrain.topology.diagrams import Diagrams
+    from jumpretrain.topology.saddles import Saddles
 
-__all__ = ["Showcase", "diagrams", "networks", "over_time", "showcases"]
+__all__ = ["Showcase", "diagrams", "networks", "over_time", "showcases", "trees"]
 
 
 class Showcase(NamedTuple):
@@ -121,6 +122,35 @@ def diagrams(
         _prefix(left, f"{network}, {name} sublevels")
         _prefix(right, f"{network}, Vietoris-Rips")
     canvas.note(figure, choices)
+    return figure
+
+
+def trees(rows: Mapping[str, Saddles], over: Mapping[str, Saddles]) -> Figure:
+    """Draw the merge tree of each network on one scale, and its ways back over the epochs.
+
+    Args:
+        rows: Saddles between the ends of runs, by the network's name.
+        over: Saddles between snapshots, for those that have them.
+
+    Returns:
+        Trees above, three networks a row; ways back below.
+    """
+    columns, lines = min(len(rows), 3), -(-len(rows) // 3)
+    figure = canvas.new_figure(5.2 * columns, (4.2 * lines) * (1 + bool(over)) + 0.8)
+    panels = figure.subplots(lines * (1 + bool(over)), columns, squeeze=False)
+    upper, lower = panels[:lines].ravel(), panels[lines:].ravel()
+    for ax in (*upper[len(rows) :], *lower[len(rows) :]):
+        ax.set_axis_off()
+    for (network, found), ax in zip(rows.items(), upper, strict=False):
+        saddles.disconnectivity(found, ax, "log")
+        _prefix(ax, network)
+    low, high = zip(*(ax.get_ylim() for ax in upper[: len(rows)]), strict=True)
+    for ax in upper[: len(rows)]:
+        ax.set_ylim(min(low), max(high))
+        canvas.plain(ax.yaxis)
+    for (network, found), ax in zip(over.items(), lower, strict=False):
+        saddles.back(found, ax)
+        _prefix(ax, network)
     return figure
 
 

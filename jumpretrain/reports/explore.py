@@ -57,7 +57,7 @@ def write_report(findings: Findings, folder: str | Path, progress: bool = True) 
         name: _showcase(findings.study, network)
         for name, network in tqdm(shown.items(), "embedding with the optimum", disable=quiet)
     }
-    count = 3 + 2 * len(findings.comparisons)
+    count = 4 + 2 * len(findings.comparisons)
     drawing = _pictures(findings, shown, showcases)
     pictures = list(tqdm(drawing, "drawing", total=count, disable=quiet))
     planes = {
@@ -106,6 +106,7 @@ def _pictures(
     findings: Findings, shown: Mapping[str, Network], showcases: Mapping[str, sheets.Showcase]
 ) -> Iterator[Picture]:
     study = findings.study
+    yield _trees(shown)
     for probe, comparison in findings.comparisons.items():
         yield _forest(probe, comparison)
     yield _trajectories(study, shown, showcases)
@@ -113,6 +114,24 @@ def _pictures(
     yield _persistence(study, shown)
     for probe in findings.comparisons:
         yield _networks(findings, probe)
+
+
+def _trees(shown: Mapping[str, Network]) -> Picture:
+    first = {name: network.saddles[0] for name, network in shown.items()}
+    over = {
+        name: found
+        for name, network in shown.items()
+        for found in network.saddles[2:]
+        if found.metric == "train_loss"
+    }
+    return Picture(
+        "saddles",
+        "How deep the basins are in which runs end: measured saddles of the training loss",
+        "Each line is one run's end, from its loss up to where its basin meets another; the star "
+        "is the optimum. Long lines are barriers, on straight segments between states. Below: how "
+        "high ways from snapshots back to the optimum climb, straight and at best.",
+        canvas.png(sheets.trees(first, over)),
+    )
 
 
 def _forest(probe: str, comparison: Comparison) -> Picture:

@@ -22,9 +22,10 @@ __all__ = ["CHANGEABLE", "SEEDS", "TRAINING", "Study", "check_limits", "folder_n
 
 TRAINING = Recipe(epochs=150, lr=0.05, record_every=0, record_early=False)
 RETRAINING = Recipe(epochs=40, lr=0.01)
-CHANGEABLE = frozenset(
-    "data_root seeds networks probes metric distance centre knn connect t k seed".split()
-)
+CHANGEABLE = frozenset([
+    *("data_root", "seeds", "networks", "probes", "metric", "distance", "centre", "knn"),
+    *("connect", "t", "k", "seed", "saddle_states"),
+])
 """What another call may change in a folder: nothing that was sampled depends on it."""
 BUILT_IN = frozenset("data data_root train_size test_size crop flip model noise batchnorm".split())
 """What makes the built-in tasks."""
@@ -34,7 +35,7 @@ LIMITS = {
     **dict.fromkeys(("train_size", "test_size", "directions", "knn", "k"), (1, math.inf)),
     "t": (1, affinities.LONGEST),
     **dict.fromkeys(("order_seed", "seed"), SEEDS),
-    "crop": (0, math.inf),
+    **dict.fromkeys(("crop", "saddle_states"), (0, math.inf)),
     "seeds": (2, 10_000),
 }
 MOST_POINTS = 10**6
@@ -78,6 +79,8 @@ class Study:
         connect: `mst` joins the pieces of a graph, None leaves them apart.
         t: Steps of PHATE's walk; `auto` takes the knee of its entropy.
         k: Neighbours of the graph that carries the sublevel filtration.
+        saddle_states: Saddles are measured between the ends of a network's runs, and between about
+            so many of its snapshots; 0 leaves these out.
         seed: Seed of embedding and permutations.
         task: A task of one's own, `module:function`, called as `function(seed, group)`.
         networks: Trained networks, `group=path` each, instead of training.
@@ -110,6 +113,7 @@ class Study:
     connect: Literal["mst"] | None = "mst"
     t: int | Literal["auto"] = "auto"
     k: int = 20
+    saddle_states: int = 50
     seed: int = 0
     task: str | None = None
     networks: tuple[str, ...] = ()

@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jumpretrain.comparison.compare import Comparison, compare, describe
+from jumpretrain.comparison.describe import evenly
 from jumpretrain.embedding.embed import Embedding, embed
 from jumpretrain.engine.train import bytes_of
 from jumpretrain.execution.arguments import checked
@@ -21,6 +24,8 @@ from jumpretrain.studies.builders import Build, task_builder, train_network
 from jumpretrain.studies.design import CHANGEABLE, Study, folder_name
 from jumpretrain.studies.rehearsal import rehearse
 from jumpretrain.tasks.task import Task
+from jumpretrain.topology.measure import saddles as measure
+from jumpretrain.topology.saddles import Saddles
 
 __all__ = ["Findings", "Network", "Study", "explore"]
 
@@ -36,6 +41,8 @@ class Network:
         trajectories: Where retraining passed.
         embedding: The jumps in the plane.
         statistics: What was measured on it.
+        saddles: Measured saddles of both losses, between the ends of its runs and, where asked
+            for, between snapshots.
     """
 
     group: str
@@ -44,6 +51,7 @@ class Network:
     trajectories: Trajectories
     embedding: Embedding
     statistics: dict[str, float]
+    saddles: tuple[Saddles, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,12 @@ def explore(
         ready = list(zip(cases, places, optima, strict=True))
         jobs = [(study, build, inner, b, *c, p, o) for b in study.probes for c, p, o in ready]
         spread(_sample, jobs, execution, "jumping and retraining")
-        described = [(study, probe, *rest[:-1]) for _, _, _, probe, *rest in jobs]
+        placed = [job[:-1] for job in jobs]
+        measured = spread(_saddles, placed, execution, "measuring saddles")
+        described = [
+            (study, probe, *rest, found)
+            for (_, _, _, probe, *rest), found in zip(placed, measured, strict=True)
+        ]
         networks = spread(_describe, described, execution, "embedding and homology")
     comparisons: dict[str, Comparison] = {
         probe: _compared(study, networks, probe) for probe in study.probes
@@ -189,7 +202,26 @@ def _sample(
     )
 
 
-def _describe(study: Study, probe: str, group: str, seed: int, place: Path) -> Network:
+def _saddles(
+    study: Study, build: Build, inner: Execution, probe: str, group: str, seed: int, place: Path
+) -> tuple[Saddles, ...]:
+    task, jumps = build(seed, group), Trajectories.load(place / probe).jumps()
+    if not len(jumps):
+        return ()
+    kept, there = {"ends": np.array([len(jumps.epoch) - 1])}, place / "saddles" / probe
+    if study.saddle_states:
+        times = evenly(len(jumps.epoch), study.saddle_states // len(jumps))
+        kept[f"{len(times)}-snapshots"] = times
+    return tuple(
+        measure(task, jumps.select(times=times), loss, folder=there / name, execution=inner)
+        for name, times in kept.items()
+        for loss in ("train_loss", "test_loss")
+    )
+
+
+def _describe(
+    study: Study, probe: str, group: str, seed: int, place: Path, found: tuple[Saddles, ...]
+) -> Network:
     trajectories = Trajectories.load(place / probe)
     embedding = embed(
         trajectories.jumps(),
@@ -201,9 +233,15 @@ def _describe(study: Study, probe: str, group: str, seed: int, place: Path) -> N
         seed=study.seed,
     )
     statistics = describe(
-        trajectories, embedding, study.metric, study.k, study.seed, connect=study.connect
+        trajectories,
+        embedding,
+        study.metric,
+        study.k,
+        study.seed,
+        connect=study.connect,
+        saddles=found,
     )
-    return Network(group, seed, probe, trajectories, embedding, statistics)
+    return Network(group, seed, probe, trajectories, embedding, statistics, found)
 
 
 def _compared(study: Study, networks: list[Network], probe: str) -> Comparison:

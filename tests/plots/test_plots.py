@@ -440,6 +440,7 @@ SHEETS = {
         4,
     ),
     "diagrams": (lambda: sheets.diagrams({"a 0": (DIAGRAMS, DIAGRAMS)}, "loss", "", "k 5"), 2),
+    "trees": (lambda: sheets.trees({"a 0": SADDLES, "b 0": SADDLES}, {"a 0": SADDLES}), 4),
     "over time": (lambda: sheets.over_time({"a": ARMS, "b": ARMS}, ["test_loss"]), 4),
 }
 

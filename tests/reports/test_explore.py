@@ -28,7 +28,8 @@ def network(group, seed, probe="common"):
     trajectories = cases.arms(seed=seed, decay=GROUPS[group])
     embedding = embed(trajectories.jumps())
     statistics = describe(trajectories, embedding, k=K)
-    return Network(group, seed, probe, trajectories, embedding, statistics)
+    found = (cases.planted_saddles(),) * 4
+    return Network(group, seed, probe, trajectories, embedding, statistics, found)
 
 
 def judged(networks, study):
@@ -123,6 +124,7 @@ def test_the_pictures_in_the_page_are_the_files(folder, html):
     inside = [base64.b64decode(x) for x in re.findall(r"<img[^>]+base64,([^\"]*)\"", html)]
     names = re.findall(r"<figure id=\"([^\"]*)\"", html)
     assert names == [
+        "saddles",
         "comparison-common",
         "trajectories",
         "epochs",
