@@ -62,6 +62,17 @@ def test_every_network_is_trained_sampled_described_and_compared(findings):
     assert means["mean_generalise"] > 0.7 > 0.4 > means["mean_memorise"]
 
 
+def test_saddles_are_measured_on_both_losses_between_ends_and_between_snapshots(findings):
+    for network in findings.networks:
+        jumps = network.trajectories.jumps()
+        losses = [found.metric for found in network.saddles]
+        assert losses == ["train_loss", "test_loss"] * 2
+        assert [len(found) for found in network.saddles[:2]] == [1 + len(jumps)] * 2
+        assert len(network.saddles[2]) > 1 + len(jumps)
+        depth = network.saddles[0].depth
+        assert network.statistics["saddles_train_loss_ends_total_depth"] == depth
+
+
 def test_networks_of_a_group_differ_and_share_the_retraining_recipe(findings):
     optima = [network.trajectories.optimum for network in findings.networks]
     assert len({optimum.tobytes() for optimum in optima}) == 4
