@@ -77,6 +77,7 @@ COMMANDS = {
         "distance": ["manhattan"],
         "centre": ["origin"],
         "knn": [0, -1, HUGE, "x"],
+        "saddle-states": [-1, "x", 1.5],
         "connect": ["ring"],
         "t": [0, -5, "knee", 1.5],
         "k": [0, -1, HUGE, "x"],

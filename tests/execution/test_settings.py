@@ -304,7 +304,7 @@ def test_every_public_call_that_computes_is_under_standard_settings():
     found = {name: getattr(jr, name) for name in jr.__all__}
     calls = {name: call for name, call in found.items() if inspect.isfunction(call)}
     bare = [name for name, call in calls.items() if contextlib.__file__ not in entered(call)]
-    assert len(calls) > 35 and bare == ["initialise", "verify"]  # which compute nothing
+    assert len(calls) > 35 and bare == ["initialise", "merge_tree", "verify"]  # without torch
 
 
 def values():
