@@ -27,6 +27,7 @@ from jumpretrain.engine.recipe import Recipe
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.bounds import Count, NotNegative, Whole, Within
 from jumpretrain.execution.execution import Execution, spread
+from jumpretrain.execution.memory import check_memory
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.sampling.trajectories import Trajectories
 from jumpretrain.storage import folders
@@ -43,6 +44,7 @@ from jumpretrain.topology.segments import Segments, climbing
 __all__ = ["measured_sublevel", "saddles"]
 
 BLOCK = 2**23  # entries
+PAIR = 48  # bytes that are held for each pair of states
 
 
 @checked
@@ -183,11 +185,14 @@ def _points(
         ValueError: If there are fewer than two, or a run is not finished.
     """
     if networks := _networks(states):
+        count = sum(len(t) * len(t.epoch) + 1 for t in networks)
+        _check_memory(count, task)
         rows = [row for t in networks for row in (t.optimum[None], *np.asarray(t.states))]
         tables = [t.labels(optimum=True).assign(network=k) for k, t in enumerate(networks)]
         points, labels = task.check_states(np.concatenate(rows)), pd.concat(tables)
     else:
         points = task.check_states(cast("StatesLike", states))
+        _check_memory(len(points), task)
         labels = pd.DataFrame({"run": np.arange(len(points)), "direction": -1, "step_size": 0.0})
         labels = labels.assign(order_seed=-1, epoch=0.0, network=0)
     if len(points) < 2:
@@ -215,6 +220,12 @@ def _networks(states: Any) -> list[Trajectories]:
                 f"are missing (first: run {left[0]}); select others, such as .jumps()"
             )
     return list(given)
+
+
+def _check_memory(count: int, task: Task) -> None:
+    held = count * task.layout.width * task.layout.numpy_dtype.itemsize
+    wanted = held + PAIR * count**2
+    check_memory(wanted, f"{count:,} states and their pairs", "thin them by select(times=...)")
 
 
 def _distances(weights: NDArray[Any]) -> NDArray[np.float64]:

@@ -45,7 +45,7 @@ def write_gallery(folder: Path) -> Path:
     claims = write_ledger(folder)["claims"]
     ledger, figures = [HEAD], [TAIL]
     for paper, (title, place) in PAPERS.items():
-        named = f"{title} ([{place}](https://arxiv.org/abs/{place.removeprefix('arXiv:')}))"
+        named = f"{title} ({_linked(place)})"
         some = [claim for claim in claims if claim["paper"] == paper]
         if some:
             ledger += [f"**{named}**: {tally(some)}.\n", ROWS + "".join(map(_row, some))]
@@ -54,6 +54,11 @@ def write_gallery(folder: Path) -> Path:
         figures += [_entry(path, folders.read_json(path)) for path in files]
     folders.write_bytes(folder / "README.md", "\n".join([*ledger, *figures]).encode())
     return folder / "README.md"
+
+
+def _linked(place: str) -> str:
+    number = place.removeprefix("arXiv:")
+    return place if number == place else f"[{place}](https://arxiv.org/abs/{number})"
 
 
 def _row(claim: dict[str, Any]) -> str:

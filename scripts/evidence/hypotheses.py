@@ -35,6 +35,7 @@ PAPERS = {
              "arXiv:2210.01019"),
     "fort": ("Fort and Jastrzebski, Large scale structure of neural network loss landscapes",
              "arXiv:1906.04724"),
+    "jumpretrain": ("Of no paper: what this library measures", "derived"),
 }  # fmt: skip
 """Titles, by the names that figures begin with."""
 
@@ -59,7 +60,7 @@ class Hypothesis:
         return self.figure.partition("_")[0]
 
 
-HOROI, LUCAS, VLAAR, WANG, FORT = (place for _, place in PAPERS.values())
+HOROI, LUCAS, VLAAR, WANG, FORT, _ = (place for _, place in PAPERS.values())
 DIGITS, FASHION, CIFAR = "digits", "Fashion-MNIST", "CIFAR-10"
 DESIGN = "networks in 18 cells of a design (weight decay, data size, batch size)"
 FILTERED = "claims on CIFAR-10, where the training loss filters, are among the others"

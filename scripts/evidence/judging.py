@@ -102,6 +102,8 @@ def entry(
 
 def tally(claims: list[dict[str, Any]]) -> str:
     """Count verdicts, such as `1 of 3 claims supported, 0 contradicted, 2 undecided`."""
+    if not claims:
+        return "exploratory, no claim is judged"
     found = [claim["verdict"] for claim in claims]
     return (
         f"{found.count('supported')} of {len(found)} claims supported, "

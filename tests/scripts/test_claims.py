@@ -48,7 +48,9 @@ def test_every_hypothesis_has_one_line(committed):
 
 def test_the_table_names_figures_that_are_there():
     assert sorted(known.id for known in hypotheses.HYPOTHESES) == sorted(IDS)
-    assert {known.paper for known in hypotheses.HYPOTHESES} == hypotheses.PAPERS.keys()
+    assert {known.paper for known in hypotheses.HYPOTHESES} == hypotheses.PAPERS.keys() - {
+        "jumpretrain"
+    }
     assert {known.figure for known in hypotheses.HYPOTHESES} <= figure.scripts(
         claims.PAPERS
     ).keys()

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
 figure = importlib.import_module("evidence.figure")
-NAMES = sorted(figure.scripts(["horoi", "lucas", "vlaar", "wang", "fort"]))
+NAMES = sorted(figure.scripts(["horoi", "lucas", "vlaar", "wang", "fort", "jumpretrain"]))
 KEYS = {"id", "claim", "statistic", "effect", "interval", "n", "p", "verdict"}
 VERDICTS = {"supported", "contradicted", "undecided"}
 SAMPLE = "vlaar_decay"

@@ -237,6 +237,13 @@ def test_a_wall_joins_nothing():
     assert found.diagrams.essential(0).tolist() == [1.0, 1.0]
 
 
+def test_more_pairs_than_memory_holds_are_refused_first(memorising, monkeypatch):
+    task, runs = memorising
+    monkeypatch.setattr("jumpretrain.execution.memory.machine_memory", lambda: 1e5)
+    with pytest.raises(ValueError, match="43 states and their pairs take 0 GB"):
+        saddles(task, runs)
+
+
 def hill(weights):
     return torch.exp(-(weights**2).sum())
 
