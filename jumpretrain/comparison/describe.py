@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -71,7 +72,7 @@ def describe(
         Finite numbers by name. What the design cannot show is left out: the control without
         runs of step size 0, the log scale where the metric is not positive, the error rate where
         no accuracy of the same split was recorded, the published script where an embedding with
-        landmarks has no potential between all points.
+        landmarks has no potential between all points, a climb that is not finite.
 
     Raises:
         ValueError: If runs are missing, fewer than two jumps can be used, there are too few points
@@ -114,7 +115,7 @@ def _saddles(given: Saddles | Sequence[Saddles]) -> dict[str, float]:
         alone = saddles.labels.groupby(["network", "run"]).size().max() == 1
         kind = f"saddles_{saddles.metric}_{'ends' if alone else 'snapshots'}"
         found |= {f"{kind}_{name}": value for name, value in saddles.statistics().items()}
-    return found
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def _usable(trajectories: Trajectories) -> Trajectories:

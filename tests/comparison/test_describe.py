@@ -256,3 +256,10 @@ def test_saddles_that_were_measured_are_told_by_metric_and_snapshots(arms, embed
     assert {name for name in alone if name.startswith("saddles")} == {
         name for name in found if "snapshots" in name
     }
+
+
+def test_a_climb_that_is_not_finite_is_left_out(arms, embedding):
+    wall = planted_saddles(to_optimum=np.array([0.0, 2.0, 5.0, 3.0, np.inf]))
+    found = describe(arms, embedding, saddles=wall)
+    assert "saddles_train_loss_snapshots_straight_way_back" not in found
+    assert found["saddles_train_loss_snapshots_best_way_back"] == 2.5
