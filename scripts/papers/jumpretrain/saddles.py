@@ -34,8 +34,9 @@ QUIET = jr.Execution(progress=False)
 
 
 def make(asked: Flags) -> Made:
-    runs = over(asked, measured, [(asked, group) for group in NAMES], "networks")
-    table = pd.DataFrame([row for rows in runs for row in rows])
+    found = over(asked, measured, [(asked, group) for group in NAMES], "networks")
+    rows = [row for some in found for row in some]
+    table = pd.DataFrame(rows)
     figure = panels.sheet(
         (15.5, 9.6), (2, 2), [(drawn, table, *case) for case in product(LOSSES, NAMES)]
     )
@@ -59,7 +60,7 @@ def make(asked: Flags) -> Made:
         "seeds": [0],
         "recipe": {"training": vars(TRAINING), "retraining": vars(RETRAINING), **used},
         "protocol": "exploratory",
-        "measures": table.to_dict("records"),
+        "measures": rows,
         "claims": [],
     }
 
