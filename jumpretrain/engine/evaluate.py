@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -235,14 +236,29 @@ def _statistics(
 def _recalibrate(
     task: Task, layers: list[_NormBase], share: ComputeShared, answers: ComputeRest
 ) -> None:
-    """Set running statistics to the mean over the batches of the scored examples."""
+    """Set running statistics to the mean over all calls with batches of the scored examples."""
+    hooks = [layer.register_forward_pre_hook(_average(count(1))) for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
     for number, batch in enumerate(task.batches("scored_x"), 1):
         for layer in layers:
-            layer.momentum = 1 / number  # InstanceNorm has no other mean than this
+            layer.momentum = 1 / number  # for one whose numbers are used, but that is not called
         common = share(batch)
         for _, answer in answers:
             answer(common)
-    for layer in layers:
+    for layer, hook in zip(layers, hooks, strict=True):
+        hook.remove()
         layer.eval()
+
+
+def _average(calls: Iterator[int]) -> Callable[[_NormBase, Any], None]:
+    """Make a hook that lets a layer average what it is called with.
+
+    Returns:
+        The hook; InstanceNorm has no other mean than that of its momentum.
+    """
+
+    def weigh(layer: _NormBase, _: Any) -> None:
+        layer.momentum = 1 / next(calls)
+
+    return weigh

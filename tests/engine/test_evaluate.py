@@ -110,6 +110,36 @@ def test_recalibration_uses_the_mean_and_unbiased_variance_of_the_scored_example
         assert found[f"{split}_loss"][0] != pytest.approx(stale, rel=1e-3)
 
 
+class Shared(nn.Module):
+    """Calls one stem more than once, each time with other numbers."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Linear(2, 8), layer, nn.ReLU())
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        first, second, third = x.split(2, 1)
+        return self.head(self.stem(first) - self.stem(3 * second + 1) * self.stem(third - 2))
+
+
+@pytest.mark.parametrize("count", [60, 2500])
+def test_a_normalising_layer_that_is_called_more_than_once_averages_over_all_calls(count):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(count, 6)).astype("float32"), np.arange(count) % 3
+    task = Task(lambda: Shared(nn.BatchNorm1d(8)), Dataset(x, y, x[:9], y[:9]), scored=count)
+    state = task.initial(0)
+    network = task.module(state)
+    network.stem[1].momentum = None  # torch's own average over calls
+    network.stem[1].reset_running_stats()
+    with torch.no_grad():
+        for batch in task.batches("scored_x"):
+            network(batch)
+        outputs = network.eval()(task.tensors["test_x"])
+    expected = float(cross_entropy(outputs, task.tensors["test_y"]).double().mean())
+    assert evaluate(task, [state])["test_loss"][0] == pytest.approx(expected, rel=1e-5)
+
+
 def test_recalibration_does_not_look_at_the_statistics_of_the_state():
     task = nets.TASKS["conv with BatchNorm"]()
     state = task.initial(0)
