@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.execution.randomness import watched
 from jumpretrain.execution.settings import standard_settings
+from jumpretrain.tasks.images import are_pixelwise
 from jumpretrain.tasks.probing import check_start, reason, widened
 from jumpretrain.tasks.task import Task
 
@@ -112,11 +113,11 @@ def epoch_batches(
     )
     for batch in range(recipe.batches(len(inputs))):
         rows = orders[:, batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
-        x = _chosen(inputs, rows)
+        x, y = _chosen(inputs, rows), _chosen(targets, rows)
         if task.data.crop or task.data.flip:
-            pairs = zip(x, rngs, strict=True)
-            x = torch.stack([_augment(images, task, rng) for images, rng in pairs])
-        yield x, _chosen(targets, rows)
+            pairs = [_augment(x[run], y[run], task, rng) for run, rng in enumerate(rngs)]
+            x, y = (torch.stack(parts) for parts in zip(*pairs, strict=True))
+        yield x, y
 
 
 def _chosen(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -124,38 +125,47 @@ def _chosen(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     return whole.view(*rows.shape, *values.shape[1:])
 
 
-def _augment(images: torch.Tensor, task: Task, rng: np.random.Generator) -> torch.Tensor:
+def _augment(
+    images: torch.Tensor, targets: torch.Tensor, task: Task, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     def draw(high: int, count: int) -> torch.Tensor:
         return torch.as_tensor(rng.integers(high, size=count), device=images.device)
 
-    return augmented(images, task.data.crop, task.data.flip, draw)
+    if not are_pixelwise(targets.shape, images.shape):
+        return augmented([images], task.data.crop, task.data.flip, draw)[0], targets
+    planes = targets if targets.ndim == images.ndim else targets[:, None]
+    moved = augmented([images, planes], task.data.crop, task.data.flip, draw)
+    return moved[0], moved[1].reshape(targets.shape)
 
 
 def augmented(
-    images: torch.Tensor, crop: int, flip: bool, draw: Callable[[int, int], torch.Tensor]
-) -> torch.Tensor:
+    parts: Sequence[torch.Tensor],
+    crop: int,
+    flip: bool,
+    draw: Callable[[int, int], torch.Tensor],
+) -> list[torch.Tensor]:
     """Shift each image by up to `crop` pixels over zero padding and mirror half of them.
 
     Args:
-        images: A batch (B, C, H, W).
+        parts: Batches (B, C, H, W) that move alike, such as images and their targets.
         crop: Largest shift, in pixels.
         flip: Whether to mirror.
         draw: Draws integers: `draw(high, B)` lies in 0..high - 1.
 
     Returns:
-        The changed batch (B, C, H, W).
+        The changed batches (B, C, H, W).
     """
-    count, _, height, width = images.shape
-    padded = torch.nn.functional.pad(images, (crop,) * 4)
-    rows = draw(2 * crop + 1, count)[:, None] + torch.arange(height, device=images.device)
-    columns = draw(2 * crop + 1, count)[:, None] + torch.arange(width, device=images.device)
+    count, _, height, width = parts[0].shape
+    device = parts[0].device
+    rows = draw(2 * crop + 1, count)[:, None] + torch.arange(height, device=device)
+    columns = draw(2 * crop + 1, count)[:, None] + torch.arange(width, device=device)
     if flip:
         mirrored = draw(2, count)[:, None].bool()
         columns = torch.where(mirrored, columns.flip(1), columns)
-    batch = torch.arange(count, device=images.device)[:, None, None]
+    batch = torch.arange(count, device=device)[:, None, None]
     rows, columns = rows[:, :, None], columns[:, None, :]
-    chosen = padded[batch, :, rows, columns]
-    return chosen.permute(0, 3, 1, 2)
+    padded = [torch.nn.functional.pad(part, (crop,) * 4) for part in parts]
+    return [part[batch, :, rows, columns].permute(0, 3, 1, 2) for part in padded]
 
 
 def seed_of_step(seed: int, step: int) -> int:

@@ -36,6 +36,11 @@ class Dataset:
     tokens stay tokens; images of bytes are not scaled. Targets of cross-entropy are described
     there (`jr.measures.cross_entropy`).
 
+    Crops and mirrorings move targets with their images where these have a value for each pixel:
+    where they are (n, H, W) or (n, C, H, W) of the images' height and width. All other targets
+    stay, such as labels. So do coordinates, as of boxes, and flattened images, which would be
+    wrong for what was moved: leave `crop` and `flip` out for these.
+
     Attributes:
         train_x: Training inputs (n, ...).
         train_y: Training targets (n, ...): class labels, values, or the inputs themselves.
@@ -77,7 +82,7 @@ class Dataset:
             train, test = (getattr(self, f"{split}_{kind}") for split in ("train", "test"))
             object.__setattr__(self, f"test_{kind}", frozen(_like(test, train, kind)))
         if self.crop or self.flip:
-            check_images(self.train_x, self.crop)
+            check_images(self.train_x, self.train_y, self.crop)
 
     @checked
     def corrupt(self, share: Share, seed: Seed = 0) -> Dataset:
@@ -132,6 +137,8 @@ class Dataset:
     @checked
     def augment(self, crop: Whole = 4, flip: bool = True) -> Dataset:
         """Crop and mirror training images at random during training, never in evaluation.
+
+        Targets with a value for each pixel move with their images; see `Dataset`.
 
         Returns:
             The same data with the option set.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 from zipfile import BadZipFile, ZipFile
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from jumpretrain.execution.arrays import as_numbers
 
-__all__ = ["as_images", "check_images", "read_images"]
+__all__ = ["are_pixelwise", "as_images", "check_images", "read_images"]
 
 Examples: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 
@@ -144,15 +145,30 @@ def _check_labels(labels: NDArray[Any], most: int) -> None:
         )
 
 
-def check_images(images: NDArray[Any], crop: int) -> None:
+def are_pixelwise(targets: Sequence[int], images: Sequence[int]) -> bool:
+    """Tell whether targets have a value for each pixel, so that they move with the images.
+
+    Args:
+        targets: Their shape.
+        images: That of the images (n, C, H, W).
+
+    Returns:
+        Whether it is (n, H, W) or (n, ..., H, W) with one axis more.
+    """
+    return len(targets) in (3, 4) and tuple(targets[-2:]) == tuple(images[-2:])
+
+
+def check_images(images: NDArray[Any], targets: NDArray[Any], crop: int) -> None:
     """Refuse what cannot be cropped and mirrored.
 
     Args:
         images: Training inputs.
+        targets: Their targets.
         crop: Pixels of padding.
 
     Raises:
-        ValueError: If they are no images with channels first, or the padding is negative.
+        ValueError: If they are no images with channels first, the padding leaves nothing, or
+            targets of pixels are whole numbers, which have no value for what is padded.
     """
     if images.ndim != 4:
         raise ValueError(
@@ -168,4 +184,10 @@ def check_images(images: NDArray[Any], crop: int) -> None:
     if crop >= min(third, last):
         raise ValueError(
             f"crop must leave some of the image, 0..{min(third, last) - 1} pixels, but is {crop}"
+        )
+    if crop and targets.dtype.kind in "biu" and are_pixelwise(targets.shape, images.shape):
+        raise ValueError(
+            "crop pads targets of pixels by zeros, which mean a class in whole numbers, but "
+            f"train_y is {targets.dtype} {targets.shape}; mirror alone, by .augment(crop=0), or "
+            "pass values as train_y.astype('float32')"
         )

@@ -70,7 +70,7 @@ def test_augmentation_equals_a_loop_over_images(crop, flip, seed, width):
         assert (high, count) == (wanted, 6)
         return torch.as_tensor(drawn)
 
-    found = augmented(images, crop, flip, draw).numpy()
+    found = augmented([images], crop, flip, draw)[0].numpy()
     for image, result, down, right, mirror in zip(images.numpy(), found, *draws, strict=True):
         expected = np.zeros_like(image)
         for row in range(4):
@@ -80,6 +80,50 @@ def test_augmentation_equals_a_loop_over_images(crop, flip, seed, width):
                     expected[:, row, column] = image[:, y, x]
         expected = expected[..., ::-1] if flip and mirror else expected
         np.testing.assert_array_equal(result, expected)
+
+
+def pictures(targets_of, crop, flip):
+    x = np.random.default_rng(0).normal(size=(12, 2, 6, 5)).astype(np.float32)
+    y = targets_of(x)
+    build = partial(nn.Conv2d, 2, 2, 1)
+    data = nets.Dataset(x, y, x, y, crop=crop, flip=flip)
+    return Task(build, data, loss=lambda outputs, _: outputs.flatten(1).mean(1))
+
+
+MOVING = {
+    "the images": (lambda x: x, lambda x: x),
+    "one channel": (lambda x: x[:, :1], lambda x: x[:, :, :1]),
+    "no channel": (lambda x: x[:, 1], lambda x: x[:, :, 1]),
+    "float64": (lambda x: x.astype(np.float64), lambda x: x),
+}
+
+
+@pytest.mark.parametrize("name", MOVING)
+@pytest.mark.parametrize("crop", [0, 2])
+def test_targets_of_pixels_are_cropped_and_mirrored_with_their_images(name, crop):
+    make, remake = MOVING[name]
+    task = pictures(make, crop, True)
+    for x, y in epoch_batches(task, Recipe(batch_size=5), np.array([3, 8]), 0):
+        np.testing.assert_array_equal(y, remake(x))
+
+
+def test_classes_of_pixels_are_mirrored_with_their_images():
+    task = pictures(lambda x: (x[:, 0] > 0).astype(np.int64), 0, True)
+    for x, y in epoch_batches(task, Recipe(batch_size=5), np.array([3, 8]), 0):
+        assert y.dtype == torch.int64
+        np.testing.assert_array_equal(y, x[:, :, 0] > 0)
+
+
+@pytest.mark.parametrize("shape", [(12,), (12, 5), (12, 6, 4), (12, 5, 6), (12, 60)])
+def test_targets_of_other_shapes_stay_and_change_nothing_of_the_images(shape):
+    y = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    tasks = pictures(lambda _: y, 2, True), pictures(lambda x: x, 2, True)
+    seeds = np.array([3, 8])
+    pairs = [epoch_batches(task, Recipe(batch_size=5), seeds, 0) for task in tasks]
+    orders = [np.random.default_rng((seed, 0)).permutation(12) for seed in seeds]
+    for start, ((x, kept), (same, _)) in zip((0, 5, 10), zip(*pairs, strict=True), strict=True):
+        np.testing.assert_array_equal(kept, [y[order[start : start + 5]] for order in orders])
+        np.testing.assert_array_equal(x, same)
 
 
 class Embedded(nn.Module):

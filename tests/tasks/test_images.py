@@ -164,6 +164,19 @@ def test_a_crop_that_leaves_nothing_is_refused():
         Dataset(images, np.arange(9), images, np.arange(9)).augment(crop=6)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "bool"])
+@pytest.mark.parametrize("shape", [(9, 8, 6), (9, 1, 8, 6)])
+def test_crops_of_whole_numbers_of_pixels_are_refused_and_the_remedies_help(dtype, shape):
+    images, targets = np.ones((9, 1, 8, 6)), np.ones(shape, dtype)
+    data = Dataset(images, targets, images, targets)
+    with pytest.raises(ValueError, match=r"\.augment\(crop=0\), or pass values as") as found:
+        data.augment(crop=2)
+    assert "\n" not in str(found.value)
+    assert data.augment(crop=0).flip
+    values = data.train_y.astype("float32")
+    assert Dataset(images, values, images, values).augment(crop=2).crop == 2
+
+
 ROWS = np.arange(40)
 REFUSED = {
     "far": ({"y_train": np.where(ROWS == 3, 10**9, ROWS % 10)}, "up to 1000 classes from 0"),
