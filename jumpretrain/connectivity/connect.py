@@ -21,7 +21,7 @@ from jumpretrain.connectivity.barycentric import (
 from jumpretrain.connectivity.connector import Connector, lengths, score_connector
 from jumpretrain.connectivity.curve_network import CurveNetwork
 from jumpretrain.contents.estimates import estimated
-from jumpretrain.engine.recipe import Recipe
+from jumpretrain.engine.recipe import Recipe, too_fast
 from jumpretrain.engine.train import train
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.bounds import Count, NotNegative, Seed, Whole
@@ -137,7 +137,7 @@ class _Work:
         if (runs.status != "ok").any():
             raise ValueError(
                 f"points of a connector must converge, but {(runs.status != 'ok').sum()} of "
-                f"{len(states)} diverged at rate {self.recipe.lr}; lower it"
+                f"{len(states)} diverged {too_fast(self.recipe, folder)}"
             )
         return np.asarray(runs.final)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jumpretrain.engine.recipe import Recipe
+from jumpretrain.engine.recipe import ELSEWHERE, Recipe, too_fast
 from jumpretrain.engine.train import Runs, train
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.bounds import Count, Seed, Share
@@ -134,7 +134,7 @@ def threshold_dimension(
     quick = replace(recipe, record_every=0, record_early=False)
     places = [None if folder is None else located(folder) / name for name in ("free", "planes")]
     free = train(task, quick, seeds, None, places[0], execution, "training freely")
-    _check_free(free, metric, recipe)
+    _check_free(free, metric, recipe, folder)
     largest = [_axes(task, int(sizes[-1]), int(seed)) for seed in seeds]
     held = train(
         task,
@@ -153,18 +153,19 @@ def threshold_dimension(
     return ThresholdDimension(sizes, reached, whole[:, -1], whole[:, 0], metric, share, provenance)
 
 
-def _check_free(free: Runs, metric: str, recipe: Recipe) -> None:
+def _check_free(free: Runs, metric: str, recipe: Recipe, folder: str | Path | None) -> None:
     lost = free.seeds[free.status != "ok"].tolist()
     if lost:
         raise ValueError(
-            f"training without a plane sets the goal, but seeds {lost} diverged at rate "
-            f"{recipe.lr}; lower it, or leave these seeds out"
+            f"training without a plane sets the goal, but seeds {lost} diverged "
+            f"{too_fast(recipe, folder, ', or leave these seeds out')}"
         )
     before, after = (float(free.metrics[metric][:, k].mean()) for k in (0, -1))
     if metric.endswith("loss") and after >= before:
         raise ValueError(
             f"training without a plane must lower {metric}, but it went from {before:.4g} to "
             f"{after:.4g}; take another metric, rate or number of epochs"
+            f"{'' if folder is None else ELSEWHERE}"
         )
 
 

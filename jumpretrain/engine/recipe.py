@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import InitVar, dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.bounds import Count, NotNegative, Positive, Whole
 
-__all__ = ["Recipe"]
+__all__ = ["ELSEWHERE", "Recipe", "same_folder", "too_fast"]
 
 Optimiser = Literal["sgd", "adam", "adamw", "nadam", "radam", "rmsprop", "adagrad"]
 OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
@@ -28,6 +30,8 @@ OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
 }
 MOST = 10**6
 """Number of snapshots of a run."""
+ELSEWHERE = ", and name another folder"
+"""What a remedy adds that changes a recipe: a folder holds runs of one."""
 
 
 @checked
@@ -157,3 +161,32 @@ class Recipe:
         own = {"momentum": self.momentum} if self.optimiser == "sgd" else {}
         make = OPTIMISERS[self.optimiser]
         return make(parameters, lr=self.lr, weight_decay=self.weight_decay, **own)
+
+
+def too_fast(recipe: Recipe, folder: str | Path | None, more: str = "") -> str:
+    """Say at which rate training diverged, and what helps.
+
+    Args:
+        recipe: How it was trained.
+        folder: Where its runs are kept, if they are.
+        more: What else helps.
+
+    Returns:
+        The end of a message.
+    """
+    return f"at rate {recipe.lr}; lower it{more}{'' if folder is None else ELSEWHERE}"
+
+
+@contextmanager
+def same_folder() -> Iterator[None]:
+    """Let remedies name no other folder, where each recipe has a place of its own in this one.
+
+    Raises:
+        ValueError: What is raised within.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).endswith(ELSEWHERE):
+            raise
+        raise ValueError(str(error).removesuffix(ELSEWHERE)) from error

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from jumpretrain.engine.recipe import Recipe
+from jumpretrain.engine.recipe import Recipe, too_fast
 from jumpretrain.engine.train import train
 from jumpretrain.ensembles.cycles import claimed, order_seed
 from jumpretrain.execution.arguments import checked
@@ -125,7 +125,7 @@ def branches(
         runs = train(task, replace(quick, epochs=epochs), keys, states, place, execution, name)
         if (runs.status != "ok").any():
             raise ValueError(
-                f"branches must converge, but {name} diverged at rate {recipe.lr}; lower it"
+                f"branches must converge, but {name} diverged {too_fast(recipe, folder)}"
             )
         return np.asarray(runs.final)
 

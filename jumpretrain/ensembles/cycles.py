@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jumpretrain.engine.recipe import Recipe
+from jumpretrain.engine.recipe import Recipe, too_fast
 from jumpretrain.engine.train import Runs, train
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.bounds import Count, Seed
@@ -79,7 +79,7 @@ def cycles(
             if len(lost) and turn < count - 1:
                 raise ValueError(
                     f"cycles go on from finite states, but seeds {lost.tolist()} diverged in "
-                    f"cycle {turn + 1} at rate {recipe.lr}; lower it, or leave these seeds out"
+                    f"cycle {turn + 1} {too_fast(recipe, folder, ', or leave these seeds out')}"
                 )
     return found
 

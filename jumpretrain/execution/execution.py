@@ -26,6 +26,7 @@ from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.bounds import Count, Whole, Within
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.execution.threads import keep_memory
+from jumpretrain.storage import files
 from jumpretrain.storage.compression import Storage
 
 __all__ = ["Execution", "chunks", "spread"]
@@ -234,10 +235,9 @@ def _be_worker() -> None:
     """Leave nothing behind when killed, and end with who started it: killed, it tells nobody."""
     keep_memory()
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system
-    parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while not files.is_orphaned():
             time.sleep(1)
         os._exit(1)
 

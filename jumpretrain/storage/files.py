@@ -13,6 +13,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
+from multiprocessing import current_process, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ __all__ = [
     "exists",
     "hold",
     "is_half_written",
+    "is_orphaned",
     "listed",
     "located",
     "make_folder",
@@ -73,6 +75,8 @@ def write(path: Path, pieces: Iterable[Any]) -> None:
                 file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())
+                if is_orphaned():
+                    raise ValueError(f"{path} is not written: the program that wanted it is gone")
                 if not WINDOWS:
                     part.replace(path)  # as long as it is locked, nobody sweeps it
             if WINDOWS:
@@ -229,6 +233,18 @@ def is_half_written(path: Path) -> bool:
         Whether it has.
     """
     return PART.search(path.name) is not None
+
+
+def is_orphaned() -> bool:
+    """Say whether this is a worker whose program has died, and with it the lock of its folder.
+
+    Returns:
+        Whether it is.
+    """
+    program = parent_process()
+    if program is None or not current_process().name.startswith("LokyProcess"):
+        return False  # others may be started by a go-between
+    return os.getppid() != program.pid
 
 
 def orphans(folder: Path) -> list[Path]:

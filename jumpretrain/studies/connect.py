@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from jumpretrain.connectivity.connect import RECIPE, check_choices, check_optima, connect
 from jumpretrain.connectivity.connector import Connector
-from jumpretrain.engine.recipe import Recipe
+from jumpretrain.engine.recipe import Recipe, same_folder
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.execution import Execution, spread
 from jumpretrain.storage import folders, manifests
@@ -159,7 +159,8 @@ def connect_networks(
         fits = [(task, study.training, inner, k, place) for k, place in enumerate(places)]
         optima = np.stack(given or spread(_optimum, fits, execution, "training networks"))
         choices = {name: getattr(study, name) for name in CHOICES}
-        return connect(task, optima, folder=made, execution=execution, **choices)
+        with same_folder():  # which has a place for each recipe
+            return connect(task, optima, folder=made, execution=execution, **choices)
 
 
 def _short_digest(design: Any) -> str:

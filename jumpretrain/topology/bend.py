@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from jumpretrain.connectivity.connect import connect
-from jumpretrain.engine.recipe import Recipe
+from jumpretrain.engine.recipe import Recipe, same_folder
+from jumpretrain.storage import manifests
 from jumpretrain.topology.merge_tree import MergeTree
 from jumpretrain.topology.saddles import Saddles
 from jumpretrain.topology.segments import Segments
@@ -31,14 +32,15 @@ def bent(segments: Segments, saddles: Saddles, count: int, recipe: Recipe) -> Sa
     heights, ends = tree.heights.copy(), tree.values[tree.links].max(axis=1)
     for merge in np.flatnonzero(heights > ends)[::-1][:count].tolist():
         pair = tree.links[merge]
-        folder = segments.folder and segments.folder / "-".join(map(str, ("bent", *pair)))
-        curve = connect(
-            segments.task,
-            segments.states[pair],
-            recipe=recipe,
-            folder=folder,
-            execution=segments.execution,
-        )
+        name = "-".join(map(str, ("bent", *pair, manifests.identity({"recipe": recipe})[:8])))
+        with same_folder():  # which has a place for each recipe
+            curve = connect(
+                segments.task,
+                segments.states[pair],
+                recipe=recipe,
+                folder=segments.folder and segments.folder / name,
+                execution=segments.execution,
+            )
         top = curve.metrics[segments.metric].max()
         heights[merge] = max(min(heights[merge], np.nan_to_num(top, nan=np.inf)), ends[merge])
     sort = np.argsort(heights, kind="stable")

@@ -188,12 +188,14 @@ def test_what_cannot_be_joined_is_refused(task, optima, change, message, monkeyp
         connect(task, few, execution=QUIET, **change)
 
 
-def test_states_of_another_model_and_diverged_points_are_refused(task, optima):
+def test_states_of_another_model_and_diverged_points_are_refused(task, optima, tmp_path):
     with pytest.raises(ValueError, match="states of this task"):
         connect(task, optima[:2, :-1], execution=QUIET)
     wild = jr.Recipe(epochs=2, lr=1e9, record_every=0, record_early=False)
-    with pytest.raises(ValueError, match="must converge"):
+    with pytest.raises(ValueError, match=r"must converge.* at rate 1000000000\.0; lower it$"):
         connect(task, optima[:2], recipe=wild, execution=QUIET)
+    with pytest.raises(ValueError, match=r"lower it, and name another folder$"):
+        connect(task, optima[:2], recipe=wild, folder=tmp_path, execution=QUIET)
 
 
 def test_lengths_of_a_known_polygon():

@@ -80,10 +80,12 @@ def test_bad_branches_are_refused_before_work(task, change, message, monkeypatch
         branches(**{"task": task, "recipe": STEADY, "seed": 0, "shared_epochs": 1} | change)
 
 
-def test_branches_that_diverge_are_refused(task):
+def test_branches_that_diverge_are_refused(task, tmp_path):
     wild = jr.Recipe(epochs=2, lr=1e30)
-    with pytest.raises(ValueError, match=r"shared diverged at rate 1e\+30; lower it"):
+    with pytest.raises(ValueError, match=r"shared diverged at rate 1e\+30; lower it$"):
         branches(task, wild, 0, 1, execution=QUIET)
+    with pytest.raises(ValueError, match=r"lower it, and name another folder$"):
+        branches(task, wild, 0, 1, folder=tmp_path, execution=QUIET)
 
 
 @pytest.mark.parametrize("alphas", [[0.4, 0.5, 0.6], [0, 0.25, 0.5], [0.5, 1.0]])

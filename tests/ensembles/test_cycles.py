@@ -63,10 +63,12 @@ def test_stopped_cycles_go_on_to_the_same_bits(task, tmp_path, monkeypatch):
         cycles(task, jr.Recipe(epochs=2, lr=0.01), [0, 1], 3, folder=tmp_path, execution=QUIET)
 
 
-def test_cycles_that_diverge_are_refused_by_name(task):
+def test_cycles_that_diverge_are_refused_by_name(task, tmp_path):
     wild = jr.Recipe(epochs=2, lr=1e30)
     with pytest.raises(ValueError, match=r"seeds \[4\] diverged in cycle 1 at rate 1e\+30"):
         cycles(task, wild, [4], 2, execution=QUIET)
+    with pytest.raises(ValueError, match=r"or leave these seeds out, and name another folder$"):
+        cycles(task, wild, [4], 2, folder=tmp_path, execution=QUIET)
     assert cycles(task, wild, [4], 1, execution=QUIET)[0].status.tolist() == ["diverged"]
 
 

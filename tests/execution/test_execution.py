@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from jumpretrain.execution.execution import LOSSES, Execution, chunks, spread
 from jumpretrain.execution.threads import keep_memory, versions
+from jumpretrain.storage import files
 
 QUIET = Execution(progress=False)
 
@@ -215,6 +216,53 @@ def _pages_cleared():
         del first, second, third
         counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
     return float(np.median(np.diff(counts)))
+
+
+class Late:
+    """What takes a worker until its program is gone to unpack, as a slow import would."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return _unpacked, (self.folder,)
+
+
+def _unpacked(folder):
+    (folder / str(os.getpid())).touch()
+    while not (folder / "gone").exists():
+        time.sleep(0.02)
+    return Late(folder)
+
+
+def _write_and_go_on(late):
+    files.write(late.folder / "written", [b"a result"])
+    time.sleep(120)
+
+
+def _start_two(folder):
+    spread(_write_and_go_on, [(Late(pathlib.Path(folder)),)] * 2, Execution(n_jobs=2), "late")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_workers_whose_program_dies_before_their_first_job_end_and_write_nothing(tmp_path):
+    call = f"from tests.execution.test_execution import _start_two as f; f({str(tmp_path)!r})"
+    program = subprocess.Popen(
+        [sys.executable, "-c", call],
+        cwd=pathlib.Path(__file__).parents[2],
+        stderr=subprocess.DEVNULL,
+    )
+    while len(workers := list(tmp_path.iterdir())) < 2:
+        assert program.poll() is None
+        time.sleep(0.05)
+    program.kill()
+    program.wait()
+    (tmp_path / "gone").touch()
+    ends = time.monotonic() + 60
+    while any(pathlib.Path("/proc", worker.name).exists() for worker in workers):
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+    assert {path.name for path in tmp_path.iterdir()} == {"gone", *(w.name for w in workers)}
 
 
 def half_sent(folder, number):

@@ -273,6 +273,13 @@ def test_a_diverged_network_is_named(tmp_path):
         connect_networks(hot, tmp_path, QUIET)
 
 
+def test_points_that_diverged_are_trained_at_a_lower_rate_in_the_same_folder(tmp_path):
+    hot = replace(OWN, recipe=replace(OWN.recipe, lr=1e30))
+    with pytest.raises(ValueError, match=r"diverged at rate 1e\+30; lower it$"):
+        connect_networks(hot, tmp_path, QUIET)
+    assert np.isfinite(connect_networks(OWN, tmp_path, QUIET).barrier)
+
+
 def test_every_choice_reaches_the_connector():
     assert {*module.CHOICES, *module.TRAINED, "seeds", "networks"} == set(
         asdict(ConnectionStudy())

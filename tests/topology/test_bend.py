@@ -33,6 +33,18 @@ def test_bending_raises_nothing():
     assert bent.tree.minimax == pytest.approx(straight.tree.minimax, rel=1e-3)
 
 
+def test_curves_that_diverge_are_trained_at_a_lower_rate_in_the_same_folder(tmp_path):
+    wild = Recipe(epochs=2, lr=1e30, optimiser="adam", record_every=0, batch_size=2)
+    measured = saddles(landscape(hill), STATES, folder=tmp_path, execution=QUIET)
+    with pytest.raises(ValueError, match=r"diverged at rate 1e\+30; lower it$"):
+        saddles(landscape(hill), STATES, bend=1, recipe=wild, folder=tmp_path, execution=QUIET)
+    bent = saddles(
+        landscape(hill), STATES, bend=1, recipe=RECIPE, folder=tmp_path, execution=QUIET
+    )
+    assert bent.evaluations == 0 < measured.evaluations
+    assert bent.tree.heights[-1] < 0.5
+
+
 def test_a_curve_is_kept_where_the_points_are(tmp_path):
     first = saddles(landscape(hill), STATES, bend=1, recipe=RECIPE, folder=tmp_path)
     again = saddles(landscape(hill), STATES, bend=1, recipe=RECIPE, folder=tmp_path)
