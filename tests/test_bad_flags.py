@@ -27,6 +27,7 @@ def recipe(prefix, every=1):
         "record-every": [-1, "x"],
         "push": [-1, "nan"],
         "radius": [-1, "inf"],
+        "until": ["train_loss", "train_loss nan", "train_loss x", "loss 1", ""],
     }
     return {f"{prefix}{name}": bad for name, bad in values.items()}
 

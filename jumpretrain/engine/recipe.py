@@ -56,6 +56,10 @@ class Recipe:
             that is trained has push * sum of (norm - radius)^2 over the tensors added, as in the
             code released with arXiv:2104.11044. Recorded losses are without it.
         radius: The norm that the penalty asks for.
+        until: Metrics that end the training of a network, such as `{"train_loss": 0.01}`: after
+            the first epoch at whose end all are reached (accuracies from below, others from
+            above). Its later snapshots repeat that state; the metric `epochs_trained` tells when.
+            Networks that are trained together end each at its own time.
         optimizer: Another spelling of `optimiser`, which is what is kept.
 
     Raises:
@@ -79,11 +83,13 @@ class Recipe:
     record_early: bool = True
     push: NotNegative = 0.0
     radius: NotNegative = 0.0
+    until: Mapping[str, float] | None = None
     optimizer: InitVar[Optimiser | None] = None
 
     def __post_init__(self, optimizer: Optimiser | None) -> None:
         if optimizer is not None:
             self._spell(optimizer)
+        self._check("until", self.until != {}, "finite numbers by metric, or None")
         self._check("momentum", 0 <= self.momentum < 1, "in [0, 1)")
         if self.snapshots > MOST:
             raise ValueError(
@@ -92,6 +98,21 @@ class Recipe:
             )
         ordered = sorted(self.milestones) == list(self.milestones)
         self._check("milestones", ordered and all(0 < m < 1 for m in self.milestones), "in (0, 1)")
+
+    def reached(self, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
+        """Tell which networks have reached all that ends their training.
+
+        Args:
+            values: Metrics by name, one value a network (K,).
+
+        Returns:
+            Whether each has (K,); none where nothing ends it.
+        """
+        shape = np.shape(next(iter(values.values())))
+        found = np.full(shape, self.until is not None)
+        for name, goal in (self.until or {}).items():
+            found &= values[name] >= goal if "accuracy" in name else values[name] <= goal
+        return found
 
     def _spell(self, optimizer: Optimiser) -> None:
         if self.optimiser not in ("sgd", optimizer):

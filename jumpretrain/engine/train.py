@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from jumpretrain.contents.estimates import with_vectors
 from jumpretrain.engine.batches import check_batches, draws, epoch_batches, seed_of_step
+from jumpretrain.engine.checkpoints import Ends, check_goals
 from jumpretrain.engine.chunking import Chunk, bytes_of, check_held, plan_chunks, tidy, unfinished
 from jumpretrain.engine.evaluate import measure_both
 from jumpretrain.engine.recipe import Recipe
@@ -210,6 +211,7 @@ def plan_training(
     start = _starts(task, keys, states)
     held = check_planes(planes, len(keys), task.weight_count, task.layout.numpy_dtype)
     batches = recipe.batches(len(task.data.train_x))
+    check_goals(task, recipe)
     check_batches(task, recipe)
     mode, why, parts = plan_chunks(task, recipe, start, len(keys), execution)
     drawn = draws(task, recipe) or frozenset({"torch"} if mode == "looped" else ())  # later only
@@ -269,26 +271,27 @@ def _keep_chunk(chunk: Chunk) -> None:
 
 
 def _train_chunk(chunk: Chunk) -> tuple[NDArray[Any], dict[str, NDArray[np.float64]]]:
-    states = _record(chunk)
+    states, ends = _record(chunk)
     values = measure_both(chunk.task, states.reshape(-1, states.shape[-1]))
-    return states, {name: value.reshape(states.shape[:2]) for name, value in values.items()}
+    tables = {name: value.reshape(states.shape[:2]) for name, value in values.items()}
+    return states, tables | ends.table()
 
 
-def _record(chunk: Chunk) -> NDArray[Any]:
+def _record(chunk: Chunk) -> tuple[NDArray[Any], Ends]:
     """Train the runs of a chunk and collect their snapshots.
 
     Returns:
-        States (K, T, S).
+        States (K, T, S), and when training ended.
     """
     task, recipe, checkpoint = chunk.task, chunk.recipe, chunk.checkpoint
     replicas = REPLICAS[chunk.mode](task, chunk.start)
     batches = recipe.batches(len(task.data.train_x))
     wanted = set(recipe.record_steps(batches).tolist())
     optimiser = optimise(replicas, recipe)
-    begun = (0, [replicas.read()])
-    done, snapshots = checkpoint.resume(replicas, optimiser) if checkpoint else begun
-    kept = [snapshot.cpu() for snapshot in snapshots]
-    for epoch in range(done, recipe.epochs):
+    done, kept, ends = 0, [replicas.read().cpu()], Ends(task, recipe, replicas.read())
+    if checkpoint:
+        done, kept = checkpoint.resume(replicas, optimiser, ends)
+    for epoch in ends.epochs_left(done):
         optimiser.param_groups[0]["lr"] = recipe.rate(epoch)
         examples = epoch_batches(task, recipe, chunk.seeds, epoch)
         for step, (x, y) in enumerate(examples, epoch * batches):
@@ -297,12 +300,14 @@ def _record(chunk: Chunk) -> NDArray[Any]:
             if chunk.planes:
                 hold_to_planes(replicas, chunk.planes)
             if step + 1 in wanted:
-                kept.append(replicas.read().cpu())
-        if epoch + 1 == recipe.epochs:  # before that is kept
+                kept.append(ends.over(replicas.read()).cpu())
+        ends.look(replicas.read(), epoch + 1)
+        if ends.all or epoch + 1 == recipe.epochs:  # before that is kept
             check_memory(replicas)
         if checkpoint:
-            checkpoint.keep(replicas, optimiser, kept, epoch + 1)
-    return torch.stack(kept, dim=1).numpy()
+            checkpoint.keep(replicas, optimiser, kept, ends, epoch + 1)
+    kept += [ends.states.cpu()] * (len(wanted) - len(kept))  # all have ended
+    return torch.stack(kept, dim=1).numpy(), ends
 
 
 def _drawing(chunk: Chunk, step: int) -> AbstractContextManager[None]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from support import nets
 from torch import nn
 
+from jumpretrain.engine.checkpoints import Ends
 from jumpretrain.engine.evaluate import evaluate
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.train import train
@@ -620,3 +621,73 @@ def test_logs_shapes_and_activations_that_no_score_depends_on_do_no_harm():
     task = Task(Late(note, log=[], shape=None), nets.vectors())
     fit = train(task, Recipe(epochs=6, batch_size=4), [0], execution=QUIET)
     assert fit.status.tolist() == ["ok"]
+
+
+UNTIL = Recipe(epochs=12, lr=0.1, batch_size=16, record_early=False, until={"train_loss": 0.9})
+
+
+def unending(recipe):
+    return replace(recipe, until=None)
+
+
+@pytest.mark.parametrize("mode", ["looped", "stacked"])
+def test_each_network_ends_after_the_epoch_in_which_it_reaches_its_goal(mode):
+    task, execution = Task(nets.normed_mlp, nets.vectors()), Execution(mode=mode, progress=False)
+    seeds = [0, 1, 2, 3]
+    whole = train(task, unending(UNTIL), seeds, execution=execution)
+    found = train(task, UNTIL, seeds, execution=execution)
+    losses = whole.metrics["train_loss"]
+    ends = [int(np.argmax(row <= 0.9)) or 12 for row in losses]
+    assert len(set(ends)) > 1
+    for run, end in enumerate(ends):
+        assert (found.states[run, : end + 1] == whole.states[run, : end + 1]).all()
+        assert (found.states[run, end:] == whole.states[run, end]).all()
+        assert found.metrics["epochs_trained"][run].tolist() == np.minimum(range(13), end).tolist()
+    assert "epochs_trained" not in whole.metrics
+
+
+def test_an_accuracy_is_reached_from_below_and_all_goals_count():
+    task = Task(nets.normed_mlp, nets.vectors())
+    goals = {"train_accuracy": 0.6, "train_loss": 2.0}
+    recipe = replace(UNTIL, until=goals, record_every=0)
+    found = train(task, recipe, [0, 1], execution=QUIET)
+    whole = train(task, unending(UNTIL), [0, 1], execution=QUIET)
+    good = (whole.metrics["train_accuracy"] >= 0.6) & (whole.metrics["train_loss"] <= 2.0)
+    assert found.metrics["epochs_trained"][:, -1].tolist() == np.argmax(good, axis=1).tolist()
+    assert found.states.shape[1] == 2
+
+
+def test_networks_that_ended_stay_ended_when_training_goes_on_from_a_checkpoint(tmp_path):
+    task = Task(nets.normed_mlp, nets.vectors())
+    execution = Execution(mode="stacked", checkpoint=1, progress=False)
+    recipe = replace(UNTIL, record_every=0)
+    whole = train(task, recipe, [0, 1, 2, 3], execution=execution)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jumpretrain.engine.checkpoints.Ends.look", stopping(Ends.look))
+        with pytest.raises(KeyboardInterrupt):
+            train(task, recipe, [0, 1, 2, 3], folder=tmp_path, execution=execution)
+    again = train(task, recipe, [0, 1, 2, 3], folder=tmp_path, execution=execution)
+    assert (again.states[:] == whole.states[:]).all()
+    assert (again.metrics["epochs_trained"] == whole.metrics["epochs_trained"]).all()
+
+
+def stopping(look):
+    """Interrupt training once a network but not all have ended, and that is written."""
+
+    def stop(ends, states, epochs):
+        if 0 < (ends.epochs > 0).sum() < len(ends.epochs):
+            raise KeyboardInterrupt
+        look(ends, states, epochs)
+
+    return stop
+
+
+def test_a_goal_is_a_metric_of_the_task():
+    with pytest.raises(ValueError, match="'loss'; choose of train_loss"):
+        train(Task(nets.normed_mlp, nets.vectors()), replace(UNTIL, until={"loss": 1.0}), [0])
+    with pytest.raises(ValueError, match="until must be a mapping"):
+        Recipe(until={"train_loss": float("nan")})
+    with pytest.raises(
+        ValueError, match="until of a recipe must be finite numbers by metric, or None"
+    ):
+        Recipe(until={})
