@@ -20,9 +20,20 @@ from jumpretrain.contents.constants import (
 from jumpretrain.contents.hidden_state import alike, read_tensors, write_tensors
 from jumpretrain.contents.layout import Layout
 from jumpretrain.execution.randomness import seeded, watched
+from jumpretrain.networks.copying import copied
 from jumpretrain.tasks.measures import PerExample
 
-__all__ = ["RANDOM", "check_alone", "check_as_fresh", "held", "remembers", "undrawn"]
+__all__ = [
+    "RANDOM",
+    "check_alone",
+    "check_as_fresh",
+    "check_follows",
+    "check_modes",
+    "check_unchanged",
+    "held",
+    "remembers",
+    "undrawn",
+]
 
 RANDOM = (
     "evaluation must be deterministic, but the forward is random in evaluation mode; "
@@ -140,10 +151,7 @@ def check_alone(
     if by_batch or not others:
         return
     state, last = layout.read(module), len(inputs) - 1
-    noise = np.random.default_rng(0).normal(0, SPREAD, layout.weight_count)
-    moved = state.clone()
-    moved[: layout.weight_count] += torch.as_tensor(noise, device=state.device)
-    layout.write(module, moved)
+    layout.write(module, _moved(state, layout))
     pair = [_scored(module, measures, tensors, [row, last]) for row in (others[0], last)]
     layout.write(module, state)
     for name in measures:
@@ -154,6 +162,103 @@ def check_alone(
                 "neighbours in the batch; let the first axis be that of examples, such as by "
                 "batch_first=True, and compute nothing over it"
             )
+
+
+def check_modes(module: nn.Module, layout: Layout) -> None:
+    """Check that `train()` and `eval()` change modes alone, also where weights have moved.
+
+    Args:
+        module: A network in training mode, which stays as it is.
+        layout: Where its tensors stand in a state.
+
+    Raises:
+        ValueError: If they change more; the message names it.
+    """
+    tried = copied(module)
+    layout.write(tried, _moved(layout.read(tried), layout))
+    moved = read_tensors(tried)
+    names = _unlike(moved, read_tensors(tried.eval()))
+    kept = held(tried)
+    names += _unlike(moved, read_tensors(tried.train()))
+    after = held(tried.eval())
+    names += [name for name in kept if kept[name] != after.get(name, kept[name])]
+    if names:
+        raise ValueError(
+            "train() and eval() must leave a network as it is, but those of this one change "
+            f"{names[0]}; leave weights unmerged (loralib: merge_weights=False), and compute what "
+            "follows from them in the forward"
+        )
+
+
+def check_follows(
+    module: nn.Module,
+    fresh: nn.Module,
+    layout: Layout,
+    measures: Mapping[str, PerExample],
+    tensors: Mapping[str, torch.Tensor],
+) -> None:
+    """Check that scores follow from the state that was written, not from an earlier one.
+
+    Args:
+        module: A network in evaluation mode that was run; it keeps its state.
+        fresh: A network of the same kind in evaluation mode that was not, which stays as it is.
+        layout: Where its tensors stand in a state.
+        measures: Loss and metrics by name.
+        tensors: The data, `train_x` and so on.
+
+    Raises:
+        ValueError: If they do not; the message names what the network kept.
+    """
+    state, other, rows = layout.read(module), copied(fresh), [0, len(tensors["train_x"]) - 1]
+    pair = []
+    for network in (module, other):
+        layout.write(network, _moved(state, layout))
+        pair.append(_scored(network, measures, tensors, rows))
+    layout.write(module, state)
+    if not all(alike(pair[0][name], pair[1][name]) for name in measures):
+        names = attributes_unlike(attributes(other), module)
+        raise ValueError(
+            "scores must follow from the state, but this network scores one by what an earlier "
+            f"one left in {names or 'it'}; compute that anew in each forward"
+        )
+
+
+def check_unchanged(before: Mapping[str, torch.Tensor], module: nn.Module, layout: Layout) -> None:
+    """Check that a forward in evaluation left a state alone.
+
+    Args:
+        before: What `read_tensors` gave.
+        module: The network.
+        layout: Where its tensors stand in a state.
+
+    Raises:
+        ValueError: If it did not; the message names what changed.
+    """
+    names = [name for name in _unlike(before, read_tensors(module)) if name in layout.names]
+    if not names:
+        return
+    remedy = "update it in training mode only"
+    if names[0] in dict(module.named_parameters()):
+        remedy = "compute what is normalised in the forward, and give embeddings max_norm=None"
+    raise ValueError(
+        "evaluation must not change a network, but this forward changes "
+        f"{names[0]} in eval mode; {remedy}"
+    )
+
+
+def _moved(state: torch.Tensor, layout: Layout) -> torch.Tensor:
+    noise = np.random.default_rng(0).normal(0, SPREAD, layout.weight_count)
+    moved = state.clone()
+    moved[: layout.weight_count] += torch.as_tensor(noise, device=state.device)
+    return moved
+
+
+def _unlike(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> list[str]:
+    return [
+        name
+        for name, tensor in before.items()
+        if not torch.equal(tensor.nan_to_num(), after[name].nan_to_num())
+    ]
 
 
 def _scored(

@@ -19,7 +19,17 @@ from jumpretrain.contents.hidden_state import alike, read_tensors, why_unlike, w
 from jumpretrain.contents.layout import Layout
 from jumpretrain.execution.attention import AttentionSeen
 from jumpretrain.execution.randomness import SHARED, seeded, watched
-from jumpretrain.tasks.dependence import RANDOM, check_alone, held, remembers, undrawn
+from jumpretrain.networks.copying import copied
+from jumpretrain.tasks.dependence import (
+    RANDOM,
+    check_alone,
+    check_follows,
+    check_modes,
+    check_unchanged,
+    held,
+    remembers,
+    undrawn,
+)
 from jumpretrain.tasks.measures import PerExample, check_labels, cross_entropy, squared_error
 
 __all__ = ["check_start", "probe", "reason", "widened"]
@@ -64,20 +74,26 @@ def probe(
     rows = [0, len(tensors["train_x"][:2]) - 1]
     inputs, targets = tensors["train_x"][rows], tensors["train_y"][rows]
     training = [part for part in module.modules() if part.training]
-    outputs = _probe_evaluation(module.eval(), layout, measures, inputs, targets)
+    _tried(partial(check_modes, module, layout), inputs, targets)
+    fresh = copied(module.eval())
+    outputs = _probe_evaluation(module, layout, measures, inputs, targets)
     if measures["loss"] in (cross_entropy, squared_error):
         _check_one(outputs)
     if measures["loss"] is cross_entropy:
         check_labels(outputs, tensors)
     _check_measures(module, measures, deepcopy(outputs), inputs, targets)
     _tried(partial(check_alone, module, layout, measures, tensors), inputs, targets)
+    follows = partial(check_follows, module, fresh, layout, measures, tensors)
+    _tried(follows, inputs, targets)
     tests = tensors["test_x"][:2].clone(), tensors["test_y"][:2]
     _tried(partial(undrawn, _measured, module, measures, *tests), *tests, "the test examples")
     for part in training:
         part.training = True
     if module.training:
         train_as_given(module)  # for what its own method does beside
-    return _probe_training(module, measures["loss"], outputs, (inputs, targets))
+    trial = _probe_training(module, measures["loss"], outputs, (inputs, targets))
+    _tried(follows, inputs, targets)  # after a step of training too
+    return trial
 
 
 def check_start(
@@ -140,7 +156,7 @@ def _probe_evaluation(
     inputs: torch.Tensor,
     targets: torch.Tensor,
 ) -> Any:
-    given, before, fixed = inputs.clone(), layout.read(module), constants(module)
+    given, before, fixed = inputs.clone(), read_tensors(module), constants(module)
     version = given._version
     outputs = _tried(partial(undrawn, module, given), inputs, targets)
     if given._version != version:
@@ -148,11 +164,7 @@ def _probe_evaluation(
             "evaluation must leave the data as they are, but this forward changes its inputs in "
             "place; leave out inplace=True where the network begins"
         )
-    if not torch.equal(before, layout.read(module)):
-        raise ValueError(
-            "evaluation must not change a network, but this forward changes buffers in eval mode; "
-            "update them in training mode only"
-        )
+    check_unchanged(before, module, layout)
     check_kept(fixed, constants(module, fixed), "evaluation")
     return outputs
 

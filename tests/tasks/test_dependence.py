@@ -95,3 +95,121 @@ def test_a_network_that_was_trained_may_differ_from_a_fresh_one_in_logs_alone():
     network = nets.held(Noted(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)), log=[])
     fit = jr.train(Task(network, nets.vectors()), jr.Recipe(epochs=1), [0], execution=QUIET)
     assert np.isfinite(fit.final).all() and torch.is_tensor(network[0].weight)
+
+
+class Caching(nn.Linear):
+    """Merges its weights in evaluation, and keeps them until something lets them go."""
+
+    merged = None
+
+    def __init__(self, renewed):
+        super().__init__(6, 3)
+        self.renewed, self.more = renewed, nn.Linear(6, 3)
+
+    def train(self, mode=True):
+        if self.renewed:
+            self.merged = None
+        return super().train(mode)
+
+    def forward(self, x):
+        if self.training:
+            return super().forward(x) + self.more(x)
+        if self.merged is None:
+            self.merged = (self.weight + self.more.weight).detach()
+        return x @ self.merged.T + self.bias + self.more.bias
+
+
+class CachingInTraining(nn.Linear):
+    """Evaluates by the weights of the first forward in training."""
+
+    merged = None
+
+    def forward(self, x):
+        if self.training and self.merged is None:
+            self.merged = self.weight.detach().clone()
+        kept = self.weight if self.training or self.merged is None else self.merged
+        return x @ kept.T + self.bias
+
+
+@pytest.mark.parametrize(
+    "build",
+    [lambda: Caching(True), lambda: Caching(False), lambda: CachingInTraining(6, 3)],
+)
+def test_what_is_kept_of_the_weights_of_an_earlier_state_is_refused_by_name(build):
+    with pytest.raises(ValueError, match=r"by what an earlier one left in merged; compute that"):
+        Task(build, nets.vectors())
+
+
+class LowRank(nn.Linear):
+    """Adds a map of low rank, which evaluation merges into the weights if told so."""
+
+    def __init__(self, merges):
+        super().__init__(6, 3)
+        self.merges, self.merged = merges, False
+        self.weight.requires_grad_(requires_grad=False)
+        self.down, self.up = nn.Parameter(torch.randn(2, 6)), nn.Parameter(torch.zeros(3, 2))
+
+    def train(self, mode=True):
+        if self.merges and mode == self.merged:
+            self.weight.data += (-1 if mode else 1) * self.up @ self.down
+            self.merged = not mode
+        return super().train(mode)
+
+    def forward(self, x):
+        return super().forward(x) + (0 if self.merged else x @ self.down.T @ self.up.T)
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_weights_that_train_and_eval_merge_are_refused_and_the_remedy_helps(mode):
+    message = r"leave a network as it is, but those of this one change weight; leave weights unmer"
+    with pytest.raises(ValueError, match=message):
+        Task(LowRank(True).train(mode), nets.vectors())
+    assert Task(LowRank(False).train(mode), nets.vectors()).weight_count == 21
+
+
+def test_what_train_counts_is_refused_by_name():
+    class Counting(nn.Linear):
+        calls = 0
+
+        def train(self, mode=True):
+            self.calls = self.calls + 1
+            return super().train(mode)
+
+    with pytest.raises(ValueError, match=r"leave a network as it is, but .* change calls; leave"):
+        Task(lambda: Counting(6, 3), nets.vectors())
+
+
+def test_train_may_set_what_follows_from_the_mode():
+    class Setting(nn.Linear):
+        def train(self, mode=True):
+            self.scale = 2.0 if mode else 1.0
+            return super().train(mode)
+
+        def forward(self, x):
+            return super().forward(x) * self.scale
+
+    assert Task(lambda: Setting(6, 3), nets.vectors()).weight_count == 21
+
+
+class Limited(nn.Module):
+    """Keeps its embeddings short, by an option or by hand."""
+
+    def __init__(self, max_norm=None, by_hand=False):
+        super().__init__()
+        self.embedding, self.by_hand = nn.Embedding(12, 3, max_norm=max_norm), by_hand
+
+    def forward(self, x):
+        if self.by_hand:
+            weight = self.embedding.weight
+            weight.data = nn.functional.normalize(weight.data, dim=1) / 2
+        return self.embedding(x).sum(1)
+
+
+@pytest.mark.parametrize(("max_norm", "by_hand"), [(0.1, False), (None, True)])
+def test_weights_that_a_forward_shortens_are_refused_by_name(max_norm, by_hand):
+    x, y = np.arange(24).reshape(6, 4) % 12, np.arange(6) % 3
+    tokens = jr.Dataset(x, y, x, y)
+    message = r"changes embedding.weight in eval mode; compute .* max_norm=None"
+    with pytest.raises(ValueError, match=message):
+        Task(lambda: Limited(max_norm, by_hand), tokens)
+    assert Task(lambda: Limited(), tokens).weight_count == 36

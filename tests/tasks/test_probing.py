@@ -339,7 +339,7 @@ def test_the_probe_costs_a_few_forwards_of_two_examples():
         return outputs
 
     Task(lambda: Net(count), nets.vectors())
-    assert seen == [2] * 8
+    assert seen == [2] * 12
 
 
 class Remembering(nn.Linear):

@@ -109,7 +109,7 @@ def test_a_forward_that_is_random_in_evaluation_is_refused(change):
 
 @pytest.mark.parametrize("change", [counted, rebound])
 def test_a_forward_that_changes_buffers_in_evaluation_is_refused(change):
-    with pytest.raises(ValueError, match="this forward changes buffers in eval mode"):
+    with pytest.raises(ValueError, match="this forward changes seen in eval mode; update it in"):
         Task(Forward(change), nets.vectors())
 
 
