@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from jumpretrain.execution.arguments import checked
 from jumpretrain.execution.bounds import Count, NotNegative, Positive, Whole
+from jumpretrain.storage.json_files import LATER
 
 __all__ = ["ELSEWHERE", "Recipe", "same_folder", "too_fast"]
 
@@ -83,7 +84,7 @@ class Recipe:
     record_early: bool = True
     push: NotNegative = 0.0
     radius: NotNegative = 0.0
-    until: Mapping[str, float] | None = None
+    until: Mapping[str, float] | None = field(default=None, metadata=LATER)
     optimizer: InitVar[Optimiser | None] = None
 
     def __post_init__(self, optimizer: Optimiser | None) -> None:

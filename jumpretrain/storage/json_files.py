@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from jumpretrain.storage import files
 from jumpretrain.storage.system_errors import explained
 
-__all__ = ["plain", "read_json", "read_sealed", "write_json", "write_sealed"]
+__all__ = ["LATER", "plain", "read_json", "read_sealed", "write_json", "write_sealed"]
 
 CHECKSUM = "checksum"
 
@@ -68,6 +68,11 @@ def read_sealed(path: Path) -> tuple[Any, bool]:
     return content, True
 
 
+LATER = {"later": True}
+"""Metadata of a dataclass's field that a later version added: it is told only where it is set, so
+that designs made before keep their names."""
+
+
 def plain(value: Any) -> Any:
     """Turn a value into what JSON gives back for it: mappings, lists, texts and finite numbers.
 
@@ -79,7 +84,9 @@ def plain(value: Any) -> Any:
         {'sizes': [0.5, 'inf']}
     """
     if is_dataclass(value):
-        return plain(vars(value))
+        silent = {f.name for f in fields(value) if f.metadata == LATER}
+        held = {name: held for name, held in vars(value).items() if name not in silent or held}
+        return plain(held)
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, (np.ndarray, np.generic)):

@@ -691,3 +691,13 @@ def test_a_goal_is_a_metric_of_the_task():
         ValueError, match="until of a recipe must be finite numbers by metric, or None"
     ):
         Recipe(until={})
+
+
+def test_a_goal_is_another_design(tmp_path):
+    task = Task(nets.normed_mlp, nets.vectors())
+    train(task, unending(UNTIL), [0], folder=tmp_path / "a", execution=QUIET)
+    train(task, UNTIL, [0], folder=tmp_path / "b", execution=QUIET)
+    with pytest.raises(ValueError, match=r"recipe\.until"):
+        train(task, UNTIL, [0], folder=tmp_path / "a", execution=QUIET)
+    with pytest.raises(ValueError, match=r"recipe\.until"):
+        train(task, unending(UNTIL), [0], folder=tmp_path / "b", execution=QUIET)

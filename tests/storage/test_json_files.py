@@ -1,6 +1,7 @@
 """JSON that tells of itself when it was changed."""
 
 import json
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -62,3 +63,13 @@ def test_json_that_is_nested_without_end_is_refused_in_one_line(tmp_path, depth)
             manifests.identity(manifests.read(path))
         except ValueError as error:
             assert str(path) in str(error) and "\n" not in str(error)
+
+
+def test_a_field_that_came_later_is_told_only_where_it_is_set():
+    @dataclass(frozen=True)
+    class Design:
+        size: int = 1
+        goal: float | None = field(default=None, metadata=LATER)
+
+    assert plain(Design()) == {"size": 1}
+    assert plain(Design(goal=2.0)) == {"size": 1, "goal": 2.0}
