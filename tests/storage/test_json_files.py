@@ -69,7 +69,7 @@ def test_a_field_that_came_later_is_told_only_where_it_is_set():
     @dataclass(frozen=True)
     class Design:
         size: int = 1
-        goal: float | None = field(default=None, metadata=LATER)
+        goal: float | None = field(default=None, metadata=json_files.LATER)
 
-    assert plain(Design()) == {"size": 1}
-    assert plain(Design(goal=2.0)) == {"size": 1, "goal": 2.0}
+    assert json_files.plain(Design()) == {"size": 1}
+    assert json_files.plain(Design(goal=2.0)) == {"size": 1, "goal": 2.0}
