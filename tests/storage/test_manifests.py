@@ -62,7 +62,9 @@ def test_a_dataclass_is_kept_by_its_entries_beside_the_format(path):
     manifests.claim(path, {"recipe": Recipe(), "trainings": {"a": Recipe(lr=0.1)}})
     kept = json.loads(path.read_text())
     assert kept["format"] == manifests.FORMAT == 2
-    assert kept["recipe"] == folders.plain(asdict(Recipe()))
+    entries = asdict(Recipe())
+    assert entries.pop("until") is None  # came later: told only where it is set
+    assert kept["recipe"] == folders.plain(entries)
     assert kept["trainings"] == {"a": kept["recipe"] | {"lr": 0.1}}
 
 
