@@ -184,6 +184,13 @@ def _sizes(groups: Mapping[str, Sequence[Network]]) -> dict[str, int]:
                 f"a group is a list of networks, but {name!r} is a {type(networks).__name__}; "
                 "give [network, ...], or of a table .to_dict('records')"
             )
+        odd = [each for each in networks if not isinstance(each, (Trajectories, Mapping))]
+        if odd:
+            raise TypeError(
+                "a network is trajectories or a dict of statistics, but one of "
+                f"{name!r} is of type {type(odd[0]).__name__}; give jr.sample's trajectories, or "
+                "{'depth': 0.9} of a number"
+            )
     sizes = {name: len(networks) for name, networks in groups.items()}
     if len(sizes) < 2 or min(sizes.values()) < 2:
         raise ValueError(

@@ -70,13 +70,14 @@ def standardised_difference(a: Values, b: Values) -> Any:
         than four networks in all, for which there is no unbiased estimate.
 
     Raises:
-        ValueError: If a group is empty.
+        ValueError: If a group is empty, or a value is not finite.
     """
     left, right = np.asarray(a, float), np.asarray(b, float)
     if not (left.size and right.size):
         raise ValueError(
             "a difference needs values in both groups, but one is empty; leave it out"
         )
+    _check_finite([left, right])
     freedom = left.shape[-1] + right.shape[-1] - 2
     if freedom < 2:
         return np.full(np.broadcast_shapes(left.shape[:-1], right.shape[:-1]), np.nan)[()]
@@ -104,14 +105,16 @@ def eta_squared(*groups: Values) -> Any:
         The share, in [0, 1], and 0 where all values are equal: a float, or an array (...).
 
     Raises:
-        ValueError: If there are fewer than two groups, or one is empty.
+        ValueError: If there are fewer than two groups, one is empty, or a value is not finite.
     """
     if len(groups) < 2 or not all(np.size(group) for group in groups):
         raise ValueError(
             "a share between groups needs two or more with values, but they have "
             f"{[np.size(group) for group in groups]}; leave out empty ones"
         )
-    arrays, _ = scaled([np.asarray(group, float) for group in groups])
+    values = [np.asarray(group, float) for group in groups]
+    _check_finite(values)
+    arrays, _ = scaled(values)
     pooled = np.concatenate(arrays, -1)
     centre = pooled.mean(-1, keepdims=True)
     total = ((pooled - centre) ** 2).sum(-1)
@@ -150,6 +153,14 @@ def as_arrays(groups: Sequence[Values]) -> list[Array]:
             "a comparison needs two or more groups of two or more networks, but has arrays of "
             f"shapes {[array.shape for array in arrays]}; train more networks"
         )
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise ValueError("values must be finite, but some are NaN or infinite; leave those out")
+    _check_finite(arrays)
     return arrays
+
+
+def _check_finite(arrays: Sequence[Array]) -> None:
+    lost = sum(int((~np.isfinite(array)).sum()) for array in arrays)
+    if lost:
+        count = sum(array.size for array in arrays)
+        raise ValueError(
+            f"values must be finite, but {lost} of {count} are NaN or infinite; leave those out"
+        )

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.comparison.correlation import (
@@ -36,7 +37,7 @@ from jumpretrain.comparison.intervals import (
 )
 from jumpretrain.comparison.relabelling import draw_permutations, p_value, relabel, symmetries
 from jumpretrain.execution.arguments import checked
-from jumpretrain.execution.bounds import AnyNumber, Count, Seed, Values
+from jumpretrain.execution.bounds import AnyNumber, Count, Names, Seed, Values
 from jumpretrain.execution.settings import standard_settings
 
 __all__ = [
@@ -83,7 +84,7 @@ def permutation_test(
     groups: Sequence[Values],
     seed: Seed = 0,
     resamples: Count = 9999,
-    strata: Sequence[Any] | None = None,
+    strata: Sequence[Names] | None = None,
 ) -> PermutationTest:
     """Test whether the groups' means differ by more than relabelled networks' do.
 
@@ -250,10 +251,10 @@ def _blocks(strata: Sequence[ArrayLike] | None, arrays: list[Array]) -> list[NDA
     sizes = [len(array) for array in arrays]
     if [np.size(labels) for labels in strata] != sizes:
         raise ValueError(f"strata need a label for every network, {sizes} of them")
-    labels = np.concatenate([np.asarray(group) for group in strata])
-    missing = int((labels != labels).sum())  # NaN equals nothing
+    missing = sum(int(pd.isna(np.asarray(group, object)).sum()) for group in strata)
     if missing:
         raise ValueError(f"strata need a label for every network, but {missing} lack one; add it")
+    labels = np.concatenate([np.asarray(group) for group in strata])
     return [np.flatnonzero(labels == label) for label in np.unique(labels)]
 
 

@@ -16,6 +16,7 @@ from scipy.special import entr, logsumexp
 
 from jumpretrain.engine.evaluate import evaluate, measure
 from jumpretrain.execution.arguments import checked
+from jumpretrain.execution.bounds import Names
 from jumpretrain.execution.execution import Execution, chunks, spread
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.tasks.measures import cross_entropy
@@ -158,7 +159,8 @@ def probabilities(
     return np.asarray(np.exp(_answers(task, array, execution or Execution())[1]))
 
 
-def disagreement(labels: ArrayLike) -> NDArray[np.float64]:
+@checked
+def disagreement(labels: Names) -> NDArray[np.float64]:
     """Compare the labels that networks give.
 
     Args:
@@ -176,6 +178,7 @@ def disagreement(labels: ArrayLike) -> NDArray[np.float64]:
     return np.stack([(rows != row).mean(axis=1) for row in rows])
 
 
+@checked
 def diversity(shares: ArrayLike) -> NDArray[np.float64]:
     """Measure how much predictions differ: H(mean p) - mean H(p), the Jensen-Shannon divergence.
 
@@ -193,6 +196,7 @@ def diversity(shares: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(entr(p.mean(axis=0)).sum(axis=-1) - entr(p).sum(axis=-1).mean(axis=0))
 
 
+@checked
 def cosines(vectors: ArrayLike) -> NDArray[np.float64]:
     """Compare the directions of vectors.
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import builtins
 import inspect
 import math
 import os
-import sys
-import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, InitVar, fields, is_dataclass
-from functools import cache, wraps
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from functools import wraps
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from jumpretrain.execution.arrays import instead_of
+from jumpretrain.execution.annotations import ARRAYS, hints_of, members_of, takes_numbers
+from jumpretrain.execution.arrays import instead_of, is_unlike, plain
 from jumpretrain.execution.bounds import AnyNumber, Axes, Within
 
 __all__ = ["checked"]
@@ -52,7 +49,8 @@ def checked(call: Call) -> Call:
 
     Numbers of NumPy are taken as numbers, and arrays as sequences; True and False are no numbers.
     What is annotated as an array has to be made of numbers; its shape is left to the call, as are
-    ranges that no `Within` states.
+    ranges that no `Within` states. Tensors reach the call as arrays where it takes arrays or
+    sequences of numbers; masked arrays are refused there.
 
     Args:
         call: A function, or a class, whose `__init__` is checked.
@@ -85,76 +83,22 @@ def _guard(function: Callable[..., Any], name: str, module: str) -> Callable[...
     @wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         try:
-            given = signature.bind(*args, **kwargs).arguments
+            bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             takes = ", ".join(n for n in signature.parameters if n != "self")
             raise TypeError(
                 f"{name} takes {takes}, but is called otherwise ({error}); see its docstring"
             ) from None
-        hints = _hints(function, module)
-        for argument, value in given.items():
-            if argument in hints and not _fits(value, hints[argument]):
-                _refuse(name, signature.parameters[argument], value, hints[argument])
-        return function(*args, **kwargs)
+        hints = hints_of(function, module)
+        for argument, value in bound.arguments.items():
+            hint = hints.get(argument, Any)
+            if is_unlike(value) and takes_numbers(hint):
+                value = bound.arguments[argument] = plain(value, argument)
+            if not _fits(value, hint):
+                _refuse(name, signature.parameters[argument], value, hint)
+        return function(*bound.args, **bound.kwargs)
 
     return guarded
-
-
-class _ByName(type):
-    """A class whose instances are those of any class of its name."""
-
-    def __instancecheck__(cls, value: object) -> bool:
-        return cls.__name__ in {kind.__name__ for kind in type(value).__mro__}
-
-
-class _Unknown(dict[str, Any]):
-    """Names for `eval`, with a class for each that is neither known nor built in."""
-
-    def __init__(self, known: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.known = known
-
-    def __missing__(self, name: str) -> Any:
-        if name in self.known or hasattr(builtins, name):
-            raise KeyError(name)
-        return _ByName(name, (), {})
-
-
-@cache
-def _hints(function: Callable[..., Any], module: str) -> dict[str, Any]:
-    """Evaluate annotations; names that are imported for types only are told by their name.
-
-    Returns:
-        Types by name of the argument.
-    """
-    known: dict[str, Any] = vars(sys.modules[module])
-    found = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        hint = parameter.annotation
-        if parameter.kind is parameter.VAR_KEYWORD or hint is parameter.empty:
-            continue
-        try:
-            each = eval(hint, known, _Unknown(known)) if isinstance(hint, str) else hint
-        except AttributeError:  # a type of such a module
-            continue
-        many = parameter.kind is parameter.VAR_POSITIONAL
-        found[name] = types.GenericAlias(tuple, (each, ...)) if many else each
-    return found
-
-
-def _members(hint: Any) -> Iterator[Any]:
-    if isinstance(hint, InitVar):
-        yield from _members(hint.type)
-    elif hasattr(hint, "__value__"):  # an alias, as NumPy's are from Python 3.12 on
-        yield from _members(hint.__value__)
-    elif get_origin(hint) in (Union, types.UnionType):
-        for member in get_args(hint):
-            yield from _members(member)
-    else:
-        yield hint
-
-
-ARRAYS = {*_members(ArrayLike)}
 
 
 def _fits(value: Any, hint: Any, strict: bool = True) -> bool:
@@ -169,7 +113,7 @@ def _fits(value: Any, hint: Any, strict: bool = True) -> bool:
     Returns:
         Whether it is.
     """
-    members = list(_members(hint))
+    members = list(members_of(hint))
     if strict and isinstance(value, (str, Path)) and Path in members and not str(value):
         return False  # it would be the folder in which the program happens to run
     if ARRAYS.issubset(members):
@@ -264,7 +208,7 @@ def _refuse(call: str, parameter: inspect.Parameter, value: Any, hint: Any) -> N
 def _meant(value: Any, hint: Any) -> list[Any]:
     # a word in capitals, a class, or its whole path means the word
     last = str(getattr(value, "__name__", value)).rpartition(".")[2].lower()
-    hints = [member for member in _members(hint) if get_origin(member) is Literal]
+    hints = [member for member in members_of(hint) if get_origin(member) is Literal]
     return [word for each in hints for word in get_args(each) if str(word).lower() == last]
 
 
@@ -274,7 +218,7 @@ def _instead(value: Any, hint: Any, call: str) -> str:
     Returns:
         The remedy: of arrays, what makes one of the value; of a dataclass, how it is made.
     """
-    members = list(_members(hint))
+    members = list(members_of(hint))
     if ARRAYS.issubset(members) or any(get_origin(member) is np.ndarray for member in members):
         complex_ = getattr(getattr(value, "dtype", None), "kind", "") == "c"
         return "pass its .real" if complex_ else instead_of(value) or f"pass that to {call}"
@@ -286,7 +230,7 @@ def _instead(value: Any, hint: Any, call: str) -> str:
 
 
 def _described(hint: Any) -> str:
-    members = list(_members(hint))
+    members = list(members_of(hint))
     if ARRAYS.issubset(members):
         others = [member for member in members if member not in ARRAYS]
         names = [getattr(get_origin(member) or member, "__name__", "") for member in others]

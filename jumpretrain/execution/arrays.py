@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["as_numbers", "as_reals", "frozen", "instead_of", "unfrozen"]
+__all__ = ["as_numbers", "as_reals", "frozen", "instead_of", "is_unlike", "plain", "unfrozen"]
 
 REMEDIES: tuple[tuple[Any, str], ...] = (
     (np.ma.MaskedArray, "fill or drop what is masked, then pass np.asarray of it"),
@@ -143,10 +143,43 @@ def as_reals(value: Any, name: str) -> NDArray[np.float64]:
     return array.astype(np.float64, copy=False)
 
 
+def is_unlike(value: Any) -> bool:
+    """Tell whether something is, or lists hold, what NumPy reads wrongly or not at all.
+
+    Returns:
+        Whether there is a tensor or a masked array.
+    """
+    if isinstance(value, (list, tuple)):
+        return any(map(is_unlike, value))
+    return isinstance(value, UNLIKE)
+
+
+def plain(value: Any, name: str) -> Any:
+    """Put arrays in the place of tensors, also within lists.
+
+    Args:
+        value: Anything.
+        name: What messages call it.
+
+    Returns:
+        The same with arrays.
+
+    Raises:
+        TypeError: If there is a masked array.
+        ValueError: If a tensor holds no values, or is not dense.
+    """
+    if isinstance(value, UNLIKE):
+        return as_numbers(value, name)
+    if isinstance(value, (list, tuple)) and is_unlike(value):
+        entries = [plain(entry, name) for entry in value]
+        return tuple(entries) if isinstance(value, tuple) else entries
+    return value
+
+
 def _array(value: Any, name: str) -> NDArray[Any]:
     if isinstance(value, torch.Tensor):
         return _from_tensor(value, name)
-    if isinstance(value, (list, tuple)) and any(isinstance(v, UNLIKE) for v in value):
+    if isinstance(value, (list, tuple)) and any(map(is_unlike, value)):
         value = [as_numbers(row, name) for row in value]
     try:
         return np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value)

@@ -158,8 +158,12 @@ class Trajectories:
 
         Returns:
             The selection; states on disk are not read.
+
+        Raises:
+            ValueError: If a mask has another length, or an index lies beyond the ends.
         """
-        chosen, kept = _positions(runs, len(self)), _positions(times, len(self.epoch))
+        chosen = _positions(runs, len(self), "runs")
+        kept = _positions(times, len(self.epoch), "times")
         if isinstance(self.states, LazyStates):
             states: Any = self.states.select(chosen.tolist(), kept)
         else:
@@ -263,12 +267,25 @@ class Trajectories:
         )
 
 
-def _positions(index: Any, count: int) -> NDArray[np.intp]:
+def _positions(index: Any, count: int, name: str) -> NDArray[np.intp]:
     key = np.asarray(slice(None) if index is None else index)
     if not key.size and key.dtype.kind == "f":
         key = key.astype(np.intp)  # NumPy takes an empty list for floats
-    if key.dtype.kind not in "Obiu":  # O is a slice
-        raise TypeError(f"choose by mask, numbers or a slice, but these are {key.dtype}")
+    if key.dtype.kind not in "Obiu" or key.ndim > 1:  # O is a slice
+        raise TypeError(
+            f"choose by mask, numbers or a slice, but these are {key.dtype} {key.shape}"
+        )
+    if key.dtype.kind == "b" and key.shape != (count,):
+        raise ValueError(
+            f"a mask needs one entry for each of the {count} {name}, but has the shape "
+            f"{key.shape}; make one of the trajectories that are selected from"
+        )
+    beyond = key[(key >= count) | (key < -count)] if key.dtype.kind in "iu" else np.empty(0)
+    if len(beyond):
+        raise ValueError(
+            f"{name} are numbered 0..{count - 1}, or from the end -1..-{count}, but one chosen is "
+            f"{beyond[0]}; leave it out"
+        )
     chosen: NDArray[np.intp] = np.arange(count)[key[()]]
     return chosen
 

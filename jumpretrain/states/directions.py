@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jumpretrain.contents.layout import Layout
+from jumpretrain.execution.arguments import checked
 
 __all__ = ["deviation_cosines", "directions", "single_filters"]
 
@@ -114,6 +115,7 @@ def _ratio(wanted: Any, found: Any) -> NDArray[np.float64]:
     return np.asarray(np.divide(wanted, found, out=np.zeros_like(found), where=found > 0))
 
 
+@checked
 def deviation_cosines(nodes: ArrayLike) -> NDArray[np.float64]:
     """Compare in which directions the inner nodes of a polyline lie off the chord.
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from jumpretrain.execution.arguments import checked
 from jumpretrain.tasks.task import digest
 
 __all__ = ["Plane", "check_planes", "normal_to", "random_plane", "spanned_by"]
@@ -51,6 +52,7 @@ class Plane:
         return moves - along if self.normal else along
 
 
+@checked
 def normal_to(directions: ArrayLike) -> Plane:
     """Make the plane normal to some directions.
 
@@ -70,6 +72,7 @@ def normal_to(directions: ArrayLike) -> Plane:
     return Plane(_orthonormal(directions), normal=True)
 
 
+@checked
 def spanned_by(directions: ArrayLike) -> Plane:
     """Make the plane that contains some directions.
 

@@ -1,6 +1,7 @@
 import math
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -279,3 +280,10 @@ def test_numbers_of_every_kind_count():
     kinds = [True, np.float32(2), Decimal(3), Fraction(4), np.array(5.0), 6, pd.Series([7])[0]]
     found = compare({"a": statistics(kinds), "b": statistics([0, 0.5])}).frame()
     assert found["mean_a"].item() == 4 and found["effect"].item() == 1
+
+
+@pytest.mark.parametrize("odd", [0.9, None, "deep", Path("run"), np.ones(2)])
+def test_a_network_that_is_neither_trajectories_nor_statistics_is_refused(odd):
+    groups = {"g": [{"depth": 1.0}, odd], "h": [{"depth": 1.0}, {"depth": 2.0}]}
+    with pytest.raises(TypeError, match=r"a network is trajectories or a dict .*'g' is of type"):
+        compare(groups)

@@ -130,3 +130,11 @@ def test_a_difference_larger_than_any_float_is_infinite_and_its_p_is_right():
 def test_a_share_of_nothing_is_refused():
     with pytest.raises(ValueError, match=r"two or more with values, but they have \[0, 2\]"):
         eta_squared([], [1, 2])
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("effect", [standardised_difference, eta_squared])
+def test_effects_of_what_is_not_finite_are_refused(effect, odd):
+    for a, b in (([odd, 1.0], [0.0, 2.0]), ([0.0, 2.0], [1.0, odd])):
+        with pytest.raises(ValueError, match=r"must be finite, but 1 of 4 .*; leave those out"):
+            effect(a, b)

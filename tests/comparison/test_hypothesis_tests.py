@@ -2,15 +2,26 @@ import itertools
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jumpretrain.comparison.hypothesis_tests import (
+    bootstrap_interval,
+    cliffs_delta,
+    delta_interval,
+    difference_interval,
+    eta_squared,
     given_covariate,
     holm,
+    partial_spearman,
     permutation_test,
+    share_interval,
+    spearman,
+    standardised_difference,
     verdict,
 )
 
@@ -302,3 +313,35 @@ def test_statistics_of_uneven_groups_and_strata_by_hand():
 def test_strata_without_a_label_are_refused():
     with pytest.raises(ValueError, match="a label for every network, but 2 lack one; add it"):
         permutation_test([[1, 2], [3, 4]], strata=[[np.nan, 1], [np.nan, 1]])
+    for missing in (None, pd.NA, np.nan):
+        with pytest.raises(ValueError, match="but 1 lack one; add it"):
+            permutation_test([[1, 2], [3, 4]], strata=[[missing, "b"], ["a", "b"]])
+
+
+ODD = [3.0, 1.0, 4.0, 1.5, 9.0, 2.5]
+OTHER = [2.0, 7.0, 1.0, 8.0, 2.5, 8.5]
+STATISTICS = {
+    "cliffs_delta": lambda x: cliffs_delta(x, OTHER),
+    "standardised_difference": lambda x: standardised_difference(OTHER, x),
+    "eta_squared": lambda x: eta_squared(x, OTHER),
+    "delta_interval": lambda x: delta_interval(x, OTHER),
+    "difference_interval": lambda x: difference_interval(x, OTHER),
+    "share_interval": lambda x: share_interval(x, OTHER),
+    "bootstrap_interval": lambda x: bootstrap_interval([x, OTHER], resamples=99),
+    "spearman": lambda x: spearman(x, OTHER, resamples=99),
+    "partial_spearman": lambda x: partial_spearman(OTHER, np.arange(6.0), x, resamples=99),
+    "given_covariate": lambda x: given_covariate([OTHER, x], [x, OTHER], resamples=99),
+    "permutation_test": lambda x: permutation_test([x, OTHER]),
+    "strata": lambda x: permutation_test([[1, 2, 3], [5, 2, 4]], strata=[x[:3], x[:3]]),
+    "holm": lambda x: holm(x / 10 if hasattr(x, "dtype") else [v / 10 for v in x]).tolist(),
+}
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_statistics_are_those_of_a_list_for_tensors_and_refuse_masked_arrays(name):
+    plain = STATISTICS[name](ODD)
+    assert STATISTICS[name](torch.tensor(ODD, dtype=float, requires_grad=True)) == plain
+    if name != "holm":  # tenths are rounded there
+        assert STATISTICS[name](torch.tensor(ODD, dtype=torch.bfloat16)) == plain
+    with pytest.raises(TypeError, match="MaskedArray; fill or drop what is masked"):
+        STATISTICS[name](np.ma.masked_equal(ODD, 9.0))

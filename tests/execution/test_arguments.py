@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import jumpretrain as jr
 from jumpretrain.execution.arguments import checked
-from jumpretrain.execution.bounds import Positive, Seed, Share
+from jumpretrain.execution.bounds import Positive, Seed, Share, Values
 
 
 @checked
@@ -101,6 +101,50 @@ def test_what_is_of_another_type_is_refused_in_one_line_with_a_remedy(name, valu
         with pytest.raises(error, match=f"^{name} must be .*, but is .*; .* call") as found:
             call(**{name: value})
         assert "\n" not in str(found.value) and len(str(found.value)) < 300
+
+
+TENSORS = {
+    "with a gradient": lambda numbers: torch.tensor(numbers, requires_grad=True),
+    "bfloat16": lambda numbers: torch.tensor(numbers, dtype=torch.bfloat16),
+    "in a list": lambda numbers: [torch.tensor(n, requires_grad=True) for n in numbers],
+}
+
+
+@checked
+def taken(
+    *groups: Values,
+    sizes: Sequence[float] = (),
+    states: ArrayLike | None = None,
+    pairs: Sequence[Values] = (),
+    chosen: NDArray[Any] | Literal["all"] = "all",
+) -> list[Any]:
+    """Give what is taken."""
+    return [*groups, sizes, states, *pairs, chosen]
+
+
+@pytest.mark.parametrize("kind", TENSORS)
+def test_tensors_reach_a_call_as_arrays_that_numpy_can_read(kind):
+    given = TENSORS[kind]([1.0, 2.0, 4.0])
+    found = taken(given, states=given, pairs=[given, [1.0]])
+    for values in (found[0], found[2], found[3]):
+        assert np.asarray(values, float).tolist() == [1, 2, 4]
+    assert found[1] == () and found[4] == [1.0]
+    if isinstance(given, torch.Tensor):
+        assert taken(sizes=given)[0].tolist() == [1, 2, 4]
+        assert taken(chosen=given)[-1].tolist() == [1, 2, 4]
+
+
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x, x], lambda x: [[1.0, 2.0], x]])
+@pytest.mark.parametrize("name", ["groups", "sizes", "states", "pairs", "chosen"])
+def test_masked_arrays_are_refused_wherever_numbers_are_taken(name, wrap):
+    given = wrap(np.ma.masked_equal([1.0, 99.0], 99.0))
+    with pytest.raises(TypeError, match=rf"^{name} must be .* MaskedArray; fill or drop"):
+        taken(given) if name == "groups" else taken(**{name: given})
+
+
+@pytest.mark.parametrize("given", [[0.5, 1], (1, 2), np.arange(3), range(3), [[1.0], [2.0, 3.0]]])
+def test_what_numpy_reads_reaches_a_call_as_it_is(given):
+    assert taken(given)[0] is given
 
 
 def test_a_default_that_is_left_out_is_not_checked():

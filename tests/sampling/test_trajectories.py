@@ -132,6 +132,16 @@ def test_selections_follow_one_another(in_memory, on_disk):
         assert same(twice, in_memory.select([5, 8], [0]))
 
 
+@pytest.mark.parametrize("odd", [[99], [0, -99], np.ones(3, bool), [True], [[0, 1]]])
+@pytest.mark.parametrize("name", ["runs", "times"])
+def test_what_lies_beyond_or_has_another_length_is_refused(in_memory, on_disk, name, odd):
+    for made in (in_memory, on_disk):
+        with pytest.raises((ValueError, TypeError), match=r"numbered 0\.\.|a mask needs|by mask"):
+            made.select(**{name: odd})
+    last = in_memory.select(**{name: [-1]})
+    assert len(last.direction if name == "runs" else last.epoch) == 1
+
+
 def test_an_empty_list_selects_nothing(in_memory, on_disk):
     for made in (in_memory, on_disk):
         assert made.select(runs=[]).states.shape == (0, TIMES, WIDTH)
