@@ -184,12 +184,10 @@ def _sizes(groups: Mapping[str, Sequence[Network]]) -> dict[str, int]:
                 f"a group is a list of networks, but {name!r} is a {type(networks).__name__}; "
                 "give [network, ...], or of a table .to_dict('records')"
             )
-        odd = [each for each in networks if not isinstance(each, (Trajectories, Mapping))]
-        if odd:
+        for odd in (each for each in networks if not isinstance(each, (Trajectories, Mapping))):
             raise TypeError(
-                "a network is trajectories or a dict of statistics, but one of "
-                f"{name!r} is of type {type(odd[0]).__name__}; give jr.sample's trajectories, or "
-                "{'depth': 0.9} of a number"
+                f"a network is trajectories or a dict of statistics, but one of {name!r} is of "
+                f"type {type(odd).__name__}; give {{'depth': 0.9}}, or what jr.sample returned"
             )
     sizes = {name: len(networks) for name, networks in groups.items()}
     if len(sizes) < 2 or min(sizes.values()) < 2:
@@ -203,12 +201,10 @@ def _sizes(groups: Mapping[str, Sequence[Network]]) -> dict[str, int]:
 def _values(
     groups: Mapping[str, Sequence[Network]], metric: str, seed: int, k: int
 ) -> pd.DataFrame:
+    made = ((group, network) for group, networks in groups.items() for network in networks)
     described = [
-        (group, describe(network, metric=metric, k=k, seed=seed))
-        if isinstance(network, Trajectories)
-        else (group, dict(network))
-        for group, networks in groups.items()
-        for network in networks
+        (group, describe(x, None, metric, k, seed) if isinstance(x, Trajectories) else dict(x))
+        for group, x in made
     ]
     if any("group" in statistics for _, statistics in described):
         raise ValueError(

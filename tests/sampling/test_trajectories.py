@@ -157,7 +157,7 @@ def test_an_unknown_metric_names_those_that_were_recorded(arms):
     recorded = "test_accuracy, test_loss, train_accuracy, train_loss"
     with pytest.raises(KeyError, match=f"no metric 'loss'; recorded: {recorded}"):
         arms.values("loss")
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError, match="but one chosen is 9; leave it out"):
         arms.select([RUNS])
 
 
