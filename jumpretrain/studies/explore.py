@@ -29,6 +29,9 @@ from jumpretrain.topology.saddles import Saddles
 
 __all__ = ["Findings", "Network", "Study", "explore"]
 
+LEAST = 2
+"""Number of jumps that a description needs."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -188,10 +191,11 @@ def _sample(
     place: Path,
     optimum: Any,
 ) -> None:
-    sample(
+    recipe = study.retraining_of(group, probe)
+    found = sample(
         build(seed, group),
         optimum,
-        study.retraining_of(group, probe),
+        recipe,
         step_sizes=study.step_sizes,
         directions=study.directions,
         order_seed=study.order_seed,
@@ -200,6 +204,14 @@ def _sample(
         folder=place / probe,
         execution=inner,
     )
+    jumped, kept = int((found.step_size > 0).sum()), len(found.jumps())
+    if kept < min(jumped, LEAST):
+        option = "--lr" if probe == "common" else "--training.lr"
+        raise ValueError(
+            f"retraining must converge after {LEAST} jumps or more, but of network {seed} of "
+            f"{group} {jumped - kept} of {jumped} diverged at rate {recipe.lr}; lower it "
+            f"({option}) and name another folder"
+        )
 
 
 def _saddles(

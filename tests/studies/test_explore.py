@@ -234,6 +234,14 @@ def test_a_network_that_diverged_in_training_is_named(tmp_path):
         jr.explore(wild, tmp_path, QUIET)
 
 
+def test_retraining_that_diverges_everywhere_is_named_with_the_first_network(tmp_path):
+    wild = dataclasses.replace(SMALL, retraining=jr.Recipe(epochs=12, lr=1e9))
+    words = r"network 0 of generalise 4 of 4 diverged at rate 1000000000\.0; lower it \(--lr\) and"
+    with pytest.raises(ValueError, match=words):
+        jr.explore(wild, tmp_path, QUIET)
+    assert [path.parent.name for path in tmp_path.glob("networks/*/common")] == ["generalise-0"]
+
+
 def start_and_kill(command, folder, target):
     """Run a study until it has kept `target` runs, then kill all its processes at once."""
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
