@@ -305,6 +305,4 @@ def write_index(
     if not files.exists(path):
         folders.write_arrays(path, arrays, {**facts, "owner": owner.design})
         return
-    told = folders.read_arrays(path)[1].get("owner")
-    if told is not None or not owner.older:
-        owner.match(path, told)
+    owner.match(path, folders.read_arrays(path)[1].get("owner"))

@@ -170,7 +170,7 @@ def remove_empty(places: Iterable[Path]) -> None:
 
 
 def listed(folder: Path, pattern: str) -> list[Path]:
-    """List files of a folder by their names.
+    """List files of a folder by their names, but for hidden ones, which systems put there.
 
     Returns:
         The files in order; none where there is no such folder.
@@ -179,7 +179,7 @@ def listed(folder: Path, pattern: str) -> list[Path]:
         ValueError: If the system does not tell.
     """
     with explained(folder, "read"):
-        return sorted(folder.glob(pattern))
+        return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
 def located(path: str | Path) -> Path:

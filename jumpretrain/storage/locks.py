@@ -15,17 +15,26 @@ from pathlib import Path
 from jumpretrain.storage import files
 from jumpretrain.storage.system_errors import explained
 
-__all__ = ["INDEX", "MANIFESTS", "STOPPED", "check_space", "lock", "unwinding"]
+__all__ = ["INDEX", "MANIFESTS", "OWNED", "STOPPED", "check_space", "lock", "unwinding"]
 
 STOPPED = 128 + signal.SIGTERM  # what a shell reports of a process that was told to end
 
 
 LOCK = ".lock"
 INDEX = "trajectories.safetensors"
-MANIFESTS = tuple(
-    f"{name}.json"
-    for name in "manifest sampling study survey junction connector restarts saddles".split()
-)
+MANIFESTS = {
+    "sampling.json": "sample",
+    "manifest.json": "train",
+    "study.json": "explore",
+    "survey.json": "jumpretrain interpolate",
+    "junction.json": "jumpretrain connect",
+    "connector.json": "jumpretrain connect",
+    "restarts.json": "cycles or branches",
+    "saddles.json": "saddles",
+}
+"""What says whose a folder is, and which call writes it."""
+OWNED = {INDEX: "manifest.json", "segments.safetensors": "saddles.json"}
+"""Files beside a manifest that say whose they are, and which one has to agree."""
 TRIES = 100  # each is lost to one that removes the folder at that moment, having made nothing
 
 

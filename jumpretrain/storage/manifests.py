@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from jumpretrain.storage import arrays, files
 from jumpretrain.storage.json_files import plain, read_sealed, write_sealed
+from jumpretrain.storage.locks import INDEX, MANIFESTS
 
 __all__ = [
     "FORMAT",
@@ -76,12 +77,12 @@ class Owner:
             raise ValueError(_foreign(path, f"is number {number}"))
 
     def match(self, path: Path, told: Any) -> None:
-        """Check that what a file tells of its owner is this.
+        """Check that what a file tells of its owner is this; of 0.5.0, one may tell nothing.
 
         Raises:
             ValueError: If it is not.
         """
-        if told != self.design:
+        if told != self.design and not (told is None and self.older):
             raise ValueError(_foreign(path, "is of another design, or of none"))
 
 
@@ -148,6 +149,16 @@ def sketch(array: NDArray[Any]) -> str:
 
 
 def _check_bare(path: Path) -> None:
+    beside = {"manifest.json": "sampling.json"}  # what sample writes into one folder
+    if files.exists(path.with_name(INDEX)):
+        beside["sampling.json"] = "manifest.json"
+    own = {path.name, beside.get(path.name)}
+    others = [name for name in MANIFESTS if name not in own and files.exists(path.with_name(name))]
+    if others:
+        raise ValueError(
+            f"a folder holds what one kind of call makes, but {path.parent} holds what "
+            f"{MANIFESTS[others[0]]} made; name another folder"
+        )
     for place in ("runs", "checkpoints"):
         if files.listed(path.parent / place, "[0-9]*"):
             raise ValueError(

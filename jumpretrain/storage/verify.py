@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 from jumpretrain.storage import arrays, files, folders, manifests
 from jumpretrain.storage.json_files import read_json
-from jumpretrain.storage.locks import INDEX, MANIFESTS
+from jumpretrain.storage.locks import INDEX, MANIFESTS, OWNED
 from jumpretrain.storage.system_errors import explained
 
 __all__ = ["Verified", "verify"]
 
 WITHIN = {"runs", "checkpoints", "figures"}
+NUMBER = re.compile("[0-9]{5,}")
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,11 @@ def _verify(folder: Path) -> Verified | None:
     read = [whole(manifests.read, path) for path in claims]
     if files.exists(folder / "provenance.json"):
         read.append(whole(read_json, folder / "provenance.json"))
-    read += [whole(arrays.read, path) for path in files.listed(folder, "*.safetensors")]
-    runs = files.listed(folder / "runs", "[0-9]*.safetensors")
-    checkpoints = [p for p in files.listed(folder / "checkpoints", "[0-9]*") if p.suffix == ""]
+    read += [whole(_check_owned, path) for path in files.listed(folder, "*.safetensors")]
+    runs, checkpoints = (
+        _numbered(folder / "runs", ".safetensors"),
+        _numbered(folder / "checkpoints"),
+    )
     orphans = files.orphans(folder)
     if not (read or runs or checkpoints or orphans):
         return None
@@ -132,6 +136,26 @@ def _owner(folder: Path) -> tuple[manifests.Owner, int] | None:
     design = content.facts.get("owner")
     owner = manifests.Owner(str(design), older=design is None)
     return owner, len(content.arrays["direction"])
+
+
+def _numbered(folder: Path, suffix: str = "") -> list[Path]:
+    """List files that have names of runs, unlike copies that programs make beside them.
+
+    Returns:
+        The files.
+    """
+    return [
+        path
+        for path in files.listed(folder, f"*{suffix}")
+        if NUMBER.fullmatch(path.name.removesuffix(suffix))
+    ]
+
+
+def _check_owned(path: Path) -> arrays.Contents:
+    content, claim = arrays.read(path), path.with_name(OWNED.get(path.name, path.name))
+    if claim != path and files.exists(claim):
+        manifests.owner_of(claim).match(path, content.facts.get("owner"))
+    return content
 
 
 def _check_checkpoint(path: Path, owner: manifests.Owner | None) -> arrays.Contents:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.storage import folders, manifests
+from jumpretrain.storage.locks import MANIFESTS
 
 UNUSUAL = {
     "epochs": 3,
@@ -204,3 +205,14 @@ def test_a_sketch_stays_when_numbers_are_rounded_and_tells_signs_orders_and_laws
     others = [-array, array[:, ::-1], rng.normal(size=(3, 500))]
     assert said not in map(manifests.sketch, others)
     assert manifests.sketch(np.zeros(3)) == " ".join(["0.00"] * 16)
+
+
+@pytest.mark.parametrize("first", MANIFESTS)
+def test_a_folder_holds_what_one_kind_of_call_makes_whichever_came_first(tmp_path, first):
+    manifests.claim(tmp_path / first, {"a": 1})
+    for other in set(MANIFESTS) - {first}:
+        if (first, other) == ("sampling.json", "manifest.json"):
+            continue
+        with pytest.raises(ValueError, match=f"holds what {MANIFESTS[first]} made; name another"):
+            manifests.claim(tmp_path / other, {"a": 1})
+    assert [path.name for path in tmp_path.iterdir()] == [first]

@@ -6,11 +6,13 @@ import shutil
 import numpy as np
 import pytest
 from support import faults, older
+from support.landscapes import bowl, landscape
 
 from jumpretrain.cli import main
 from jumpretrain.reports.files import write_tables
 from jumpretrain.storage import folders
 from jumpretrain.storage.verify import verify
+from jumpretrain.topology.measure import saddles
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +112,31 @@ def test_files_of_the_user_s_own_are_passed_over(folder):
     (folder / "notes.json").write_text("{")
     (folder / "trained" / "table.json").write_text(json.dumps({"a": 1}))
     assert [one.damaged for one in verify(folder)] == [(), ()]
+
+
+@pytest.mark.parametrize(
+    "name", ["00000 (1){}", "00000 2{}", "00000.sync-conflict-1{}", "._00000{}", "._a{}"]
+)
+def test_copies_that_other_programs_make_beside_runs_are_passed_over(folder, name):
+    trained = folder / "trained"
+    checkpoint = trained / "checkpoints" / name.format("")
+    for path in (trained / "runs" / name.format(".safetensors"), trained / "._a.safetensors"):
+        path.write_bytes(b"another program's")
+    checkpoint.write_bytes(b"another program's")
+    found = verify(folder)
+    assert [(one.whole, one.checkpoints, one.damaged) for one in found] == [(2, 0, ()), (1, 0, ())]
+
+
+def test_what_is_of_another_design_than_the_manifest_beside_it_is_named(folder, tmp_path):
+    for name, states in {"one": [[0.0, 1.0], [1.0, 0.0]], "two": [[0.0, 2.0], [2.0, 0.0]]}.items():
+        saddles(landscape(bowl), np.array(states), folder=tmp_path / name)
+    faults.study(tmp_path / "other", lr=0.1)
+    for name, other in {
+        "one/segments.safetensors": "two/segments.safetensors",
+        "copy/sampled/trajectories.safetensors": "other/sampled/trajectories.safetensors",
+    }.items():
+        place = (tmp_path / name).parent
+        assert [one.damaged for one in verify(place)] == [()]
+        shutil.copy(tmp_path / other, tmp_path / name)
+        [found] = verify(place)
+        assert any(f"{tmp_path / name} must be what" in line for line in found.damaged)
