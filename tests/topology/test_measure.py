@@ -264,3 +264,18 @@ def test_a_ring_around_a_hill_is_a_loop_until_edges_cross_the_hill():
 def test_a_graph_is_one_of_the_states():
     with pytest.raises(ValueError, match="for each of the 3 states, but has 8"):
         measured_sublevel(landscape(hill), np.eye(3, 2), sparse.csr_array(1.0 - np.eye(8)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_state_of_a_digits_mlp_takes_few_looks(share):
+    task = jr.Task(lambda: jr.models.mlp((1, 8, 8), 10), jr.data.digits().corrupt(share, seed=0))
+    fit = jr.train(task, jr.Recipe(epochs=100, lr=0.05, record_every=0), [0], execution=QUIET)
+    again = jr.Recipe(epochs=11, lr=0.05, record_early=False)
+    runs = jr.sample(task, fit.final[0], again, execution=QUIET).jumps()
+    coarse = saddles(task, runs, tolerance=1e9, execution=QUIET)
+    found = saddles(task, runs, execution=QUIET)
+    assert len(found) == 193
+    assert coarse.evaluations <= 45 * len(found)
+    assert found.evaluations <= 60 * len(found)
+    assert found.depth >= coarse.depth * (1 - 1e-6)
