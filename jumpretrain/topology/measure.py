@@ -78,8 +78,8 @@ def saddles(
             tree; or plain states (N, S).
         metric: The height; valleys are low.
         alphas: How many inner points of a segment are looked at first, evenly spread.
-        tolerance: Looking closer at the highest point ends when it is raised by no more than
-            this share of its height above the ends,
+        tolerance: Looking closer at the highest point ends when the points beside it are lower
+            by no more than this share of its height above the ends,
         least: or by no more than this, in units of the metric.
         align: Whether hidden units are first permuted to come close to those of the first
             optimum (or state): a barrier that goes was one of symmetry.
@@ -104,7 +104,7 @@ def saddles(
         >>> bool(found.minimax(0, 1) >= found.tree.values[:2].max())
         True
     """
-    execution, place = execution or Execution(), None if folder is None else Path(folder)
+    execution, place = execution or Execution(), _place(task, metric, folder)
     points, labels = _points(task, states)
     if align:
         jobs = [(task, state, points[0]) for state in points[1:]]
@@ -156,7 +156,7 @@ def measured_sublevel(
     Raises:
         ValueError: If the graph is of other points, or the metric is none of the task's.
     """
-    execution, place = execution or Execution(), None if folder is None else Path(folder)
+    execution, place = execution or Execution(), _place(task, metric, folder)
     points, links = task.check_states(states), edges(graph)
     if graph.shape[0] != len(points):
         raise ValueError(
@@ -171,6 +171,12 @@ def measured_sublevel(
     bars = graph_bars(values, links[passable], heights[passable], complex, maxdim)
     how = {"filtration": "measured sublevel", "metric": metric, "complex": complex}
     return Diagrams(bars, how | {"maxdim": maxdim} | sizes(values, links))
+
+
+def _place(task: Task, metric: str, folder: str | Path | None) -> Path | None:
+    if metric not in metric_names(task):
+        raise ValueError(f"metric must be one of {', '.join(metric_names(task))}, but is {metric}")
+    return None if folder is None else folders.located(folder)
 
 
 def _points(
@@ -251,12 +257,7 @@ def _segments(
 
     Yields:
         What is known of segments.
-
-    Raises:
-        ValueError: If the metric is none of the task's.
     """
-    if metric not in metric_names(task):
-        raise ValueError(f"metric must be one of {', '.join(metric_names(task))}, but is {metric}")
     with folders.lock(place) if place is not None else nullcontext():
         segments = Segments(task, points, metric, place, execution)
         try:
