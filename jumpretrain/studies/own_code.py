@@ -10,7 +10,9 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from importlib import import_module
-from pathlib import Path
+from importlib.util import find_spec
+from itertools import accumulate
+from pathlib import Path, PurePath
 from typing import Any
 
 __all__ = ["explain", "find_function"]
@@ -42,14 +44,23 @@ def find_function(name: str) -> Callable[..., Any]:
     Raises:
         ValueError: If there is none, or it cannot be called with a seed and a group.
         ModuleNotFoundError: If a module that the user's own imports is not there.
+        SyntaxError: If the module is text, but no Python.
     """
     module, _, function = name.partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), function)):
+    named = all(part.isidentifier() for part in (*module.split("."), function))
+    if not named or module.endswith(".py"):
         raise ValueError(
-            f"task must be module:function, but is {name!r}; write such as mine:build"
+            f"task must be module:function, but is {name!r}; write {_spelt(module, function)}"
         )
     try:
         found = import_module(module)
+    except SyntaxError as error:
+        if any(_users(part, name) for part in _parts(error)):
+            raise
+        raise ValueError(
+            f"a task's module must be Python as text in UTF-8, but {_unread(module)} is not "
+            f"({error}); save it as such"
+        ) from error
     except ModuleNotFoundError as error:
         if not f"{module}.".startswith(f"{error.name}."):
             raise
@@ -65,6 +76,31 @@ def find_function(name: str) -> Callable[..., Any]:
         )
     _check_arguments(name, call)
     return call  # type: ignore[no-any-return]
+
+
+def _spelt(module: str, function: str) -> str:
+    """Say how to write a task whose file was named.
+
+    Returns:
+        The words.
+    """
+    path = PurePath(module.removesuffix(".py"))
+    if not path.name.isidentifier():
+        return "such as mine:build"
+    inner = all(part.isidentifier() for part in path.parts)
+    called = f"{'.'.join(path.parts) if inner else path.name}:{function or 'build'}"
+    return called if inner else f"{called} in the folder {path.parent}"
+
+
+def _unread(module: str) -> str:
+    """Find the file of a module that cannot be imported, or of the first package that cannot.
+
+    Returns:
+        Its path.
+    """
+    names = accumulate(module.split("."), "{}.{}".format)
+    spec = find_spec(next((name for name in names if name not in sys.modules), module))
+    return str(spec.origin if spec else module)
 
 
 def _check_arguments(name: str, call: Callable[..., Any]) -> None:

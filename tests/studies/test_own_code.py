@@ -1,5 +1,6 @@
 """Whose code failed is said in one line, with the user's traceback below where it is theirs."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -157,11 +158,16 @@ def test_a_task_that_changes_the_working_folder_changes_no_place_of_results(fold
         ),
         (
             "own_study",
-            "task must be module:function, but is 'own_study'; write such as mine:build",
+            "task must be module:function, but is 'own_study'; write own_study:build",
         ),
-        ("own_study.py:build", "there is no module 'own_study.py'"),
-        ("/tmp/own_study:build", "task must be module:function, but is '/tmp/own_study:build'"),
-        ("", "task must be module:function, but is ''"),
+        ("own_study.py:build", "but is 'own_study.py:build'; write own_study:build"),
+        ("./own_study.py", "but is './own_study.py'; write own_study:build"),
+        ("own/tasks.py:make", "write own.tasks:make"),
+        ("own/tasks:make", "write own.tasks:make"),
+        ("/tmp/own_study:build", "write own_study:build in the folder /tmp"),
+        ("../a.b/mine.py:build", "write mine:build in the folder ../a.b"),
+        ("my-own.py:build", "but is 'my-own.py:build'; write such as mine:build"),
+        ("", "task must be module:function, but is ''; write such as mine:build"),
         ("own_study:refused", "scored must be at least 1 example, but is 0"),
     ],
 )
@@ -170,6 +176,22 @@ def test_a_task_that_cannot_be_taken_is_refused_in_one_line(folder, capsys, task
     printed = capsys.readouterr().err
     assert printed.startswith("jumpretrain: ") and said in printed and printed.count("\n") == 1
     assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["own_bytes", "own_package", "own_package.tasks"])
+@pytest.mark.parametrize("spoil", [lambda s: s.encode("utf-16"), lambda s: s.encode() + b"\0"])
+def test_a_file_that_is_no_text_is_named(folder, capsys, name, spoil):
+    files = {"own_bytes": "own_bytes.py", "own_package": "own_package/__init__.py"}
+    place = folder / files.get(name, "own_package/tasks.py")
+    (folder / "own_package").mkdir()
+    (folder / "own_package" / "__init__.py").touch()
+    place.write_bytes(spoil("def build(seed, group):\n    return 3\n"))
+    importlib.invalidate_caches()
+    assert main(["interpolate", "--task", f"{name}:build"]) == 1
+    said = capsys.readouterr().err
+    assert str(place) in said and "not foreseen" not in said
+    for module in ("own_package", "own_package.tasks"):
+        sys.modules.pop(module, None)
 
 
 def test_the_working_folder_is_searched_last_and_for_a_task_of_ones_own_alone(folder, capsys):
