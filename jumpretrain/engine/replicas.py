@@ -22,7 +22,7 @@ from jumpretrain.engine.compilation import Gradients, compile_gradients
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.execution.attention import attention_by_formula, attention_kernels
 from jumpretrain.states.planes import Plane
-from jumpretrain.tasks.dependence import check_as_fresh, held
+from jumpretrain.tasks.dependence import check_as_fresh, check_used, held, used_values
 from jumpretrain.tasks.task import Task
 
 __all__ = [
@@ -49,6 +49,7 @@ class Looped:
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
 
         self.start = self.read()[:, : task.weight_count]
+        self.used = used_values(task.template, task.measures)
 
     def tensors_by_name(self) -> dict[str, torch.Tensor]:
         """Collect all that training changes, counters of BatchNorm included.
@@ -104,6 +105,7 @@ class Stacked:
             self.tensors[name].requires_grad_() for name in layout.names[: layout.trainable]
         ]
         self.start = self.read()[:, : task.weight_count]
+        self.used = used_values(task.template, task.measures)
         self.compiled = compiled
         self._gradients: tuple[torch.Size, Gradients] | None = None
 
@@ -218,6 +220,7 @@ def check_memory(replicas: Looped | Stacked) -> None:
         ValueError: If it does; the message names what changed.
     """
     task, fresh = replicas.task, replicas.task.module()
+    check_used(replicas.used, task.template, task.measures)
     check_kept(before := held(fresh), held(replicas.module, before), "training")
     if isinstance(replicas, Looped):
         examples = task.tensors["train_x"], task.tensors["train_y"]

@@ -21,6 +21,7 @@ from jumpretrain.contents.hidden_state import alike, read_tensors, write_tensors
 from jumpretrain.contents.layout import Layout
 from jumpretrain.execution.randomness import seeded, watched
 from jumpretrain.networks.copying import copied
+from jumpretrain.tasks.ingredients import walked
 from jumpretrain.tasks.measures import PerExample
 
 __all__ = [
@@ -30,9 +31,11 @@ __all__ = [
     "check_follows",
     "check_modes",
     "check_unchanged",
+    "check_used",
     "held",
     "remembers",
     "undrawn",
+    "used_values",
 ]
 
 RANDOM = (
@@ -40,11 +43,17 @@ RANDOM = (
     "use nn.Dropout or test self.training"
 )
 SPREAD = 0.1  # of what is added to weights, since fresh ones may be zero
+OF_ARRAYS, NUMBERS = ("[]finite", "[]values", " in numbers"), ("() ", "(1,) ")
 FEW, LOOKED = 8, 64
 
 
-def undrawn(function: Callable[..., Any], *arguments: Any) -> Any:
+def undrawn(function: Callable[..., Any], *arguments: Any, error: str = RANDOM) -> Any:
     """Call what may draw no random numbers.
+
+    Args:
+        function: What is called.
+        arguments: What it is called with.
+        error: What is said of one that does.
 
     Returns:
         What it gives.
@@ -55,7 +64,7 @@ def undrawn(function: Callable[..., Any], *arguments: Any) -> Any:
     with torch.no_grad(), watched(0) as drawn:
         given = function(*arguments)
     if drawn:
-        raise ValueError(RANDOM)
+        raise ValueError(error)
     return given
 
 
@@ -70,6 +79,51 @@ def held(module: nn.Module, before: Mapping[str, str] | None = None) -> dict[str
         Short descriptions by name.
     """
     return constants(module, before) | numbers(module) | types(module)
+
+
+def used_values(model: nn.Module, measures: Mapping[str, PerExample]) -> dict[str, str]:
+    """Describe the values that calls of one's own code use, and must leave as they are.
+
+    Attributes of the network are left out, which `held` describes; so are lengths (logs grow) and
+    larger arrays that only the network uses (they may be activations).
+
+    Args:
+        model: The network.
+        measures: Loss and metrics by name.
+
+    Returns:
+        Short descriptions by name.
+    """
+    found, parts = walked(model, measures).held, model.named_modules()
+    kept = {f"model.{name}.{key}".replace("..", ".") for name, p in parts for key in vars(p)}
+
+    def counts(path: str) -> bool:
+        ending = next(filter(path.endswith, OF_ARRAYS), "")
+        place = path.removesuffix(ending)
+        if ending and path.startswith("model."):
+            return found.get(f"{place}[]", "").startswith(NUMBERS)
+        return not path.endswith("[]")
+
+    return {n: text for n, text in found.items() if counts(n) and n.partition("[")[0] not in kept}
+
+
+def check_used(
+    before: Mapping[str, str], model: nn.Module, measures: Mapping[str, PerExample]
+) -> None:
+    """Check that calls left the values alone that they use: `before` is what `used_values` said.
+
+    Raises:
+        ValueError: If they did not; the message names a value.
+    """
+    after = used_values(model, measures)
+    changed = [path for path, text in before.items() if after.get(path, text) != text]
+    if changed:
+        name = changed[0].removeprefix("model.").removesuffix(" in numbers").partition("[]")[0]
+        raise ValueError(
+            "equal calls must give equal results, but the network, loss or metrics change "
+            f"{name}, which is in no state; let them keep nothing between calls, or hold it in a "
+            "floating-point buffer of the network"
+        )
 
 
 def remembers(names: str) -> str:

@@ -32,7 +32,7 @@ from jumpretrain.tasks.functions import (
     used_members,
 )
 
-__all__ = ["ABOUT", "Ingredients", "ingredients"]
+__all__ = ["ABOUT", "Ingredients", "Walk", "ingredients", "walked"]
 
 ABOUT = "~"
 """Begins the text of numbers that processors may round otherwise."""
@@ -89,16 +89,26 @@ def ingredients(model: nn.Module, measures: Mapping[str, Any]) -> Ingredients:
     Returns:
         What they are made of, up to a bound on its size.
     """
-    walk = _Walk({id(t) for t in tensors_of(model).values() if not is_constant(t)})
-    walk.see(model, "model")
-    for name, measure in measures.items():
-        walk.see(measure, name)
+    walk = walked(model, measures)
     code = {name: short_digest(*sorted(set(found))) for name, found in walk.code.items()}
     held, layers = _grouped(walk.held), _grouped(walk.layers)
     return Ingredients(_short(code), _short(held), _short(layers), tuple(walk.generators))
 
 
-class _Walk:
+def walked(model: nn.Module, measures: Mapping[str, Any]) -> Walk:
+    """Look through a network, losses and metrics.
+
+    Returns:
+        What was found on the way.
+    """
+    walk = Walk({id(t) for t in tensors_of(model).values() if not is_constant(t)})
+    walk.see(model, "model")
+    for name, measure in measures.items():
+        walk.see(measure, name)
+    return walk
+
+
+class Walk:
     """A walk through objects, each visited once."""
 
     def __init__(self, state: set[int]) -> None:
@@ -129,14 +139,17 @@ class _Walk:
                 self.see(entry, f"{path}[{key}]", far, depth + 1)
             self.into[f"{path}[]"] = str(len(value))
         elif id(value) not in self.met:
-            self.met[id(value)] = value
+            self.met.update({} if isinstance(value, type) else {id(value): value})
             self.generators += [path] if is_generator(value) else []
             self._object(value, path, far, depth + 1)
 
     def _array(self, value: NDArray[Any] | torch.Tensor, path: str) -> None:
         if id(value) in self.state:
             return
-        array = _as_array(value)
+        try:
+            array = _as_array(value)
+        except RuntimeError:  # of a vectorised forward, which is over
+            return
         self.into[f"{path}[]"] = f"{array.shape} {array.dtype}"
         if array.dtype.kind in "fc":
             self.into[f"{path}[]finite"] = short_digest(np.isfinite(array).tobytes())
@@ -250,12 +263,6 @@ def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
 
 def _key(key: Any) -> str:
     return repr(key) if isinstance(key, (str, *PLAIN)) else type(key).__qualname__
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, str):
-        return "a path" if Path(value).is_absolute() else repr(value)
-    return str(value) if isinstance(value, Enum) else repr(value)
 
 
 def _as_array(value: NDArray[Any] | torch.Tensor) -> NDArray[Any]:

@@ -16,6 +16,7 @@ __all__ = [
     "PerExample",
     "accuracy",
     "as_labels",
+    "check_each",
     "check_labels",
     "check_objects",
     "cross_entropy",
@@ -249,4 +250,36 @@ def _check_classes(outputs: torch.Tensor, targets: torch.Tensor, name: str) -> N
             f"outputs {tuple(outputs.shape[1:])} of each example may have their classes first or "
             "last; they are taken to come first, as in torch",
             stacklevel=6,
+        )
+
+
+def check_each(name: str, values: Any, count: int) -> None:
+    """Check what a loss or metric gives.
+
+    Args:
+        name: Which it is.
+        values: What it gives.
+        count: Number of examples.
+
+    Raises:
+        ValueError: If that is not one value for each example.
+    """
+    if not isinstance(values, torch.Tensor):
+        raise ValueError(
+            f"{name} must give one value for each example, ({count},), but gives "
+            f"{type(values).__name__}; return a tensor of torch"
+        )
+    if tuple(values.shape) != (count,):
+        spread = values.ndim > 1 and len(values) == count
+        remedy = "average the rest, .flatten(1).mean(1)" if spread else "use reduction='none'"
+        if not values.ndim:
+            remedy = "leave out its mean or sum over the examples, such as by reduction='none'"
+        raise ValueError(
+            f"{name} must give one value for each example, ({count},), but gives "
+            f"{tuple(values.shape)}; {remedy}"
+        )
+    if name == "loss" and not values.is_floating_point():
+        raise ValueError(
+            f"the loss must give floating-point values, but gives {values.dtype}; compute it from "
+            "the outputs by torch's functions, and pass what counts as metrics"
         )

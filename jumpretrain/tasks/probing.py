@@ -26,11 +26,19 @@ from jumpretrain.tasks.dependence import (
     check_follows,
     check_modes,
     check_unchanged,
+    check_used,
     held,
     remembers,
     undrawn,
+    used_values,
 )
-from jumpretrain.tasks.measures import PerExample, check_labels, cross_entropy, squared_error
+from jumpretrain.tasks.measures import (
+    PerExample,
+    check_each,
+    check_labels,
+    cross_entropy,
+    squared_error,
+)
 
 __all__ = ["check_start", "probe", "reason", "widened"]
 
@@ -38,6 +46,11 @@ NO_GRADIENT = (
     "the loss must have a gradient, but none reaches the weights; compute it from the outputs by "
     "torch's functions, without detach, item or argmax"
 )
+DRAWS = (
+    "evaluation must be deterministic, but {} draws random numbers; compute it from outputs and "
+    "targets alone"
+)
+UNEQUAL = "equal outputs must be scored alike, but {} is not; let it keep nothing between calls"
 PACKAGE = str(Path(__file__).parents[1])
 SHAPES = (RuntimeError, TypeError, IndexError, AttributeError)
 """What torch raises where shapes and types do not fit, whose texts speak for themselves."""
@@ -75,13 +88,13 @@ def probe(
     inputs, targets = tensors["train_x"][rows], tensors["train_y"][rows]
     training = [part for part in module.modules() if part.training]
     _tried(partial(check_modes, module, layout), inputs, targets)
-    fresh = copied(module.eval())
+    fresh, used = copied(module.eval()), used_values(module, measures)
     outputs = _probe_evaluation(module, layout, measures, inputs, targets)
     if measures["loss"] in (cross_entropy, squared_error):
         _check_one(outputs)
     if measures["loss"] is cross_entropy:
         check_labels(outputs, tensors)
-    _check_measures(module, measures, deepcopy(outputs), inputs, targets)
+    _check_measures(module, measures, outputs, inputs, targets, used)
     _tried(partial(check_alone, module, layout, measures, tensors), inputs, targets)
     follows = partial(check_follows, module, fresh, layout, measures, tensors)
     _tried(follows, inputs, targets)
@@ -91,7 +104,7 @@ def probe(
         part.training = True
     if module.training:
         train_as_given(module)  # for what its own method does beside
-    trial = _probe_training(module, measures["loss"], outputs, (inputs, targets))
+    trial = _probe_training(module, measures, outputs, (inputs, targets), used)
     _tried(follows, inputs, targets)  # after a step of training too
     return trial
 
@@ -175,14 +188,21 @@ def _check_measures(
     outputs: Any,
     inputs: torch.Tensor,
     targets: torch.Tensor,
+    used: Mapping[str, str],
 ) -> None:
+    first, given, repeated = {}, deepcopy(outputs), deepcopy(outputs)  # losses may write there
+    for name, measure in measures.items():
+        call = partial(undrawn, measure, given, targets, error=DRAWS.format(name))
+        first[name] = _tried(call, inputs, targets)
+        check_each(name, first[name], len(inputs))
+    check_used(used, module, measures)
     again = _tried(partial(undrawn, module, inputs.clone()), inputs, targets)
     if isinstance(outputs, torch.Tensor) and not alike(outputs, again):
         raise ValueError(RANDOM)
     for name, measure in measures.items():
-        values = _tried(partial(undrawn, measure, outputs, targets), inputs, targets)
-        _check_each(name, values, len(inputs))
-        if not alike(values, undrawn(measure, again, targets)):
+        if not alike(first[name], undrawn(measure, repeated, targets)):
+            raise ValueError(UNEQUAL.format(name))
+        if not alike(first[name], undrawn(measure, again, targets)):
             raise ValueError(RANDOM)
 
 
@@ -204,30 +224,12 @@ def _measured(
     return [measure(outputs, targets) for measure in measures.values()]
 
 
-def _check_each(name: str, values: Any, count: int) -> None:
-    if not isinstance(values, torch.Tensor):
-        raise ValueError(
-            f"{name} must give one value for each example, ({count},), but gives "
-            f"{type(values).__name__}; return a tensor of torch"
-        )
-    if tuple(values.shape) != (count,):
-        spread = values.ndim > 1 and len(values) == count
-        remedy = "average the rest, .flatten(1).mean(1)" if spread else "use reduction='none'"
-        if not values.ndim:
-            remedy = "leave out its mean or sum over the examples, such as by reduction='none'"
-        raise ValueError(
-            f"{name} must give one value for each example, ({count},), but gives "
-            f"{tuple(values.shape)}; {remedy}"
-        )
-    if name == "loss" and not values.is_floating_point():
-        raise ValueError(
-            f"the loss must give floating-point values, but gives {values.dtype}; compute it from "
-            "the outputs by torch's functions, and pass what counts as metrics"
-        )
-
-
 def _probe_training(
-    module: nn.Module, loss: PerExample, evaluated: Any, batch: tuple[torch.Tensor, torch.Tensor]
+    module: nn.Module,
+    measures: Mapping[str, PerExample],
+    evaluated: Any,
+    batch: tuple[torch.Tensor, torch.Tensor],
+    used: Mapping[str, str],
 ) -> Trial:
     """Take a gradient, as a step of training does, and the loss again.
 
@@ -238,6 +240,7 @@ def _probe_training(
         ValueError: If it fails or does not repeat.
     """
     start, fixed, kept = read_tensors(module), held(module), attributes(module)
+    loss = measures["loss"]
     with watched(0) as drawn:
         first = _training_loss(module, loss, evaluated, batch)
         if first.requires_grad:  # others can be scored, and training refuses them
@@ -247,6 +250,7 @@ def _probe_training(
     with seeded(0), AttentionSeen() as attention:
         second = _training_loss(module, loss, evaluated, batch)
     check_kept(fixed, held(module, fixed), "training")
+    check_used(used, module, measures)
     if not alike(first, second):
         raise ValueError(why_unlike(module, start, batch[0]))
     write_tensors(module, start)
@@ -281,7 +285,7 @@ def _training_loss(
             f"in training and {kinds[1]} in evaluation; leave out what the loss does not take, or "
             "pass a loss that takes both"
         ) from error
-    _check_each("loss", values, len(inputs))
+    check_each("loss", values, len(inputs))
     return values
 
 

@@ -7,6 +7,7 @@ from support import nets
 from torch import nn
 
 import jumpretrain as jr
+from jumpretrain.tasks.measures import cross_entropy
 from jumpretrain.tasks.task import Task
 
 QUIET = jr.Execution(progress=False)
@@ -213,3 +214,106 @@ def test_weights_that_a_forward_shortens_are_refused_by_name(max_norm, by_hand):
     with pytest.raises(ValueError, match=message):
         Task(lambda: Limited(max_norm, by_hand), tokens)
     assert Task(lambda: Limited(), tokens).weight_count == 36
+
+
+COUNTED = [0]
+
+
+class Steps:
+    """Counts what is called."""
+
+    count = 0
+
+
+class CountedOnItself(nn.Linear):
+    """Counts its calls in training in its class, where they tell late."""
+
+    steps = 0
+
+    def forward(self, x):
+        CountedOnItself.steps += self.training
+        return super().forward(x) * (1 + (self.steps > 40))
+
+
+class CountedElsewhere(nn.Linear):
+    """Counts its calls in training in another class, where they tell late."""
+
+    def forward(self, x):
+        Steps.count += self.training
+        return super().forward(x) * (1 + (Steps.count > 40))
+
+
+class CountedInModule(nn.Linear):
+    """Counts its calls in training in its module, where they tell late."""
+
+    def forward(self, x):
+        COUNTED[0] += self.training
+        return super().forward(x) * (1 + (COUNTED[0] > 40))
+
+
+class Warming(nn.Module):
+    """A loss that counts steps in an attribute or a buffer, and changes late."""
+
+    def __init__(self, in_buffer):
+        super().__init__()
+        if in_buffer:
+            self.register_buffer("step", torch.tensor(0.0))
+        else:
+            self.step = 0
+
+    def forward(self, outputs, targets):
+        self.step += outputs.requires_grad
+        return cross_entropy(outputs, targets) * (1 + (self.step > 40))
+
+
+def warming():
+    seen = {"step": 0}
+
+    def loss(outputs, targets):
+        seen["step"] += outputs.requires_grad
+        return cross_entropy(outputs, targets) * (1 + (seen["step"] > 40))
+
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "name"),
+    [
+        (CountedOnItself, None, r"CountedOnItself\.steps"),
+        (CountedElsewhere, None, r"CountedElsewhere\.forward\.Steps\.Steps\.count"),
+        (CountedInModule, None, r"CountedInModule\.forward\.COUNTED\[0\]"),
+        (nn.Linear, Warming(False), r"loss\.step"),
+        (nn.Linear, Warming(True), r"loss\.step"),
+        (nn.Linear, warming(), r"loss\.seen\['step'\]"),
+    ],
+)
+def test_what_calls_change_outside_of_the_network_is_refused_by_name(model, loss, name):
+    said = rf"equal calls must give equal .* change {name}, which is in no state; let them keep"
+    with pytest.raises(ValueError, match=said):
+        Task(lambda: model(6, 3), nets.vectors(), **({"loss": loss} if loss else {}))
+
+
+@pytest.mark.parametrize("mode", ["looped", "stacked"])
+def test_what_a_loss_changes_late_is_refused_after_training(mode):
+    late, calls = {"on": False}, []
+
+    def loss(outputs, targets):
+        calls.append(len(outputs))
+        late["on"] = len(calls) > 40
+        return cross_entropy(outputs, targets)
+
+    task = Task(lambda: nn.Linear(6, 3), nets.vectors(), loss=loss)
+    recipe, quiet = jr.Recipe(epochs=40), jr.Execution(progress=False, mode=mode)
+    with pytest.raises(ValueError, match=r"equal calls .* change loss.late\['on'\], which is in"):
+        jr.train(task, recipe, [0, 1], execution=quiet)
+
+
+def test_a_loss_that_changes_at_once_is_told_so_and_not_that_the_forward_is_random():
+    seen = []
+
+    def loss(outputs, targets):
+        seen.append(len(outputs))
+        return cross_entropy(outputs, targets) + len(seen)
+
+    with pytest.raises(ValueError, match="equal outputs must be scored alike, but loss is not"):
+        Task(lambda: nn.Linear(6, 3), nets.vectors(), loss=loss)
