@@ -37,10 +37,14 @@ def delta_interval(a: Values, b: Values, level: float = 0.95) -> tuple[float, fl
 
     It holds the deltas whose own standard error explains the one observed, with Hanley and
     McNeil's variance under exponential values and Newcombe's pooled sizes (method 5). Unlike a
-    bootstrap it does not shrink to a point when the groups separate. In 1,000 simulations each,
+    bootstrap it does not shrink to a point when the groups separate. In 4,000 simulations each,
     of normal values 0 to 5 standard deviations apart, it covered 90 to 100 % for groups of 1 to
-    30; with tied (Poisson) values 96 to 100 %; with one group spread 100 times as wide, 81 to
-    87 %.
+    30; of counts (Poisson, means .3 to 6) 94 to 99 %, for groups of 3 to 30.
+
+    It is made for groups of one spread. With one spread 10 or 100 times as wide, 0 to 2 of its
+    standard deviations apart, it covered 80 to 97 % for equal groups of 5 to 30, and 75 to 97 %
+    for those of 3. It covered 63 to 94 % where the wide group had 3 or 5 networks and the other 10 or
+    20, and 92 to 100 % where the other had 3 or 5 and the wide one 10 or 20.
 
     Returns:
         The lower and the upper end.

@@ -200,6 +200,17 @@ def test_a_run_recovers_within_a_tenth_of_its_own_fall(arms):
     assert found == pytest.approx(np.mean(losses[:, -1] <= 2))
 
 
+def test_a_run_that_jumped_below_the_optimum_recovers_at_its_value(arms):
+    jumps = arms.jumps()
+    losses = np.full(jumps.metrics["train_loss"].shape, 5.0)
+    losses[:, 0] = 0.0  # 2 below the optimum, which allows nothing above it
+    losses[:, -1] = np.resize([2.0, 2.1, 1.0], len(losses))
+    changed = replace(jumps, metrics={**jumps.metrics, "train_loss": losses})
+    changed = replace(changed, optimum_metrics={**jumps.optimum_metrics, "train_loss": 2.0})
+    found = module._outcome(changed, changed, "test_loss")["share_of_runs_recovered"]
+    assert found == pytest.approx(np.mean(losses[:, -1] <= 2))
+
+
 def test_shuffled_values_stand_for_their_median_and_diameters_divide(arms, embedding, described):
     graph, rng = embedding.graph(3), np.random.default_rng(4)
     values = arms.jumps().values("test_loss")

@@ -176,6 +176,7 @@ def test_snapshots_within_the_first_epoch_do_not_count_as_steps():
     found = geometry.describe_geometry(early)
     assert found["turning_angle"] == pytest.approx(0, abs=1e-6)
     assert found["outward_steps"] == 0
+    assert found["path_over_chord"] == pytest.approx(1, abs=1e-9)
     assert found["mean_cosine_to_jump"] == pytest.approx(1)
     assert found["overshoot"] > 1
 

@@ -13,6 +13,7 @@ from jumpretrain.comparison.effects import (
     standardised_difference,
 )
 from jumpretrain.comparison.intervals import (
+    _acceleration,
     bootstrap_interval,
     delta_interval,
     difference_interval,
@@ -48,6 +49,19 @@ def test_delta_interval_covers_what_it_says(shift):
         low, high = delta_interval(rng.normal(shift, 1, 5), rng.normal(0, 1, 5))
         covered += low <= truth <= high
     assert 0.92 < covered / 600 < 0.99
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "least", "most"),
+    [(5, 20, 0.55, 0.72), (20, 5, 0.97, 1), (3, 3, 0.69, 0.83)],
+)
+def test_delta_interval_covers_what_it_says_where_one_group_is_spread_widely(
+    wide, narrow, least, most
+):
+    rng = np.random.default_rng(0)
+    draws = [(100 * rng.normal(size=wide), rng.normal(size=narrow)) for _ in range(500)]
+    covered = np.mean([low <= 0 <= high for low, high in (delta_interval(*d) for d in draws)])
+    assert least <= covered <= most
 
 
 def test_bootstrap_interval_agrees_with_scipy():
@@ -198,3 +212,13 @@ def test_a_statistic_of_all_resamples_at_once_is_refused(statistic):
     with pytest.raises(ValueError, match=r"last axis, .* a\.mean\(-1\) - b\.mean\(-1\)"):
         bootstrap_interval([[1, 2, 3], [4, 5, 7]], statistic=statistic)
     assert bootstrap_interval([[1, 2, 3], [4, 5, 7]], lambda a, b: a.mean(-1) - b.mean(-1))[1] < 0
+
+
+def test_acceleration_of_a_difference_of_means_weighs_each_group_by_its_size():
+    # leaving out one of n moves a mean by (mean - x) / (n - 1): its influence is (x - mean) / n
+    groups = [np.array([0.0, 1.0, 8.0]), np.array([2.0, 3.0, 4.0, 9.0, 20.0, 1.0, 5.0])]
+    signed = [sign * (x - x.mean()) / len(x) for sign, x in zip((1, -1), groups, strict=True)]
+    influence = np.concatenate(signed)
+    expected = (influence**3).sum() / (6 * (influence**2).sum() ** 1.5)
+    found = _acceleration(groups, lambda a, b: a.mean(-1) - b.mean(-1))
+    assert found == pytest.approx(expected, rel=1e-12)

@@ -255,6 +255,22 @@ def test_middles_are_normal_to_their_piece_and_a_large_tolerance_halves_none(pai
         assert abs((nodes[k] - middle) @ chord) < 1e-5 * (chord @ chord)
 
 
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_piece_is_halved_above_a_share_of_what_the_line_rises_over_its_higher_end(pair, flipped):
+    ends = np.stack([pair[0], 0.7 * pair[1]])[:: -1 if flipped else 1]
+    still = jr.Recipe(epochs=1, lr=1e-12, record_every=0, record_early=False)
+    share = {"recipe": still, "inner": 1, "execution": QUIET, "each": 10}
+    line = connect(small(), ends, **share)
+    losses, values = line.metrics["train_loss"], line.straight_metrics["train_loss"]
+    rises = [losses[k : k + 11].max() - max(losses[k], losses[k + 10]) for k in (0, 10)]
+    over = values.max() - values[[0, -1]].max()
+    assert over > 0 and max(rises) > 0 and np.ptp(values[[0, -1]]) > 0.1 * over
+    for factor, count in ((0.97, 4), (1.03, 3)):
+        tolerance = factor * max(rises) / over
+        made = connect(small(), ends, refine=True, rounds=1, tolerance=tolerance, **share)
+        assert len(made.nodes) == count
+
+
 def test_losses_that_are_not_finite_do_not_end_refinement(pair):
     def walled(out, y):
         value = nn.functional.cross_entropy(out, y, reduction="none")

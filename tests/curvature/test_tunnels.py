@@ -282,3 +282,21 @@ def test_a_loss_that_only_meets_the_threshold_ends_no_tunnel():
         for level in (1.0, 0.999)
     ]
     assert [one.endless for one in found] == [4, 0]
+
+
+def test_the_spread_is_that_of_a_sample():
+    # 1, 2, 6 deviate by -2, -1, 3 from 3: squares 14 over 3 - 1
+    found = Isotropy(np.ones(1), np.array([[1.0, 2.0, 6.0]]), 0.0, 3, {})
+    assert found.sd.tolist() == pytest.approx([7**0.5], rel=1e-12)
+    assert found.spread.tolist() == pytest.approx([7**0.5 / 3], rel=1e-12)
+
+
+@pytest.mark.parametrize(("precision", "halvings"), [(0.4, 0), (0.125, 0), (0.12, 1), (0.02, 3)])
+def test_steps_are_halved_until_a_width_is_that_precise(precision, halvings):
+    # four steps of 2 up to 8: halved h times, the middle of what is left is off by 1 / 2^h
+    task, weights, _ = linear()
+    found = tunnel_width(
+        task, weights, 1.0, steps=4, precision=precision, reach=8.0, execution=QUIET
+    )
+    ends = found.widths[np.isfinite(found.widths)] * 2**halvings
+    assert len(ends) and ((ends - 1) % 2 == 0).all()

@@ -45,6 +45,21 @@ def test_snapshots_are_the_start_each_epoch_and_powers_of_two_within_the_first()
     assert early.record_steps(8).tolist() == [0, 1, 2, 4, 16]
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 6, 7, 8])
+@pytest.mark.parametrize("every", [0, 1, 2, 3, 9])
+def test_snapshots_are_counted_as_they_are_listed(epochs, every):
+    recipe = Recipe(epochs=epochs, record_every=every, record_early=False)
+    assert recipe.snapshots == len(recipe.record_steps(5))
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "nadam", "radam", "rmsprop", "adagrad"])
+def test_the_other_optimisers_keep_torchs_numbers_whatever_the_momentum(name):
+    weights = [torch.zeros(1, requires_grad=True)]
+    made = Recipe(lr=0.3, momentum=0.7, weight_decay=0.01, optimiser=name).optimise(weights)
+    plain = type(made)(weights, lr=0.3, weight_decay=0.01)
+    assert type(made).__name__.lower() == name and made.defaults == plain.defaults
+
+
 def test_the_optimiser_has_the_recipes_numbers():
     weights = [torch.zeros(1, requires_grad=True)]
     group = Recipe(lr=0.3, momentum=0.7, weight_decay=0.01).optimise(weights).param_groups[0]

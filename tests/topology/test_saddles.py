@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -76,3 +78,14 @@ def test_statistics_are_of_basins_and_of_the_last_ways_back():
     }
     bare = saddles(landscape(wells), np.array(CENTRES), execution=QUIET).statistics()
     assert set(bare) == {"total_depth", "deepest_basin", "mean_leaf_edge", "basins"}
+
+
+def test_the_bracket_of_bent_merges_reaches_to_their_straight_segments():
+    found = planted_saddles()
+    ends = found.tree.values[found.tree.links].max(axis=1)
+    heights = np.maximum(found.tree.heights - 0.25, ends)
+    sunk = replace(found, tree=replace(found.tree, heights=heights))
+    assert sunk.depth < found.depth
+    assert sunk.straight.tolist() == found.straight.tolist()
+    assert sunk.bracket[:, 1].tolist() == found.bracket[:, 1].tolist()
+    assert (sunk.bracket[:, 0] <= sunk.tree.heights).all()
