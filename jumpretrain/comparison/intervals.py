@@ -43,8 +43,8 @@ def delta_interval(a: Values, b: Values, level: float = 0.95) -> tuple[float, fl
 
     It is made for groups of one spread. With one spread 10 or 100 times as wide, 0 to 2 of its
     standard deviations apart, it covered 80 to 97 % for equal groups of 5 to 30, and 75 to 97 %
-    for those of 3. It covered 63 to 94 % where the wide group had 3 or 5 networks and the other 10 or
-    20, and 92 to 100 % where the other had 3 or 5 and the wide one 10 or 20.
+    for those of 3. It covered 63 to 94 % where the wide group had 3 or 5 networks and the other
+    10 or 20, and 92 to 100 % where the other had 3 or 5 and the wide one 10 or 20.
 
     Returns:
         The lower and the upper end.
