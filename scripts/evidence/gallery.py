@@ -28,7 +28,9 @@ several conditions are permuted.
 One finer claim stands for each hypothesis, by [rules](../scripts/evidence/hypotheses.py); nine
 were chosen anew, by these, after reviews that had seen the verdicts. It is not the whole: *others*
 counts the finer claims beside it that are supported/contradicted/undecided. `claims.json` names
-the one, with what was compared; numbers, seeds and recipes of all are in the figure's JSON.
+the one, with what was compared; numbers, seeds and recipes of all are in the figure's JSON. It
+also says by which protocol a claim was judged. So far all are *exploratory*: their rules stood
+before the numbers, but no protocol was committed before the networks were trained.
 """
 ROWS = """| id | claim | verdict | effect | claimed | measured by | n | p | others | figure |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -24,6 +24,8 @@ from jumpretrain.storage import folders
 
 Found = dict[str, Any]
 VERDICTS = ("supported", "contradicted", "undecided")
+EXPLORATORY = "exploratory"
+"""What is judged without a protocol that was committed before its networks were trained."""
 LEAST_P = 1e-3
 """Smaller p-values are not told apart."""
 HEAD = f"  {'':<4}{'verdict':<13}{'effect [95 %]':<24}{'n':>4} {'p_holm':>8}  claim"
@@ -137,6 +139,7 @@ def _entry(known: Hypothesis, figures: Mapping[str, Found]) -> Found:
         "data": f"in small, for {known.data}" if figure["quick"] else known.data,
         "note": "" if figure["quick"] else known.note,
         "script": figure["script"],
+        "protocol": figure.get("protocol", EXPLORATORY),
     }
 
 

@@ -224,3 +224,12 @@ def test_equal_values_leave_nothing_to_judge():
 def test_small_p_values_are_not_told_apart():
     written = {p: claims.chance({"p_holm": p}) for p in (None, 0.0009, 0.001, 0.05)}
     assert list(written.values()) == ["-", "< .001", "0.001", "0.05"]
+
+
+def test_a_claim_says_by_which_protocol_it_was_judged(committed):
+    assert {claim["protocol"] for claim in committed["claims"]} == {"exploratory"}
+    known = next(known for known in hypotheses.HYPOTHESES if known.id == "horoi-H1")
+    judged = {**FIGURES, known.figure: FIGURES[known.figure] | {"protocol": "0123abc"}}
+    found = {claim["id"]: claim["protocol"] for claim in claims.ledger(judged)["claims"]}
+    assert found["horoi-H1"] == "0123abc"
+    assert found["wedges-H1"] == "exploratory"
