@@ -25,6 +25,7 @@ __all__ = [
     "hold",
     "is_half_written",
     "is_orphaned",
+    "is_read_only",
     "listed",
     "located",
     "make_folder",
@@ -222,8 +223,9 @@ def remove(path: Path) -> None:
     Raises:
         ValueError: If the system refuses.
     """
-    with explained(path, "removed"):
-        path.unlink(missing_ok=True)
+    with explained(path, "removed"), suppress(FileNotFoundError):
+        path.lstat()  # a read-only file system would refuse what is not there too
+        path.unlink()
 
 
 def is_half_written(path: Path) -> bool:
@@ -233,6 +235,21 @@ def is_half_written(path: Path) -> bool:
         Whether it has.
     """
     return PART.search(path.name) is not None
+
+
+def is_read_only(folder: Path) -> bool:
+    """Say whether a folder is there and lies on a file system that cannot be written.
+
+    Returns:
+        Whether it does.
+
+    Raises:
+        ValueError: If the system does not tell.
+    """
+    if not hasattr(os, "statvfs"):
+        return False
+    with explained(folder, "read"):
+        return folder.is_dir() and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def is_orphaned() -> bool:

@@ -14,6 +14,7 @@ Act = Literal["written", "read", "removed", "locked"]
 
 AGAIN = "and repeat the call: it goes on"
 PERMISSIONS = "change its permissions or name another folder"
+READ_ONLY = "copy what is there to a file system that is not read-only, or name a folder on one"
 CROWDED = f"close files or allow more open ones (ulimit -n) {AGAIN}"
 GONE = "it was removed meanwhile, or never there; check its name and repeat the call"
 MISPLACED = "a file stands where a folder should, or the reverse; move it or name another folder"
@@ -27,7 +28,7 @@ REMEDIES = {
     errno.EIO: f"check the disk {AGAIN}",
     errno.EACCES: PERMISSIONS,
     errno.EPERM: PERMISSIONS,
-    errno.EROFS: PERMISSIONS,
+    errno.EROFS: READ_ONLY,
     errno.ENAMETOOLONG: "name a folder with a shorter path",
     errno.ELOOP: "symbolic links lead in a circle; name another folder",
     errno.ENOENT: GONE,

@@ -133,7 +133,7 @@ class Segments:
         self.task, self.states, self.metric = task, states, metric
         self.folder, self.execution = folder, execution
         self.known: dict[Probe, tuple[float, ...]] = {}
-        self.evaluations, self._written = 0, time.monotonic()
+        self.evaluations, self._written, self._kept = 0, time.monotonic(), 0
         if folder is not None:
             self._open(folder)
 
@@ -181,6 +181,7 @@ class Segments:
             ends, shares, values = arrays["ends"], arrays["shares"], arrays["values"]
             probes = map(Probe, *ends.T.tolist(), shares.tolist())
             self.known = dict(zip(probes, map(tuple, values.tolist()), strict=True))
+            self._kept = len(self.known)
 
     @property
     def _file(self) -> Path:
@@ -188,9 +189,9 @@ class Segments:
         return self.folder / "segments.safetensors"
 
     def keep(self) -> None:
-        """Write what is known into the folder, if there is one."""
+        """Write what is known into the folder, if there is one that lacks some of it."""
         self._written = time.monotonic()
-        if self.folder is not None and self.known:
+        if self.folder is not None and len(self.known) > self._kept:
             probes = list(self.known)
             content = {
                 "ends": np.array([probe[:2] for probe in probes]),
@@ -199,3 +200,4 @@ class Segments:
             }
             owner = manifests.owner_of(self.folder / "saddles.json").design
             folders.write_arrays(self._file, content, {"owner": owner})
+            self._kept = len(probes)

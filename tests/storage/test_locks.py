@@ -1,16 +1,21 @@
 """Folders that belong to one process, and are left whole when it is told to end."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from support import faults
+from support.landscapes import bowl, landscape
 
 from jumpretrain.storage import folders, manifests
+from jumpretrain.topology.measure import saddles
 
 HOLD = """
 import sys, time
@@ -222,3 +227,35 @@ def test_a_file_in_the_place_of_a_folder_is_named_before_anything_is_done(tmp_pa
     with pytest.raises(ValueError, match=f"{place} must be a folder, but is a file; move it away"):
         folders.lock(tmp_path).__enter__()
     assert [path.name for path in tmp_path.iterdir()] == [place]
+
+
+READ_ONLY = """
+import sys
+from pathlib import Path
+import numpy as np
+from support import faults
+from support.landscapes import bowl, landscape
+from jumpretrain.topology.measure import saddles
+
+folder = Path(sys.argv[1])
+faults.study(folder)
+saddles(landscape(bowl), np.eye(2), folder=folder / "measured", execution=faults.QUIET)
+faults.jr.train(faults.TASK, faults.RECIPE, [0], folder=folder, execution=faults.QUIET)
+"""
+READS = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec "$2" -c "$3" "$1"'
+
+
+@pytest.mark.skipif(
+    not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "true"]).returncode,
+    reason="only a user of their own name space can mount",
+)
+def test_what_is_finished_is_read_from_a_read_only_file_system_and_the_rest_is_refused(tmp_path):
+    tests = Path(__file__).parents[1]
+    known = os.environ | {"PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}"}
+    faults.study(tmp_path)
+    saddles(landscape(bowl), np.eye(2), folder=tmp_path / "measured", execution=faults.QUIET)
+    command = ["unshare", "-rm", "sh", "-c", READS, "sh", tmp_path, sys.executable, READ_ONLY]
+    answer = subprocess.run(command, env=known, capture_output=True, text=True)
+    said = answer.stderr.splitlines()[-1]
+    assert f"{tmp_path / 'manifest.json'} cannot be written (Read-only" in said, answer.stderr
+    assert said.endswith("name a folder on one")

@@ -14,6 +14,7 @@ REMEDIES = {
     "EMFILE": r"ulimit -n\) and repeat the call: it goes on",
     "EIO": "check the disk and repeat the call: it goes on",
     "EACCES": "change its permissions or name another folder",
+    "EROFS": "copy what is there to a file system that is not read-only, or name a folder on one",
     "ENAMETOOLONG": "name a folder with a shorter path",
     "ENOENT": "never there; check its name and repeat the call",
     "ENOTDIR": "a file stands where a folder should",
