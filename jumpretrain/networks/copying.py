@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-__all__ = ["copied", "packed", "unpacked"]
+__all__ = ["copied", "packed", "tensors_within", "unpacked"]
 
 
 def copied(module: nn.Module) -> nn.Module:
@@ -27,17 +27,22 @@ def copied(module: nn.Module) -> nn.Module:
     Raises:
         RuntimeError: If it holds what cannot be copied; or a TypeError.
     """
-    held = [tensor for part in module.modules() for tensor in _tensors(vars(part))]
+    held = [tensor for part in module.modules() for tensor in tensors_within(vars(part))]
     own = {id(t): _of_its_own(t) for t in held if not t.is_leaf or _overlaps(t)}
     return copy.deepcopy(module, own)
 
 
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
+def tensors_within(value: Any) -> Iterator[torch.Tensor]:
+    """Walk through the tensors of a value, also in lists and dictionaries.
+
+    Yields:
+        Each of them.
+    """
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, (list, tuple, Mapping)):
         for entry in value.values() if isinstance(value, Mapping) else value:
-            yield from _tensors(entry)
+            yield from tensors_within(entry)
 
 
 def _of_its_own(tensor: torch.Tensor) -> torch.Tensor:

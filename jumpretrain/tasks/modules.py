@@ -11,11 +11,12 @@ from torch.nn.parameter import is_lazy
 from torch.optim.swa_utils import AveragedModel
 
 from jumpretrain.contents.layout import check_apart
-from jumpretrain.networks.copying import copied
+from jumpretrain.networks.copying import copied, tensors_within
 from jumpretrain.tasks.probing import reason
 
 __all__ = ["check_device", "check_model", "own_copy", "unwrapped"]
 
+REGISTERED = ("_parameters", "_buffers", "_modules", "_flat_weights")
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, AveragedModel)
 
 
@@ -49,8 +50,9 @@ def own_copy(module: nn.Module) -> nn.Module:
         A network of one's own.
 
     Raises:
-        ValueError: If the network cannot be copied, two of its tensors share memory, which copies
-            do not, or a parameter has a hook, which copies have not.
+        ValueError: If the network cannot be copied, two of its tensors share memory or one is an
+            attribute that is a view of another, which copies are not, or a parameter has a hook,
+            which copies have not.
     """
     check_apart(module)
     hooked = [n for n, p in module.named_parameters() if _hooked(p)]
@@ -62,12 +64,42 @@ def own_copy(module: nn.Module) -> nn.Module:
     if isinstance(module, torch.jit.ScriptModule):
         raise ValueError("a ScriptModule cannot be trained in copies; pass the plain module")
     try:
+        _check_views(module)
         return copied(module)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"a model must allow copy.deepcopy, but this one does not ({reason(error)}); "
             "clear what it keeps of a forward or pass a function that builds it"
         ) from error
+
+
+def _check_views(module: nn.Module) -> None:
+    """Check that no attribute shares memory with a parameter, but for what hooks compute anew.
+
+    Raises:
+        ValueError: If one does; the message names both.
+    """
+    parameters = {_place(p): name for name, p in module.named_parameters() if not is_lazy(p)}
+    known = {id(tensor) for tensor in (*module.parameters(), *module.buffers())}
+    for name, part in module.named_modules():
+        for key, value in vars(part).items():
+            hooked = any(tensor.startswith(f"{key}_") for tensor in part._parameters)
+            if key in REGISTERED or hooked:
+                continue
+            views = [_place(t) for t in tensors_within(value) if id(t) not in known]
+            owner = next((parameters[place] for place in views if place in parameters), None)
+            if owner:
+                raise ValueError(
+                    "copies of a network must follow their own weights, but "
+                    f"{f'{name}.{key}'.lstrip('.')} is a view of {owner}, which it would not be "
+                    f"in copies; compute it from {owner} in the forward, and keep it in no "
+                    "attribute"
+                )
+
+
+def _place(tensor: torch.Tensor) -> tuple[str, int]:
+    dense = tensor.layout == torch.strided and tensor.numel() and not is_lazy(tensor)
+    return str(tensor.device), tensor.untyped_storage().data_ptr() if dense else -id(tensor)
 
 
 def _hooked(parameter: torch.Tensor) -> bool:

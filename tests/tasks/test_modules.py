@@ -148,3 +148,33 @@ def test_a_hook_on_a_parameter_which_copies_have_not_is_refused(kind):
     network = build()
     build.handle.remove()
     assert Task(network, nets.vectors()).weight_count
+
+
+class Untied(nn.Module):
+    """Decodes by its encoder transposed, as a view that it keeps or in each forward."""
+
+    def __init__(self, keep):
+        super().__init__()
+        self.encoder, self.head = nn.Linear(6, 4), nn.Linear(6, 3)
+        self.kept = keep(self.encoder.weight)
+
+    def forward(self, x):
+        weight = self.encoder.weight.t() if self.kept is None else next(iter(self.kept))
+        return self.head(nn.functional.linear(self.encoder(x).tanh(), weight))
+
+
+@pytest.mark.parametrize(
+    "keep", [lambda w: [w.t()], lambda w: w.data.t()[None], lambda w: (w.detach().t(),)]
+)
+def test_an_attribute_that_is_a_view_of_a_weight_is_refused_and_the_remedy_helps(keep):
+    with pytest.raises(ValueError, match=r"but kept is a view of encoder.weight, .* compute it"):
+        Task(Untied(keep), nets.vectors())
+    with pytest.raises(ValueError, match=r"but kept is a view of encoder.weight, .* compute it"):
+        Task(lambda: Untied(keep), nets.vectors())
+    assert Task(Untied(lambda w: None), nets.vectors()).weight_count == 49
+
+
+def test_what_hooks_and_lists_refer_to_is_no_view_of_a_weight():
+    normed = nn.utils.spectral_norm(nn.Linear(6, 3))
+    for network in (normed, nets.held(nn.Linear(6, 3), all=list(normed.parameters()))):
+        assert Task(network, nets.vectors()).weight_count == 21
