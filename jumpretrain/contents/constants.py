@@ -26,6 +26,7 @@ __all__ = [
     "check_same",
     "constants",
     "numbers",
+    "to_one_type",
     "types",
 ]
 
@@ -131,6 +132,19 @@ def types(module: nn.Module) -> dict[str, str]:
         One by name.
     """
     return {f"the type of {name}": str(t.dtype) for name, t in tensors_of(module).items()}
+
+
+def to_one_type(module: nn.Module) -> str:
+    """Say what to do with a network whose parameters are of several types.
+
+    Returns:
+        The beginning of a remedy; empty where they are of one.
+    """
+    kinds = {str(p.dtype): name for name, p in reversed(list(module.named_parameters()))}
+    if len(kinds) < 2:
+        return ""
+    kept = " and ".join(f"{name} is {kind}" for kind, name in list(kinds.items())[:2])
+    return f"convert the model with .float() or .double(), since {kept}; or "
 
 
 def _numbers(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, Any]]:

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from jumpretrain.engine.recipe import Recipe
-from jumpretrain.execution.randomness import watched
+from jumpretrain.execution.randomness import watched, widened
 from jumpretrain.execution.settings import standard_settings
 from jumpretrain.tasks.images import are_pixelwise
-from jumpretrain.tasks.probing import check_start, reason, widened
+from jumpretrain.tasks.probing import check_start, reason
 from jumpretrain.tasks.task import Task
 
 __all__ = [

@@ -40,6 +40,11 @@ DYING = (
     "repeat the call: it goes on"
 )
 
+BACKEND = (
+    "a backend of joblib must give results as they come, but the one that was chosen does not "
+    "(such as multiprocessing); choose loky, threading or dask"
+)
+
 
 @checked
 @dataclass(frozen=True)
@@ -126,6 +131,7 @@ def spread(
 
     Raises:
         BrokenExecutor: If workers die three times and no job is finished between.
+        ValueError: If joblib's backend gives results at the end only.
     """
     if len(jobs) == 1 and not label:
         return [_on_one_thread(function, *jobs[0])]
@@ -152,8 +158,12 @@ def spread(
 def _results(left: Sequence[Sequence[Any]], execution: Execution, among: int) -> Iterator[Any]:
     calls = (joblib.delayed(_numbered)(*job) for job in left)
     workers = min(joblib.effective_n_jobs(execution.n_jobs), among)
+    try:
+        parallel = joblib.Parallel(workers, return_as="generator_unordered")
+    except ValueError as error:
+        raise ValueError(BACKEND) from error
     with _interrupts_held():
-        results = joblib.Parallel(workers, return_as="generator_unordered")(calls)
+        results = parallel(calls)
     return results  # type: ignore[no-any-return]
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Set
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-__all__ = ["SHARED", "seeded", "watched"]
+__all__ = ["SHARED", "seeded", "watched", "widened"]
 
 ALONE = threading.RLock()
 """Held by the thread that draws: the generators are one for all threads."""
@@ -96,3 +96,12 @@ def _same(first: Any, second: Any) -> bool:
         pairs = zip(first, second, strict=True)
         return len(first) == len(second) and all(_same(*pair) for pair in pairs)
     return bool(np.array_equal(first, second))
+
+
+def widened(drawn: Set[str]) -> frozenset[str]:
+    """Say which generators to seed for a network that draws from some.
+
+    Returns:
+        All, where more than torch's are drawn from: such a network may draw from others later.
+    """
+    return SHARED if drawn & {"numpy", "python"} else frozenset(drawn)

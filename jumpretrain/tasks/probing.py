@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from jumpretrain.contents.constants import attributes, attributes_unlike, check_kept, constants
+from jumpretrain.contents.constants import (
+    attributes,
+    attributes_unlike,
+    check_kept,
+    constants,
+    to_one_type,
+)
 from jumpretrain.contents.estimates import train_as_given
 from jumpretrain.contents.hidden_state import alike, read_tensors, why_unlike, write_tensors
 from jumpretrain.contents.layout import Layout
 from jumpretrain.execution.attention import AttentionSeen
-from jumpretrain.execution.randomness import SHARED, seeded, watched
+from jumpretrain.execution.randomness import seeded, watched, widened
 from jumpretrain.networks.copying import copied
 from jumpretrain.tasks.dependence import (
     RANDOM,
@@ -40,7 +46,7 @@ from jumpretrain.tasks.measures import (
     squared_error,
 )
 
-__all__ = ["check_start", "probe", "reason", "widened"]
+__all__ = ["check_start", "probe", "reason"]
 
 NO_GRADIENT = (
     "the loss must have a gradient, but none reaches the weights; compute it from the outputs by "
@@ -171,7 +177,7 @@ def _probe_evaluation(
 ) -> Any:
     given, before, fixed = inputs.clone(), read_tensors(module), constants(module)
     version = given._version
-    outputs = _tried(partial(undrawn, module, given), inputs, targets)
+    outputs = _tried(partial(undrawn, module, given), inputs, targets, lead=to_one_type(module))
     if given._version != version:
         raise ValueError(
             "evaluation must leave the data as they are, but this forward changes its inputs in "
@@ -260,15 +266,6 @@ def _probe_training(
     return Trial(widened(drawn), attention.seen)
 
 
-def widened(drawn: Set[str]) -> frozenset[str]:
-    """Say which generators to seed for a network that draws from some.
-
-    Returns:
-        All, where more than torch's are drawn from: such a network may draw from others later.
-    """
-    return SHARED if drawn & {"numpy", "python"} else frozenset(drawn)
-
-
 def _training_loss(
     module: nn.Module, loss: PerExample, evaluated: Any, batch: tuple[torch.Tensor, torch.Tensor]
 ) -> torch.Tensor:
@@ -303,7 +300,11 @@ def _hint(inputs: torch.Tensor) -> str:
 
 
 def _tried(
-    call: Callable[[], Any], inputs: torch.Tensor, targets: torch.Tensor, where: str = ""
+    call: Callable[[], Any],
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    where: str = "",
+    lead: str = "",
 ) -> Any:
     try:
         return call()
@@ -314,8 +315,8 @@ def _tried(
         raise ValueError(
             f"model, loss and metrics must take inputs {tuple(inputs.shape)} {inputs.dtype} and "
             f"targets {tuple(targets.shape)} {targets.dtype}, but fail{where and f' in {where}'}: "
-            f"{kind}{reason(error)}; change the shapes or types of the data{_hint(inputs)}, or "
-            "the model"
+            f"{kind}{reason(error)}; {lead}change the shapes or types of the data{_hint(inputs)}, "
+            "or the model"
         ) from error
 
 

@@ -100,6 +100,20 @@ def test_joblibs_own_configuration_is_followed():
     assert {process for _, _, process in found} == {os.getpid()}
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_backend_that_gives_results_at_the_end_only_is_refused_and_the_remedy_helps(n_jobs):
+    jobs, execution = [(k,) for k in range(3)], Execution(n_jobs=n_jobs, progress=False)
+    message = r"must give results as they come, but .* multiprocessing\); choose loky, threading"
+    with (
+        joblib.parallel_config(backend="multiprocessing"),
+        pytest.raises(ValueError, match=message),
+    ):
+        spread(abs, jobs, execution)
+    for backend in ("threading", "sequential"):
+        with joblib.parallel_config(backend=backend):
+            assert spread(abs, jobs, execution) == [0, 1, 2]
+
+
 def test_a_bar_is_shown_where_it_has_a_label_and_is_wanted(capfd):
     jobs = [(number,) for number in range(3)]
     spread(described, jobs, QUIET, "hidden")

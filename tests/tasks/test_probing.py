@@ -404,3 +404,20 @@ def test_an_activation_that_a_forward_keeps_does_no_harm():
             return self.last
 
     assert Task(lambda: Keeping(6, 3), nets.vectors()).weight_count == 21
+
+
+def test_a_network_of_two_types_that_fails_is_told_to_take_one_and_the_remedy_helps():
+    def network():
+        mixed = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+        mixed[2].double()
+        return mixed
+
+    said = (
+        r"convert the model with .float\(\) or .double\(\), since 2.weight is torch.float64 and "
+    )
+    with pytest.raises(
+        ValueError, match=said + r"0.weight is torch.float32; or change the shapes"
+    ):
+        Task(network(), nets.vectors())
+    for one in (network().float(), network().double()):
+        assert Task(one, nets.vectors()).weight_count == 83
