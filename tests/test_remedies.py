@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
@@ -31,7 +32,7 @@ from jumpretrain.paths.signals import signals
 from jumpretrain.sampling.sample import sample
 from jumpretrain.states.planes import spanned_by
 from jumpretrain.tasks.data import Dataset
-from jumpretrain.tasks.measures import squared_error
+from jumpretrain.tasks.measures import cross_entropy, squared_error
 from jumpretrain.tasks.task import Task
 from jumpretrain.topology.filtrations import transform
 from jumpretrain.topology.homology import released, rips, sublevel
@@ -104,7 +105,65 @@ def mean_over_entries(outputs, targets):
     return nn.MSELoss(reduction="none")(outputs, targets).flatten(1).mean(1)
 
 
+PAIRS = np.array([[0, 1], [1, 2], [2, 3]])
+
+
+def of_edges(g):
+    ones = np.ones(2 * len(g))
+    return sparse.csr_array((ones, np.r_[g, g[:, ::-1]].T), (8, 8))
+
+
 CASES = {
+    "soft labels for training alone": (
+        lambda: Dataset(X, np.eye(3)[Y], X, Y),
+        r"pass np\.eye\(3\)\[test_y\] of labels, or train_y\.argmax\(1\)",
+        lambda: (
+            Dataset(X, np.eye(3)[Y], X, np.eye(3)[Y]),
+            Dataset(X, np.eye(3)[Y].argmax(1), X, Y),
+        ),
+    ),
+    "labels of two signs": (
+        lambda: task_of(y=2 * (Y > 0) - 1),
+        r"pass \(train_y \+ 1\) // 2",
+        lambda: task_of(y=(2 * (Y > 0) - 1 + 1) // 2),
+    ),
+    "labels around zero": (
+        lambda: task_of(y=Y - 1),
+        r"pass np\.unique\(train_y, return_inverse=True\)\[1\]",
+        lambda: task_of(y=np.unique(Y - 1, return_inverse=True)[1]),
+    ),
+    "ignored examples": (
+        lambda: task_of(y=np.where(np.arange(len(Y)) % 7 == 6, -100, Y)),
+        r"leave out the examples of -100: keep = train_y != -100",
+        lambda: task_of(X[np.arange(len(Y)) % 7 != 6], Y[np.arange(len(Y)) % 7 != 6]),
+    ),
+    "a graph of edges": (
+        lambda: sublevel(POINTS[:, 0], [(0, 1), (1, 2), (2, 3)]),
+        r"csr_array\(\(np\.ones\(2 \* len\(g\)\), np\.r_\[g, g\[:, ::-1\]\]\.T\), \(N, N\)\) with",
+        lambda: sublevel(POINTS[:, 0], of_edges(PAIRS)),
+    ),
+    "an array of edges": (
+        lambda: edges(PAIRS),
+        r"of edges \(i, j\)",
+        lambda: edges(of_edges(PAIRS)),
+    ),
+    "a sparse tensor for a graph": (
+        lambda: edges(torch.tensor(GRAPH.toarray()).to_sparse()),
+        r"give scipy\.sparse\.csr_array\(graph\.to_dense\(\)\.numpy\(\)\)",
+        lambda: edges(
+            sparse.csr_array(torch.tensor(GRAPH.toarray()).to_sparse().to_dense().numpy())
+        ),
+    ),
+    "a graph of networkx": (
+        lambda: edges(nx.from_scipy_sparse_array(GRAPH)),
+        r"give nx\.to_scipy_sparse_array\(graph\)",
+        lambda: edges(nx.to_scipy_sparse_array(nx.from_scipy_sparse_array(GRAPH))),
+    ),
+    "a loss by its name": (
+        lambda: task_of(loss="mse"),
+        r"; pass Task such as loss=cross_entropy$",
+        lambda: task_of(loss=cross_entropy),
+    ),
     "targets in a row": (
         lambda: task_of(y=X[:, 0], build=lambda: nn.Linear(6, 1), loss=squared_error),
         r"pass targets\.reshape\(-1, 1\)",

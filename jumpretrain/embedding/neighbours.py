@@ -188,6 +188,25 @@ def farthest(potential: ArrayLike, k: int) -> NDArray[np.intp]:
     return _first(matrix, k, own=True, largest=True)
 
 
+def _instead_of(graph: Any) -> str:
+    """Say what makes an adjacency of something else.
+
+    Returns:
+        The remedy.
+    """
+    if hasattr(graph, "adj"):
+        return "nx.to_scipy_sparse_array(graph)"
+    if hasattr(graph, "to_dense"):
+        return "scipy.sparse.csr_array(graph.to_dense().numpy())"
+    shape = np.shape(graph) if isinstance(graph, np.ndarray) else (len(graph), 2)
+    if len(shape) == 2 and shape[0] == shape[1] and not isinstance(graph, list):
+        return "scipy.sparse.csr_array(graph)"
+    return (
+        "of edges (i, j) scipy.sparse.csr_array((np.ones(2 * len(g)), np.r_[g, g[:, ::-1]].T), "
+        "(N, N)) with g = np.array(edges)"
+    )
+
+
 def edges(graph: Any) -> NDArray[np.intp]:
     """List the edges of a graph: its stored entries, whatever their values.
 
@@ -200,8 +219,8 @@ def edges(graph: Any) -> NDArray[np.intp]:
     """
     if not sparse.issparse(graph):
         raise TypeError(
-            f"a graph must be a scipy.sparse adjacency, but is {type(graph).__name__}; "
-            "give scipy.sparse.csr_array(graph)"
+            f"a graph must be a scipy.sparse adjacency, but is of type {type(graph).__name__}; "
+            f"give {_instead_of(graph)}"
         )
     if len(graph.shape) != 2 or graph.shape[0] != graph.shape[1]:
         raise ValueError(f"a graph must be square (N, N), but is {graph.shape}")

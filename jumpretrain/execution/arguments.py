@@ -196,7 +196,8 @@ def _is_sequence(value: Any, inner: tuple[Any, ...], strict: bool) -> bool:
 def _refuse(call: str, parameter: inspect.Parameter, value: Any, hint: Any) -> None:
     name, usual = parameter.name, parameter.default
     error = ValueError if _fits(value, hint, strict=False) else TypeError
-    remedy, meant = f"pass {call} such as {name}={_short(usual)}", _meant(value, hint)
+    shown = getattr(usual, "__name__", "") if inspect.isfunction(usual) else _short(usual)
+    remedy, meant = f"pass {call} such as {name}={shown}", _meant(value, hint)
     if meant:
         remedy = f"pass {call} {name}={meant[0]!r}"
     elif usual is None or usual is parameter.empty:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import warnings
@@ -21,6 +22,7 @@ __all__ = ["standard_settings"]
 
 SKLEARN = {"assume_finite": False, "working_memory": 1024, "transform_output": "default"}
 Enter = Callable[[ExitStack], None]
+FALLBACK = re.compile("There is a performance drop because we have not yet implemented the batch")
 
 
 @contextmanager
@@ -219,21 +221,24 @@ def _set_precision(before: ExitStack) -> None:
 
 
 def _show_warnings(before: ExitStack) -> None:
-    """Show warnings that were to be errors: a network that warns would stop half-way."""
+    """Show warnings that were to be errors: a network that warns would stop half-way.
+
+    That vmap goes through networks one by one is not told: it only takes longer.
+    """
     given = warnings.filters
-    ours = [
+    shown = [
         ("default", *rest) if action == "error" else (action, *rest) for action, *rest in given
     ]
+    ours = [("ignore", FALLBACK, UserWarning, None, 0), *shown]
 
     def back() -> None:
         if warnings.filters is ours:
             warnings.filters = given
             _forget_warnings()
 
-    if ours != [*given]:
-        warnings.filters = ours  # type: ignore[assignment]
-        _forget_warnings()
-        before.callback(back)
+    warnings.filters = ours  # type: ignore[assignment]
+    _forget_warnings()
+    before.callback(back)
 
 
 def _forget_warnings() -> None:

@@ -287,6 +287,11 @@ def _like(test: NDArray[Any], train: NDArray[Any], kind: str) -> NDArray[Any]:
         test = test.astype(train.dtype)
     if {train.shape[1:], test.shape[1:]} == {(), (1,)}:
         return test.reshape(-1, *train.shape[1:])
+    if kind == "y" and (train.ndim, test.ndim) == (2, 1) and test.dtype.kind in "iu":
+        raise ValueError(
+            f"train_y and test_y must be of one kind, but are {train.shape} and {test.shape}; "
+            f"pass np.eye({train.shape[1]})[test_y] of labels, or train_y.argmax(1)"
+        )
     if train.ndim != test.ndim:
         raise ValueError(
             f"train_{kind} and test_{kind} must have as many axes, but are {train.shape} and "

@@ -98,6 +98,7 @@ def as_images(pixels: NDArray[Any], labels: NDArray[Any], most: int = CLASSES) -
     Raises:
         ValueError: If labels are no classes, or pixels of another shape or range.
     """
+    _check_written(labels)
     array, kinds = as_numbers(pixels, "pixels"), as_numbers(labels, "labels")
     _check_labels(kinds, most)
     if array.dtype.kind not in "iuf":
@@ -105,7 +106,7 @@ def as_images(pixels: NDArray[Any], labels: NDArray[Any], most: int = CLASSES) -
         raise ValueError(f"pixels must be 0..255, but are {array.dtype}; {remedy}")
     moved = array.ndim == 4 and array.shape[-1] not in CHANNELS
     if array.ndim not in (3, 4) or moved or not all(array.shape[1:]):
-        remedy = "np.moveaxis(x, 1, -1)" if moved else "a shape such as x.reshape(-1, 28, 28)"
+        remedy = _shaped(array.shape)
         raise ValueError(
             f"images must be (n, H, W) or (n, H, W, channels), but are {array.shape}; "
             f"write them with {remedy}"
@@ -123,6 +124,33 @@ def as_images(pixels: NDArray[Any], labels: NDArray[Any], most: int = CLASSES) -
         )
     array = array[:, None] if array.ndim == 3 else np.moveaxis(array, -1, 1)
     return np.ascontiguousarray(array, np.float32) / 255, kinds.astype(np.int64)
+
+
+def _check_written(labels: NDArray[Any]) -> None:
+    texts = np.asarray(labels)
+    if texts.dtype.kind in "SU" and all(text.isdigit() for text in texts.flat):
+        raise ValueError(
+            f"labels of images must be whole numbers, but are {texts.dtype}; write them with "
+            "np.array(labels, dtype=int)"
+        )
+
+
+def _shaped(shape: tuple[int, ...]) -> str:
+    """Say what makes images with channels last of pixels of a shape.
+
+    Returns:
+        The remedy, for which x stands for the pixels.
+    """
+    if len(shape) == 4:
+        last = shape[1] not in CHANNELS and shape[2] in CHANNELS  # (H, W, channels, n)
+        return "np.moveaxis(x, -1, 0)" if last else "np.moveaxis(x, 1, -1)"
+    for channels in (1, 3) if len(shape) == 2 else ():
+        side = math.isqrt(shape[1] // channels)
+        if side and channels * side**2 == shape[1]:
+            whole = f"x.reshape(-1, {side}, {side})"
+            planes = f"np.moveaxis(x.reshape(-1, 3, {side}, {side}), 1, -1)"
+            return whole if channels == 1 else f"{planes}, where red comes first"
+    return "a shape such as x.reshape(-1, 28, 28)"
 
 
 def _check_labels(labels: NDArray[Any], most: int) -> None:

@@ -242,7 +242,7 @@ def _check_classes(outputs: torch.Tensor, targets: torch.Tensor, name: str) -> N
     if low < 0 or high >= outputs.shape[1]:
         raise ValueError(
             f"labels must lie in 0..{outputs.shape[1] - 1}, the model's outputs, but {name} has "
-            f"{low}..{high}; relabel them or widen the last layer"
+            f"{low}..{high}; {_relabelled(targets[counted], name)}"
             + (f" ({IGNORED} are positions that do not count)" if targets.ndim > 1 else "")
         )
     if outputs.ndim == 3 and outputs.shape[1] == outputs.shape[2] and name == "train_y":
@@ -251,6 +251,22 @@ def _check_classes(outputs: torch.Tensor, targets: torch.Tensor, name: str) -> N
             "last; they are taken to come first, as in torch",
             stacklevel=6,
         )
+
+
+def _relabelled(labels: torch.Tensor, name: str) -> str:
+    """Say what makes classes of labels that are none.
+
+    Returns:
+        The remedy.
+    """
+    found = set(np.unique(labels.cpu().numpy()).tolist())
+    if min(found) >= 0:
+        return "relabel them or widen the last layer"
+    if found == {-1, 1}:
+        return f"pass ({name} + 1) // 2"
+    if IGNORED in found and min(found - {IGNORED}, default=0) >= 0:
+        return f"leave out the examples of {IGNORED}: keep = {name} != {IGNORED}"
+    return f"pass np.unique({name}, return_inverse=True)[1], with one numbering for both splits"
 
 
 def check_each(name: str, values: Any, count: int) -> None:

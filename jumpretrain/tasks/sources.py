@@ -49,6 +49,9 @@ StatesLike: TypeAlias = StateLike | Sequence[StateLike]
 """States (K, S), or what holds them: runs, or a list in which each entry is a `StateLike`."""
 
 
+LFS, HTML = b"version https://git-lfs", (b"<!doctype html", b"<html")
+
+
 class Network(Protocol):
     """What is known of the network whose states are read."""
 
@@ -212,11 +215,13 @@ def _read(path: Path) -> Mapping[str, Any] | torch.Tensor | NDArray[Any]:
     try:
         content = _content(path.expanduser())
     except pickle.UnpicklingError as error:
+        _check_begins(path.expanduser())
         raise ValueError(
             f"{path} must hold a state dict, but cannot be read without running what it holds "
             "beside tensors; save model.state_dict() alone"
         ) from error
     except Exception as error:
+        _check_begins(path.expanduser())
         raise ValueError(
             f"{path} must hold a state dict, but cannot be read: {reason(error)}; save "
             "model.state_dict() anew"
@@ -227,6 +232,27 @@ def _read(path: Path) -> Mapping[str, Any] | torch.Tensor | NDArray[Any]:
             "model.state_dict()"
         )
     return content
+
+
+def _check_begins(path: Path) -> None:
+    """Say what a file is that holds no state, where its first bytes tell.
+
+    Raises:
+        ValueError: If they do.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as stream:
+        start = stream.read(64)
+    kinds = {
+        "is empty; save model.state_dict() anew": not start,
+        "is a pointer of Git LFS; fetch the file itself by git lfs pull": start.startswith(LFS),
+        "is a page of the web; fetch the file itself": start.lstrip().lower().startswith(HTML),
+        "is of safetensors; name it .safetensors": path.suffix != ".safetensors"
+        and start[8:10] == b'{"',
+    }
+    for kind in (kind for kind, found in kinds.items() if found):
+        raise ValueError(f"{path} must hold a state dict, but {kind}")
 
 
 def _content(path: Path) -> Any:

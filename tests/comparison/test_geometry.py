@@ -181,6 +181,22 @@ def test_snapshots_within_the_first_epoch_do_not_count_as_steps():
     assert found["overshoot"] > 1
 
 
+def test_the_farthest_sideways_counts_wherever_it_is():
+    # 3 beside a jump of length 2 in the middle, 1 at the end; the second run stays on its line
+    runs = [[[2, 0], [1, 3], [1, 1]], [[2, 0], [3, 0], [1, 0]]]
+    found = geometry.describe_geometry(paths(runs))
+    assert found["sideways_distance"] == pytest.approx((1.5 + 0) / 2)
+
+
+def test_a_displacement_is_over_the_length_of_the_weights_alone():
+    made = dataclasses.replace(
+        paths([[[0.0, 0.0, 9.0], [3.0, 4.0, 9.0]]], optimum=[6.0, 8.0, 100.0]),
+        step_size=np.zeros(1),
+        weight_count=2,
+    )
+    assert geometry.control_displacement(made) == pytest.approx(5 / 10)
+
+
 def test_controls_are_measured_apart():
     arms = cases.arms()
     controls = arms.step_size == 0

@@ -2,6 +2,7 @@
 
 import copy
 import random
+import warnings
 from dataclasses import asdict, replace
 from inspect import isclass
 from itertools import pairwise
@@ -701,3 +702,22 @@ def test_a_goal_is_another_design(tmp_path):
         train(task, UNTIL, [0], folder=tmp_path / "a", execution=QUIET)
     with pytest.raises(ValueError, match=r"recipe\.until"):
         train(task, unending(UNTIL), [0], folder=tmp_path / "b", execution=QUIET)
+
+
+class Bag(nn.Module):
+    """Means of words, which vmap goes through one network at a time."""
+
+    def __init__(self):
+        super().__init__()
+        self.bag, self.head = nn.EmbeddingBag(12, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(self.bag(x))
+
+
+def test_networks_that_vmap_goes_through_one_by_one_are_trained_without_a_warning():
+    task = Task(Bag, nets.tokens())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        train(task, Recipe(epochs=1), [0, 1], execution=Execution(progress=False))
+    assert not told

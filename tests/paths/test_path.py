@@ -142,6 +142,7 @@ def test_errors_of_classes_without_a_split_are_refused(errors):
 def test_half_the_drop_is_where_the_loss_stays_below():
     assert path(4, 0, 3, 1, 0).plateau().half == 0.75
     assert path(4, 2, 0).plateau().half == 0.5
+    assert path(4, 2.8, 0, 2).plateau().half == pytest.approx(1 / 3)  # half of the drop is at 3
     assert np.isnan(path(1, 0, 1).plateau().half)
 
 

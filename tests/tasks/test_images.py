@@ -1,11 +1,13 @@
 """Images come from npz files with channels first, and damaged or strange files are refused."""
 
+import re
 import zipfile
 
 import numpy as np
 import pytest
 
 from jumpretrain.tasks.data import Dataset, load
+from jumpretrain.tasks.images import as_images
 
 ARRAYS = ("train_x", "train_y", "test_x", "test_y")
 SHAPES = {"mnist": (28, 28), "fashion_mnist": (28, 28), "cifar10": (32, 32, 3)}
@@ -190,7 +192,12 @@ REFUSED = {
     "objects": ({"y_train": ROWS.astype(object)}, "write it by np.savez from arrays of numbers"),
     "negative": ({"x_train": np.full((40, 8, 8), -3)}, "but go from -3 to -3"),
     "huge": ({"x_train": np.full((40, 8, 8), 1e300)}, r"but go from 1e\+300 to 1e\+300"),
-    "flat": ({"x_train": np.full((40, 64), 3)}, r"such as x\.reshape\(-1, 28, 28\)"),
+    "flat": ({"x_train": np.full((40, 64), 3)}, r"write them with x\.reshape\(-1, 8, 8\)"),
+    "odd": ({"x_train": np.full((40, 65), 3)}, r"such as x\.reshape\(-1, 28, 28\)"),
+    "text": (
+        {"y_train": (ROWS % 10).astype(str)},
+        r"with np\.array\(labels, dtype=int\)",
+    ),
     "without pixels": ({"x_test": np.zeros((40, 0, 8))}, r"but are \(40, 0, 8\)"),
     "complex": ({"x_train": np.full((40, 8, 8), 3 + 1j)}, r"pass their \.real"),
 }
@@ -208,3 +215,27 @@ def test_what_are_no_images_with_labels_is_refused_in_one_line(tmp_path, kind):
     with pytest.raises(ValueError, match=words) as found:
         load("mnist", tmp_path)
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("side", [8, 32])
+def test_flat_rows_of_planes_of_colours_and_images_counted_last_become_images(tmp_path, side):
+    images = np.random.default_rng(0).integers(256, size=(9, side, side, 3))
+    planes = np.moveaxis(images, -1, 1).reshape(9, -1)  # all red, then green, then blue
+    labels = np.arange(9)
+    for given, remedy, remade in (
+        (
+            planes,
+            f"reshape(-1, 3, {side}, {side}), 1, -1)",
+            lambda x: np.moveaxis(x.reshape(-1, 3, side, side), 1, -1),
+        ),
+        (np.moveaxis(images, 0, -1), "np.moveaxis(x, -1, 0)", lambda x: np.moveaxis(x, -1, 0)),
+        (np.moveaxis(images, -1, 1), "np.moveaxis(x, 1, -1)", lambda x: np.moveaxis(x, 1, -1)),
+    ):
+        with pytest.raises(ValueError, match=re.escape(remedy)):
+            as_images(given, labels)
+        found, wanted = as_images(remade(given), labels)[0], as_images(images, labels)[0]
+        np.testing.assert_array_equal(found, wanted)
+    written = np.array([str(label) for label in labels])
+    with pytest.raises(ValueError, match=r"np\.array\(labels, dtype=int\)"):
+        as_images(images, written)
+    assert as_images(images, np.array(written, dtype=int))[1].tolist() == labels.tolist()

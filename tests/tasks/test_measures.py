@@ -216,7 +216,10 @@ WRONG = {
     "several classes": (np.ones((44, 3), int), "must be probabilities"),
     "fractions": (Y + 0.5, "cross-entropy needs integer labels, but train_y is"),
     "a column of floats": (Y[:, None].astype(float), "needs integer labels, but train_y is"),
-    "ignored alone": (np.where(np.arange(44) == 3, -100, Y), r"has -100\.\.2; relabel"),
+    "ignored alone": (
+        np.where(np.arange(44) == 3, -100, Y),
+        r"has -100\.\.2; leave out the examples of -100",
+    ),
     "too many classes": (one_hot(Y, classes=4), "needs integer labels, .* shape"),
     "too large": (
         Y + 1,

@@ -306,3 +306,30 @@ def test_states_too_large_for_the_network_are_told_apart_from_diverged_ones(task
         task.check_states(rows)
     double = Task(lambda: small().double(), nets.vectors())
     assert double.check_states(rows)[1, 0] == 1e39
+
+
+NO_STATES = {
+    "is empty; save model": b"",
+    "is a pointer of Git LFS; fetch the file itself by git lfs pull": b"version https://git-lfs."
+    b"github.com/spec/v1\noid sha256:0\nsize 9\n",
+    "is a page of the web; fetch the file itself": b"\n<!DOCTYPE html><html></html>",
+}
+
+
+@pytest.mark.parametrize("words", NO_STATES)
+def test_a_file_that_is_no_state_is_said_to_be_what_it_is(task, tmp_path, words):
+    for name in ("state.pt", "state.safetensors"):
+        (tmp_path / name).write_bytes(NO_STATES[words])
+        with pytest.raises(ValueError, match=f"must hold a state dict, but {words}") as found:
+            task.state(tmp_path / name)
+        assert "\n" not in str(found.value)
+
+
+def test_a_file_of_safetensors_by_another_name_is_told_and_read_by_its_own(
+    task, network, state, tmp_path
+):
+    save_file(network.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"but is of safetensors; name it \.safetensors"):
+        task.state(tmp_path / "pytorch_model.bin")
+    right = (tmp_path / "pytorch_model.bin").rename(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(task.state(right), state)
