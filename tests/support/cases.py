@@ -122,4 +122,5 @@ def planted_saddles(**changes):
         "evaluations": 12,
         "provenance": {"task": {"measures": "loss=cross_entropy"}},
     }
-    return Saddles(tree=tree, metric="train_loss", labels=labels, **parts | changes)
+    parts |= {"tree": tree, "labels": labels, "metric": "train_loss"}
+    return Saddles(**parts | changes)

@@ -25,6 +25,22 @@ def test_a_way_around_a_hill_is_lower_than_one_across():
     assert (bent.tree.values == straight.tree.values).all()
 
 
+def two_hills(weights):
+    high = torch.exp(-((weights[0] + 2) ** 2) - (weights[1] + 0.1) ** 2)
+    low = 0.7 * torch.exp(-((weights[0] - 2) ** 2) - (weights[1] + 0.1) ** 2)
+    return high + low + 0.001 * (weights**2).sum()
+
+
+def test_the_highest_merge_is_bent_first_and_each_keeps_its_straight_segment():
+    states = np.array([[-4.0, 0.0], [0.0, 0.0], [4.0, 0.0]])
+    straight = saddles(landscape(two_hills), states, execution=QUIET)
+    assert straight.tree.heights == pytest.approx([0.7, 1.0], rel=0.05)
+    bent = saddles(landscape(two_hills), states, bend=1, recipe=RECIPE, execution=QUIET)
+    assert bent.tree.heights[0] < 0.5 and bent.tree.heights[1] == straight.tree.heights[0]
+    assert bent.straight.tolist() == straight.tree.heights[::-1].tolist()
+    assert sorted(bent.tree.links[0].tolist()) == [0, 1]
+
+
 def test_bending_raises_nothing():
     one = Recipe(epochs=1, lr=1e-9, record_every=0, batch_size=2)
     straight = saddles(landscape(hill), STATES, execution=QUIET)

@@ -107,3 +107,17 @@ def test_merges_are_told_one_by_one():
     spanning_tree(values, apart, costly.begin, costly.look, tell=lambda: told.append(costly.count))
     assert len(told) == 8
     assert told == sorted(told)
+
+
+def test_an_edge_is_as_high_as_the_highest_look_at_it_whichever_comes_last():
+    def begin(one, other):
+        for share in (0.25, 0.5, 0.75):
+            assert (yield share) > 0
+        return 0.0
+
+    def look(probes):
+        return [{0.25: 1.0, 0.5: 5.0, 0.75: 3.0}[probe.share] for probe in probes]
+
+    assert measured(np.array([0.0, 2.0]), [(0, 1)], begin, look).tolist() == [5.0]
+    flat = measured(np.array([0.0, 9.0]), [(0, 1)], begin, look)
+    assert flat.tolist() == [9.0]  # an end counts too

@@ -8,6 +8,7 @@ from support.landscapes import CENTRES, bowl, landscape, wells
 
 from jumpretrain.execution.execution import Execution
 from jumpretrain.topology.measure import saddles
+from jumpretrain.topology.merge_tree import merge_tree
 from jumpretrain.topology.saddles import Saddles
 
 QUIET = Execution(progress=False)
@@ -18,6 +19,17 @@ def test_ways_back_are_counted_from_the_higher_end():
     assert found.back.straight.tolist() == [[0.0, 4.0], [0.0, 6.5]]
     assert found.back.best.tolist() == [[0.0, 1.5], [0.0, 3.5]]
     assert found.frame()["best"].tolist() == [0.0, 0.0, 1.5, 0.0, 3.5]
+
+
+def test_a_way_to_an_optimum_that_lies_higher_is_counted_from_the_optimum():
+    tree = merge_tree([1.5, 1.0, 0.5], [[0, 1], [1, 2]], [2.0, 3.5])
+    labels = planted_saddles().labels.iloc[[0, 1, 3]]
+    straight = np.array([1.5, 4.0, 6.0])
+    found = planted_saddles(
+        tree=tree, labels=labels, straight=tree.heights, rises=np.zeros(2), to_optimum=straight
+    ).frame()
+    assert found["straight"].tolist() == [0.0, 2.5, 4.5]
+    assert found["best"].tolist() == [0.0, 0.5, 2.0]
 
 
 def test_numbers_are_those_of_the_tree():
