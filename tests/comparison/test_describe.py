@@ -167,6 +167,15 @@ def test_thinning_keeps_the_jump_and_the_last_snapshot(arms, embedding):
     assert few["rips_h0_total_persistence_p1"] == alone.total_persistence(0)
 
 
+def test_thinning_shares_the_points_among_the_runs(arms, embedding):
+    jumps = arms.jumps()
+    runs, times = len(jumps), len(jumps.epoch)
+    assert runs != times
+    for each in (2, 3, 5):
+        found = module.thinned_rips(jumps, embedding, each * runs + runs - 1)
+        assert found.provenance["points"] == each * runs
+
+
 def test_what_cannot_be_described_is_refused(arms, embedding):
     with pytest.raises(ValueError, match="two runs or more"):
         describe(arms.select([0, 1, 3]))
