@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import joblib
 import numpy as np
 
+from jumpretrain.engine.checkpoints import check_goals
 from jumpretrain.engine.chunking import check_held, plan_chunks
 from jumpretrain.engine.recipe import Recipe
 from jumpretrain.engine.timing import score_seconds, step_seconds
@@ -84,6 +85,7 @@ def estimate(task: Task, recipe: Recipe, runs: Count, execution: Execution | Non
         raise ValueError(f"runs must be at least 1, but are {runs}")
     execution = execution or Execution()
     check_held(task, runs)
+    check_goals(task, recipe)
     some = np.stack([task.initial(seed) for seed in range(min(runs, 2))])
     _, _, parts = plan_chunks(task, recipe, some, runs, execution)
     together = max(len(part) for part in parts)

@@ -81,7 +81,9 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def ask_for_another_design(self):
         before = {path: path.read_bytes() for path in self.kept() if path.is_file()}
-        with pytest.raises(ValueError, match=r"one design|must be whole JSON"):
+        with pytest.raises(
+            ValueError, match=r"one design|must be whole JSON|must have a checksum"
+        ):
             self.study(0.1)
         assert {path: path.read_bytes() for path in self.kept() if path.is_file()} == before
 

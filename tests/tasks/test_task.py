@@ -72,7 +72,7 @@ def test_labels_out_of_range_are_refused(split, label):
     }
     arrays[f"{split}_y"][5] = label
     low, high = min(label, 0), max(label, 2)
-    message = rf"labels must lie in 0\.\.2, .* but {split}_y has {low}\.\.{high}; relabel"
+    message = rf"labels must lie in 0\.\.2, .* but {split}_y has {low}\.\.{high}; "
     with pytest.raises(ValueError, match=message):
         Task(small, Dataset(**arrays))
 

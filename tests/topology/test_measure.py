@@ -2,7 +2,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import numpy as np
@@ -171,12 +170,18 @@ def test_processes_change_no_bit(memorising):
 
 
 KILLED = """
-    import sys
+    import os, signal, sys
     sys.path[:0] = {path!r}
     from test_measure import QUIET, digits, sampled
     from jumpretrain.topology import segments
     from jumpretrain.topology.measure import saddles
-    segments.SECONDS = 0
+    segments.SECONDS, keep, kept = 0, segments.Segments.keep, []
+    def keep_some(self):
+        keep(self)
+        kept.append(1)
+        if len(kept) == 12:
+            os.kill(os.getpid(), signal.SIGKILL)
+    segments.Segments.keep = keep_some
     task = digits()
     saddles(task, sampled(task), folder={folder!r}, execution=QUIET)
 """
@@ -188,15 +193,8 @@ def test_killed_it_goes_on_to_the_same_bits(memorising, tmp_path):
     whole = saddles(task, runs, execution=QUIET)
     folder = tmp_path / "saddles"
     here = Path(__file__).parent
-    paths = [str(here), str(here.parent)]
-    code = textwrap.dedent(KILLED.format(path=paths, folder=str(folder)))
-    child = subprocess.Popen([sys.executable, "-c", code])
-    while not (folder / "segments.safetensors").exists():
-        assert child.poll() is None
-        time.sleep(0.01)
-    time.sleep(0.3)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    code = textwrap.dedent(KILLED.format(path=[str(here), str(here.parent)], folder=str(folder)))
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
     again = saddles(task, runs, folder=folder, execution=QUIET)
     assert 0 < again.evaluations < whole.evaluations
     assert (again.tree.heights == whole.tree.heights).all()
