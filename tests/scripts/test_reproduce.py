@@ -174,7 +174,8 @@ def test_a_figure_leaves_a_picture_and_its_numbers(name, work, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 10_000
     found = json.loads(numbers.read_text())
     assert found["quick"] and (ROOT / found["script"]) == figure.scripts([paper_of(name)])[name]
-    assert found["claims"] and found["finding"] and found["device"] == "cpu"
+    assert found["claims"] or found["protocol"] == "exploratory"
+    assert found["finding"] and found["device"] == "cpu"
     for claim in found["claims"]:
         assert claim.keys() >= KEYS
         assert claim["verdict"] in VERDICTS
