@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 __all__ = ["Begin", "Measuring", "Pair", "Probe", "SpanningTree", "measured", "spanning_tree"]
 
 Measuring = Generator[float, float, float]
-"""Yields the share of an edge to look at next, takes the height found there, and returns by how
-much its last looks have raised the highest."""
+"""Yields the share of an edge to look at next, takes the height found there, and returns how much
+higher the edge could be than what was found."""
 INSIDE, NEVER = np.inf, np.finfo(np.float64).max
 """Stand for the bound of an edge within a piece, and for a height that is not finite."""
 FEW, SHARE = 16, 16
-"""At least so many looks are asked for at once, and a quarter of those since the last merge: so at
-most a quarter more than one at a time would need."""
+"""At least so many looks are asked for at once, or a sixteenth of those since the last merge: larger
+shares look at more edges that the tree does not need (measured)."""
 
 
 class Probe(NamedTuple):
@@ -42,7 +42,7 @@ Look = Callable[[Sequence[Probe]], Sequence[float] | NDArray[np.float64]]
 class SpanningTree(NamedTuple):
     """The edges of a spanning tree (N - 1, 2) in rising order, and how high each is.
 
-    `rises` tells by how much the last looks raised each of them.
+    `rises` tells how much higher each could be than what was found.
     """
 
     links: NDArray[np.intp]

@@ -46,7 +46,8 @@ class Saddles:
             optima have run -1.
         straight: The height of each merge on its straight segment (N - 1,): that of the tree,
             unless merges were bent.
-        rises: By how much the last looks at each merge raised it (N - 1,).
+        rises: How much higher each straight segment could be, if it is concave beside its highest
+            point (N - 1,).
         to_optimum: The highest point of the straight segment between each state and its optimum
             (N,); NaN where there is none.
         evaluations: How many points were scored, beside those that the folder held.
@@ -117,8 +118,8 @@ class Saddles:
     def bracket(self) -> NDArray[np.float64]:
         """The least and the largest height of each merge that further work could find (N - 1, 2).
 
-        More states can join two basins no lower than the higher of their lowest states. Finer
-        shares can raise the merge; the last looks raised it by `rises`, so about that much more.
+        More states can join two basins no lower than the higher of their lowest states. Closer
+        looks can raise the straight segment by `rises`, where it is concave at its highest point.
         """
         return np.stack([self.tree.floors, self.straight + self.rises], axis=1)
 

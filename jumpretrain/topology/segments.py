@@ -132,7 +132,7 @@ class Segments:
     ) -> None:
         self.task, self.states, self.metric = task, states, metric
         self.folder, self.execution = folder, execution
-        self.known: dict[Probe, tuple[float, ...]] = {}
+        self.known: dict[Probe, tuple[float, ...]] = {}  # all metrics, whichever is asked for
         self.evaluations, self._written, self._kept = 0, time.monotonic(), 0
         if folder is not None:
             self._open(folder)
