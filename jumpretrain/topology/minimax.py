@@ -21,8 +21,8 @@ higher the edge could be than what was found."""
 INSIDE, NEVER = np.inf, np.finfo(np.float64).max
 """Stand for the bound of an edge within a piece, and for a height that is not finite."""
 FEW, SHARE = 16, 16
-"""At least so many looks are asked for at once, or a sixteenth of those since the last merge: larger
-shares look at more edges that the tree does not need (measured)."""
+"""At least so many looks are asked for at once, or a sixteenth of those since the last merge: with
+larger shares more edges are looked at that the tree does not need (measured)."""
 
 
 class Probe(NamedTuple):
