@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -15,12 +15,15 @@ import torch
 from evidence.judging import tally
 from matplotlib.figure import Figure
 
+from jumpretrain.engine.recipe import Recipe
 from jumpretrain.storage import folders
+from jumpretrain.storage.json_files import LATER
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
 DEVICE = "JUMPRETRAIN_DEVICE"
 PACKAGES = ("jumpretrain", "torch", "numpy", "scikit-learn", "phate", "ripser", "persim")
+UNSET = {entry.name for entry in fields(Recipe) if entry.metadata == LATER}
 Made = tuple[Figure, Mapping[str, Any]]
 """What a figure's `make` returns: the drawing, and what it shows with recipe, seeds and data."""
 
@@ -72,7 +75,7 @@ def make(name: str, quick: bool, out: Path, work: Path, jobs: int, device: str) 
     }
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / f"{name}.png", dpi=150, bbox_inches="tight")
-    folders.write_json(out / f"{name}.json", {**facts, **numbers})
+    folders.write_json(out / f"{name}.json", _told({**facts, **numbers}))
     print(f"wrote {out / name}.png and .json in {facts['seconds']} s")
     return out / f"{name}.png"
 
@@ -96,6 +99,14 @@ def compute_on(name: str, work: Path) -> Path:
 def device() -> str:
     """Say where to compute; worker processes inherit the answer."""
     return os.environ.get(DEVICE, "cpu")
+
+
+def _told(value: Any) -> Any:
+    """Leave out choices that recipes have had since later versions, where none was made."""
+    if isinstance(value, Mapping):
+        made = {key: one for key, one in value.items() if key not in UNSET or one is not None}
+        return {key: _told(one) for key, one in made.items()}
+    return [_told(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def _finding(figure: Figure, claims: list[dict[str, Any]]) -> str:

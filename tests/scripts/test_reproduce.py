@@ -55,8 +55,7 @@ def of_kind(name, side):
 def differences(small, full, place=""):
     """Compare the trees of keys of two JSONs, all values of one place together.
 
-    Elements of lists have one place. None may stand for anything, and an empty list for any list;
-    a key that has None everywhere may be missing.
+    Elements of lists have one place. None may stand for anything, and an empty list for any list.
     Where keys differ they must be labels, such as names of cells and of data: the values under
     them, labels of both forms together, then have one place too, and all are of one kind.
     """
@@ -68,8 +67,7 @@ def differences(small, full, place=""):
         yield f"{place or '/'} is {kinds[0]} in small, {kinds[1]} in full"
     lists, dicts = ([of_kind(name, side) for side in sides] for name in ("list", "dict"))
     yield from differences(*([one for value in side for one in value] for side in lists), place)
-    told = {key for side in dicts for value in side for key in value if value[key] is not None}
-    keys = [{key for value in side for key in value} & told for side in dicts]
+    keys = [{key for value in side for key in value} for side in dicts]
     under = [[one for value in side for one in value.values() if one is not None]
              for side in dicts]  # fmt: skip
     if keys[0] == keys[1]:
